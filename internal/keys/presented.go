@@ -1,0 +1,154 @@
+package keys
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// Slot is a place of a request in which a key can come.
+type Slot int
+
+// The slots, in the order in which Presented names one when the same key is in several.
+const (
+	NoSlot      Slot = iota
+	Bearer           // Authorization: Bearer …, OpenAI
+	XAPIKey          // X-Api-Key, Anthropic
+	APIKey           // Api-Key, Azure OpenAI
+	XGoogAPIKey      // X-Goog-Api-Key, Gemini
+	QueryKey         // ?key=…, Gemini
+)
+
+// headerSlots are the slots of one header each. Authorization has a syntax of its own.
+var headerSlots = [...]struct {
+	slot Slot
+	name string
+}{{XAPIKey, "X-Api-Key"}, {APIKey, "Api-Key"}, {XGoogAPIKey, "X-Goog-Api-Key"}}
+
+// Presented returns the key that a request carries and where it came; no key is NoSlot and no error. The same key in
+// several slots is one key, two different ones are ErrConflict, and so are two Authorization headers, since hops differ
+// in which one they read. An Authorization that is not of scheme Bearer followed by one token is no key: neither a bare
+// "fk-1", nor "Bearer,fk-1", nor Basic.
+func Presented(h http.Header, rawQuery string) (value string, slot Slot, err error) {
+	take := func(v string, s Slot) {
+		switch {
+		case v == "":
+		case slot == NoSlot:
+			value, slot = v, s
+		case v != value:
+			err = ErrConflict
+		}
+	}
+	authorization := h["Authorization"]
+	if len(authorization) > 1 {
+		err = ErrConflict
+	} else if len(authorization) == 1 {
+		take(bearer(authorization[0]), Bearer)
+	}
+	for _, s := range headerSlots {
+		for _, v := range h[s.name] {
+			take(strings.Trim(v, " \t"), s.slot)
+		}
+	}
+	for _, p := range parameters(rawQuery) {
+		if isKey(p.text) {
+			take(keyOf(p.text), QueryKey)
+		}
+	}
+	if err != nil {
+		return "", NoSlot, err
+	}
+	return value, slot, nil
+}
+
+// bearer returns the token of an Authorization value, or "" if it is no Bearer one (RFC 6750, section 2.1).
+func bearer(v string) string {
+	v = strings.Trim(v, " \t")
+	const scheme = "bearer"
+	if len(v) <= len(scheme) || !strings.EqualFold(v[:len(scheme)], scheme) {
+		return ""
+	}
+	token := strings.TrimLeft(v[len(scheme):], " \t")
+	if len(token) == len(v)-len(scheme) || strings.ContainsAny(token, " \t") {
+		return ""
+	}
+	return token
+}
+
+// Strip removes every header in which a key can come, so that the client's never goes upstream.
+func Strip(h http.Header) {
+	delete(h, "Authorization")
+	for _, s := range headerSlots {
+		delete(h, s.name)
+	}
+}
+
+// StripQuery removes every parameter named key, however its name is percent-encoded, and keeps all other bytes and their
+// order. Both & and ; separate parameters, for some servers still read a ; so.
+func StripQuery(rawQuery string) string {
+	params := parameters(rawQuery)
+	found := false
+	for _, p := range params {
+		found = found || isKey(p.text)
+	}
+	if !found {
+		return rawQuery
+	}
+	var kept strings.Builder
+	empty := true
+	for _, p := range params {
+		if isKey(p.text) {
+			continue
+		}
+		if !empty {
+			kept.WriteByte(p.separator)
+		}
+		kept.WriteString(p.text)
+		empty = false
+	}
+	return kept.String()
+}
+
+// parameter is one raw name=value of a query, and the byte before it (of the first one: '&').
+type parameter struct {
+	separator byte
+	text      string
+}
+
+// parameters cuts a query. It returns nothing when no parameter can be named key, which is nearly always.
+func parameters(rawQuery string) (params []parameter) {
+	if !strings.ContainsAny(rawQuery, "k%") {
+		return nil
+	}
+	separator := byte('&')
+	for {
+		i := strings.IndexAny(rawQuery, "&;")
+		if i < 0 {
+			return append(params, parameter{separator, rawQuery})
+		}
+		params = append(params, parameter{separator, rawQuery[:i]})
+		separator, rawQuery = rawQuery[i], rawQuery[i+1:]
+	}
+}
+
+// isKey reports whether a parameter is named key.
+func isKey(parameter string) bool {
+	name, _, _ := strings.Cut(parameter, "=")
+	if name == "key" {
+		return true
+	}
+	if len(name) > len("%6b%65%79") || !strings.Contains(name, "%") {
+		return false
+	}
+	name, err := url.QueryUnescape(name)
+	return err == nil && name == "key"
+}
+
+// keyOf returns a parameter's value, decoded if it can be.
+func keyOf(parameter string) string {
+	_, raw, _ := strings.Cut(parameter, "=")
+	if v, err := url.QueryUnescape(raw); err == nil {
+		return v
+	}
+	return raw
+}
