@@ -1,0 +1,187 @@
+package dialect
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Anthropic is the protocol of api.anthropic.com. Source: https://docs.anthropic.com/en/api, "Messages",
+// "Streaming Messages", "Errors"; /v1/chat/completions there speaks OpenAI's.
+var Anthropic = &Dialect{
+	Name:            "anthropic",
+	RequestIDHeader: "Request-Id",
+	SetCredential:   func(h http.Header, key string) { h.Set("X-Api-Key", key) },
+	Operation:       anthropicOperation,
+	Request:         anthropicRequest,
+	Event:           anthropicEvent,
+	Body:            anthropicBody,
+	Error:           anthropicError,
+	ErrorEvent:      anthropicErrorEvent,
+	ErrorHeader:     anthropicErrorHeader,
+	Status:          anthropicStatus,
+	TransportFields: openAITransportFields,
+	VersionHeaders:  []string{"Anthropic-Version", "Anthropic-Beta"},
+	Fold:            openAIFold,
+	Cut:             openAICut,
+	WithUsage:       openAIWithUsage,
+	compatible: func(path string) bool {
+		return openAIOperation(http.MethodPost, path) != Other
+	},
+}
+
+func anthropicOperation(method, path string) Operation {
+	path = plainPath(path)
+	if method == http.MethodPost {
+		if base, ok := strings.CutSuffix(path, "/messages"); ok && isBase(base) {
+			return Messages
+		}
+		if base, ok := strings.CutSuffix(path, "/messages/count_tokens"); ok && isBase(base) {
+			return CountTokens
+		}
+	}
+	switch op := openAIOperation(method, path); op {
+	case Chat, Embedding, Models:
+		return op
+	}
+	return Other // also the old text completions, which share nothing but their name's end with OpenAI's
+}
+
+func anthropicRequest(op Operation, path, rawQuery string, b *Body) Request {
+	r := openAIRequest(op, path, rawQuery, b)
+	if b != nil && r.User == "" {
+		r.User = strings.Clone(stringOf(b.Get("metadata").Get("user_id")))
+	}
+	return r
+}
+
+// anthropicEvent reads one event of a stream: message_start, then content blocks, message_delta, message_stop.
+func anthropicEvent(op Operation, a *Answer, ev Event) {
+	if op.openAI() {
+		openAIEvent(op, a, ev)
+		return
+	}
+	a.finishing = a.finishing || op.finishes()
+	if len(ev.Data) == 0 {
+		return
+	}
+	root, ok := a.object(ev.Data)
+	if !ok {
+		return
+	}
+	switch stringOf(root.Get("type")) {
+	case "message_start":
+		m := root.Get("message")
+		a.identify(stringOf(m.Get("id")), stringOf(m.Get("model")))
+		a.choice(0)
+		a.anthropicUsage(m.Get("usage"))
+	case "content_block_start":
+		a.block(count(root.Get("index")), root.Get("content_block"), false)
+	case "content_block_delta":
+		a.blockDelta(count(root.Get("index")), root.Get("delta"))
+	case "message_delta":
+		a.stopped(root.Get("delta"))
+		a.anthropicUsage(root.Get("usage"))
+	case "message_stop":
+		a.Ended = true
+	case "error":
+		a.fail(root.Get("error"))
+	}
+}
+
+// block reads a content block. In a stream the input of a tool is an empty object here and comes in deltas.
+func (a *Answer) block(index int64, b gjson.Result, whole bool) {
+	c := a.choice(0)
+	switch kind := stringOf(b.Get("type")); kind {
+	case "text":
+		a.keep(&c.text, stringOf(b.Get("text")))
+	case "thinking":
+		a.keep(&c.reasoning, stringOf(b.Get("thinking")))
+	case "tool_use", "server_tool_use", "mcp_tool_use":
+		t := a.call(c, callKey{index, stringOf(b.Get("id")), stringOf(b.Get("name"))})
+		t.kind = either(t.kind, kind)
+		if input := b.Get("input"); whole || len(input.Map()) > 0 {
+			a.keep(&t.arguments, input.Raw)
+		}
+	}
+}
+
+func (a *Answer) blockDelta(index int64, d gjson.Result) {
+	c := a.choice(0)
+	switch stringOf(d.Get("type")) {
+	case "text_delta":
+		a.keep(&c.text, stringOf(d.Get("text")))
+	case "thinking_delta":
+		a.keep(&c.reasoning, stringOf(d.Get("thinking")))
+	case "input_json_delta":
+		a.keep(&a.call(c, callKey{index: index}).arguments, stringOf(d.Get("partial_json")))
+	}
+}
+
+func (a *Answer) stopped(v gjson.Result) {
+	if s := stringOf(v.Get("stop_reason")); s != "" {
+		a.choice(0).finish = clip(s, maxName)
+	}
+}
+
+// anthropicUsage reads usage, which is cumulative: message_start tells the input, message_delta the output so far and,
+// in newer versions, the input again. What an object does not name stays as it was.
+func (a *Answer) anthropicUsage(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	raw := v.Raw
+	if a.Usage != nil && len(a.Usage.Raw) > 0 {
+		raw = mergeObjects(string(a.Usage.Raw), v.Raw)
+	}
+	all := gjson.Parse(raw)
+	u := Usage{
+		CachedRead:  count(all.Get("cache_read_input_tokens")),
+		CachedWrite: count(all.Get("cache_creation_input_tokens")),
+		Output:      count(all.Get("output_tokens")),
+	}
+	u.Input = count(all.Get("input_tokens")) + u.CachedRead + u.CachedWrite
+	a.used(u, raw)
+}
+
+// mergeObjects lays the members of over, except null ones, above those of base.
+func mergeObjects(base, over string) string {
+	var n node
+	for _, raw := range []string{base, over} {
+		gjson.Parse(raw).ForEach(func(k, v gjson.Result) bool {
+			n.member(k.Str).replace(v)
+			return true
+		})
+	}
+	n.kind = isObject
+	return string(n.append(nil))
+}
+
+func anthropicBody(op Operation, a *Answer, body []byte) error {
+	if op.openAI() {
+		return openAIBody(op, a, body)
+	}
+	a.finishing = a.finishing || op.finishes()
+	root, ok := a.object(body)
+	if !ok {
+		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+	}
+	a.fail(root.Get("error"))
+	if op == Messages && a.Error == "" {
+		content := root.Get("content")
+		if !content.IsArray() {
+			return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+		}
+		a.identify(stringOf(root.Get("id")), stringOf(root.Get("model")))
+		a.choice(0)
+		for i, b := range content.Array() {
+			a.block(int64(i), b, true)
+		}
+		a.stopped(root)
+		a.anthropicUsage(root.Get("usage"))
+	}
+	a.Ended = true
+	return nil
+}

@@ -1,0 +1,197 @@
+package dialect
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Gemini is the protocol of generativelanguage.googleapis.com. Source: https://ai.google.dev/api/generate-content;
+// everything below /v1beta/openai/ there speaks OpenAI's.
+var Gemini = &Dialect{
+	Name:            "gemini",
+	RequestIDHeader: "X-Request-Id",
+	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
+	Operation:       geminiOperation,
+	Request:         geminiRequest,
+	Event:           geminiEvent,
+	Body:            geminiBody,
+	Error:           geminiError,
+	ErrorEvent:      func(p Problem) []byte { return dataEvent(geminiError(p)) },
+	ErrorHeader:     retryHeader,
+	Status:          geminiStatus,
+	TransportFields: openAITransportFields,
+	VersionHeaders:  []string{"X-Goog-User-Project"},
+	Fold:            openAIFold,
+	Cut:             openAICut,
+	WithUsage:       openAIWithUsage,
+	compatible:      geminiCompatible,
+}
+
+// geminiMethods maps what stands behind the model's colon.
+var geminiMethods = map[string]Operation{
+	"generateContent": Generate, "streamGenerateContent": Generate, "countTokens": CountTokens,
+	"embedContent": EmbedContent, "batchEmbedContents": EmbedContent,
+}
+
+func geminiCompatible(path string) bool {
+	return strings.Contains(plainPath(path), "/openai/") || openAIOperation(http.MethodPost, path) != Other
+}
+
+func geminiOperation(method, path string) Operation {
+	if _, verb := geminiModel(path); method == http.MethodPost && verb != "" {
+		return geminiMethods[verb]
+	}
+	return openAIOperation(method, path) // also GET …/models, which both spell the same
+}
+
+// geminiModel returns the model of a path and the method behind its colon: …/models/MODEL:METHOD.
+func geminiModel(path string) (model, verb string) {
+	path = plainPath(path)
+	parent, last := cutLast(path)
+	_, collection := cutLast(parent)
+	name, verb, ok := strings.Cut(last, ":")
+	if !ok || collection != "models" && collection != "tunedModels" {
+		return "", ""
+	}
+	if decoded, err := url.PathUnescape(name); err == nil {
+		name = decoded
+	}
+	return name, verb
+}
+
+// geminiRequest reads model and stream from the path. Without alt=sse a stream is one JSON array, sent in pieces.
+func geminiRequest(op Operation, path, rawQuery string, b *Body) Request {
+	if op.openAI() && geminiCompatible(path) {
+		return openAIRequest(op, path, rawQuery, b)
+	}
+	var r Request
+	model, verb := geminiModel(path)
+	r.Model = model
+	query, _ := url.ParseQuery(rawQuery) // what can be read of it
+	r.Stream = verb == "streamGenerateContent" || query.Get("alt") == "sse"
+	if b == nil {
+		return r
+	}
+	r.Caching = caching(b)
+	for _, names := range [][3]string{{"generationConfig", "maxOutputTokens", "candidateCount"}, {"generation_config", "max_output_tokens", "candidate_count"}} {
+		if config := b.Get(names[0]); config.IsObject() { // protocol buffers' JSON takes both spellings
+			r.MaxTokens, r.N = count(config.Get(names[1])), count(config.Get(names[2]))
+			break
+		}
+	}
+	return r
+}
+
+// geminiEvent reads one chunk. There is no end marker: the last chunk has the finish reasons.
+func geminiEvent(op Operation, a *Answer, ev Event) {
+	if op.openAI() {
+		openAIEvent(op, a, ev)
+		return
+	}
+	a.finishing = a.finishing || op.finishes()
+	if len(ev.Data) == 0 {
+		return
+	}
+	if root, ok := a.object(ev.Data); ok {
+		a.candidates(root)
+		a.Ended = a.Ended || a.finished()
+	}
+}
+
+// geminiBody reads a body: one object, or the array of chunks of a stream without alt=sse.
+func geminiBody(op Operation, a *Answer, body []byte) error {
+	if op.openAI() {
+		return openAIBody(op, a, body)
+	}
+	a.finishing = a.finishing || op.finishes()
+	if !valid(body) {
+		a.broken = true
+		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+	}
+	found := false
+	root := view(body)
+	if root.IsObject() {
+		found = a.candidates(root) || op != Generate
+	} else if root.IsArray() {
+		root.ForEach(func(_, chunk gjson.Result) bool {
+			found = a.candidates(chunk) || found
+			return true
+		})
+	}
+	if !found && a.Error == "" {
+		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+	}
+	a.Ended = true
+	return nil
+}
+
+// candidates reads one chunk and reports whether it has any of what an answer consists of.
+func (a *Answer) candidates(root gjson.Result) (found bool) {
+	if !root.IsObject() {
+		return false
+	}
+	a.identify(stringOf(root.Get("responseId")), stringOf(root.Get("modelVersion")))
+	a.fail(root.Get("error"))
+	if blocked := stringOf(root.Get("promptFeedback.blockReason")); blocked != "" {
+		a.choice(0).finish, found = clip(blocked, maxName), true // the answer to a blocked prompt has no candidates
+	}
+	for position, v := range root.Get("candidates").Array() {
+		if !v.IsObject() {
+			continue
+		}
+		index := int64(position)
+		if i := v.Get("index"); i.Exists() {
+			index = count(i)
+		}
+		c := a.choice(index)
+		found = true
+		for _, part := range v.Get("content.parts").Array() {
+			a.part(c, part)
+		}
+		if s := stringOf(v.Get("finishReason")); s != "" {
+			c.finish = clip(s, maxName)
+		}
+	}
+	a.geminiUsage(root.Get("usageMetadata"))
+	return found
+}
+
+func (a *Answer) part(c *choice, part gjson.Result) {
+	if f := part.Get("functionCall"); f.IsObject() { // always whole
+		t := a.call(c, callKey{int64(len(c.calls)), stringOf(f.Get("id")), stringOf(f.Get("name"))})
+		t.kind = "functionCall"
+		a.keep(&t.arguments, f.Get("args").Raw)
+	}
+	if text := stringOf(part.Get("text")); part.Get("thought").Bool() {
+		a.keep(&c.reasoning, text)
+	} else {
+		a.keep(&c.text, text)
+	}
+}
+
+// geminiUsage reads usageMetadata, which each chunk repeats and the last one has in full. Thoughts and what tools put
+// into the prompt are counted beside candidates and prompt there, but billed as output and input.
+func (a *Answer) geminiUsage(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	u := Usage{
+		Input:      count(v.Get("promptTokenCount")) + count(v.Get("toolUsePromptTokenCount")),
+		Total:      count(v.Get("totalTokenCount")),
+		CachedRead: count(v.Get("cachedContentTokenCount")),
+		Reasoning:  count(v.Get("thoughtsTokenCount")),
+	}
+	u.Output = count(v.Get("candidatesTokenCount")) + u.Reasoning
+	for _, list := range []string{"promptTokensDetails", "candidatesTokensDetails"} {
+		for _, d := range v.Get(list).Array() {
+			if d.Get("modality").Str == "AUDIO" {
+				u.Audio += count(d.Get("tokenCount"))
+			}
+		}
+	}
+	a.used(u, v.Raw)
+}

@@ -1,0 +1,71 @@
+package dialect
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// geminiStatus is the HTTP status of Google for p: a key that is not accepted is a bad argument there, not a 401.
+func geminiStatus(p Problem) int {
+	if p.Status == http.StatusUnauthorized {
+		return http.StatusBadRequest
+	}
+	return p.Status
+}
+
+// rpcStatus names the google.rpc.Code of an HTTP status.
+func rpcStatus(status int) string {
+	switch status {
+	case http.StatusForbidden:
+		return "PERMISSION_DENIED"
+	case http.StatusNotFound:
+		return "NOT_FOUND"
+	case http.StatusConflict:
+		return "ABORTED"
+	case http.StatusTooManyRequests:
+		return "RESOURCE_EXHAUSTED"
+	case 499:
+		return "CANCELLED"
+	case http.StatusNotImplemented:
+		return "UNIMPLEMENTED"
+	case http.StatusBadGateway, http.StatusServiceUnavailable:
+		return "UNAVAILABLE"
+	case http.StatusGatewayTimeout:
+		return "DEADLINE_EXCEEDED"
+	}
+	if status >= http.StatusInternalServerError {
+		return "INTERNAL"
+	}
+	return "INVALID_ARGUMENT"
+}
+
+// geminiError writes {"error":{code,message,status,details}}. Our own code goes into an ErrorInfo, except that of a
+// rate limit, which is all said by the RetryInfo.
+func geminiError(p Problem) []byte {
+	status := geminiStatus(p)
+	b := strconv.AppendInt([]byte(`{"error":{"code":`), int64(status), 10)
+	b = appendString(append(b, `,"message":`...), p.Message)
+	b = appendString(append(b, `,"status":`...), rpcStatus(status))
+	b = append(b, `,"details":[`...)
+	reason, domain := strings.ToUpper(p.Code), "forward"
+	if p.Status == http.StatusUnauthorized {
+		reason, domain = "API_KEY_INVALID", "googleapis.com"
+	}
+	info := reason != "" && p.Code != "rate_limit_exceeded"
+	if info {
+		b = appendString(append(b, `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":`...), reason)
+		b = appendString(append(b, `,"domain":`...), domain)
+		b = append(b, '}')
+	}
+	if p.Status == http.StatusTooManyRequests && p.RetryAfter > 0 {
+		if info {
+			b = append(b, ',')
+		}
+		seconds := int64((p.RetryAfter + time.Second - 1) / time.Second)
+		b = strconv.AppendInt(append(b, `{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"`...), seconds, 10)
+		b = append(b, `s"}`...)
+	}
+	return append(b, `]}}`...)
+}

@@ -1,0 +1,240 @@
+package dialect
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/tidwall/gjson"
+)
+
+// openAIEvent reads one chunk of a stream. Sources: API reference, "The chat completion chunk object" and "Streaming
+// events"; what other servers do otherwise is said where it is handled.
+func openAIEvent(op Operation, a *Answer, ev Event) {
+	a.finishing = a.finishing || op.finishes()
+	data := bytes.TrimSpace(ev.Data)
+	switch {
+	case len(data) == 0: // a keep-alive of some servers
+		return
+	case string(data) == "[DONE]":
+		a.Ended = true
+		return
+	}
+	root, ok := a.object(data)
+	switch {
+	case !ok:
+	case op == Responses:
+		a.responseEvent(root)
+	default:
+		a.chunk(root)
+	}
+}
+
+// openAIBody reads a whole body.
+func openAIBody(op Operation, a *Answer, body []byte) error {
+	a.finishing = a.finishing || op.finishes()
+	switch op {
+	case Speech, Models, Other:
+		a.Ended = true // nothing in there that the gateway reads
+		return nil
+	case Audio:
+		a.transcript(body)
+		return nil
+	}
+	root, ok := a.object(body)
+	if !ok {
+		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+	}
+	if op == Responses {
+		a.response(root)
+	} else {
+		a.chunk(root)
+	}
+	if a.Error == "" && !answers(op, root) {
+		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+	}
+	a.Ended = true
+	return nil
+}
+
+// answers reports whether a body has the member without which it is no answer to the operation.
+func answers(op Operation, root gjson.Result) bool {
+	switch op {
+	case Chat, Completion:
+		return root.Get("choices").IsArray()
+	case Embedding, Image:
+		return root.Get("data.0").Exists()
+	case Moderation:
+		return root.Get("results").IsArray()
+	case Responses:
+		return root.Get("output").IsArray()
+	}
+	return true
+}
+
+// transcript reads the answer to an audio file: JSON, or the text itself when text, srt or vtt was asked for.
+func (a *Answer) transcript(body []byte) {
+	a.Ended = true
+	if !valid(body) || !view(body).IsObject() {
+		a.keep(&a.choice(0).text, unsafeString(body))
+		return
+	}
+	root := view(body)
+	a.keep(&a.choice(0).text, stringOf(root.Get("text")))
+	a.openAIUsage(root.Get("usage"))
+	a.fail(root.Get("error"))
+}
+
+// chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta".
+func (a *Answer) chunk(root gjson.Result) {
+	root.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "id":
+			a.identify(stringOf(v), "")
+		case "model":
+			a.identify("", stringOf(v))
+		case "choices":
+			for position, c := range v.Array() {
+				a.readChoice(c, int64(position))
+			}
+		case "usage":
+			a.openAIUsage(v)
+		case "x_groq": // Groq tells usage of streams here
+			a.openAIUsage(v.Get("usage"))
+		case "error":
+			a.fail(v)
+		}
+		return true
+	})
+}
+
+func (a *Answer) readChoice(v gjson.Result, position int64) {
+	if !v.IsObject() {
+		return
+	}
+	if i := v.Get("index"); i.Type == gjson.Number {
+		position = count(i)
+	}
+	c := a.choice(position)
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "delta":
+			a.readMessage(c, v, false)
+		case "message":
+			a.readMessage(c, v, true)
+		case "text":
+			a.keep(&c.text, stringOf(v))
+		case "finish_reason":
+			if s := stringOf(v); s != "" {
+				c.finish = clip(s, maxName)
+			}
+		case "usage": // Moonshot tells usage of streams here
+			a.openAIUsage(v)
+		}
+		return true
+	})
+}
+
+func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
+	if !m.IsObject() {
+		return
+	}
+	var reasoning string
+	m.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "content":
+			a.content(c, v)
+		case "refusal":
+			a.keep(&c.refusal, stringOf(v))
+		case "reasoning_content", "reasoning": // DeepSeek's name, and vLLM's and OpenRouter's; some send both
+			if s := stringOf(v); s != "" {
+				reasoning = s
+			}
+		case "tool_calls":
+			for position, t := range v.Array() {
+				a.readCall(c, t, whole, int64(position))
+			}
+		case "function_call":
+			if v.IsObject() {
+				t := a.call(c, callKey{name: stringOf(v.Get("name"))})
+				t.kind = "function_call"
+				a.keep(&t.arguments, argumentsOf(v.Get("arguments")))
+			}
+		case "audio":
+			a.keep(&c.text, stringOf(v.Get("transcript")))
+		}
+		return true
+	})
+	a.keep(&c.reasoning, reasoning)
+}
+
+// content reads text, or parts of text and thought as Mistral sends them.
+func (a *Answer) content(c *choice, v gjson.Result) {
+	if !v.IsArray() {
+		a.keep(&c.text, stringOf(v))
+		return
+	}
+	v.ForEach(func(_, part gjson.Result) bool {
+		a.keep(&c.text, stringOf(part.Get("text")))
+		part.Get("thinking").ForEach(func(_, thought gjson.Result) bool {
+			a.keep(&c.reasoning, stringOf(thought.Get("text")))
+			return true
+		})
+		return true
+	})
+}
+
+func (a *Answer) readCall(c *choice, v gjson.Result, whole bool, position int64) {
+	if !v.IsObject() {
+		return
+	}
+	index := int64(-1)
+	if i := v.Get("index"); i.Type == gjson.Number {
+		index = count(i)
+	} else if whole {
+		index = position
+	}
+	f, input := v.Get("function"), "arguments"
+	if custom := v.Get("custom"); custom.Exists() {
+		f, input = custom, "input"
+	}
+	t := a.call(c, callKey{index, stringOf(v.Get("id")), stringOf(f.Get("name"))})
+	t.kind = either(t.kind, stringOf(v.Get("type")))
+	a.keep(&t.arguments, argumentsOf(f.Get(input)))
+}
+
+// argumentsOf returns the arguments of a call, which some servers send as an object and not as text.
+func argumentsOf(v gjson.Result) string {
+	if v.IsObject() {
+		return v.Raw
+	}
+	return stringOf(v)
+}
+
+// openAIUsage reads the usage object of any OpenAI operation: chat counts prompt and completion, responses, images and
+// transcriptions count input and output. Of several, the last one counts.
+func (a *Answer) openAIUsage(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	var u Usage
+	v.ForEach(func(k, v gjson.Result) bool {
+		switch k.Str {
+		case "prompt_tokens", "input_tokens":
+			u.Input = count(v)
+		case "completion_tokens", "output_tokens":
+			u.Output = count(v)
+		case "total_tokens":
+			u.Total = count(v)
+		case "prompt_tokens_details", "input_tokens_details":
+			u.CachedRead = max(u.CachedRead, count(v.Get("cached_tokens")))
+			u.Audio += count(v.Get("audio_tokens"))
+		case "completion_tokens_details", "output_tokens_details":
+			u.Reasoning = count(v.Get("reasoning_tokens"))
+			u.Audio += count(v.Get("audio_tokens"))
+		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
+			u.CachedRead = max(u.CachedRead, count(v))
+		}
+		return true
+	})
+	a.used(u, v.Raw)
+}
