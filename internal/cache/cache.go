@@ -1,0 +1,211 @@
+// Package cache remembers whole answers by the question that was asked.
+//
+// An answer from here must never be wrong, and no fault of the store may become a fault of the gateway. So every record
+// carries its own key and a SHA-256 that is checked on each read; anything that does not match is a miss. Put hands the
+// answer to a bounded queue and returns; Get sees what is still in that queue; a store that is broken, full, slow or
+// gone is a miss and a line in the log.
+//
+// Three stores do this: Badger on disk (see disk.go for how it is kept from filling the disk and from crashing with it),
+// otter in memory, and Redis, which replicas of the gateway share. The questions are named by Key; Canonical gives the
+// one spelling of a JSON body that makes equal questions equal.
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Entry is one remembered answer.
+type Entry struct {
+	Status  int
+	Header  http.Header // only what is replayed
+	Body    []byte      // the bytes of the answer; of a stream, all its events
+	Stream  bool        // Body is a stream of events
+	Stored  time.Time   // zero in Put: now
+	Expires time.Time   // zero in Put: Stored plus Options.TTL
+
+	// What the answer was for, so that the cache can be listed and purged by it.
+	Route, Operation, Model string
+}
+
+// Options says where answers are kept and how many. Zero fields mean the defaults given.
+type Options struct {
+	Backend       string           // BADGER, MEMORY, redis://…, rediss://… or unix://…; BADGER
+	Dir           string           // of BADGER; ./data/cache
+	TTL           time.Duration    // 30 days
+	MaxBytes      int64            // hard bound on disk or memory in bytes, at least MinBytes; 1 GiB; of no meaning for Redis
+	MaxEntryBytes int64            // longest body that is kept, in bytes; 8 MiB
+	Now           func() time.Time // time.Now
+	Log           *slog.Logger     // nil: silent
+}
+
+// MinBytes is the least Options.MaxBytes: below it the store's own files would leave no room for answers.
+const MinBytes = 16 << 20
+
+var (
+	// ErrInUse is returned by Open when another process holds the directory.
+	ErrInUse = errors.New("another forward is running on this cache directory")
+	// ErrOptions is returned by Open for options that cannot work.
+	ErrOptions = errors.New("invalid cache options")
+)
+
+// Stats is what the cache has done since Open, and what it holds.
+type Stats struct {
+	Backend  string
+	Entries  int64 // estimate; counts a replaced entry twice until its generation is dropped; -1: unknown
+	Bytes    int64 // allocated on disk or held in memory; -1: unknown
+	MaxBytes int64 // 0: not bounded by the gateway
+	Pending  int   // entries queued and not yet written
+	Hits     int64
+	Misses   int64
+	Stored   int64  // entries written
+	Dropped  int64  // entries refused or lost: queue full, too large, writing off, errors
+	Damaged  int64  // records found that were not what had been written
+	Disabled string // why nothing is written now; empty: it is
+}
+
+// Cache is a store of answers. Open makes one; it is safe for concurrent use, and its user closes it.
+type Cache struct {
+	backend      string
+	store        store
+	ttl          time.Duration
+	maxEntry     int64
+	now          func() time.Time
+	hits, misses atomic.Int64
+	refused      atomic.Int64
+}
+
+// store is what the backends have in common. Any trouble in get is a miss; put takes e over and never blocks.
+type store struct {
+	get    func(context.Context, Key) (*Entry, bool)
+	put    func(Key, *Entry) bool
+	report func(*Stats)
+	close  func() error
+}
+
+// Open opens the store that the options name. It fails only for what its user has to change: options, a directory that
+// cannot be written or is in use. A store that is damaged is set aside, and one that is unreachable is waited for.
+func Open(o Options) (*Cache, error) {
+	if o.Backend == "" {
+		o.Backend = "BADGER"
+	}
+	if o.Dir == "" {
+		o.Dir = "./data/cache"
+	}
+	if o.TTL == 0 {
+		o.TTL = 30 * 24 * time.Hour
+	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 1 << 30
+	}
+	if o.MaxEntryBytes == 0 {
+		o.MaxEntryBytes = 8 << 20
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case o.MaxBytes < MinBytes:
+		return nil, fmt.Errorf("%w: a bound of %d bytes is too small, the least is %d", ErrOptions, o.MaxBytes, MinBytes)
+	case o.MaxEntryBytes < 0 || o.MaxEntryBytes > maxBody:
+		return nil, fmt.Errorf("%w: an entry of %d bytes is not possible, the most is %d", ErrOptions, o.MaxEntryBytes, maxBody)
+	case o.TTL < 0:
+		return nil, fmt.Errorf("%w: a lifetime of %s is negative", ErrOptions, o.TTL)
+	}
+	c := &Cache{ttl: o.TTL, maxEntry: o.MaxEntryBytes, now: o.Now}
+	var err error
+	switch scheme, _, isURL := strings.Cut(o.Backend, "://"); {
+	case o.Backend == "BADGER":
+		c.backend = "BADGER"
+		c.store, err = openDisk(o)
+	case o.Backend == "MEMORY":
+		c.backend = "MEMORY"
+		c.store, err = openMemory(o)
+	case isURL && (scheme == "redis" || scheme == "rediss" || scheme == "unix"):
+		c.backend = "REDIS"
+		c.store, err = openRedis(o)
+	default: // the value is not repeated: a URL may hold a password
+		err = fmt.Errorf("%w: the backend is none of BADGER, MEMORY and redis://…", ErrOptions)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Get returns the answer to k. The entry is the caller's own. An answer that has expired or cannot be verified is not
+// returned; neither is one that takes longer to get than asking again would be worth.
+func (c *Cache) Get(ctx context.Context, k Key) (*Entry, bool) {
+	e, ok := c.store.get(ctx, k)
+	if !ok || !c.now().Before(e.Expires) {
+		c.misses.Add(1)
+		return nil, false
+	}
+	c.hits.Add(1)
+	return e, true
+}
+
+// Put takes over an answer to be remembered under k, and reports whether it was queued: the queue may be full, the
+// answer too long, or writing off. Get finds it from now on. The caller must not change what e points to afterwards.
+func (c *Cache) Put(k Key, e *Entry) (queued bool) {
+	kept := *e
+	now := c.now()
+	if kept.Stored.IsZero() {
+		kept.Stored = now
+	}
+	if kept.Expires.IsZero() {
+		kept.Expires = kept.Stored.Add(c.ttl)
+	}
+	if int64(len(e.Body)) > c.maxEntry || e.Status < 100 || e.Status > 999 || !now.Before(kept.Expires) || !c.store.put(k, &kept) {
+		c.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+// Stats returns a snapshot of the counters.
+func (c *Cache) Stats() Stats {
+	s := Stats{Backend: c.backend, Hits: c.hits.Load(), Misses: c.misses.Load()}
+	c.store.report(&s)
+	s.Dropped += c.refused.Load()
+	return s
+}
+
+// Backend returns the kind of store: BADGER, MEMORY or REDIS.
+func (c *Cache) Backend() string { return c.backend }
+
+// Healthy reports whether answers are being remembered, and if not, why.
+func (c *Cache) Healthy() (ok bool, detail string) {
+	var s Stats
+	c.store.report(&s)
+	return s.Disabled == "", s.Disabled
+}
+
+// Close writes what is queued and closes the store. Afterwards Get misses and Put refuses.
+func (c *Cache) Close() error { return c.store.close() }
+
+// clone returns a copy that shares nothing with e.
+func (e *Entry) clone() *Entry {
+	c := *e
+	c.Header = e.Header.Clone()
+	c.Body = append([]byte(nil), e.Body...)
+	return &c
+}
+
+// firstLine cuts an error down to what may be logged: Badger's errors go on with a hex dump of the value.
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	if len(line) > 300 {
+		line = line[:300] + "…"
+	}
+	return line
+}

@@ -1,0 +1,276 @@
+package cache
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// sizes are the bounds that follow from Options.MaxBytes, all in bytes.
+type sizes struct {
+	max      int64 // of everything on disk
+	limit    int64 // of one generation, before the next is begun
+	memtable int64 // index entries kept in memory, and in a log on disk
+	valueLog int64 // of one file of values
+	entry    int64 // longest body
+	batch    int64 // written at once
+	floor    int64 // free on the volume, or nothing is written
+}
+
+// plan divides max bytes on a volume of total bytes.
+//
+// A generation gets half, less what Badger takes beside the values: closing or filling a memtable writes an index table
+// while the log it comes from is still there, and there are some files of fixed size.
+//
+// The floor is 5 % of the volume, because below that other programs on it are in trouble too, but at most 512 MiB, which
+// on a large disk is room enough. On a small volume 5 % would be too little: others may fill the disk between our look
+// at it and the end of what Badger then does, so it is at least 32 MiB (of a volume under 256 MiB: an eighth) and at
+// least four memtables, the most that Badger writes in one go. A tmpfs of 200 MB with the default MaxBytes gets a cache
+// of 100 MB and a floor of 25 MB.
+func plan(maxBytes, maxEntry, total int64) sizes {
+	s := sizes{max: max(MinBytes, min(maxBytes, total/2))}
+	half := s.max / 2
+	s.memtable = min(max(half/64, 1<<20), 16<<20)
+	s.limit = half - 2*s.memtable - 1<<20
+	s.batch = min(s.limit/4, 4<<20)
+	s.entry = min(maxEntry, s.limit/4)
+	s.valueLog = max(min(half/8, 64<<20), s.batch+2*s.entry+1<<20)
+	s.floor = max(min(total/20, 512<<20), min(total/8, 32<<20), 4*s.memtable)
+	return s
+}
+
+func lowSpace(free, floor int64) string {
+	return fmt.Sprintf("the disk is nearly full: %d MiB free, %d MiB are kept free", free>>20, floor>>20)
+}
+
+// disable switches writing off and says so once. inspect switches it on again.
+func (d *disk) disable(reason string) {
+	if d.disabled.Swap(&reason) == nil {
+		d.log.Warn("cache: writing is off", "dir", d.dir, "reason", reason)
+	}
+}
+
+// inspect looks at the disk once a second: are we to write, and how much is there.
+func (d *disk) inspect() {
+	free, _, err := volume(d.dir)
+	if err != nil {
+		d.disable(err.Error())
+		return
+	}
+	for _, g := range d.current() {
+		if err := g.measure(); err != nil {
+			d.lost.log(d.log, "cache: measuring failed", err)
+		}
+	}
+	d.countKeys()
+	if free < d.sizes.floor {
+		d.disable(lowSpace(free, d.sizes.floor))
+		return
+	}
+	// Twice the floor, so that a disk that is just full does not switch us on and off every second.
+	if d.disabled.Load() == nil || free < 2*d.sizes.floor {
+		return
+	}
+	if len(d.current()) == 0 {
+		if err := d.openGenerations(); err != nil {
+			d.disable(err.Error())
+			return
+		}
+	}
+	d.disabled.Store(nil)
+	d.log.Info("cache: writing is on again", "dir", d.dir)
+}
+
+// room reports whether so many bytes can be written, after making room for them.
+func (d *disk) room(bytes int64) bool {
+	if d.disabled.Load() != nil || len(d.current()) == 0 {
+		return false
+	}
+	free, _, err := volume(d.dir)
+	if err != nil {
+		d.disable(err.Error())
+		return false
+	}
+	if free < d.sizes.floor+bytes {
+		d.disable(lowSpace(free, d.sizes.floor))
+		return false
+	}
+	newest := d.current()[0]
+	if newest.used()+bytes > d.sizes.limit {
+		// What was estimated is more than what was written. Look before throwing half of the answers away.
+		if err := newest.measure(); err != nil || newest.used()+bytes > d.sizes.limit {
+			if err := d.rotate(); err != nil {
+				d.disable(firstLine(err))
+				return false
+			}
+		}
+	}
+	d.yield(bytes, d.current())
+	return true
+}
+
+// yield deletes what was set aside when its bytes are needed: the bound is on everything.
+func (d *disk) yield(bytes int64, all []*generation) {
+	sum := d.asideBytes + bytes + 2*(2*d.sizes.memtable+1<<20)
+	for _, g := range all {
+		sum += g.used()
+	}
+	if d.aside == "" || sum <= d.sizes.max {
+		return
+	}
+	if err := os.RemoveAll(d.aside); err != nil {
+		d.lost.log(d.log, "cache: deleting the damaged directory failed", err)
+		return
+	}
+	d.log.Info("cache: deleted the damaged directory, its space is needed", "dir", d.aside)
+	d.aside, d.asideBytes = "", 0
+}
+
+// rotate begins a new generation. The oldest goes first, so that there are never more than two on disk.
+func (d *disk) rotate() error {
+	for all := d.current(); len(all) > 1; all = d.current() {
+		doomed := all[len(all)-1]
+		d.show(all[:len(all)-1])
+		if err := errors.Join(doomed.close(), discard(doomed.dir)); err != nil {
+			return err
+		}
+	}
+	number := 1
+	if all := d.current(); len(all) > 0 {
+		number = numberOf(all[0].dir) + 1
+	}
+	g, err := d.create(number)
+	if err != nil {
+		return err
+	}
+	d.show(append([]*generation{g}, d.current()...))
+	return nil
+}
+
+func (d *disk) show(generations []*generation) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.generations = generations
+}
+
+func numberOf(dir string) int {
+	n, _ := strconv.Atoi(strings.TrimPrefix(filepath.Base(dir), generationPrefix)) // survey has parsed it
+	return n
+}
+
+func (d *disk) create(number int) (*generation, error) {
+	dir := filepath.Join(d.dir, generationName(number))
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, notOurs(dir, err)
+	}
+	return openGeneration(dir, d.sizes, d.log)
+}
+
+// openGenerations opens the generations on disk and begins the first where there is none.
+func (d *disk) openGenerations() error {
+	numbers, aside, err := survey(d.dir)
+	if err != nil {
+		return err
+	}
+	if d.aside = aside; aside != "" {
+		if d.asideBytes, err = measure(aside, 0); err != nil {
+			return err
+		}
+	}
+	for ; len(numbers) > 2; numbers = numbers[1:] {
+		if err := discard(filepath.Join(d.dir, generationName(numbers[0]))); err != nil {
+			return err
+		}
+	}
+	next := 1
+	var all []*generation
+	for _, n := range numbers {
+		next = n + 1
+		dir := filepath.Join(d.dir, generationName(n))
+		g, err := openGeneration(dir, d.sizes, d.log)
+		if errors.Is(err, errBroken) {
+			err = d.giveUp(dir, err)
+		}
+		if err != nil {
+			return errors.Join(err, closeAll(all))
+		}
+		if g != nil {
+			all = append([]*generation{g}, all...)
+		}
+	}
+	if all, err = d.shrink(all); err == nil && len(all) == 0 {
+		var g *generation
+		if g, err = d.create(next); err == nil {
+			all = []*generation{g}
+		}
+	}
+	if err != nil {
+		return errors.Join(err, closeAll(all))
+	}
+	d.show(all)
+	d.countKeys()
+	return nil
+}
+
+// giveUp sets a damaged generation aside. Only one is kept.
+func (d *disk) giveUp(dir string, cause error) error {
+	if d.aside != "" {
+		if err := os.RemoveAll(d.aside); err != nil {
+			return fmt.Errorf("deleting a damaged generation: %w", err)
+		}
+	}
+	to, err := setAside(dir)
+	if err != nil {
+		return err
+	}
+	d.log.Warn("cache: a part of the cache is damaged and was set aside; its answers are asked for again", "dir", to, "reason", firstLine(cause))
+	d.aside = to
+	d.asideBytes, err = measure(to, 0)
+	return err
+}
+
+// shrink deletes generations that are larger than they may be, because the bound has been lowered since.
+func (d *disk) shrink(all []*generation) ([]*generation, error) {
+	var kept []*generation
+	for i, g := range all {
+		if g.used() <= d.sizes.max/2 {
+			kept = append(kept, g)
+		} else if err := errors.Join(g.close(), discard(g.dir)); err != nil {
+			return append(kept, all[i+1:]...), err
+		}
+	}
+	d.yield(0, kept)
+	return kept, nil
+}
+
+// end closes what is open. Closing writes index tables, and on a full disk that would be the end of the process; then it
+// is left as kill -9 would leave it, which the next start mends.
+func (d *disk) end() error {
+	all := d.current()
+	d.show(nil)
+	if free, _, err := volume(d.dir); err != nil || free < 2*d.sizes.memtable*int64(len(all)) {
+		d.log.Warn("cache: not closed in order, because the disk is full", "dir", d.dir)
+		return err
+	}
+	return closeAll(all)
+}
+
+func closeAll(all []*generation) error {
+	var errs []error
+	for _, g := range all {
+		errs = append(errs, g.close())
+	}
+	return errors.Join(errs...)
+}
+
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
+// isFull reports whether err says that the volume or our share of it is used up. Badger's errors do not wrap.
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
+		strings.Contains(err.Error(), syscall.ENOSPC.Error()) || strings.Contains(err.Error(), syscall.EDQUOT.Error())
+}
