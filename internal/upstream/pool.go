@@ -1,0 +1,167 @@
+package upstream
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"forward/internal/keys"
+)
+
+// setAsideFor is how long a key that the upstream refused is left alone. It is then tried once again, for providers
+// also refuse good keys in bad hours, and a key must not stay lost until the next restart.
+const setAsideFor = 10 * time.Minute
+
+// APIKey is a provider's key as configured.
+type APIKey struct {
+	Secret keys.Secret
+	Levels []int // the levels of forward keys it serves; empty: all
+}
+
+// Pool holds the API keys of one route and deals them out in turn. It is safe for concurrent use; a nil Pool is empty.
+type Pool struct {
+	now  func() time.Time
+	keys []*PoolKey
+
+	mu    sync.Mutex  // guards turns and the state of every key
+	turns map[int]int // level → where its next round begins; one counter for all levels would starve keys
+}
+
+// PoolKey is one API key of a pool and how it is doing.
+type PoolKey struct {
+	APIKey
+	pool  *Pool
+	index int
+
+	// Guarded by pool.mu.
+	until time.Time // rests or is set aside before this moment
+	aside bool      // refused by the upstream, and not used with success since
+}
+
+// KeyState is how a key is doing. It does not tell which key it is, for /health asks nobody who he is.
+type KeyState struct {
+	Index  int    `json:"index"`            // place in the configuration, from 0
+	Levels []int  `json:"levels,omitempty"` // empty: all
+	State  string `json:"state"`            // ok, resting (rate limited) or set_aside (refused by the upstream)
+	Wait   int64  `json:"wait_seconds,omitempty"`
+	Key    string `json:"-"` // masked, for the operator's own terminal
+}
+
+// NewPool returns a pool of ks. A nil now is time.Now.
+func NewPool(ks []APIKey, now func() time.Time) *Pool {
+	if now == nil {
+		now = time.Now
+	}
+	p := &Pool{now: now, turns: map[int]int{}}
+	for i, k := range ks {
+		p.keys = append(p.keys, &PoolKey{APIKey: k, pool: p, index: i})
+	}
+	return p
+}
+
+// Len returns how many keys there are, in whatever state.
+func (p *Pool) Len() int {
+	if p == nil {
+		return 0
+	}
+	return len(p.keys)
+}
+
+// Serves reports whether there is a key for callers of the level, in whatever state.
+func (p *Pool) Serves(level int) bool {
+	return p != nil && slices.ContainsFunc(p.keys, func(k *PoolKey) bool { return k.serves(level) })
+}
+
+func (k *PoolKey) serves(level int) bool {
+	return len(k.Levels) == 0 || slices.Contains(k.Levels, level)
+}
+
+// Order returns the keys that a request of the level should try, in this order: those that are usable, beginning one
+// further at each call. When none is, it returns the resting ones, the soonest first, and when there are none either,
+// those set aside: the upstream's own answer is better than a guess at it.
+func (p *Pool) Order(level int) []*PoolKey {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	var usable, resting, aside []*PoolKey
+	for _, k := range p.keys {
+		switch {
+		case !k.serves(level):
+		case !now.Before(k.until):
+			usable = append(usable, k)
+		case k.aside:
+			aside = append(aside, k)
+		default:
+			resting = append(resting, k)
+		}
+	}
+	if n := len(usable); n > 0 {
+		turn := p.turns[level] % n
+		p.turns[level] = turn + 1
+		return append(usable[turn:n:n], usable[:turn]...)
+	}
+	if len(resting) == 0 {
+		return aside
+	}
+	slices.SortStableFunc(resting, func(a, b *PoolKey) int { return a.until.Compare(b.until) })
+	return resting
+}
+
+// Rest leaves the key alone for d: the upstream has limited its rate. A longer rest that it already has stays.
+func (k *PoolKey) Rest(d time.Duration) {
+	k.pool.mu.Lock()
+	defer k.pool.mu.Unlock()
+	if until := k.pool.now().Add(d); until.After(k.until) {
+		k.until = until
+	}
+}
+
+// SetAside leaves the key alone for ten minutes: the upstream does not accept it.
+func (k *PoolKey) SetAside() { k.setAside() }
+
+// setAside reports whether this is news: true once until the key works again.
+func (k *PoolKey) setAside() (news bool) {
+	k.pool.mu.Lock()
+	defer k.pool.mu.Unlock()
+	news = !k.aside
+	k.aside, k.until = true, k.pool.now().Add(setAsideFor)
+	return news
+}
+
+// Restore makes a key that was set aside usable again. It changes nothing about a key that rests.
+func (k *PoolKey) Restore() {
+	k.pool.mu.Lock()
+	defer k.pool.mu.Unlock()
+	if k.aside {
+		k.aside, k.until = false, time.Time{}
+	}
+}
+
+// Index returns the key's place in the configuration, from 0.
+func (k *PoolKey) Index() int { return k.index }
+
+// Report returns the state of every key, in the order of the configuration. It is never nil.
+func (p *Pool) Report() []KeyState {
+	states := []KeyState{}
+	if p == nil {
+		return states
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	for _, k := range p.keys {
+		s := KeyState{Index: k.index, Levels: k.Levels, State: "ok", Key: k.Secret.String()}
+		if wait := k.until.Sub(now); wait > 0 {
+			s.Wait = int64((wait + time.Second - 1) / time.Second)
+			s.State = "resting"
+		}
+		if k.aside {
+			s.State = "set_aside"
+		}
+		states = append(states, s)
+	}
+	return states
+}

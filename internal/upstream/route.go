@@ -1,0 +1,72 @@
+// Package upstream knows where requests go and gets them there: routes and the table of their prefixes, the API keys of
+// a route, the transport, and the attempts of one request.
+//
+// Two promises shape it. The authority of an outgoing request, its scheme, host and port, comes from configuration alone:
+// prefixes match in whole segments, paths are joined as parsed parts and never as strings, and redirects are not followed.
+// openai-forward appended "/p.evil.example/x" to a base URL and sent the real API key there.
+//
+// And a request of which a byte may have been written is never sent again, for it may have been executed and billed.
+// Attempts counts what goes through each connection, so it knows "nothing was sent" instead of guessing it from
+// an error, and it keeps net/http's own rules from re-sending a POST (see outgoing).
+//
+// API keys are set here, in one place, and looked for in what comes back, in one place (Scrubber). An Error says what to do
+// in Message, for clients, and what happened in Error, for logs; neither contains a key.
+package upstream
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"forward/internal/dialect"
+)
+
+// Route is one upstream as the gateway offers it. Routes do not change after NewTable.
+type Route struct {
+	Name      string   // what logs and messages call it
+	Prefix    string   // the path it is mounted on: "/" or "/openai", without a slash at its end
+	Aliases   []string // further prefixes of the same route, such as "/openai" beside "/"
+	Base      *url.URL // where requests go: scheme, host and perhaps a path
+	Dialect   *dialect.Dialect
+	Open      bool              // no key is asked for and none is set; redirects reach the client
+	General   bool              // the API key goes into the slot in which the forward key came
+	Keys      *Pool             // nil: the gateway has no API key for it
+	Transport http.RoundTripper // instead of the gateway's shared one; nil for real upstreams
+}
+
+// URL returns where a request goes whose path after the route's prefix is rest (escaped) and whose query is rawQuery. The
+// path is joined to the base's without a double slash and keeps its escapes byte for byte; scheme, host and port are the
+// base's whatever rest holds. The bare prefix, rest "/", is the base URL itself.
+func (r *Route) URL(rest, rawQuery string) *url.URL {
+	u := *r.Base
+	u.RawQuery = rawQuery
+	escaped := r.Base.EscapedPath()
+	if rest != "/" || escaped == "" {
+		escaped = strings.TrimRight(escaped, "/") + "/" + strings.TrimPrefix(rest, "/")
+	}
+	path, err := url.PathUnescape(escaped)
+	if err != nil {
+		path, escaped = escaped, "" // no valid escaping: sent with its percent signs escaped
+	}
+	u.Path, u.RawPath = path, escaped
+	return &u
+}
+
+// check returns what is wrong with the route as configured.
+func (r *Route) check() error {
+	switch b := r.Base; {
+	case b == nil:
+		return fmt.Errorf("route %q has no base URL", r.Name)
+	case b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.Opaque != "":
+		return fmt.Errorf("route %q: base URL %q must begin with http:// or https:// and a host", r.Name, b.Redacted())
+	case b.User != nil:
+		return fmt.Errorf("route %q: base URL must not contain a user name or password; give the key as an API key", r.Name)
+	case b.RawQuery != "" || b.Fragment != "":
+		return fmt.Errorf("route %q: base URL must end with its path, without ?query and #fragment", r.Name)
+	}
+	if r.Dialect == nil {
+		return fmt.Errorf("route %q has no dialect", r.Name)
+	}
+	return nil
+}
