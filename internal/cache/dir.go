@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -125,13 +126,25 @@ func inspectDir(dir string) error {
 	}
 	data := false
 	for _, entry := range entries {
-		switch filepath.Ext(entry.Name()) {
-		case ".sst", ".vlog", ".mem":
-			data = true
-		}
 		if entry.Name() == sentinel {
 			return fmt.Errorf("%w: an earlier start did not live through opening it", errBroken)
 		}
+		switch filepath.Ext(entry.Name()) {
+		case ".sst":
+			data = true
+		case ".vlog", ".mem":
+			data = true
+			if err := inspectLog(filepath.Join(dir, entry.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	keys, err := badger.OpenKeyRegistry(badger.KeyRegistryOptions{Dir: dir, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("%w: %s: %s", errBroken, badger.KeyRegistryFileName, firstLine(err))
+	}
+	if err := keys.Close(); err != nil {
+		return fmt.Errorf("reading a generation: %w", err)
 	}
 	f, err := os.Open(filepath.Join(dir, badger.ManifestFilename))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -154,6 +167,30 @@ func inspectDir(dir string) error {
 		if err := inspectTable(name); err != nil {
 			return fmt.Errorf("%w: %s: %s", errBroken, filepath.Base(name), firstLine(err))
 		}
+	}
+	return nil
+}
+
+// inspectLog looks at the head of a log of values or of index entries: it begins with the number of the key it is
+// encrypted with, and ours are not. An empty one is what a process leaves that dies between creating a file and sizing it;
+// Badger would not open the directory because of it, and it holds nothing.
+func inspectLog(name string) error {
+	f, err := os.Open(name)
+	if err != nil {
+		return fmt.Errorf("reading a generation: %w", err)
+	}
+	defer f.Close()
+	var key [8]byte
+	switch _, err := io.ReadFull(f, key[:]); {
+	case err == io.EOF:
+		if err := os.Remove(name); err != nil {
+			return fmt.Errorf("deleting an empty log: %w", err)
+		}
+	case err == io.ErrUnexpectedEOF:
+	case err != nil:
+		return fmt.Errorf("reading a generation: %w", err)
+	case binary.BigEndian.Uint64(key[:]) != 0:
+		return fmt.Errorf("%w: %s does not begin as a log does", errBroken, filepath.Base(name))
 	}
 	return nil
 }

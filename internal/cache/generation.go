@@ -71,7 +71,7 @@ func openGeneration(dir string, s sizes, log *slog.Logger) (*generation, error) 
 
 func badgerOptions(dir string, s sizes, log *slog.Logger) badger.Options {
 	return badger.DefaultOptions(dir).
-		WithLogger(badgerLog{log}).
+		WithLogger(&badgerLog{log: log}).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false). // one writer, and the last word on a key wins
 		WithSyncWrites(false).      // survives kill -9; after a power cut the sums tell
@@ -218,16 +218,18 @@ func (g *generation) close() error {
 	return nil
 }
 
-// badgerLog passes on what Badger has to complain of, less the values it dumps.
-type badgerLog struct{ log *slog.Logger }
-
-func (l badgerLog) Errorf(format string, args ...any) {
-	l.log.Error("cache: badger", "error", firstLine(fmt.Errorf(format, args...)))
+// badgerLog passes on what Badger has to complain of, a line a minute and less the values it dumps. It repeats itself
+// for each damaged value, and what matters is counted in Stats.
+type badgerLog struct {
+	log      *slog.Logger
+	warnings complaint
 }
 
-func (l badgerLog) Warningf(format string, args ...any) {
-	l.log.Warn("cache: badger", "error", firstLine(fmt.Errorf(format, args...)))
+func (l *badgerLog) Errorf(format string, args ...any) {
+	l.warnings.log(l.log, "cache: badger", fmt.Errorf(format, args...))
 }
 
-func (badgerLog) Infof(string, ...any)  {}
-func (badgerLog) Debugf(string, ...any) {}
+func (l *badgerLog) Warningf(format string, args ...any) { l.Errorf(format, args...) }
+
+func (*badgerLog) Infof(string, ...any)  {}
+func (*badgerLog) Debugf(string, ...any) {}
