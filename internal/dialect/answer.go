@@ -68,6 +68,7 @@ type choice struct {
 	index                    int64
 	text, refusal, reasoning []byte
 	calls                    []*call
+	reasonKey                string // the field whose reasoning is kept
 	finish                   string
 }
 

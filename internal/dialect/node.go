@@ -117,10 +117,13 @@ func (n *node) set(raw string) bool {
 	return true
 }
 
-// replace is for values that are told again and again: the last one that is not null stays.
+// replace is for values that are told again and again: the last one that says something stays.
 func (n *node) replace(v gjson.Result) {
 	if v.Type == gjson.Null {
 		n.become(isNull)
+		return
+	}
+	if n.kind == isOther && (v.Raw == "{}" || v.Raw == "[]") { // as Azure's filter has on its last chunk
 		return
 	}
 	n.kind = isOther

@@ -84,7 +84,21 @@ func isBase(path string) bool {
 	if _, above := cutLast(parent); above == "deployments" || above == "engines" {
 		return true
 	}
-	return len(last) > 1 && last[0] == 'v' && '0' <= last[1] && last[1] <= '9'
+	return isVersion(last)
+}
+
+// isVersion reports whether a segment is v1, v4, v1beta, v2alpha3 and the like.
+func isVersion(segment string) bool {
+	digits, ok := strings.CutPrefix(segment, "v")
+	rest := strings.TrimLeft(digits, "0123456789")
+	if !ok || rest == digits {
+		return false
+	}
+	switch strings.TrimRight(rest, "0123456789") {
+	case "", "alpha", "beta":
+		return true
+	}
+	return false
 }
 
 func cutLast(path string) (parent, last string) {

@@ -138,17 +138,16 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 	if !m.IsObject() {
 		return
 	}
-	var reasoning string
 	m.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "content":
 			a.content(c, v)
 		case "refusal":
 			a.keep(&c.refusal, stringOf(v))
-		case "reasoning_content", "reasoning": // DeepSeek's name, and vLLM's and OpenRouter's; some send both
-			if s := stringOf(v); s != "" {
-				reasoning = s
-			}
+		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
+			a.reason(c, "reasoning_content", stringOf(v))
+		case "reasoning":
+			a.reason(c, "reasoning", stringOf(v))
 		case "tool_calls":
 			for position, t := range v.Array() {
 				a.readCall(c, t, whole, int64(position))
@@ -164,7 +163,16 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 		}
 		return true
 	})
-	a.keep(&c.reasoning, reasoning)
+}
+
+// reason keeps the reasoning of the field that is the first to have any, for two fields would say it twice.
+func (a *Answer) reason(c *choice, key, s string) {
+	if c.reasonKey == "" && s != "" {
+		c.reasonKey = key
+	}
+	if c.reasonKey == key {
+		a.keep(&c.reasoning, s)
+	}
 }
 
 // content reads text, or parts of text and thought as Mistral sends them.
@@ -225,7 +233,7 @@ func (a *Answer) openAIUsage(v gjson.Result) {
 			u.Output = count(v)
 		case "total_tokens":
 			u.Total = count(v)
-		case "prompt_tokens_details", "input_tokens_details":
+		case "prompt_tokens_details", "input_tokens_details", "input_token_details": // the last one in transcriptions
 			u.CachedRead = max(u.CachedRead, count(v.Get("cached_tokens")))
 			u.Audio += count(v.Get("audio_tokens"))
 		case "completion_tokens_details", "output_tokens_details":

@@ -70,7 +70,7 @@ func (a *Answer) response(r gjson.Result) {
 			a.Error = "the response is " + status
 		}
 	case "completed":
-		a.choice(0).finish = status
+		a.choice(0).finish = clip(status, maxName)
 	} // in_progress and queued: a background response that is not there yet
 	c := a.choice(0)
 	told := len(c.text)+len(c.refusal)+len(c.reasoning) > 0
