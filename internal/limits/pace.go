@@ -1,0 +1,55 @@
+package limits
+
+import (
+	"context"
+	"time"
+)
+
+// Paces says how fast the events of streams may come.
+type Paces struct{ rules []Rule }
+
+// NewPaces returns the paces of rules, of whose rates the first counts.
+func NewPaces(rules []Rule) *Paces { return &Paces{rules} }
+
+// Interval returns the time between two events of a stream on a path, see Gate.Admit for paths. 0 is no pace.
+func (p *Paces) Interval(paths []string, level int) time.Duration {
+	r := match(p.rules, paths, level)
+	if r == nil || len(r.Rates) == 0 {
+		return 0
+	}
+	return r.Rates[0].Period / time.Duration(r.Rates[0].Limit)
+}
+
+// Pacer spaces the events of one stream evenly. The first passes at once. Time that was lost is not caught up with: no
+// two events ever come closer than the interval. It is used by one goroutine.
+type Pacer struct {
+	interval time.Duration
+	next     time.Time
+}
+
+// NewPacer returns a pacer, nil for no interval.
+func NewPacer(interval time.Duration) *Pacer {
+	if interval <= 0 {
+		return nil
+	}
+	return &Pacer{interval: interval}
+}
+
+// Wait returns when the next event may pass, or with the error of ctx.
+func (p *Pacer) Wait(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	wait := time.Until(p.next)
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	p.next = time.Now().Add(p.interval)
+	return nil
+}

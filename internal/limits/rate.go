@@ -1,0 +1,127 @@
+// Package limits keeps callers within their rates and streams within their pace.
+//
+// A Gate answers whether a request may pass now. Its strategies are stores of ulule/limiter (its Store interface is the
+// seam for them), but its own store and middleware are not used: that store knows one strategy, in whole seconds, and
+// its key ignores the rate, so that the minute and the hour of one caller would share a counter. What we add is all
+// strategies of openai-forward, several windows at once of which a refused request consumes none, memory that is
+// bounded by live callers, and Redis for several replicas, which may fail without a request noticing.
+//
+// A Pacer spaces the events of one stream.
+package limits
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Rate is a number of requests, or events, in a period.
+type Rate struct {
+	Limit  int64
+	Period time.Duration
+}
+
+// units are the periods a rate can name. A month has 30 days and a year 360, as in openai-forward.
+var units = []struct {
+	name   string
+	period time.Duration
+}{
+	{"second", time.Second}, {"minute", time.Minute}, {"hour", time.Hour},
+	{"day", 24 * time.Hour}, {"month", 30 * 24 * time.Hour}, {"year", 360 * 24 * time.Hour},
+}
+
+// String writes the rate as ParseRates reads it: 100/2minutes.
+func (r Rate) String() string {
+	for i := len(units) - 1; i >= 0; i-- {
+		if n := r.Period / units[i].period; n > 0 && r.Period%units[i].period == 0 {
+			if n == 1 {
+				return fmt.Sprintf("%d/%s", r.Limit, units[i].name)
+			}
+			return fmt.Sprintf("%d/%d%ss", r.Limit, n, units[i].name)
+		}
+	}
+	return fmt.Sprintf("%d/%v", r.Limit, r.Period)
+}
+
+var rateForm = regexp.MustCompile(`^(\d+)\s*(?:/|\bper\b)\s*(\d+)?\s*([a-z]+?)s?$`)
+
+// ParseRates reads one or more rates: `100/2minutes`, `60/minute;600/hour`, `5 per 10 seconds`. They are separated by
+// semicolons, commas or bars, and all must hold. The empty text and `inf` are no limit.
+func ParseRates(s string) ([]Rate, error) {
+	text := strings.ToLower(strings.TrimSpace(s))
+	if text == "" || strings.HasPrefix(text, "inf") {
+		return nil, nil
+	}
+	var rates []Rate
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == ',' || r == '|' }) {
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		r, err := parseRate(part)
+		if err != nil {
+			return nil, err
+		}
+		rates = append(rates, r)
+	}
+	if len(rates) == 0 {
+		return nil, fmt.Errorf("%q has no rate in it: write it like 60/minute or 60/minute;600/hour, or inf for no limit", s)
+	}
+	return rates, nil
+}
+
+func parseRate(part string) (Rate, error) {
+	wrong := func(why string) (Rate, error) {
+		return Rate{}, fmt.Errorf("%q is not a rate: %s; write it like 60/minute, 100/2minutes or 5 per 10 seconds", part, why)
+	}
+	m := rateForm.FindStringSubmatch(part)
+	if m == nil {
+		return wrong("it is not of the form number/period")
+	}
+	limit, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil || limit > 1e12 {
+		return wrong("the number is too large")
+	}
+	if limit == 0 {
+		return wrong("it would let nobody in")
+	}
+	times := int64(1)
+	if m[2] != "" {
+		if times, err = strconv.ParseInt(m[2], 10, 32); err != nil || times == 0 {
+			return wrong("the number of periods must be from 1")
+		}
+	}
+	for _, u := range units {
+		if u.name == m[3] {
+			if times > int64(10*360*24*time.Hour/u.period) {
+				return wrong("the period is longer than ten years")
+			}
+			return Rate{Limit: limit, Period: time.Duration(times) * u.period}, nil
+		}
+	}
+	return wrong("the period must be second, minute, hour, day, month or year")
+}
+
+// Strategy says how a window counts.
+type Strategy string
+
+// The strategies, by the names they have in openai-forward.
+const (
+	// FixedWindow opens a window with the first request and counts until it ends.
+	FixedWindow Strategy = "fixed-window"
+	// ElasticWindow begins the window anew with each request, also with a refused one: a caller that keeps hammering
+	// is not let in again until he pauses for a whole period.
+	ElasticWindow Strategy = "fixed-window-elastic-expiry"
+	// MovingWindow allows the limit in any period, wherever it begins.
+	MovingWindow Strategy = "moving-window"
+)
+
+// ParseStrategy returns the strategy of that name.
+func ParseStrategy(s string) (Strategy, error) {
+	switch st := Strategy(strings.ToLower(strings.TrimSpace(s))); st {
+	case FixedWindow, ElasticWindow, MovingWindow:
+		return st, nil
+	}
+	return "", fmt.Errorf("%q is not a strategy: write fixed-window, fixed-window-elastic-expiry or moving-window", s)
+}
