@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"golang.org/x/term"
+
+	"forward/internal/config"
+	"forward/internal/keys"
+)
+
+// banner says on w what is in force, as openai-forward does: a box for each route and one for the limits on a
+// terminal, plain lines elsewhere. Credentials are counted, and masked.
+func banner(w *os.File, cfg *config.Config, r *rooms, addr net.Addr) {
+	show := plain
+	if term.IsTerminal(int(w.Fd())) {
+		show = boxed
+	}
+	for _, route := range cfg.Routes {
+		show(w, "forward is ready to serve "+route.Prefix, routeRows(cfg, r, route))
+	}
+	if cfg.Benchmark {
+		show(w, "forward is ready to serve /benchmark", [][2]string{{"base url", "the canned upstream of BENCHMARK_MODE"}, {"access", "open: no key is asked and none is swapped"}})
+	}
+	show(w, "Rate limits", limitRows(cfg, r))
+	scheme := "http"
+	if cfg.TLSCert != "" {
+		scheme = "https"
+	}
+	fmt.Fprintf(w, "forward %s listens on %s://%s\n", buildVersion(), scheme, addr)
+}
+
+func routeRows(cfg *config.Config, r *rooms, route config.Route) [][2]string {
+	rows := [][2]string{
+		{"base url", route.BaseURL.Redacted()},
+		{"route prefix", strings.Join(append([]string{route.Prefix}, route.Aliases...), ", ")},
+	}
+	if route.Open {
+		access := "open: no key is asked and none is swapped"
+		if cfg.ExtraAuth {
+			access = "a forward key is asked, none is swapped"
+		}
+		return append(rows, [2]string{"access", access})
+	}
+	var api, own []keys.Secret
+	for _, k := range route.APIKeys {
+		api = append(api, k.Secret)
+	}
+	for _, k := range cfg.ForwardKeys {
+		own = append(own, k.Secret)
+	}
+	rows = append(rows, [2]string{"api keys", masked(api)}, [2]string{"forward keys", masked(own)})
+	backend := "off"
+	if r.cache != nil {
+		backend = r.cache.Backend()
+	}
+	log := "off"
+	if cfg.LogChat {
+		log = cfg.LogDir
+	}
+	return append(rows, [2]string{"cache backend", backend}, [2]string{"chat log", log})
+}
+
+// masked counts secrets and shows the ends of the first few.
+func masked(secrets []keys.Secret) string {
+	if len(secrets) == 0 {
+		return "none"
+	}
+	var shown []string
+	for _, s := range secrets[:min(3, len(secrets))] {
+		shown = append(shown, s.String())
+	}
+	if len(secrets) > len(shown) {
+		shown = append(shown, "…")
+	}
+	return fmt.Sprintf("%d (%s)", len(secrets), strings.Join(shown, ", "))
+}
+
+func limitRows(cfg *config.Config, r *rooms) [][2]string {
+	global := cfg.GlobalRate
+	if global == "" {
+		global = "inf"
+	}
+	rows := [][2]string{{"backend", r.gate.Backend()}, {"strategy", cfg.Strategy}, {"global rate limit", global + " (req)"}}
+	for _, kind := range []struct {
+		unit  string
+		rules []config.RateRule
+	}{{"req", cfg.ReqRates}, {"token", cfg.TokenRates}} {
+		for _, rule := range kind.rules {
+			name := rule.Path
+			if rule.Level != config.AnyLevel {
+				name = fmt.Sprintf("%s, level %d", rule.Path, rule.Level)
+			}
+			rows = append(rows, [2]string{name, fmt.Sprintf("%s (%s)", rule.Limit, kind.unit)})
+		}
+	}
+	return rows
+}
+
+func boxed(w io.Writer, title string, rows [][2]string) {
+	t := table.NewWriter()
+	t.SetStyle(table.StyleRounded)
+	t.Style().Options.SeparateColumns = false
+	t.Style().Title.Align = text.AlignCenter
+	t.SetTitle("%s", title)
+	for _, row := range rows {
+		t.AppendRow(table.Row{row[0], row[1]})
+	}
+	fmt.Fprintln(w, t.Render())
+}
+
+func plain(w io.Writer, title string, rows [][2]string) {
+	fmt.Fprintln(w, title)
+	for _, row := range rows {
+		fmt.Fprintf(w, "  %-18s %s\n", row[0], row[1])
+	}
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"forward/internal/config"
+	"forward/internal/upstream"
+)
+
+// checkCommand validates the settings and prints the ones in force, secrets masked, with where each came from.
+func checkCommand() *cobra.Command {
+	var online bool
+	c := &cobra.Command{Use: "check", Short: "Validate the settings and print the ones in force"}
+	load := settingsFlags(c)
+	c.Flags().BoolVar(&online, "online", false, "also connect to every upstream")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		if err := printSettings(c.OutOrStdout(), cfg); err != nil {
+			return err
+		}
+		if online {
+			return reach(c.Context(), c.OutOrStdout(), cfg)
+		}
+		return nil
+	}
+	return c
+}
+
+func printSettings(w io.Writer, cfg *config.Config) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		fmt.Fprintln(t, "NAME\tVALUE\tSOURCE")
+	}
+	for _, s := range cfg.Effective() {
+		source := string(s.Source)
+		if s.Where != "" && s.Where != source {
+			source += " (" + s.Where + ")"
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Value, source)
+	}
+	return t.Flush()
+}
+
+// reach asks each upstream for its root, without a key: any answer at all means that it can be reached.
+func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
+	transport, err := upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: 10 * time.Second})
+	if err != nil {
+		return err
+	}
+	defer transport.CloseIdleConnections()
+	var errs []error
+	for _, route := range cfg.Routes {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, route.BaseURL.String(), nil)
+		if err != nil {
+			return err
+		}
+		begun := time.Now()
+		res, err := transport.RoundTrip(r)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", route.Name, upstream.Classify(route.Name, err)))
+			continue
+		}
+		res.Body.Close()
+		fmt.Fprintf(w, "%s: reached in %d ms\n", route.Name, time.Since(begun).Milliseconds())
+	}
+	return errors.Join(errs...)
+}

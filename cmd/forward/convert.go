@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"forward/internal/chatlog"
+)
+
+// convertCommand turns chat logs into conversations.
+func convertCommand() *cobra.Command {
+	var o chatlog.ConvertOptions
+	var output string
+	c := &cobra.Command{
+		Use:   "convert [INPUT…]",
+		Short: "Turn chat logs into JSON conversations",
+		Long: "convert reads chat logs, forward's own and openai-forward's, and writes conversations.\n" +
+			"Without INPUT (files or directories) it reads LOG_DIR. Without -o it writes chat_openai.json; -o - writes to stdout.",
+		Args: cobra.ArbitraryArgs,
+	}
+	load := settingsFlags(c)
+	c.Flags().StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, openai-ft, sharegpt or csv")
+	c.Flags().StringVarP(&output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl and .csv by format)")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if !chatlog.KnownFormat(o.Format) {
+			return &usageError{fmt.Errorf("unknown format %q: write openai-forward, jsonl, openai-ft, sharegpt or csv", o.Format)}
+		}
+		o.Inputs = args
+		if len(args) == 0 {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			o.Dir = cfg.LogDir
+		}
+		if term.IsTerminal(int(os.Stderr.Fd())) {
+			o.Progress = os.Stderr
+		}
+		if output == "" {
+			output = defaultOutput(o.Format)
+		}
+		var summary chatlog.Summary
+		err := writeFile(c.OutOrStdout(), output, func(w io.Writer) (err error) {
+			summary, err = chatlog.Convert(c.Context(), w, o)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "%d conversations from %d files", summary.Exchanges, len(summary.Files))
+		if summary.Unanswered > 0 {
+			fmt.Fprintf(c.ErrOrStderr(), ", %d without an answer", summary.Unanswered)
+		}
+		if summary.Skipped > 0 {
+			fmt.Fprintf(c.ErrOrStderr(), ", %d lines skipped that are torn or not of a chat log", summary.Skipped)
+		}
+		if output != "-" {
+			fmt.Fprintf(c.ErrOrStderr(), " → %s", output)
+		}
+		fmt.Fprintln(c.ErrOrStderr())
+		return nil
+	}
+	return c
+}
+
+func defaultOutput(format string) string {
+	switch format {
+	case "csv":
+		return "chat_openai.csv"
+	case "jsonl", "openai-ft":
+		return "chat_openai.jsonl"
+	}
+	return "chat_openai.json"
+}
+
+// writeFile writes to name by way of a temporary file beside it, so that a failure leaves what was there.
+func writeFile(stdout io.Writer, name string, write func(io.Writer) error) error {
+	if name == "-" {
+		return write(stdout)
+	}
+	f, err := os.CreateTemp(filepath.Dir(name), "."+strings.TrimPrefix(filepath.Base(name), ".")+".*")
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	defer os.Remove(f.Name()) // fails when it was renamed, as it should
+	if err := write(f); err != nil {
+		f.Close()
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	if err := os.Rename(f.Name(), name); err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+// Command forward is an LLM gateway: one binary between a team's programs and the model providers.
+//
+// This package only wires: it turns settings into the option types of the rooms, starts them in order and stops them
+// in reverse. Answers go to stdout; banners, hints and progress go to stderr. Exit status is 0 when it worked, 1 when
+// it did not, 2 when it was called wrongly.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	_ "time/tzdata" // TZ works in an image without zone files
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	root := newCommand()
+	err := root.ExecuteContext(context.Background())
+	if err == nil {
+		return
+	}
+	fmt.Fprintln(os.Stderr, err)
+	if errors.As(err, new(*usageError)) {
+		fmt.Fprintf(os.Stderr, "\nSee '%s --help'.\n", root.Name())
+		os.Exit(2)
+	}
+	os.Exit(1)
+}
+
+// usageError says that the command line is wrong.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+func newCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "forward",
+		Short: "An LLM gateway: routes, forward keys, limits, cache and chat logs in one binary",
+		Long: "forward stands between your programs and the model providers. Programs change one thing: their base URL.\n" +
+			"Without a command it runs the gateway.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	addRun(root)
+	run := &cobra.Command{Use: "run", Short: "Run the gateway"}
+	addRun(run)
+	root.AddCommand(run, convertCommand(), checkCommand(), healthcheckCommand(), versionCommand())
+	noArguments(root)
+	return root
+}
+
+// noArguments makes every stray word a usage error; cobra would hand it to the command, or exit with status 1.
+func noArguments(root *cobra.Command) {
+	for _, c := range append(root.Commands(), root) {
+		if c.Args != nil {
+			continue
+		}
+		c.Args = func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := ""
+			if names := c.SuggestionsFor(args[0]); len(names) > 0 {
+				hint = fmt.Sprintf(", did you mean %q?", names[0])
+			}
+			return &usageError{fmt.Errorf("unknown command %q for %q%s", args[0], c.CommandPath(), hint)}
+		}
+	}
+}

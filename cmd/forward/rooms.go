@@ -1,0 +1,169 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"forward/internal/cache"
+	"forward/internal/chatlog"
+	"forward/internal/config"
+	"forward/internal/dialect"
+	"forward/internal/forward"
+	"forward/internal/keys"
+	"forward/internal/limits"
+	"forward/internal/upstream"
+)
+
+// rooms are the parts of a running gateway, and how to close them.
+type rooms struct {
+	gateway *forward.Gateway
+	table   *upstream.Table
+	gate    *limits.Gate
+	cache   *cache.Cache // nil: off
+	closers []io.Closer  // in the order in which they were opened
+}
+
+// Close closes the stores, the last one first. Each flushes what it acknowledged.
+func (r *rooms) Close() error {
+	var errs []error
+	for i := len(r.closers) - 1; i >= 0; i-- {
+		errs = append(errs, r.closers[i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// open builds the gateway out of settings.
+func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
+	r = &rooms{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.Close())
+		}
+	}()
+	options := forward.Options{
+		Levels: cfg.LevelModels, ExtraAuth: cfg.ExtraAuth, Passthrough: cfg.Passthrough,
+		Allow: cfg.IPWhitelist, Deny: cfg.IPBlacklist, TrustedProxies: cfg.TrustedProxy, CORSOrigins: cfg.CORSOrigins,
+		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
+		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry,
+		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: cfg.StreamIdleTimeout,
+		Log: logger, Version: buildVersion(),
+	}
+	if options.Routes, err = routes(cfg); err != nil {
+		return r, err
+	}
+	if options.Ring, err = ring(cfg); err != nil {
+		return r, err
+	}
+	if options.Gate, options.Paces, err = gate(cfg, logger); err != nil {
+		return r, err
+	}
+	r.table, r.gate, r.closers = options.Routes, options.Gate, append(r.closers, options.Gate)
+	if options.Transport, err = upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: cfg.HeaderTimeout}); err != nil {
+		return r, err
+	}
+	if cfg.CacheChat || cfg.CacheEmbedding || len(cfg.CacheRoutes) > 0 {
+		r.cache, err = cache.Open(cache.Options{Backend: cfg.CacheBackend, Dir: cfg.CacheDir, TTL: cfg.CacheTTL,
+			MaxBytes: cfg.CacheMaxBytes, MaxEntryBytes: cfg.CacheMaxEntry, Log: logger})
+		if err != nil {
+			return r, fmt.Errorf("opening the cache: %w", err)
+		}
+		options.Cache, r.closers = r.cache, append(r.closers, r.cache)
+	}
+	if cfg.LogChat || cfg.PrintChat {
+		log, err := openChatLog(cfg, logger)
+		if err != nil {
+			return r, err
+		}
+		options.ChatLog, r.closers = log, append(r.closers, log)
+	}
+	r.gateway, err = forward.New(options)
+	return r, err
+}
+
+// routes makes the route table, with BENCHMARK_MODE's canned upstream if it is on.
+func routes(cfg *config.Config) (*upstream.Table, error) {
+	var list []*upstream.Route
+	for _, c := range cfg.Routes {
+		d, ok := dialect.ByName(c.Dialect)
+		if !ok {
+			return nil, fmt.Errorf("route %q: unknown dialect %q", c.Name, c.Dialect)
+		}
+		r := &upstream.Route{Name: c.Name, Prefix: c.Prefix, Aliases: c.Aliases, Base: c.BaseURL, Dialect: d, Open: c.Open, General: c.Type == "general"}
+		if len(c.APIKeys) > 0 {
+			var pool []upstream.APIKey
+			for _, k := range c.APIKeys {
+				pool = append(pool, upstream.APIKey{Secret: k.Secret, Levels: k.Levels})
+			}
+			r.Keys = upstream.NewPool(pool, nil)
+		}
+		list = append(list, r)
+	}
+	if cfg.Benchmark {
+		list = append(list, forward.BenchmarkRoute())
+	}
+	return upstream.NewTable(list)
+}
+
+func ring(cfg *config.Config) (*keys.Ring, error) {
+	var list []keys.Key
+	for _, k := range cfg.ForwardKeys {
+		list = append(list, keys.Key{Name: k.Name, Secret: k.Secret, Level: k.Level})
+	}
+	return keys.NewRing(list)
+}
+
+// gate makes the request limits and the paces of streams. The settings were checked when they were loaded.
+func gate(cfg *config.Config, logger *slog.Logger) (*limits.Gate, *limits.Paces, error) {
+	options := limits.Options{Log: logger}
+	var err error
+	if options.Rules, err = rules(cfg.ReqRates); err != nil {
+		return nil, nil, fmt.Errorf("REQ_RATE_LIMIT: %w", err)
+	}
+	paces, err := rules(cfg.TokenRates)
+	if err != nil {
+		return nil, nil, fmt.Errorf("TOKEN_RATE_LIMIT: %w", err)
+	}
+	if options.Global, err = limits.ParseRates(cfg.GlobalRate); err != nil {
+		return nil, nil, fmt.Errorf("GLOBAL_RATE_LIMIT: %w", err)
+	}
+	if options.Strategy, err = limits.ParseStrategy(cmp.Or(cfg.Strategy, string(limits.FixedWindow))); err != nil {
+		return nil, nil, fmt.Errorf("RATE_LIMIT_STRATEGY: %w", err)
+	}
+	if cfg.RateBackend != "memory" {
+		options.Redis = cfg.RateBackend
+	}
+	g, err := limits.NewGate(options)
+	return g, limits.NewPaces(paces), err
+}
+
+func rules(list []config.RateRule) ([]limits.Rule, error) {
+	var out []limits.Rule
+	for _, r := range list {
+		rates, err := limits.ParseRates(r.Limit)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, limits.Rule{Path: r.Path, Level: r.Level, Rates: rates})
+	}
+	return out, nil
+}
+
+func openChatLog(cfg *config.Config, logger *slog.Logger) (*chatlog.Log, error) {
+	options := chatlog.Options{Dir: cfg.LogDir, Content: cfg.LogContent, MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: logger}
+	if !cfg.LogChat {
+		options.Dir = "" // only printed
+	}
+	if cfg.PrintChat {
+		options.Print = os.Stdout
+	}
+	log, err := chatlog.Open(options)
+	if err != nil {
+		return nil, fmt.Errorf("opening the chat log in %s: %w", filepath.Clean(cfg.LogDir), err)
+	}
+	return log, nil
+}

@@ -1,0 +1,95 @@
+package forward
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"forward/internal/dialect"
+	"forward/internal/tokens"
+	"forward/internal/upstream"
+)
+
+// BenchmarkRoute is BENCHMARK_MODE's canned upstream at /benchmark: a chat endpoint inside the gateway, to try it and
+// to measure it without a provider. It is a route like any other, so limits, pacing, cache and log apply to it.
+func BenchmarkRoute() *upstream.Route {
+	return &upstream.Route{
+		Name: "benchmark", Prefix: "/benchmark", Dialect: dialect.OpenAI, Open: true,
+		Base: &url.URL{Scheme: "http", Host: "benchmark.invalid"}, Transport: &canned{},
+	}
+}
+
+// cannedAnswers are told in turn.
+var cannedAnswers = []string{
+	"The quick brown fox jumps over the lazy dog, and the dog does not mind at all.",
+	"A gateway is at its best when nobody notices that it is there.",
+	"你好!我是一个预先写好的回答,用来测试转发的速度。",
+	"Streams are made of events; each of these words travels in one of its own.",
+	"Measure twice, cut once, and print the ratio of what you measured.",
+}
+
+// canned is an upstream without a network.
+type canned struct{ turn atomic.Uint64 }
+
+// RoundTrip implements http.RoundTripper.
+func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
+	var ask struct {
+		Model         string
+		Stream        bool
+		StreamOptions struct {
+			IncludeUsage bool `json:"include_usage"`
+		} `json:"stream_options"`
+		Messages json.RawMessage
+	}
+	if r.Body != nil {
+		defer r.Body.Close()
+		if err := json.NewDecoder(r.Body).Decode(&ask); err != nil && err != io.EOF {
+			return nil, fmt.Errorf("reading the request: %w", err)
+		}
+	}
+	if r.URL.Path != "/v1/chat/completions" || r.Method != http.MethodPost {
+		p := dialect.Problem{Status: http.StatusNotFound, Code: "route_not_found", Message: "The benchmark route serves POST /benchmark/v1/chat/completions."}
+		return cannedResponse(r, p.Status, "application/json", dialect.OpenAI.Error(p)), nil
+	}
+	text := cannedAnswers[c.turn.Add(1)%uint64(len(cannedAnswers))]
+	in, out := tokens.Count(ask.Model, string(ask.Messages)), tokens.Count(ask.Model, text)
+	body := fmt.Appendf(nil, `{"id":"chatcmpl-benchmark","object":"chat.completion","created":%d,"model":%s,`+
+		`"choices":[{"index":0,"message":{"role":"assistant","content":%s},"logprobs":null,"finish_reason":"stop"}],`+
+		`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`,
+		time.Now().Unix(), quote(ask.Model), quote(text), in, out, in+out)
+	if !ask.Stream {
+		return cannedResponse(r, http.StatusOK, "application/json", body), nil
+	}
+	events, ok := dialect.OpenAI.Cut(dialect.Chat, body, ask.StreamOptions.IncludeUsage)
+	if !ok {
+		return nil, fmt.Errorf("cutting the canned answer into events failed")
+	}
+	return cannedResponse(r, http.StatusOK, "text/event-stream; charset=utf-8", events), nil
+}
+
+// quote writes s as a JSON string.
+func quote(s string) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.Encode(s) // strings always encode
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func cannedResponse(r *http.Request, status int, contentType string, body []byte) *http.Response {
+	h := http.Header{"Content-Type": {contentType}}
+	length := int64(-1)
+	if !strings.HasPrefix(contentType, "text/event-stream") {
+		length = int64(len(body))
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	return &http.Response{Status: http.StatusText(status), StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: h, ContentLength: length, Body: io.NopCloser(bytes.NewReader(body)), Request: r}
+}

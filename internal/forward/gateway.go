@@ -1,0 +1,148 @@
+// Package forward carries one request from the socket to its answer.
+//
+// The whole story is the function serve in pipeline.go; every other file holds the steps it names. One exchange value
+// lives for one request and is touched by that request's goroutine only, so nothing here locks. The rooms below
+// (upstream, keys, limits, cache, chatlog, dialect) do the work and know nothing of each other; only serve decides order.
+//
+// Two rules shape the code. Bytes pass through untouched: what the gateway reads it reads on the side (tap.go), and
+// what it cuts out of a request it cuts by offset. And a broken answer never looks complete: a stream ends with an
+// error event of its dialect, anything else with an aborted connection, which is why recovery is our own (routes.go).
+package forward
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"forward/internal/cache"
+	"forward/internal/chatlog"
+	"forward/internal/keys"
+	"forward/internal/limits"
+	"forward/internal/upstream"
+)
+
+// Cache modes, see Options.CacheMode.
+const (
+	CacheNormal  = "normal"
+	CacheRefresh = "refresh"
+	CacheOffline = "offline"
+)
+
+// Options says how a Gateway behaves. Routes, Ring, Gate and Transport are required; every other zero field means its
+// default or that the feature is off. The stores stay the caller's: the Gateway never closes them.
+type Options struct {
+	Routes    *upstream.Table
+	Ring      *keys.Ring   // forward keys; an empty ring asks nobody for one
+	Levels    keys.Levels  // which models each level may use
+	Gate      *limits.Gate // request limits
+	Paces     *limits.Paces
+	Transport http.RoundTripper // to every route without a transport of its own
+
+	Cache          *cache.Cache // nil: no cache
+	CacheChat      bool         // chat and text completions may be cached
+	CacheEmbedding bool
+	CacheRoutes    []string // further paths, after the route prefix, whose answers may be cached
+	CachingDefault bool     // what a request without the caching flag means
+	CacheShared    bool     // callers share answers; otherwise each has its own
+	CacheMode      string   // CacheNormal (default), CacheRefresh or CacheOffline
+	CacheMaxEntry  int64    // bytes of one remembered answer; 8 MiB by default
+
+	ChatLog *chatlog.Log // nil: no chat log
+
+	ExtraAuth   bool // open routes ask for a forward key too
+	Passthrough bool // with forward keys configured, provider keys of the client's own are let through
+
+	Allow, Deny    []netip.Prefix // callers' addresses; an empty Allow lets everybody in
+	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
+	CORSOrigins    []string       // "*" or exact origins; empty: no CORS headers
+
+	MaxBody           int64         // bytes of a request body that is parsed; 32 MiB by default
+	Retries           int           // further tries after a failure in which nothing was sent
+	RetryStatus       []int         // 5xx answers to try again before the first byte
+	StreamIdleTimeout time.Duration // silence of an upstream in the middle of an answer; 120 s by default
+	WriteTimeout      time.Duration // one write to a client that does not read; 30 s by default
+
+	Log     *slog.Logger
+	Version string
+}
+
+// Gateway is the HTTP handler of forward. Make one with New; it is safe for concurrent use.
+type Gateway struct {
+	Options
+	cacheRoutes map[string]bool
+	buffers     copyBuffers
+	quiet       atomic.Bool // not ready: draining
+
+	flights sync.WaitGroup  // exchanges that are not settled yet
+	life    context.Context // ends when streams still open are to be told that the gateway stops
+	end     context.CancelCauseFunc
+}
+
+// errShuttingDown is the cause with which streams that outlive the drain end.
+var errShuttingDown = errors.New("the gateway is shutting down")
+
+// New returns a Gateway that serves o.
+func New(o Options) (*Gateway, error) {
+	if o.Routes == nil || o.Ring == nil || o.Gate == nil || o.Transport == nil {
+		return nil, errors.New("forward: Options needs Routes, Ring, Gate and Transport")
+	}
+	o.CacheMode = cmp.Or(o.CacheMode, CacheNormal)
+	o.CacheMaxEntry = cmp.Or(o.CacheMaxEntry, 8<<20)
+	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 120*time.Second)
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Paces == nil {
+		o.Paces = limits.NewPaces(nil)
+	}
+	g := &Gateway{Options: o, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
+	for _, path := range o.CacheRoutes {
+		g.cacheRoutes[path] = true
+	}
+	g.life, g.end = context.WithCancelCause(context.Background())
+	return g, nil
+}
+
+// Drain makes the gateway not ready: /readyz answers 503 from now on, while requests are still served.
+func (g *Gateway) Drain() { g.quiet.Store(true) }
+
+// Abort ends what is still open: streams get an error event of their dialect, other answers an aborted connection.
+func (g *Gateway) Abort() {
+	g.Drain()
+	g.end(errShuttingDown)
+}
+
+// Wait returns when every exchange is settled, or after d. Stores may be closed then.
+func (g *Gateway) Wait(d time.Duration) {
+	settled := make(chan struct{})
+	go func() {
+		defer close(settled)
+		g.flights.Wait()
+	}()
+	select {
+	case <-settled:
+	case <-time.After(d):
+	}
+}
+
+// copyBuffers lends httputil.ReverseProxy its copy buffers. Without a pool each answer costs a fresh 32 KiB.
+type copyBuffers struct{ pool sync.Pool }
+
+const copyBufferSize = 32 << 10
+
+func (b *copyBuffers) Get() []byte {
+	if p, ok := b.pool.Get().(*[copyBufferSize]byte); ok {
+		return p[:]
+	}
+	return make([]byte, copyBufferSize)
+}
+
+func (b *copyBuffers) Put(p []byte) { b.pool.Put((*[copyBufferSize]byte)(p)) }

@@ -1,0 +1,64 @@
+package forward
+
+import (
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"forward/internal/upstream"
+)
+
+type healthRoute struct {
+	Name    string              `json:"name"`
+	Prefix  string              `json:"prefix"`
+	Aliases []string            `json:"aliases,omitempty"`
+	Dialect string              `json:"dialect"`
+	Open    bool                `json:"open,omitempty"`
+	Keys    []upstream.KeyState `json:"api_keys"`
+}
+
+type healthPart struct {
+	Backend string `json:"backend"`
+	OK      bool   `json:"ok"`
+	Detail  string `json:"detail,omitempty"`
+}
+
+// health tells the state of each route and store. It names no host and no key.
+func (g *Gateway) health(c *gin.Context) {
+	routes := []healthRoute{}
+	for _, r := range g.Routes.Routes() {
+		routes = append(routes, healthRoute{r.Name, r.Prefix, r.Aliases, r.Dialect.Name, r.Open, r.Keys.Report()})
+	}
+	status := "ok"
+	parts := g.parts()
+	for _, p := range parts {
+		if !p.OK {
+			status = "degraded"
+		}
+	}
+	if g.quiet.Load() {
+		status = "draining"
+	}
+	c.JSON(http.StatusOK, gin.H{"status": status, "version": g.Version, "routes": routes, "stores": parts})
+}
+
+// parts reports on the stores behind the gateway. Their trouble degrades it and never stops it: a completion does not
+// fail because it could not be counted or remembered.
+func (g *Gateway) parts() map[string]healthPart {
+	ok, detail := g.Gate.Healthy()
+	parts := map[string]healthPart{"limits": {g.Gate.Backend(), ok, detail}}
+	if g.Cache != nil {
+		ok, detail := g.Cache.Healthy()
+		parts["cache"] = healthPart{g.Cache.Backend(), ok, detail}
+	}
+	return parts
+}
+
+// readyz answers 200 while new requests are welcome, and 503 from the moment the gateway drains.
+func (g *Gateway) readyz(c *gin.Context) {
+	status, word := http.StatusOK, "ready"
+	if g.quiet.Load() {
+		status, word = http.StatusServiceUnavailable, "draining"
+	}
+	c.JSON(status, gin.H{"status": word, "stores": g.parts()})
+}

@@ -1,0 +1,163 @@
+package forward
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"forward/internal/keys"
+	"forward/internal/upstream"
+)
+
+// caller is who a request counts for.
+type caller struct {
+	id    string // stable and not secret: the bucket of his limits
+	scope string // whose remembered answers he may get; see Options.CacheShared
+	name  string // what logs call him
+	level int
+}
+
+// identify finds the route and the caller from the request line and the headers alone.
+func (x *exchange) identify() error {
+	x.ip = x.clientIP()
+	path := x.r.URL.EscapedPath()
+	if err := x.match(path); err != nil {
+		return err
+	}
+	if !x.admitsIP() {
+		return &refusal{status: http.StatusForbidden, code: "ip_not_allowed", message: "Requests from your address are not allowed here."}
+	}
+	if x.r.Method == http.MethodTrace || x.r.Method == http.MethodConnect {
+		x.w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		return &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "Method " + x.r.Method + " is not forwarded."}
+	}
+	return x.authenticate()
+}
+
+// match finds the route. Only the path counts: whatever host an absolute-form request line names is ignored, so a
+// client cannot choose where the gateway connects to.
+func (x *exchange) match(path string) error {
+	if err := upstream.CheckPath(path); err != nil {
+		return err
+	}
+	route, _, rest, ok := x.Routes.Match(path)
+	if !ok {
+		return &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
+	}
+	x.route, x.rest = route, rest
+	x.op = route.Dialect.Operation(x.r.Method, rest)
+	x.dialect = x.op.Of(route.Dialect)
+	x.paths = make([]string, 0, 1+len(route.Aliases))
+	for _, mount := range append([]string{route.Prefix}, route.Aliases...) {
+		x.paths = append(x.paths, strings.TrimSuffix(mount, "/")+rest)
+	}
+	return nil
+}
+
+// authenticate decides who the caller is and whose credential goes upstream, by the rules of «Who may come in» in the
+// README: open routes ask nobody, an empty ring asks nobody, otherwise a forward key is needed.
+func (x *exchange) authenticate() error {
+	presented, slot, err := keys.Presented(x.r.Header, x.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	x.slot = slot
+	key, err := x.Ring.Lookup(presented)
+	if err == nil {
+		// A key of ours never goes upstream, also not on a route that asks for none.
+		x.caller = caller{id: key.ID(), scope: "key:" + key.ID(), name: key.Name, level: key.Level}
+		x.strip, x.swap = true, !x.route.Open
+		return nil
+	}
+	switch asked := x.Ring.Len() > 0 && (!x.route.Open || x.ExtraAuth); {
+	case asked && x.mayPass(presented):
+		x.anonymous(presented)
+		return nil
+	case asked:
+		return &keyError{err: err, presented: presented}
+	}
+	// Nobody is asked. Where the gateway has API keys of its own they replace whatever the client sent, as
+	// openai-forward does; elsewhere the client's own credential goes through untouched.
+	x.swap = !x.route.Open && x.route.Keys.Len() > 0
+	x.strip = x.swap
+	if x.swap {
+		presented = ""
+	}
+	x.anonymous(presented)
+	return nil
+}
+
+// mayPass reports whether a provider key of the client's own is let through although forward keys are configured.
+func (x *exchange) mayPass(presented string) bool {
+	return x.Passthrough && presented != "" && !strings.HasPrefix(presented, "fk-")
+}
+
+// anonymous identifies a caller without a forward key: by a digest of the provider key that goes upstream, or by his
+// address when there is none. Level 0 may use every model, for it is not our key that pays or nobody is asked.
+func (x *exchange) anonymous(presented string) {
+	if presented == "" {
+		x.caller = caller{id: "ip:" + x.ip.String(), scope: "anyone", name: "-"}
+		return
+	}
+	sum := sha256.Sum256([]byte("credential\x00" + presented))
+	id := "own:" + hex.EncodeToString(sum[:6])
+	// The whole digest scopes remembered answers: they must not be shared between two provider accounts.
+	x.caller = caller{id: id, scope: "own:" + hex.EncodeToString(sum[:]), name: id}
+}
+
+// clientIP is the address the request comes from. X-Forwarded-For is read from the right, and only as far as trusted
+// proxies wrote it: a client can put anything to the left.
+func (x *exchange) clientIP() netip.Addr {
+	peer, err := netip.ParseAddrPort(x.r.RemoteAddr)
+	if err != nil {
+		return netip.IPv4Unspecified()
+	}
+	ip := peer.Addr().Unmap()
+	if len(x.TrustedProxies) == 0 || !contains(x.TrustedProxies, ip) {
+		return ip
+	}
+	hops := strings.Split(strings.Join(x.r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0; i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			return ip
+		}
+		if ip = hop.Unmap(); !contains(x.TrustedProxies, ip) {
+			return ip
+		}
+	}
+	return ip
+}
+
+func (x *exchange) admitsIP() bool {
+	if contains(x.Deny, x.ip) {
+		return false
+	}
+	return len(x.Allow) == 0 || contains(x.Allow, x.ip)
+}
+
+func contains(prefixes []netip.Prefix, ip netip.Addr) bool {
+	ip = ip.WithZone("") // a prefix never has a zone
+	for _, p := range prefixes {
+		if p.Contains(ip) {
+			return true
+		}
+	}
+	return false
+}
+
+// newID returns the name of a request: 32 hexadecimal digits, 12 of time in milliseconds and 20 random ones, so that
+// ids sort by time and cannot be guessed.
+func newID() string {
+	var b [16]byte
+	ms := time.Now().UnixMilli()
+	for i := range 6 {
+		b[i] = byte(ms >> (40 - 8*i))
+	}
+	rand.Read(b[6:]) // never fails, see its documentation
+	return "req_" + hex.EncodeToString(b[:])
+}

@@ -1,0 +1,161 @@
+package forward
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"forward/internal/dialect"
+)
+
+// open learns what is asked. The body of an operation the dialect knows is read once, bounded, and scanned; every
+// other body streams to the upstream without being looked at, unless the caller may not use every model and the
+// body could name one.
+func (x *exchange) open() error {
+	if x.wantsBody() {
+		if err := x.readBody(); err != nil {
+			return err
+		}
+	}
+	x.ask = x.dialect.Request(x.op, x.rest, x.r.URL.RawQuery, x.body)
+	if x.Levels.Restricted(x.caller.level) {
+		return x.checkModel()
+	}
+	return nil
+}
+
+// wantsBody reports whether the gateway reads the body itself.
+func (x *exchange) wantsBody() bool {
+	if x.r.Method != http.MethodPost || x.encoded() {
+		return false
+	}
+	return x.op.Parsed() || x.cacheRoutes[x.rest] || x.isJSON() && x.Levels.Restricted(x.caller.level)
+}
+
+func (x *exchange) encoded() bool {
+	e := x.r.Header.Get("Content-Encoding")
+	return e != "" && !strings.EqualFold(e, "identity")
+}
+
+func (x *exchange) isJSON() bool {
+	t, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	return t == "application/json" || strings.HasSuffix(t, "+json")
+}
+
+// readBody reads and scans the body. A body of a path that is only configured as cacheable need not be JSON.
+func (x *exchange) readBody() error {
+	raw, err := x.slurp()
+	if err != nil {
+		return err
+	}
+	x.payload = raw
+	body, err := dialect.Scan(raw)
+	if err != nil {
+		if x.op.Parsed() || x.isJSON() {
+			return err
+		}
+		return nil
+	}
+	x.body = body
+	// The flag is ours and strict upstreams refuse it, so it is cut out whether or not the cache is on.
+	x.payload = body.Without("caching")
+	return nil
+}
+
+// slurp reads the body whole. The bound is on bytes and on time: 30 s and a floor of 8 KB/s, so that a caller who
+// dribbles cannot hold a connection for ever.
+func (x *exchange) slurp() ([]byte, error) {
+	if x.r.ContentLength > x.MaxBody {
+		return nil, tooLarge(x.MaxBody)
+	}
+	rc := http.NewResponseController(x.w)
+	if x.r.ContentLength != 0 {
+		rc.SetReadDeadline(time.Now().Add(30*time.Second + time.Duration(max(x.r.ContentLength, 0)/8192)*time.Second))
+		defer rc.SetReadDeadline(time.Time{})
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, max(x.r.ContentLength, 0)+bytes.MinRead))
+	_, err := buf.ReadFrom(http.MaxBytesReader(x.w, x.r.Body, x.MaxBody))
+	var tooBig *http.MaxBytesError
+	switch {
+	case err == nil:
+		return buf.Bytes(), nil
+	case errors.As(err, &tooBig):
+		return nil, tooLarge(x.MaxBody)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &refusal{status: http.StatusRequestTimeout, code: "request_timeout", message: "The request body came too slowly.", err: err}
+	case x.r.Context().Err() != nil:
+		return nil, x.r.Context().Err()
+	default: // the client's framing is broken: the upstream is not to blame, as ReverseProxy would
+		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_body", message: "The request body could not be read: it is cut or badly framed.", err: err}
+	}
+}
+
+func tooLarge(limit int64) error {
+	return &refusal{status: http.StatusRequestEntityTooLarge, code: "request_too_large",
+		message: fmt.Sprintf("The request body is larger than %d bytes. Send less, or ask for a higher MAX_BODY_BYTES.", limit)}
+}
+
+// checkModel refuses a model that is not the caller's to use. It judges the very bytes that go upstream: the scan
+// refused duplicate spellings of the field.
+func (x *exchange) checkModel() error {
+	model := x.ask.Model
+	if model == "" && x.body == nil && x.r.ContentLength != 0 {
+		if x.encoded() {
+			return &refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_encoding",
+				message: "Your key is limited to some models, so the request body must not be compressed."}
+		}
+		var err error
+		if model, err = x.modelOfForm(); err != nil {
+			return err
+		}
+	}
+	if model == "" && x.body != nil {
+		model = x.body.Get("model").String()
+	}
+	if model == "" {
+		model = x.r.URL.Query().Get("model")
+	}
+	if model == "" && !x.op.Parsed() || x.Levels.Allows(x.caller.level, model) {
+		return nil
+	}
+	return &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
+		message: fmt.Sprintf("Key %q may not use model %q.", x.caller.name, model)}
+}
+
+// modelOfForm reads the model field of a multipart body, which it has to buffer: the field may come after the file.
+func (x *exchange) modelOfForm() (string, error) {
+	kind, params, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	if kind != "multipart/form-data" {
+		return "", nil
+	}
+	raw, err := x.slurp()
+	if err != nil {
+		return "", err
+	}
+	x.payload = raw
+	var model string
+	for form := multipart.NewReader(bytes.NewReader(raw), params["boundary"]); ; {
+		part, err := form.NextPart()
+		if err == io.EOF {
+			return model, nil
+		}
+		if err != nil {
+			return "", &refusal{status: http.StatusBadRequest, code: "invalid_body", message: "The multipart body is broken.", err: err}
+		}
+		if part.FormName() != "model" {
+			continue
+		}
+		value, err := io.ReadAll(io.LimitReader(part, 1<<10))
+		if err != nil || model != "" {
+			return "", &dialect.DuplicateError{Key: "model"}
+		}
+		model = string(value)
+	}
+}

@@ -1,0 +1,101 @@
+package forward
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"forward/internal/dialect"
+	"forward/internal/keys"
+	"forward/internal/upstream"
+)
+
+// exchange is one request on its way through the gateway. Fields are grouped by the step that sets them.
+type exchange struct {
+	*Gateway
+	w     http.ResponseWriter
+	r     *http.Request
+	ctx   context.Context // ends when the client leaves, the gateway stops or the upstream falls silent
+	stop  context.CancelCauseFunc
+	free  func() bool // lets go of the gateway's life
+	id    string
+	begun time.Time
+
+	// identify
+	ip          netip.Addr
+	route       *upstream.Route
+	rest        string   // the escaped path after the route's prefix
+	paths       []string // the request's path as it reads on each mount of the route; limits go by these
+	dialect     *dialect.Dialect
+	caller      caller
+	slot        keys.Slot // where the credential came
+	swap, strip bool      // set one of the route's API keys; remove the client's credential
+
+	// open
+	op      dialect.Operation
+	ask     dialect.Request
+	body    *dialect.Body // nil when the body is not parsed
+	payload []byte        // what goes upstream of a body that was read; nil when the body streams
+
+	// admit
+	limited bool // the answer carries our limit headers, not the upstream's
+
+	// recall
+	memory memory
+
+	// send and relay
+	attempts upstream.Attempts
+
+	tap    *tap
+	logged bool   // the request's line is in the chat log
+	status int    // what the client got; 499 when it left first
+	cause  string // why the exchange did not go well, in the words of the error codes
+}
+
+// serve is the life of one request. Reading it top to bottom is reading the product; nothing else decides order.
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
+	g.flights.Add(1)
+	defer g.flights.Done()
+	x := g.begin(w, r)
+	// Settled when the handler is done, also when it is aborted: ReverseProxy panics to cut a connection, and
+	// nothing after the proxy call would run.
+	defer x.settle()
+
+	// Who asks, and which route? From the request line and the headers alone: a caller that is refused
+	// here has not had a byte of his body read.
+	if err := x.identify(); err != nil {
+		x.refuse(err)
+		return
+	}
+	// What is asked? Bodies the dialect knows are read once, bounded, and scanned; all others stream.
+	if err := x.open(); err != nil {
+		x.refuse(err)
+		return
+	}
+	// May he ask now? Request limits count every admitted request, also one the cache answers.
+	if err := x.admit(); err != nil {
+		x.refuse(err)
+		return
+	}
+	// Has it been answered before? Only after identity, model rules and limits, so that a revoked key gets
+	// nothing out of the cache.
+	if entry, err := x.recall(); err != nil {
+		x.refuse(err)
+		return
+	} else if entry != nil {
+		x.replay(entry)
+		return
+	}
+	// Ask the upstream and relay what it says (relay.go). Failures before the first byte end in refuse.
+	x.send()
+}
+
+// begin names the request and ties its context to the client, the gateway's life and the upstream's silence.
+func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialect.OpenAI}
+	x.ctx, x.stop = context.WithCancelCause(r.Context())
+	x.free = context.AfterFunc(g.life, func() { x.stop(errShuttingDown) })
+	w.Header().Set("X-Forward-Request-Id", x.id)
+	return x
+}

@@ -1,0 +1,261 @@
+package forward
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"forward/internal/cache"
+	"forward/internal/dialect"
+	"forward/internal/keys"
+)
+
+// memory is what the cache has to do with one exchange.
+type memory struct {
+	key        cache.Key
+	store      bool          // a complete answer is to be remembered
+	addedUsage bool          // the gateway asked for usage that the client did not ask for
+	ttl        time.Duration // of the remembered answer; 0: the cache's own
+	size       int           // bytes remembered so far, to see whether more came
+	status     string        // HIT, MISS, BYPASS; empty when the cache has nothing to do with it
+	detail     string        // Cache-Status after the name of the cache
+}
+
+// announce tells the client what the cache did (X-Cache, and Cache-Status of RFC 9211).
+func (m *memory) announce(h http.Header) {
+	if m.status != "" {
+		h.Set("X-Cache", m.status)
+		h.Set("Cache-Status", "forward; "+m.detail)
+	}
+}
+
+// recall looks for the answer in the cache. It returns nil when the upstream is to be asked.
+func (x *exchange) recall() (*cache.Entry, error) {
+	m := &x.memory
+	offline := x.CacheMode == CacheOffline
+	if x.Cache == nil || !x.cacheable() {
+		if offline {
+			return nil, cacheOnlyMiss("This kind of request is not cached, and the gateway answers only from its cache (CACHE_MODE=offline).")
+		}
+		return nil, nil
+	}
+	want := x.CachingDefault || offline
+	if x.ask.Caching != nil {
+		want = *x.ask.Caching
+	}
+	control := cacheControl(x.r.Header)
+	if !want || control["no-store"] {
+		m.status, m.detail = "BYPASS", "fwd=bypass; detail=not-asked"
+		if offline || control["only-if-cached"] {
+			return nil, cacheOnlyMiss("This request does not ask for caching, and it may only be answered from the cache.")
+		}
+		return nil, nil
+	}
+	if err := x.cacheTTL(); err != nil {
+		return nil, err
+	}
+	if err := x.cacheKey(); err != nil {
+		return nil, err
+	}
+	if !offline && (control["no-cache"] || x.CacheMode == CacheRefresh) {
+		m.status, m.detail, m.store = "MISS", "fwd=request", true
+		x.askUsage()
+		return nil, nil
+	}
+	if entry := x.lookup(); entry != nil {
+		return entry, nil
+	}
+	if offline || control["only-if-cached"] {
+		return nil, cacheOnlyMiss("The answer to this request is not in the cache.")
+	}
+	m.status, m.detail, m.store = "MISS", "fwd=miss", true
+	x.askUsage()
+	return nil, nil
+}
+
+func cacheOnlyMiss(message string) error {
+	return &refusal{status: http.StatusGatewayTimeout, code: "cache_only_miss", message: message}
+}
+
+// cacheable reports whether answers to this operation are remembered at all.
+func (x *exchange) cacheable() bool {
+	switch x.op {
+	case dialect.Chat, dialect.Completion:
+		if x.CacheChat {
+			return x.body != nil
+		}
+	case dialect.Embedding:
+		if x.CacheEmbedding {
+			return x.body != nil
+		}
+	}
+	return x.cacheRoutes[x.rest] && (x.payload != nil || x.r.Method == http.MethodGet)
+}
+
+func cacheControl(h http.Header) map[string]bool {
+	directives := make(map[string]bool)
+	for _, d := range strings.Split(strings.Join(h.Values("Cache-Control"), ","), ",") {
+		directives[strings.ToLower(strings.TrimSpace(d))] = true
+	}
+	return directives
+}
+
+// cacheTTL reads X-Forward-Cache-TTL: seconds, or a duration such as 90s or 12h.
+func (x *exchange) cacheTTL() error {
+	value := x.r.Header.Get("X-Forward-Cache-TTL")
+	if value == "" {
+		return nil
+	}
+	ttl, err := time.ParseDuration(value)
+	if seconds, number := strconv.ParseInt(value, 10, 32); number == nil {
+		ttl, err = time.Duration(seconds)*time.Second, nil
+	}
+	if err != nil || ttl <= 0 {
+		return &refusal{status: http.StatusBadRequest, code: "invalid_cache_ttl", message: "X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h."}
+	}
+	x.memory.ttl = ttl
+	return nil
+}
+
+// cacheKey names the question: who may share the answer, who is asked, and every part of the request that can change
+// what is answered. Fields that only say how the answer travels are left out, so that both forms share one entry.
+func (x *exchange) cacheKey() error {
+	scope := x.caller.scope
+	if x.CacheShared && !strings.HasPrefix(scope, "own:") {
+		scope = "shared" // but never across provider accounts that are not ours
+	}
+	raw := x.r.URL.RawQuery
+	if x.strip {
+		raw = keys.StripQuery(raw)
+	}
+	query := strings.Split(raw, "&")
+	sort.Strings(query)
+	parts := [][]byte{
+		[]byte(scope), []byte(x.route.Name), []byte(x.route.Base.String()), []byte(x.dialect.Name),
+		[]byte(x.r.Method), []byte(x.rest), []byte(strings.Join(query, "&")),
+	}
+	for _, name := range x.dialect.VersionHeaders {
+		parts = append(parts, []byte(strings.Join(x.r.Header.Values(name), ",")))
+	}
+	content := x.payload
+	if x.body != nil {
+		var err error
+		if content, err = cache.Canonical(x.body.Raw(), x.transportField); err != nil {
+			return &refusal{status: http.StatusBadRequest, code: "invalid_json", message: "The request body cannot be cached: " + err.Error() + "."}
+		}
+	} else {
+		parts = append(parts, []byte(x.r.Header.Get("Content-Type")))
+	}
+	x.memory.key = cache.NewKey(append(parts, content)...)
+	return nil
+}
+
+// transportField reports whether a body field says only how an answer travels. Of a path that the dialect does not
+// know only our own flag is certain to.
+func (x *exchange) transportField(name string) bool {
+	if !x.op.Parsed() {
+		return name == "caching"
+	}
+	for _, field := range x.dialect.TransportFields {
+		if name == field {
+			return true
+		}
+	}
+	return false
+}
+
+// lookup finds the answer in the form that was asked for, turning a stream into a body or back where it has to.
+func (x *exchange) lookup() *cache.Entry {
+	found, ok := x.Cache.Get(x.ctx, x.memory.key)
+	if !ok {
+		return nil
+	}
+	entry := *found
+	d, op := x.dialect, x.op
+	switch {
+	case !op.Parsed():
+	case entry.Stream == x.ask.Stream:
+		if entry.Stream && x.ask.IncludeUsage && !hasUsage(d, op, entry.Body) {
+			return nil
+		}
+		if entry.Stream && d.WithUsage != nil {
+			entry.Body = d.WithUsage(op, entry.Body, x.ask.IncludeUsage)
+		}
+	case x.ask.Stream && d.Cut != nil:
+		if entry.Body, ok = d.Cut(op, entry.Body, x.ask.IncludeUsage); !ok {
+			return nil
+		}
+		entry.Header = withType(entry.Header, "text/event-stream; charset=utf-8")
+	case entry.Stream && d.Fold != nil:
+		if entry.Body, ok = d.Fold(op, entry.Body); !ok {
+			return nil
+		}
+		entry.Header = withType(entry.Header, "application/json")
+	default:
+		return nil
+	}
+	entry.Stream = strings.HasPrefix(entry.Header.Get("Content-Type"), "text/event-stream")
+	age := int64(time.Since(entry.Stored) / time.Second)
+	x.memory.status = "HIT"
+	x.memory.detail = "hit; ttl=" + strconv.FormatInt(int64(time.Until(entry.Expires)/time.Second), 10)
+	x.w.Header().Set("Age", strconv.FormatInt(max(age, 0), 10))
+	return &entry
+}
+
+func withType(h http.Header, contentType string) http.Header {
+	h = h.Clone()
+	h.Set("Content-Type", contentType)
+	return h
+}
+
+// hasUsage reports whether a stored stream carries the usage chunk.
+func hasUsage(d *dialect.Dialect, op dialect.Operation, events []byte) bool {
+	return d.WithUsage == nil || len(d.WithUsage(op, events, false)) != len(events)
+}
+
+// replay answers from the cache through the same tap as an upstream's answer: paced, logged, counted.
+func (x *exchange) replay(e *cache.Entry) {
+	x.logRequest()
+	res := &http.Response{StatusCode: e.Status, Header: e.Header.Clone(), ContentLength: int64(len(e.Body)), Body: io.NopCloser(bytes.NewReader(e.Body))}
+	if e.Stream {
+		res.ContentLength = -1
+	} else {
+		res.Header.Set("Content-Length", strconv.Itoa(len(e.Body)))
+	}
+	x.relay(res)
+	h := x.w.Header()
+	for name, values := range res.Header {
+		h[name] = values
+	}
+	x.w.WriteHeader(e.Status)
+	x.copy(res.Body, e.Stream)
+}
+
+// copy writes an answer that does not come through ReverseProxy.
+func (x *exchange) copy(body io.Reader, flush bool) {
+	buf := x.buffers.Get()
+	defer x.buffers.Put(buf)
+	rc := http.NewResponseController(x.w)
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if _, werr := x.w.Write(buf[:n]); werr != nil {
+				x.cause = "client_gone"
+				return
+			}
+			if flush {
+				rc.Flush()
+			}
+		}
+		if err == io.EOF {
+			return
+		}
+		if err != nil {
+			panic(http.ErrAbortHandler) // an answer that broke off must not end well
+		}
+	}
+}

@@ -1,0 +1,93 @@
+package forward
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"forward/internal/cache"
+	"forward/internal/dialect"
+)
+
+// notRemembered are headers that say something of the moment or of the connection, not of the answer.
+var notRemembered = map[string]bool{
+	"Age": true, "Alt-Svc": true, "Cache-Control": true, "Cf-Cache-Status": true, "Cf-Ray": true, "Connection": true,
+	"Content-Length": true, "Date": true, "Expires": true, "Keep-Alive": true, "Openai-Organization": true,
+	"Openai-Processing-Ms": true, "Openai-Project": true, "Retry-After": true, "Retry-After-Ms": true, "Server": true,
+	"Strict-Transport-Security": true, "Trailer": true, "Transfer-Encoding": true, "Vary": true,
+}
+
+// recorder returns what keeps the bytes of an answer, nil when nobody needs them: the cache does, and whoever reads a
+// body that is no stream.
+func (x *exchange) recorder(res *http.Response, stream bool) *recording {
+	m := &x.memory
+	if m.store = m.store && res.StatusCode == http.StatusOK; !m.store && stream {
+		return nil
+	}
+	r := &recording{max: x.CacheMaxEntry}
+	if m.store {
+		r.header = make(http.Header, len(res.Header))
+		for name, values := range res.Header {
+			if !notRemembered[name] && !strings.HasPrefix(name, "X-Ratelimit-") {
+				r.header[name] = values
+			}
+		}
+	}
+	return r
+}
+
+// remember puts a complete answer into the cache: a whole body, or a stream up to its end marker. It is called before
+// the client has the last byte, and again at the end of a stream that went on after its marker.
+func (x *exchange) remember(t *tap, clean bool) {
+	m := &x.memory
+	if !m.store || t.record == nil || t.record.over || t.record.Len() == m.size || !t.complete(clean) {
+		return
+	}
+	if t.answer.Finish() == "content_filter" {
+		return // the provider may judge the same words otherwise tomorrow
+	}
+	m.size = t.record.Len()
+	now := time.Now()
+	e := &cache.Entry{
+		Status: http.StatusOK, Header: t.record.header, Body: append([]byte(nil), t.record.Bytes()...), Stream: t.stream,
+		Stored: now, Route: x.route.Name, Operation: string(x.op), Model: x.ask.Model,
+	}
+	if m.ttl > 0 {
+		e.Expires = now.Add(m.ttl)
+	}
+	x.Cache.Put(m.key, e)
+}
+
+// askUsage asks the upstream for the usage of a stream that is going to be remembered, so that a later request in the
+// other form, or with include_usage, can be told it. The extra chunk is taken out again for this client.
+func (x *exchange) askUsage() {
+	if x.dialect != dialect.OpenAI || !x.ask.Stream || x.ask.IncludeUsage || x.body == nil {
+		return
+	}
+	if x.op != dialect.Chat && x.op != dialect.Completion {
+		return
+	}
+	options := x.body.Get("stream_options")
+	if options.Exists() && !options.IsObject() {
+		return // the upstream is the one to complain
+	}
+	member := `"stream_options":{"include_usage":true}`
+	if options.IsObject() {
+		inner, err := dialect.Scan([]byte(options.Raw))
+		if err != nil {
+			return
+		}
+		member = `"stream_options":` + prepend(string(inner.Without("include_usage")), `"include_usage":true`)
+	}
+	x.payload = []byte(prepend(string(x.body.Without("caching", "stream_options")), member))
+	x.memory.addedUsage = true
+}
+
+// prepend puts a member first into a JSON object.
+func prepend(object, member string) string {
+	at := strings.IndexByte(object, '{') + 1
+	if rest := strings.TrimLeft(object[at:], " \t\r\n"); strings.HasPrefix(rest, "}") {
+		return object[:at] + member + rest
+	}
+	return object[:at] + member + "," + object[at:]
+}

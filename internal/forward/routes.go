@@ -1,0 +1,93 @@
+package forward
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/gin-gonic/gin"
+)
+
+// Handler returns the gateway as gin serves it: our own endpoints by name, everything else is forwarded. Forwarding
+// hangs on NoRoute because a catch-all beside /health makes gin panic at the start. gin's own logger is not used (it
+// prints ?key=), nor its recovery (see recovery), and no redirect or proxy header is ever its decision.
+func (g *Gateway) Handler() http.Handler {
+	gin.SetMode(gin.ReleaseMode)
+	e := gin.New()
+	e.RedirectTrailingSlash = false
+	e.RedirectFixedPath = false
+	e.HandleMethodNotAllowed = false
+	e.UseRawPath = true // or /%68ealth would be ours
+	e.UnescapePathValues = false
+	e.SetTrustedProxies(nil)
+	e.Use(g.recovery, g.cors)
+	e.GET("/health", g.health)
+	e.GET("/healthz", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", []byte(`"OK"`)) })
+	e.GET("/readyz", g.readyz)
+	e.NoRoute(func(c *gin.Context) {
+		c.Status(http.StatusOK) // gin has put 404 here, and would write its own page over an upstream's empty 404
+		g.serve(c.Writer, c.Request)
+		c.Writer.WriteHeaderNow() // an answer without a body
+	})
+	return e
+}
+
+// recovery turns a panic into a 500, unless the answer has begun or the panic is the one with which ReverseProxy
+// aborts a connection: gin's own recovery swallows that one, and a cut answer then reaches the client as a complete
+// one (measured: the read ended with a nil error). Headers are never logged; keys are in them.
+func (g *Gateway) recovery(c *gin.Context) {
+	defer func() {
+		v := recover()
+		if v == nil {
+			return
+		}
+		if v != http.ErrAbortHandler {
+			g.Log.LogAttrs(c.Request.Context(), slog.LevelError, "panic", slog.Any("panic", v), slog.String("stack", string(debug.Stack())))
+		}
+		if v == http.ErrAbortHandler || c.Writer.Written() {
+			panic(http.ErrAbortHandler)
+		}
+		c.Data(http.StatusInternalServerError, "application/json",
+			[]byte(`{"error":{"message":"Internal gateway error.","type":"server_error","param":null,"code":"internal_error"}}`))
+		c.Abort()
+	}()
+	c.Next()
+}
+
+// cors answers preflights and says which pages may read answers. No credentials are allowed, so that `*` is safe: a
+// page has to know a key to get anything.
+func (g *Gateway) cors(c *gin.Context) {
+	origin := c.GetHeader("Origin")
+	if origin == "" || len(g.CORSOrigins) == 0 {
+		return
+	}
+	h := c.Writer.Header()
+	switch {
+	case slices.Contains(g.CORSOrigins, "*"):
+		h.Set("Access-Control-Allow-Origin", "*")
+	case slices.Contains(g.CORSOrigins, origin):
+		h.Set("Access-Control-Allow-Origin", origin)
+		h.Add("Vary", "Origin")
+	default:
+		h.Add("Vary", "Origin")
+		if isPreflight(c.Request) {
+			c.AbortWithStatus(http.StatusNoContent)
+		}
+		return
+	}
+	h.Set("Access-Control-Expose-Headers", "*")
+	if !isPreflight(c.Request) {
+		return
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+	// Echoed, not `*`: browsers do not count Authorization into the star.
+	h.Set("Access-Control-Allow-Headers", strings.Join(c.Request.Header.Values("Access-Control-Request-Headers"), ", "))
+	h.Set("Access-Control-Max-Age", "600")
+	c.AbortWithStatus(http.StatusNoContent)
+}
+
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+}

@@ -1,0 +1,121 @@
+package forward
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+
+	"forward/internal/keys"
+	"forward/internal/upstream"
+)
+
+// send forwards the request and relays its answer. The proxy is made anew for each exchange so that its hooks are
+// methods of the exchange: measured 12.3 µs against 13.9 µs for a shared one that finds its state in the context.
+func (x *exchange) send() {
+	x.attempts = upstream.Attempts{
+		Route:         x.route,
+		Level:         x.caller.level,
+		Slot:          x.slot,
+		Swap:          x.swap,
+		SetCredential: x.dialect.SetCredential,
+		Transport:     x.Transport,
+		Retries:       x.Retries,
+		RetryStatus:   x.RetryStatus,
+		Log:           x.Log,
+	}
+	r := x.r.WithContext(x.ctx)
+	r.Body = x.outgoingBody()
+	if x.payload != nil {
+		r.ContentLength = int64(len(x.payload))
+	}
+	x.logRequest()
+	proxy := httputil.ReverseProxy{
+		Rewrite:        x.rewrite,
+		Transport:      &x.attempts,
+		ModifyResponse: x.relay,
+		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { x.fail(err) },
+		FlushInterval:  -1,
+		BufferPool:     &x.buffers,
+		ErrorLog:       silent,
+	}
+	proxy.ServeHTTP(x.w, r)
+}
+
+// outgoingBody is what is sent upstream: the bytes that were read, as often as attempts need them, or the client's own
+// stream, once.
+func (x *exchange) outgoingBody() io.ReadCloser {
+	if x.payload != nil {
+		x.attempts.Replay = func() io.ReadCloser { return io.NopCloser(bytes.NewReader(x.payload)) }
+		return x.attempts.Replay()
+	}
+	if x.r.ContentLength == 0 || x.r.Body == http.NoBody {
+		x.attempts.Replay = func() io.ReadCloser { return http.NoBody }
+		return http.NoBody
+	}
+	// Without full duplex, net/http reads the rest of the request before it lets an early answer out.
+	http.NewResponseController(x.w).EnableFullDuplex()
+	if x.r.ContentLength > 0 {
+		return &exactBody{ReadCloser: x.r.Body, left: x.r.ContentLength}
+	}
+	return x.r.Body
+}
+
+// exactBody answers EOF by itself once the announced bytes were read. The transport probes past Content-Length; when
+// the upstream has already answered, the inbound body is closed by then, the probe fails and the transport drops the
+// upstream connection with the rest of the answer in it. Measured: 37 to 275 of 3,000 immediate streams were cut.
+type exactBody struct {
+	io.ReadCloser
+	left int64
+}
+
+func (b *exactBody) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
+}
+
+// rewrite makes the outgoing request of the incoming one. ReverseProxy has already taken out hop-by-hop headers and
+// whatever Connection named, before our credential is set by the attempts: a client cannot have it removed.
+func (x *exchange) rewrite(p *httputil.ProxyRequest) {
+	query := x.r.URL.RawQuery // not p.Out's: ReverseProxy drops parameters that it cannot parse
+	h := p.Out.Header
+	if x.strip {
+		keys.Strip(h)
+		query = keys.StripQuery(query)
+	}
+	p.Out.URL = x.route.URL(x.rest, query)
+	p.Out.Host = ""
+	h.Del("Cookie") // the gateway's own origin's, never the provider's
+	for name := range h {
+		if strings.HasPrefix(name, "X-Forward-") {
+			delete(h, name)
+		}
+	}
+	if x.listening() {
+		// Only answers that are read on the side are asked for uncompressed.
+		h.Set("Accept-Encoding", "identity")
+	}
+	if _, sent := h["User-Agent"]; !sent {
+		h.Set("User-Agent", "") // or net/http would add its own
+	}
+}
+
+// fail is where ReverseProxy reports that no answer came.
+func (x *exchange) fail(err error) {
+	if cause := context.Cause(x.ctx); cause != nil && errors.Is(err, context.Canceled) {
+		err = cause
+	}
+	x.refuse(err)
+}

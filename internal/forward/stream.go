@@ -1,0 +1,117 @@
+package forward
+
+import (
+	"io"
+
+	"forward/internal/dialect"
+)
+
+const (
+	// maxHeldEvent bounds what of an unfinished event is held back, in bytes. Within it an event that the upstream
+	// breaks off never reaches the client in part.
+	maxHeldEvent = 256 << 10
+	// maxEvent is the longest event that is still looked at, in bytes. A body that has none within it is passed on
+	// unread, so that an endless line cannot fill the memory.
+	maxEvent = 16 << 20
+)
+
+// readStream passes server-sent events on whole: no client can use half an event, nothing is delayed by it, and when
+// the upstream breaks off, an error event of the dialect can follow cleanly.
+func (t *tap) readStream(p []byte) (int, error) {
+	for len(t.out) == 0 {
+		switch {
+		case t.err != nil:
+			return 0, t.err
+		case t.takeEvents():
+		case !t.stream: // too long to look at
+			return t.readPlain(p)
+		case t.end != nil:
+			t.conclude()
+		default:
+			n, err := t.readBody(p)
+			t.split.Feed(p[:n])
+			t.end = err
+		}
+	}
+	n := copy(p, t.out)
+	t.out = t.out[n:]
+	return n, nil
+}
+
+// takeEvents moves the events that are whole to out: all of them, or one when the stream is paced, at its time.
+func (t *tap) takeEvents() bool {
+	t.out = t.buf[:0]
+	for t.pacer == nil || len(t.out) == 0 {
+		raw, ok := t.split.Next()
+		if !ok {
+			t.releaseLong()
+			break
+		}
+		rest := raw[t.early:]
+		t.early = 0
+		if !t.hear(raw) {
+			continue
+		}
+		if t.pacer != nil {
+			if err := t.pacer.Wait(t.x.ctx); err != nil {
+				t.split.Reset()
+				t.end = err
+				break
+			}
+		}
+		t.out = append(t.out, rest...)
+	}
+	t.buf = t.out
+	return len(t.out) > 0
+}
+
+// releaseLong lets an unfinished event out that is too long to be held back.
+func (t *tap) releaseLong() {
+	pending := t.split.Pending()
+	if len(pending) < maxHeldEvent {
+		return
+	}
+	t.out = append(t.out, pending[t.early:]...)
+	t.early = len(pending)
+	if len(pending) > maxEvent {
+		t.stream, t.answer, t.record = false, nil, nil
+	}
+}
+
+// conclude is the end of the stream. A clean end passes on what is left; a break is told by an error event and never
+// by the protocol's own end marker.
+func (t *tap) conclude() {
+	t.err = t.end
+	rest := t.split.Pending()
+	if t.end == io.EOF {
+		if len(rest) > 0 {
+			t.hear(rest) // some upstreams leave out the last blank line
+		}
+		t.finish()
+		t.out = append(t.buf[:0], rest[t.early:]...)
+		return
+	}
+	p := t.x.cut(t.end)
+	if p.Status == statusClientGone || t.length >= 0 || t.early > 0 {
+		return // nobody there, or no room for an event of ours: the connection is aborted
+	}
+	t.out = append(t.buf[:0], t.x.dialect.ErrorEvent(p)...)
+	t.err = io.EOF
+}
+
+// hear reads one event on the side and reports whether the client is to see it.
+func (t *tap) hear(raw []byte) bool {
+	if t.answer == nil {
+		return true
+	}
+	if t.record != nil {
+		t.record.add(raw)
+	}
+	if event, ok := dialect.ParseEvent(raw); ok {
+		t.x.dialect.Event(t.x.op, t.answer, event)
+	}
+	if t.answer.Ended {
+		t.x.remember(t, false)
+	}
+	return !t.hideUsage || len(t.x.dialect.WithUsage(t.x.op, raw, false)) > 0
+}

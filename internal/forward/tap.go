@@ -1,0 +1,168 @@
+package forward
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"forward/internal/dialect"
+	"forward/internal/limits"
+	"forward/internal/upstream"
+)
+
+var errStreamIdle = errors.New("the upstream fell silent in the middle of its answer")
+
+// tap sits on an answer's body between the upstream (or the cache) and the client. It passes the bytes on unchanged
+// and, where somebody listens, reads them on the side. Streams pass in whole events, see stream.go. One goroutine
+// reads a tap.
+type tap struct {
+	x      *exchange
+	body   io.ReadCloser
+	length int64       // announced length in bytes, -1 unknown
+	idle   *time.Timer // ends the exchange when the upstream falls silent; nil on replays
+
+	answer *dialect.Answer // what the answer says, when somebody listens
+	record *recording      // its bytes, when somebody needs them
+
+	stream    bool // server-sent events that can be read
+	split     dialect.Splitter
+	pacer     *limits.Pacer // nil: unpaced
+	hideUsage bool          // take the usage chunk out again that the gateway asked for
+	early     int           // bytes of the unfinished event that are out already
+	end       error         // how the upstream's body ended; events before it may still wait
+	out, buf  []byte        // ready for the client; the space for it
+
+	err      error // what Read answers when out is empty
+	passed   int64 // bytes given to the client
+	first    time.Duration
+	deadline time.Time
+}
+
+// Read implements io.Reader for whoever copies the answer to the client.
+func (t *tap) Read(p []byte) (n int, err error) {
+	if t.stream || len(t.out) > 0 {
+		n, err = t.readStream(p)
+	} else {
+		n, err = t.readPlain(p)
+	}
+	if n > 0 {
+		t.pass(n)
+	}
+	return n, err
+}
+
+// readPlain passes a body on that is no readable stream.
+func (t *tap) readPlain(p []byte) (int, error) {
+	if t.err != nil {
+		return 0, t.err
+	}
+	n, err := t.readBody(p)
+	if t.record != nil {
+		t.record.add(p[:n])
+	}
+	switch {
+	case err == io.EOF || err == nil && t.passed+int64(n) == t.length:
+		// Remembered before its last byte is out: a client that asks again at once must find it.
+		t.finish()
+	case err != nil:
+		// ReverseProxy aborts the client's connection on this: a cut answer must not look complete.
+		t.x.cut(err)
+	}
+	t.err = err
+	return n, err
+}
+
+// readBody reads from the upstream, which may be silent for StreamIdleTimeout.
+func (t *tap) readBody(p []byte) (int, error) {
+	if t.idle == nil {
+		return t.body.Read(p)
+	}
+	t.idle.Reset(t.x.StreamIdleTimeout)
+	n, err := t.body.Read(p)
+	t.idle.Stop()
+	return n, err
+}
+
+// finish is called once the whole body was seen, before the client has its last byte.
+func (t *tap) finish() {
+	if t.answer != nil && !t.stream && t.record != nil && !t.record.over {
+		// A body that cannot be read leaves the answer incomplete; the client gets it all the same.
+		t.x.dialect.Body(t.x.op, t.answer, t.record.Bytes())
+	}
+	t.x.remember(t, true)
+}
+
+// pass notes that n bytes go to the client now, and how long that write may take.
+func (t *tap) pass(n int) {
+	now := time.Now()
+	if t.passed == 0 {
+		t.first = now.Sub(t.x.begun)
+	}
+	t.passed += int64(n)
+	// A deadline for each write, not for the answer: streams last, but a client that does not read must not
+	// hold its buffers for ever. Moved only when half of it is gone, for setting it is not free.
+	if t.deadline.Sub(now) < t.x.WriteTimeout/2 {
+		t.deadline = now.Add(t.x.WriteTimeout)
+		http.NewResponseController(t.x.w).SetWriteDeadline(t.deadline)
+	}
+}
+
+// Close implements io.Closer.
+func (t *tap) Close() error {
+	if t.idle != nil {
+		t.idle.Stop()
+	}
+	return t.body.Close()
+}
+
+// complete reports whether the answer is whole by the rules of its protocol; clean says that its framing ended well.
+func (t *tap) complete(clean bool) bool {
+	if t.answer == nil {
+		return false
+	}
+	if !t.x.op.Parsed() { // a path of CACHE_ROUTES of which the gateway knows nothing: its framing must do
+		return clean
+	}
+	return t.answer.Complete()
+}
+
+// cut says why an answer broke off, and remembers it for the log.
+func (x *exchange) cut(err error) dialect.Problem {
+	if cause := context.Cause(x.ctx); cause != nil {
+		err = cause
+	}
+	p := dialect.Problem{RequestID: x.id}
+	switch {
+	case errors.Is(err, errShuttingDown):
+		p = problemOf(err)
+	case errors.Is(err, errStreamIdle):
+		p.Status, p.Code = http.StatusGatewayTimeout, string(upstream.Timeout)
+		p.Message = "The upstream '" + x.route.Name + "' fell silent in the middle of its answer."
+	case x.r.Context().Err() != nil:
+		p.Status, p.Code = statusClientGone, "client_gone"
+	default:
+		p.Status, p.Code = http.StatusBadGateway, string(upstream.Reset)
+		p.Message = "The upstream '" + x.route.Name + "' closed the stream before it was complete."
+	}
+	p.RequestID, x.cause = x.id, p.Code
+	return p
+}
+
+// recording keeps the bytes of an answer up to a bound.
+type recording struct {
+	bytes.Buffer
+	header http.Header // what a hit replays
+	max    int64
+	over   bool // it was longer: what is here is of no use
+}
+
+func (r *recording) add(p []byte) {
+	if r.over = r.over || int64(r.Len()+len(p)) > r.max; !r.over {
+		r.Write(p)
+	} else if r.Len() > 0 {
+		r.Buffer = bytes.Buffer{}
+	}
+}
