@@ -116,6 +116,9 @@ func (b *bench) last() (*http.Request, []byte) {
 	return b.seen[len(b.seen)-1], b.body[len(b.body)-1]
 }
 
+// plainTransport shows compressed answers as they are.
+var plainTransport = &http.Transport{DisableCompression: true}
+
 // answer is a whole answer, read to its end.
 type answer struct {
 	*http.Response
@@ -141,7 +144,7 @@ func (b *bench) do(method, path, body string, headers ...string) answer {
 			r.Header.Set(headers[i], headers[i+1])
 		}
 	}
-	res, err := http.DefaultTransport.RoundTrip(r)
+	res, err := plainTransport.RoundTrip(r)
 	if err != nil {
 		b.t.Fatalf("%s %s: %v", method, path, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
@@ -50,12 +51,22 @@ func (x *exchange) match(path string) error {
 	}
 	x.route, x.rest = route, rest
 	x.op = route.Dialect.Operation(x.r.Method, rest)
-	x.dialect = x.op.Of(route.Dialect)
+	x.dialect = spoken(x.op, route.Dialect)
 	x.paths = make([]string, 0, 1+len(route.Aliases))
 	for _, mount := range append([]string{route.Prefix}, route.Aliases...) {
 		x.paths = append(x.paths, strings.TrimSuffix(mount, "/")+rest)
 	}
 	return nil
+}
+
+// spoken is the dialect of an operation on a route of dialect d: Anthropic and Google also serve OpenAI's operations, and
+// whoever calls those expects OpenAI's events and errors.
+func spoken(op dialect.Operation, d *dialect.Dialect) *dialect.Dialect {
+	switch op {
+	case dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Moderation, dialect.Image, dialect.Speech, dialect.Audio:
+		return dialect.OpenAI
+	}
+	return d
 }
 
 // authenticate decides who the caller is and whose credential goes upstream, by the rules of «Who may come in» in the

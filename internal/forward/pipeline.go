@@ -46,6 +46,7 @@ type exchange struct {
 
 	// send and relay
 	attempts upstream.Attempts
+	secret   keys.Secret // the API key that was used: it must not come back
 
 	tap    *tap
 	logged bool   // the request's line is in the chat log

@@ -55,6 +55,7 @@ func (x *exchange) refuse(err error) {
 		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "request failed", slog.String("id", x.id), slog.String("code", p.Code), slog.String("error", err.Error()))
 	}
 	p.RequestID = x.id
+	x.leaveBody()
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "private, no-store")
@@ -70,11 +71,24 @@ func (x *exchange) refuse(err error) {
 	if errors.As(err, &over) {
 		over.SetHeader(h)
 	}
-	dialect.ErrorHeader(h, p)
+	x.dialect.ErrorHeader(h, p)
 	body := x.dialect.Error(p)
+	x.status = x.dialect.Status(p)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(p.Status)
+	x.w.WriteHeader(x.status)
 	x.w.Write(body)
+}
+
+// leaveBody keeps net/http from reading the rest of a body that nobody wants: it would do so before it sends the answer,
+// so that a caller could hold a refusal up for as long as he likes.
+func (x *exchange) leaveBody() {
+	if x.r.ContentLength == 0 || x.payload != nil {
+		return
+	}
+	rc := http.NewResponseController(x.w)
+	rc.EnableFullDuplex()
+	rc.SetReadDeadline(time.Now().Add(time.Second)) // what it reads afterwards, to close the connection politely
+	x.w.Header().Set("Connection", "close")
 }
 
 // setRetryAfter writes how long to wait: whole seconds rounded up, and the milliseconds that official SDKs read first.
@@ -90,7 +104,7 @@ func problemOf(err error) dialect.Problem {
 		key    *keyError
 		over   *limits.ExceededError
 		up     *upstream.Error
-		path   *upstream.PathError
+		path   *upstream.ErrPath
 		syntax *dialect.SyntaxError
 		twice  *dialect.DuplicateError
 	)
@@ -124,7 +138,9 @@ func problemOf(err error) dialect.Problem {
 		p := problem(http.StatusBadGateway, string(up.Cause), up.Message())
 		switch up.Cause {
 		case upstream.Canceled:
-			p.Status = statusClientGone
+			p.Status, p.Code = statusClientGone, "client_gone"
+		case upstream.ClientBody:
+			p.Status = http.StatusBadRequest
 		case upstream.Timeout, upstream.ConnectTimeout:
 			p.Status = http.StatusGatewayTimeout
 		case upstream.ConnectFailed:

@@ -5,6 +5,7 @@ import (
 	"log"
 	"net/http"
 	"strings"
+	"time"
 
 	"forward/internal/dialect"
 	"forward/internal/limits"
@@ -42,7 +43,7 @@ func (x *exchange) relay(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the body is the connection itself; ReverseProxy needs it as it is
 	}
-	if secret := x.attempts.Secret; !secret.IsZero() {
+	if secret := x.secret; !secret.IsZero() {
 		upstream.ScrubHeader(h, secret)
 		res.Body = upstream.NewScrubber(res.Body, secret)
 	}
@@ -59,6 +60,10 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	if x.listening() && plain && x.r.Method != http.MethodHead {
 		t.answer = &dialect.Answer{}
 		t.record = x.recorder(res, t.stream)
+	}
+	if x.attempts.Count > 0 && x.StreamIdleTimeout > 0 {
+		t.idle = time.AfterFunc(x.StreamIdleTimeout, func() { x.stop(errStreamIdle) })
+		t.idle.Stop() // runs only while the upstream is waited for
 	}
 	if t.stream {
 		t.pacer = limits.NewPacer(x.Paces.Interval(x.paths, x.caller.level))

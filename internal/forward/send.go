@@ -17,15 +17,15 @@ import (
 // methods of the exchange: measured 12.3 µs against 13.9 µs for a shared one that finds its state in the context.
 func (x *exchange) send() {
 	x.attempts = upstream.Attempts{
-		Route:         x.route,
-		Level:         x.caller.level,
-		Slot:          x.slot,
-		Swap:          x.swap,
-		SetCredential: x.dialect.SetCredential,
-		Transport:     x.Transport,
-		Retries:       x.Retries,
-		RetryStatus:   x.RetryStatus,
-		Log:           x.Log,
+		Route:       x.route,
+		Level:       x.caller.level,
+		Slot:        x.slot,
+		Swap:        x.swap,
+		Transport:   x.Transport,
+		Retries:     x.Retries,
+		RetryStatus: x.RetryStatus,
+		OnSecret:    func(s keys.Secret) { x.secret = s },
+		Log:         x.Log,
 	}
 	r := x.r.WithContext(x.ctx)
 	r.Body = x.outgoingBody()
