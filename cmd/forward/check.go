@@ -70,7 +70,7 @@ func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
 		begun := time.Now()
 		res, err := transport.RoundTrip(r)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", route.Name, upstream.Classify(route.Name, err)))
+			errs = append(errs, fmt.Errorf("%s: %w", route.Name, upstream.Classify(err)))
 			continue
 		}
 		res.Body.Close()
