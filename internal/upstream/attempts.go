@@ -50,8 +50,8 @@ const maxRetryAfter = 5 * time.Second
 // 403 only passes on to the next, since it may be about the request. When no key is left, the upstream's last answer is
 // returned unchanged, but never a 401 about a key of ours: the client's own key is fine, and the text may quote ours.
 //
-// A certificate that does not verify and a connect timeout are not tried again: the first would fail in the same way, and the
-// second has cost the client ten seconds already.
+// A certificate that does not verify, a port without TLS and a connect timeout are not tried again: the first two would fail in
+// the same way, and the last has cost the client ten seconds already.
 func (a *Attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	t := &trip{Attempts: a, r: r, body: newBody(r.Body, a.Replay), pause: cmp.Or(a.Backoff, 200*time.Millisecond)}
 	defer t.body.release()

@@ -163,12 +163,13 @@ func isTLS(err error) bool {
 		return true
 	}
 	return is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err) || is[tls.AlertError](err) ||
-		errors.Is(err, http.ErrSchemeMismatch) || strings.HasPrefix(err.Error(), "net/http: TLS handshake timeout")
+		strings.HasPrefix(err.Error(), "net/http: TLS handshake timeout")
 }
 
-// isPermanent reports whether connecting again would fail in the same way.
+// isPermanent reports whether connecting again would fail in the same way: the certificate is not the upstream's, or the
+// port speaks no TLS.
 func isPermanent(err error) bool {
-	return is[*tls.CertificateVerificationError](err) || errors.Is(err, http.ErrSchemeMismatch)
+	return is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err)
 }
 
 // isMalformed reports whether what came was not HTTP. net/http has no exported errors for that.
