@@ -1,0 +1,101 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// check holds the rules that need more than one setting.
+func (l *loader) check() {
+	l.checkAccess()
+	l.checkLevels()
+	l.checkLoop()
+	l.checkTLS()
+	if l.cfg.Location == nil {
+		l.cfg.Location = time.Local
+	}
+}
+
+// checkAccess keeps a gateway that spends somebody's API keys from standing open to the world by accident.
+func (l *loader) checkAccess() {
+	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
+	// A FORWARD_KEY that was written and not understood is reported already; one that holds no key, as ", ," does, is none.
+	withForward := len(l.cfg.ForwardKeys) > 0 || slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
+	v := value{name: "FORWARD_KEY"}
+	switch {
+	case withKeys && !withForward && loopback(l.cfg.Host):
+		l.warn(v, "not set, so every program on this machine can use your API keys without a key")
+	case withKeys && !withForward && l.cfg.OpenAccess:
+		l.warn(v, "not set and OPEN_ACCESS=true, so everybody who reaches "+l.cfg.Host+" can spend your API keys")
+	case withKeys && !withForward:
+		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Host + " is not a loopback address: everybody could spend them",
+			Fix: "set FORWARD_KEY=fk-…, or HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
+	case withForward && !withKeys && !l.cfg.Passthrough && !l.cfg.ExtraAuth:
+		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")
+	}
+}
+
+// loopback reports whether only this machine can reach the address. A host name is not resolved: what it means may change.
+func loopback(host string) bool {
+	a, err := netip.ParseAddr(host)
+	return err == nil && a.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
+}
+
+// checkLevels warns about forward keys that can do nothing.
+func (l *loader) checkLevels() {
+	var levels []int
+	for _, k := range l.cfg.ForwardKeys {
+		if !slices.Contains(levels, k.Level) {
+			levels = append(levels, k.Level)
+		}
+	}
+	v := l.chosen["FORWARD_KEY"]
+	for _, level := range levels {
+		if _, ok := l.cfg.LevelModels[level]; !ok && level != 0 {
+			l.warn(v, fmt.Sprintf("keys of level %d may use no model; name them in LEVEL_MODELS={\"%d\": [\"gpt-4o*\"]}", level, level))
+		}
+		for _, r := range l.cfg.Routes {
+			serves := func(k APIKey) bool { return k.Levels == nil || slices.Contains(k.Levels, level) }
+			if len(r.APIKeys) > 0 && !slices.ContainsFunc(r.APIKeys, serves) {
+				l.warn(v, fmt.Sprintf("no API key of %s serves level %d", r.Prefix, level))
+			}
+		}
+	}
+}
+
+// checkLoop catches a base URL that is the gateway itself: the SDKs read OPENAI_BASE_URL too, so a shell that points its
+// programs at forward points forward at forward.
+func (l *loader) checkLoop() {
+	for _, r := range l.cfg.Routes {
+		port := r.BaseURL.Port()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[r.BaseURL.Scheme]
+		}
+		host := r.BaseURL.Hostname()
+		listen, err := netip.ParseAddr(l.cfg.Host)
+		everywhere := err == nil && listen.IsUnspecified()
+		if port == fmt.Sprint(l.cfg.Port) && (strings.EqualFold(host, l.cfg.Host) || loopback(host) && (loopback(l.cfg.Host) || everywhere)) {
+			l.failAt(r.setting, fmt.Sprintf("%s is this gateway itself, so every request on %s would run in a circle", net.JoinHostPort(host, port), r.Prefix),
+				"write the provider's address, or another PORT")
+		}
+	}
+}
+
+func (l *loader) checkTLS() {
+	if (l.cfg.TLSCert == "") != (l.cfg.TLSKey == "") {
+		l.problems = append(l.problems, Problem{Name: "TLS_CERT", Problem: "TLS needs a certificate and a key, and only one is set", Fix: "set TLS_CERT and TLS_KEY, or neither"})
+	}
+	for _, file := range []struct{ name, path string }{{"TLS_CERT", l.cfg.TLSCert}, {"TLS_KEY", l.cfg.TLSKey}} {
+		if file.path == "" {
+			continue
+		}
+		if _, err := os.Stat(file.path); err != nil {
+			l.failAt(file.name, "the file cannot be read: "+cause(err), "write the path of a PEM file")
+		}
+	}
+}

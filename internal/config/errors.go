@@ -1,0 +1,90 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// Problem is one thing that is wrong, and what to write instead.
+type Problem struct {
+	Name       string // the setting as it was written
+	Value      string // shortened; hidden when the setting is secret
+	Problem    string
+	Fix        string
+	DidYouMean string // the setting that was probably meant
+	Where      string // file:line, "environment", or ""
+}
+
+// String is one line: NAME=value (where): problem; fix.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.Name)
+	if p.Value != "" {
+		b.WriteByte('=')
+		b.WriteString(p.Value)
+	}
+	if p.Where != "" {
+		fmt.Fprintf(&b, " (%s)", p.Where)
+	}
+	fmt.Fprintf(&b, ": %s", p.Problem)
+	if p.DidYouMean != "" {
+		fmt.Fprintf(&b, "; did you mean %s?", p.DidYouMean)
+	}
+	if p.Fix != "" {
+		fmt.Fprintf(&b, "; %s", p.Fix)
+	}
+	return b.String()
+}
+
+// Errors is everything Load found wrong, in the order of the settings.
+type Errors struct{ Problems []Problem }
+
+// Error prints one problem per line.
+func (e *Errors) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Warning is something that does not stop the start but that its reader will want to know.
+type Warning struct {
+	Name    string // the setting, "" for none in particular
+	Message string
+	Where   string
+}
+
+// String is one line.
+func (w Warning) String() string {
+	switch {
+	case w.Name == "":
+		return w.Message
+	case w.Where == "":
+		return w.Name + ": " + w.Message
+	}
+	return fmt.Sprintf("%s (%s): %s", w.Name, w.Where, w.Message)
+}
+
+// fault is what a parser says about a value: the caller adds name, value and place.
+type fault struct{ problem, fix string }
+
+func (f *fault) Error() string {
+	if f.fix == "" {
+		return f.problem
+	}
+	return f.problem + "; " + f.fix
+}
+
+// bad makes a fault.
+func bad(problem, fix string) error { return &fault{problem, fix} }
+
+// shorten cuts what an error shows of a value.
+func shorten(s string) string {
+	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
+	if r := []rune(s); len(r) > 60 {
+		return string(r[:57]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,232 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxLevel bounds levels; openai-forward's UI ends at 1000 as well.
+const maxLevel = 1000
+
+// parseLevel reads one level.
+func parseLevel(s string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimSpace(s))
+	if err != nil || n < 0 || n > maxLevel {
+		return 0, bad("a level is not a number", fmt.Sprintf("write levels from 0 to %d", maxLevel))
+	}
+	return n, nil
+}
+
+// parseLevels reads 0, [0,1] or "0,1".
+func parseLevels(n node) ([]int, error) {
+	items, err := n.split()
+	if err != nil {
+		return nil, err
+	}
+	var levels []int
+	for _, item := range items {
+		level, err := parseLevel(item)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(levels, level) {
+			levels = append(levels, level)
+		}
+	}
+	return levels, nil
+}
+
+// apiKeys stores the API keys of one provider's routes.
+func apiKeys(provider string) setter {
+	return func(l *loader, v value) (string, error) {
+		ks, err := l.parseAPIKeys(v)
+		switch provider {
+		case "openai":
+			l.openai.keys = ks
+		case "anthropic":
+			l.anthropic.keys = ks
+		case "gemini":
+			l.gemini.keys = ks
+		}
+		return showAPIKeys(ks), err
+	}
+}
+
+// parseAPIKeys reads a list, {"key": level} or {"key": [levels]}. A key that comes twice serves the levels of both: the
+// sample of openai-forward repeats its placeholder, and losing levels by that would lock their callers out.
+func (l *loader) parseAPIKeys(v value) ([]APIKey, error) {
+	var out []APIKey
+	add := func(secret string, levels []int) error {
+		s, err := newSecret(secret)
+		if err != nil {
+			return err
+		}
+		at := slices.IndexFunc(out, func(k APIKey) bool { return k.Secret.Reveal() == s.Reveal() })
+		if at < 0 {
+			out = append(out, APIKey{Secret: s, Levels: levels})
+			return nil
+		}
+		l.warn(v, "one key is written twice; it serves the levels of both entries")
+		if out[at].Levels == nil || levels == nil {
+			out[at].Levels = nil
+			return nil
+		}
+		out[at].Levels = slices.Compact(slices.Sorted(slices.Values(append(out[at].Levels, levels...))))
+		return nil
+	}
+	if v.kind != object {
+		items, err := v.split()
+		for _, item := range items {
+			if err == nil {
+				err = add(item, nil)
+			}
+		}
+		return out, err
+	}
+	for _, p := range v.pairs {
+		if p.key == "" {
+			continue // openai-forward's web UI exports {"": [0]} for "none"
+		}
+		levels, err := parseLevels(p.value)
+		if err != nil {
+			return nil, bad(err.(*fault).problem, `write {"sk-…": 0} or {"sk-…": [0, 1]}: each API key with the levels it serves`)
+		}
+		if err := add(p.key, levels); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// showAPIKeys lists masked keys with their levels.
+func showAPIKeys(ks []APIKey) string {
+	var out []string
+	for _, k := range ks {
+		s := k.Secret.String()
+		if k.Levels != nil {
+			s += " " + fmt.Sprint(k.Levels)
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, ", ")
+}
+
+// forwardKeys reads a list, {"key": level}, {"level": ["key", …]} or {"key": {"level": 1, "name": "alice"}}. openai-forward
+// turned the object around between 0.8.1 and 0.8.2; a list whose name is a number is the later form.
+func forwardKeys(l *loader, v value) (string, error) {
+	var err error
+	add := func(secret string, level int, name string) {
+		s, wrong := newSecret(secret)
+		if wrong != nil {
+			err = wrong
+			return
+		}
+		for _, k := range l.cfg.ForwardKeys {
+			if k.Secret.Reveal() != s.Reveal() {
+				continue
+			}
+			if k.Level != level {
+				err = bad("one key is written twice, with different levels", "give each forward key one level")
+				return
+			}
+			l.warn(v, "one key is written twice")
+			return
+		}
+		l.cfg.ForwardKeys = append(l.cfg.ForwardKeys, ForwardKey{Secret: s, Level: level, Name: name})
+	}
+	if v.kind != object {
+		items, wrong := v.split()
+		for _, item := range items {
+			add(item, 0, "")
+		}
+		if wrong != nil {
+			err = wrong
+		}
+	}
+	for _, p := range v.pairs {
+		if p.key == "" || p.value.empty() && p.value.kind == list {
+			continue // {"": 0} and {"0": []} are exports without keys
+		}
+		if wrong := addForwardPair(p, add); wrong != nil {
+			return "", wrong
+		}
+	}
+	return showForwardKeys(l.cfg.ForwardKeys), err
+}
+
+func addForwardPair(p pair, add func(secret string, level int, name string)) error {
+	wrong := bad("an entry has no level", `write {"fk-…": 0} or {"0": ["fk-…"]}`)
+	level, levelErr := parseLevel(p.key)
+	items, err := p.value.split()
+	switch {
+	case p.value.kind == object:
+		n, _ := p.value.get("level")
+		name, _ := p.value.get("name")
+		if n.empty() {
+			n.text = "0"
+		}
+		if level, err = parseLevel(n.text); err != nil {
+			return err
+		}
+		add(p.key, level, strings.TrimSpace(name.text))
+	case err != nil || len(items) == 0:
+		return wrong
+	case p.value.kind == list && levelErr == nil:
+		for _, item := range items {
+			add(item, level, "")
+		}
+	default:
+		if keyLevel, err := parseLevel(items[0]); err == nil && len(items) == 1 {
+			add(p.key, keyLevel, "")
+			return nil
+		}
+		if levelErr != nil {
+			return wrong
+		}
+		for _, item := range items { // {"0": "fk-0"}
+			add(item, level, "")
+		}
+	}
+	return nil
+}
+
+func showForwardKeys(ks []ForwardKey) string {
+	var out []string
+	for _, k := range ks {
+		s := k.Secret.String()
+		if k.Name != "" {
+			s = k.Name + " " + s
+		}
+		if k.Level != 0 {
+			s += fmt.Sprintf(" (level %d)", k.Level)
+		}
+		out = append(out, s)
+	}
+	return strings.Join(out, ", ")
+}
+
+// levelModels reads {"1": ["gpt-4", …]}. Level 0 may use all and cannot be narrowed, as in openai-forward.
+func levelModels(l *loader, v value) (string, error) {
+	if v.kind != object {
+		return "", bad("a JSON object was expected", `write {"1": ["gpt-4o*"], "2": ["gpt-4o-mini"]}`)
+	}
+	l.cfg.LevelModels = map[int][]string{}
+	for _, p := range v.pairs {
+		level, err := parseLevel(p.key)
+		if err != nil {
+			return "", bad("a name is not a level", `write {"1": ["gpt-4o*"], "2": ["gpt-4o-mini"]}`)
+		}
+		models, err := p.value.split()
+		if err != nil {
+			return "", err
+		}
+		if level == 0 {
+			l.warn(v, "level 0 may use every model; its entry is ignored")
+			continue
+		}
+		l.cfg.LevelModels[level] = append(l.cfg.LevelModels[level], models...)
+	}
+	return "", nil
+}

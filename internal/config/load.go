@@ -1,0 +1,263 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"forward/internal/keys"
+)
+
+// loader is the work in progress of one Load.
+type loader struct {
+	cfg      *Config
+	layers   []layer // highest first
+	dotenv   layer
+	expand   func(string) (string, error)
+	routes   node             // `routes` of forward.yaml
+	file     string           // the YAML file read, "" for none
+	chosen   map[string]value // by setting name: the value in force
+	problems []Problem
+	warnings []Warning
+
+	openai, anthropic, gemini, extra targets
+	forward                          []target // FORWARD_CONFIG
+}
+
+// Load reads all sources and returns the Config they make together. environ is os.Environ() or its like. The error is an
+// *Errors with everything that is wrong; the warnings hold also then.
+func Load(f Flags, environ []string) (*Config, []Warning, error) {
+	l := &loader{cfg: &Config{}, chosen: map[string]value{}}
+	l.readLayers(f, environ)
+	for _, s := range table() {
+		l.apply(s)
+	}
+	l.finishDirs()
+	l.buildRoutes()
+	l.check()
+	l.noteIgnored(f)
+	l.noteLater()
+	if len(l.problems) > 0 {
+		return nil, l.warnings, &Errors{l.problems}
+	}
+	return l.cfg, l.warnings, nil
+}
+
+// readLayers reads flags, environment, .env and forward.yaml, and complains about names nobody knows.
+func (l *loader) readLayers(f Flags, environ []string) {
+	flags := layer{}
+	if f.Host != nil {
+		flags["HOST"] = value{node: node{text: *f.Host}, name: "--host", source: Flag, where: string(Flag)}
+	}
+	if f.Port != nil {
+		flags["PORT"] = value{node: node{text: strconv.Itoa(*f.Port)}, name: "--port", source: Flag, where: string(Flag)}
+	}
+	env, warnings := readEnviron(environ)
+	l.warnings = append(l.warnings, warnings...)
+	l.dotenv = l.readEnvFile(f)
+	file := l.readConfigFile(f)
+	l.layers = []layer{flags, env, l.dotenv, file}
+	l.expand = expander(environ, l.dotenv)
+	l.noteUnknown(environ)
+}
+
+func (l *loader) readEnvFile(f Flags) layer {
+	path := f.EnvFile
+	if path == "" {
+		path = ".env"
+	}
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !f.EnvFileSet:
+		return layer{}
+	case err != nil:
+		l.problems = append(l.problems, Problem{Name: "--env-file", Value: path, Problem: "the file cannot be read: " + cause(err), Fix: "write the path of a readable .env file"})
+		return layer{}
+	}
+	values, problems, warnings := readDotEnv(path, string(text))
+	l.problems, l.warnings = append(l.problems, problems...), append(l.warnings, warnings...)
+	return values
+}
+
+// readConfigFile reads forward.yaml or, when there is none, the file that openai-forward's last version wrote. There it
+// replaced all other settings; here it is the lowest layer, as forward.yaml is.
+func (l *loader) readConfigFile(f Flags) layer {
+	path := f.ConfigFile
+	text, err := []byte(nil), error(nil)
+	if path != "" {
+		text, err = os.ReadFile(path)
+	} else {
+		for _, path = range []string{"forward.yaml", "forward.yml", "openai-forward-config.yaml"} {
+			if text, err = os.ReadFile(path); !errors.Is(err, os.ErrNotExist) {
+				break
+			}
+		}
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist) && !f.ConfigFileSet:
+		return layer{}
+	case err != nil:
+		l.problems = append(l.problems, Problem{Name: "--config", Value: path, Problem: "the file cannot be read: " + cause(err), Fix: "write the path of a readable YAML file"})
+		return layer{}
+	}
+	root, err := readYAML(text)
+	var form *yamlError
+	if errors.As(err, &form) {
+		l.problems = append(l.problems, Problem{Name: "line", Where: fmt.Sprintf("%s:%d", path, form.line), Problem: "not valid YAML: " + form.reason, Fix: "see forward.yaml in the README"})
+		return layer{}
+	}
+	if strings.HasSuffix(path, "openai-forward-config.yaml") && f.ConfigFile == "" && !root.empty() {
+		l.warnings = append(l.warnings, Warning{Message: "settings were read from " + path + "; the environment and .env win over it, and forward.yaml would replace it"})
+	}
+	values, routes, problems := flatten(path, root)
+	l.file, l.routes, l.problems = path, routes, append(l.problems, problems...)
+	return values
+}
+
+// cause is an error of the os package without its path.
+func cause(err error) string {
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(inner) {
+		err = inner
+	}
+	return err.Error()
+}
+
+// pick returns the value in force for a setting: the highest layer that says something. An empty value says nothing, in
+// any layer: an unset ${FORWARD_KEY} in a compose file must not take the keys away that .env has.
+func (l *loader) pick(s setting) value {
+	var found []value
+	for _, values := range l.layers {
+		for _, name := range append([]string{s.name}, s.older...) {
+			if v, ok := values[name]; ok && !v.empty() {
+				found = append(found, v)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return value{node: node{text: s.def}, name: s.name, source: Default}
+	}
+	v := found[0]
+	for _, other := range found[1:] {
+		if other.name != v.name && other.compact() != v.compact() {
+			l.warn(other, fmt.Sprintf("ignored, because %s (%s) sets the same thing and comes first", v.name, v.where))
+		}
+	}
+	if v.cut == nil {
+		return v
+	}
+	whole, warning, err := v.recover(l.dotenv)
+	if err != nil {
+		l.fail(s, v, err)
+		return value{name: s.name, source: v.source, where: v.where}
+	}
+	l.warnings = append(l.warnings, *warning)
+	return whole
+}
+
+// apply parses the value in force of one setting into the Config and remembers what may be shown of it.
+func (l *loader) apply(s setting) {
+	v := l.pick(s)
+	l.chosen[s.name] = v
+	shown := v.compact()
+	if !v.empty() {
+		resolved, err := l.resolve(s, v)
+		if err == nil {
+			shown, err = s.set(l, resolved)
+		}
+		if err != nil {
+			l.fail(s, v, err)
+		}
+		if shown == "" && !s.secret {
+			shown = resolved.compact()
+		}
+	}
+	if !s.secret { // those are masked, and a mask must not be taken for a key
+		shown = hideSecrets(shown)
+	}
+	where := v.where
+	if where == string(v.source) {
+		where = ""
+	}
+	l.cfg.settings = append(l.cfg.settings, Setting{Name: s.name, Value: shown, Source: v.source, Where: where})
+}
+
+// resolve replaces ${NAME} and file:PATH and parses JSON where the setting may have it. JSON is parsed first, so that a
+// secret with a quote in it cannot change the structure.
+func (l *loader) resolve(s setting, v value) (value, error) {
+	var err error
+	parse := func() {
+		if err == nil && v.kind == scalar && s.tree && looksJSON(v.text) {
+			line := v.line
+			v.node, err = parseJSON(v.text)
+			v.line = line
+		}
+	}
+	parse()
+	if err == nil {
+		v.node, err = v.mapText(l.expand)
+	}
+	if err == nil && v.kind == scalar && (s.secret || s.url) && !strings.Contains(v.text, ",") {
+		v.text, err = readSecret(v.text)
+	}
+	parse()
+	if err == nil && v.kind != scalar && !s.tree {
+		err = bad("one value was expected", "write one value, not a list")
+	}
+	return v, err
+}
+
+// fail reports what is wrong with a value.
+func (l *loader) fail(s setting, v value, err error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range joined.Unwrap() {
+			l.fail(s, v, err)
+		}
+		return
+	}
+	p := Problem{Name: v.name, Value: hideSecrets(shorten(v.compact())), Where: v.where, Problem: err.Error()}
+	if s.secret && v.compact() != "" {
+		p.Value = fmt.Sprintf("(hidden, %d characters)", len(v.compact()))
+	}
+	var f *fault
+	if errors.As(err, &f) {
+		p.Problem, p.Fix = f.problem, f.fix
+	}
+	if !slices.Contains(l.problems, p) {
+		l.problems = append(l.problems, p)
+	}
+}
+
+// failAt reports a problem of the setting called name that shows only after its value was parsed.
+func (l *loader) failAt(name, problem, fix string) {
+	row := setting{name: name} // a route of forward.yaml
+	for _, s := range table() {
+		if s.name == name {
+			row = s
+		}
+	}
+	l.fail(row, l.chosen[name], bad(problem, fix))
+}
+
+func (l *loader) warn(v value, message string) {
+	w := Warning{v.name, message, v.where}
+	if !slices.Contains(l.warnings, w) {
+		l.warnings = append(l.warnings, w)
+	}
+}
+
+var (
+	userinfo  = regexp.MustCompile(`://[^\s]*@`)
+	urlQuery  = regexp.MustCompile(`(://[^\s?]*)\?[^\s,"]*`)
+	keyInText = regexp.MustCompile(`\b[sf]k-[A-Za-z0-9_-]{4,}`)
+)
+
+// hideSecrets removes what may be secret from a value that is not: passwords and queries of URLs, and keys in a place
+// where none belongs.
+func hideSecrets(s string) string {
+	s = urlQuery.ReplaceAllString(userinfo.ReplaceAllString(s, "://…@"), "$1?…")
+	return keyInText.ReplaceAllStringFunc(s, keys.Mask)
+}

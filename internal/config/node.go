@@ -1,0 +1,202 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// kind tells the three shapes of a node apart.
+type kind int
+
+const (
+	scalar kind = iota
+	list
+	object
+)
+
+// node is the one shape of a value, whichever file it was written in. Scalars keep their text as written, because a forward
+// key `0123` must not become a number on its way through YAML.
+type node struct {
+	kind  kind
+	text  string
+	items []node
+	pairs []pair // in the order written; a name may come twice
+	line  int    // in its file; 0 when unknown
+}
+
+type pair struct {
+	key   string
+	value node
+}
+
+// get returns the last member called name, in any case.
+func (n node) get(name string) (node, bool) {
+	for i := len(n.pairs) - 1; i >= 0; i-- {
+		if strings.EqualFold(n.pairs[i].key, name) {
+			return n.pairs[i].value, true
+		}
+	}
+	return node{}, false
+}
+
+// empty reports whether the node says nothing: "", null, [] or {}.
+func (n node) empty() bool {
+	return n.kind == scalar && strings.TrimSpace(n.text) == "" || n.kind != scalar && len(n.items)+len(n.pairs) == 0
+}
+
+// compact writes the node back as short JSON, or as plain text for a scalar; for showing only.
+func (n node) compact() string {
+	if n.kind == scalar {
+		return n.text
+	}
+	var b strings.Builder
+	n.write(&b)
+	return b.String()
+}
+
+func (n node) write(b *strings.Builder) {
+	switch n.kind {
+	case scalar:
+		text, _ := json.Marshal(n.text)
+		b.Write(text)
+	case list:
+		b.WriteByte('[')
+		for i, item := range n.items {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			item.write(b)
+		}
+		b.WriteByte(']')
+	case object:
+		b.WriteByte('{')
+		for i, p := range n.pairs {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			node{text: p.key}.write(b)
+			b.WriteByte(':')
+			p.value.write(b)
+		}
+		b.WriteByte('}')
+	}
+}
+
+// mapText returns a copy whose texts and names went through f; errors are joined.
+func (n node) mapText(f func(string) (string, error)) (node, error) {
+	var errs []error
+	each := func(s string) string {
+		out, err := f(s)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		return out
+	}
+	out := node{kind: n.kind, line: n.line}
+	if n.kind == scalar {
+		out.text = each(n.text)
+	}
+	for _, item := range n.items {
+		mapped, err := item.mapText(f)
+		errs = append(errs, err)
+		out.items = append(out.items, mapped)
+	}
+	for _, p := range n.pairs {
+		mapped, err := p.value.mapText(f)
+		errs = append(errs, err)
+		out.pairs = append(out.pairs, pair{each(p.key), mapped})
+	}
+	return out, errors.Join(errs...)
+}
+
+// looksJSON reports whether text means to be a JSON list or object.
+func looksJSON(text string) bool {
+	text = strings.TrimSpace(text)
+	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
+}
+
+// parseJSON reads one JSON value. Its errors say where, never what: the text may hold keys.
+func parseJSON(text string) (node, error) {
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	n, err := decodeJSON(d)
+	if err == nil {
+		if _, end := d.Token(); end != io.EOF {
+			err = errors.New("text after its end")
+		}
+	}
+	if err != nil {
+		return node{}, &fault{
+			problem: fmt.Sprintf("not valid JSON (%s, at character %d)", jsonReason(text, err), d.InputOffset()+1),
+			fix:     `write JSON on one line with double quotes inside, e.g. '{"name": "value"}'`,
+		}
+	}
+	return n, nil
+}
+
+// jsonReason explains the common mistakes without quoting the text.
+func jsonReason(text string, err error) string {
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return "it ends in the middle"
+	case err.Error() == "text after its end":
+		return err.Error()
+	case !strings.Contains(text, `"`) && strings.Contains(text, "'"):
+		return "single quotes where JSON wants double ones"
+	}
+	return "a wrong character"
+}
+
+func decodeJSON(d *json.Decoder) (node, error) {
+	token, err := d.Token()
+	if err != nil {
+		return node{}, err
+	}
+	switch t := token.(type) {
+	case json.Delim:
+		if t == '[' {
+			return decodeJSONList(d)
+		}
+		return decodeJSONObject(d)
+	case string:
+		return node{text: t}, nil
+	case json.Number:
+		return node{text: t.String()}, nil
+	case bool:
+		return node{text: fmt.Sprint(t)}, nil
+	}
+	return node{}, nil // null
+}
+
+func decodeJSONList(d *json.Decoder) (node, error) {
+	n := node{kind: list}
+	for d.More() {
+		item, err := decodeJSON(d)
+		if err != nil {
+			return n, err
+		}
+		n.items = append(n.items, item)
+	}
+	_, err := d.Token()
+	return n, err
+}
+
+func decodeJSONObject(d *json.Decoder) (node, error) {
+	n := node{kind: object}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return n, err
+		}
+		value, err := decodeJSON(d)
+		if err != nil {
+			return n, err
+		}
+		n.pairs = append(n.pairs, pair{key.(string), value})
+	}
+	_, err := d.Token()
+	return n, err
+}

@@ -1,0 +1,231 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// targets are the base URLs and prefixes of one kind of route, as two lists paired by position.
+type targets struct {
+	bases, prefixes []string
+	keys            []APIKey
+}
+
+// target is one entry of FORWARD_CONFIG.
+type target struct{ base, prefix, kind string }
+
+// reserved are the paths of the gateway itself, which no route may take.
+var reserved = []string{"/health", "/healthz", "/readyz", "/metrics", "/_"}
+
+// cleanPrefix gives a prefix its one spelling: a leading slash, none at the end.
+func cleanPrefix(s string) string { return "/" + strings.Trim(strings.TrimSpace(s), "/") }
+
+var prefixForm = regexp.MustCompile(`^(/|(/[A-Za-z0-9_~.-]+)+)$`)
+
+// checkPrefix says what is wrong with a cleaned prefix.
+func checkPrefix(prefix string) error {
+	for segment := range strings.SplitSeq(prefix, "/") {
+		if segment == "." || segment == ".." {
+			return bad(fmt.Sprintf("the prefix %q leaves its place", prefix), "write a prefix such as /openai")
+		}
+	}
+	if !prefixForm.MatchString(prefix) {
+		return bad(fmt.Sprintf("the prefix %q has a character that cannot stand there", shorten(prefix)), "write a prefix of letters, digits and - _ . ~, such as /openai")
+	}
+	for _, own := range reserved {
+		if prefix == own || strings.HasPrefix(prefix, own+"/") {
+			return bad(fmt.Sprintf("the prefix %s belongs to forward itself", prefix), "choose another prefix")
+		}
+	}
+	return nil
+}
+
+// parseBase reads a base URL. The text in its errors has no password and no query.
+func parseBase(s string) (*url.URL, error) {
+	s = strings.TrimSpace(s)
+	shown := shorten(hideSecrets(s))
+	if strings.Contains(s, "|") {
+		return nil, bad(fmt.Sprintf("%q names several base URLs for one route, which this version cannot do yet", shown), "write one base URL per route")
+	}
+	if !strings.Contains(s, "://") {
+		return nil, bad(fmt.Sprintf("%q has no scheme", shown), "write https://"+shown)
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Hostname() == "":
+		return nil, bad(fmt.Sprintf("%q is not a URL", shown), "write https://host or https://host/path")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, bad(fmt.Sprintf("%q is neither http nor https", shown), "write https://host or http://host")
+	case u.User != nil:
+		return nil, bad(fmt.Sprintf("%q has a user in it", shown), "write the URL without it and the credential as an API key")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return nil, bad(fmt.Sprintf("%q has a query or a fragment", shown), "write the URL up to the ? or #")
+	}
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), strings.TrimRight(u.RawPath, "/")
+	return u, nil
+}
+
+// dialectOf guesses the protocol of a general route by its host, then by its prefix.
+func dialectOf(base *url.URL, prefix string) string {
+	host := strings.ToLower(base.Hostname())
+	switch {
+	case strings.HasSuffix(base.Path, "/openai"):
+		return "openai" // the OpenAI-compatible door of Gemini and others
+	case strings.HasSuffix(host, "anthropic.com"), strings.Contains(prefix, "anthropic"), strings.Contains(prefix, "claude"):
+		return "anthropic"
+	case strings.HasSuffix(host, "googleapis.com"), strings.Contains(prefix, "gemini"):
+		return "gemini"
+	}
+	return "openai"
+}
+
+// keysFor returns the API keys of a route's kind. A general route takes its provider's keys; without any it shares the
+// openai routes' keys, which is where openai-forward 0.7 and later keep the keys of every target.
+func (l *loader) keysFor(kind, dialect string) []APIKey {
+	switch {
+	case dialect == "anthropic" && (kind != "general" || len(l.anthropic.keys) > 0):
+		return l.anthropic.keys
+	case dialect == "gemini" && (kind != "general" || len(l.gemini.keys) > 0):
+		return l.gemini.keys
+	}
+	return l.openai.keys
+}
+
+// mount adds a route, or reports why it cannot be: under the setting baseName what is wrong with its base URL, under
+// prefixName what is wrong with its prefix.
+func (l *loader) mount(baseName, prefixName string, t target, edit func(*Route)) {
+	prefix := cleanPrefix(t.prefix)
+	base, err := parseBase(t.base)
+	if err != nil {
+		f := err.(*fault)
+		l.failAt(baseName, f.problem, f.fix)
+	}
+	wrong := checkPrefix(prefix)
+	switch {
+	case wrong != nil:
+	case l.cfg.Benchmark && prefix == "/benchmark":
+		wrong = bad("the prefix /benchmark belongs to BENCHMARK_MODE", "choose another prefix, or set BENCHMARK_MODE=false")
+	case l.mounted(prefix):
+		wrong = bad(fmt.Sprintf("two routes are mounted at %s", prefix), "give each route its own prefix")
+	}
+	if wrong != nil {
+		f := wrong.(*fault)
+		l.failAt(prefixName, f.problem, f.fix)
+		return
+	}
+	if err != nil {
+		return
+	}
+	r := Route{Prefix: prefix, BaseURL: base, Type: t.kind, Dialect: t.kind, setting: baseName}
+	if t.kind == "general" {
+		r.Dialect = dialectOf(base, prefix)
+	}
+	r.APIKeys = l.keysFor(r.Type, r.Dialect)
+	if edit != nil {
+		edit(&r)
+	}
+	if r.Dialect == "openai" && strings.HasSuffix(base.Path, "/v1") && !strings.HasSuffix(prefix, "/v1") && !r.Open {
+		l.warn(l.chosen[baseName], fmt.Sprintf("clients call %s, which becomes %s://%s%s/v1/…; write the base URL without /v1 unless they call %s",
+			strings.TrimSuffix(prefix, "/")+"/v1/…", base.Scheme, base.Host, base.Path, strings.TrimSuffix(prefix, "/")+"/chat/completions"))
+	}
+	l.cfg.Routes = append(l.cfg.Routes, r)
+}
+
+// pairUp mounts two lists that belong together by position.
+func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edit func(*Route)) {
+	if len(t.bases) != len(t.prefixes) {
+		at := prefixName
+		if l.chosen[at].source == Default {
+			at = baseName
+		}
+		l.failAt(at, fmt.Sprintf("%s has %d %s and %s %d", baseName, len(t.bases), plural(len(t.bases), "entry", "entries"), prefixName, len(t.prefixes)),
+			"write one prefix for each base URL, in the same order")
+		return
+	}
+	for i := range t.bases {
+		l.mount(baseName, prefixName, target{t.bases[i], t.prefixes[i], kind}, edit)
+	}
+}
+
+// buildRoutes mounts what was written, then what is always there unless somebody else took its prefix.
+func (l *loader) buildRoutes() {
+	openaiWritten := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
+	if openaiWritten || len(l.forward) == 0 {
+		l.pairUp("OPENAI_BASE_URL", "OPENAI_ROUTE_PREFIX", l.openai, "openai", func(r *Route) { r.BuiltIn = !openaiWritten })
+	} else {
+		l.show("OPENAI_BASE_URL", "")
+		l.show("OPENAI_ROUTE_PREFIX", "")
+	}
+	for _, t := range l.forward {
+		l.mount("FORWARD_CONFIG", "FORWARD_CONFIG", t, nil)
+	}
+	l.pairUp("EXTRA_BASE_URL", "EXTRA_ROUTE_PREFIX", l.extra, "general", func(r *Route) { r.Open, r.APIKeys = true, nil })
+	l.readRoutes()
+	for _, builtIn := range []struct {
+		name, setting string
+		targets
+	}{{"anthropic", "ANTHROPIC_BASE_URL", l.anthropic}, {"gemini", "GEMINI_BASE_URL", l.gemini}} {
+		if !l.mounted("/"+builtIn.name) && len(builtIn.bases) > 0 {
+			l.mount(builtIn.setting, builtIn.setting, target{strings.Join(builtIn.bases, ","), "/" + builtIn.name, builtIn.name}, func(r *Route) { r.BuiltIn = true })
+		}
+	}
+	for i := range l.cfg.Routes {
+		if r := &l.cfg.Routes[i]; r.Prefix == "/" && r.Type == "openai" && !l.mounted("/openai") {
+			r.Aliases = []string{"/openai"}
+		}
+	}
+	l.nameRoutes()
+	for _, m := range l.cfg.ModelRoutes {
+		if !l.mounted(m.Prefix) && !(m.Prefix == "/openai" && l.mounted("/")) {
+			l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
+		}
+	}
+}
+
+func (l *loader) mounted(prefix string) bool {
+	return slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return r.Prefix == prefix })
+}
+
+// show changes what `forward check` prints for a setting that is not in force.
+func (l *loader) show(name, text string) {
+	for i := range l.cfg.settings {
+		if l.cfg.settings[i].Name == name {
+			l.cfg.settings[i].Value = text
+		}
+	}
+}
+
+// nameRoutes gives each route its name for logs, as openai-forward names its directories: the prefix with "/" as "_", the
+// root "openai". Written routes come before built-in ones, and a name taken gets a number.
+func (l *loader) nameRoutes() {
+	taken := map[string]bool{}
+	name := func(builtIn bool) {
+		for i := range l.cfg.Routes {
+			r := &l.cfg.Routes[i]
+			if r.BuiltIn != builtIn {
+				continue
+			}
+			base := strings.ReplaceAll(strings.Trim(r.Prefix, "/"), "/", "_")
+			if base == "" {
+				base = "openai"
+			}
+			r.Name = base
+			for n := 2; taken[r.Name]; n++ {
+				r.Name = fmt.Sprintf("%s-%d", base, n)
+			}
+			taken[r.Name] = true
+		}
+	}
+	name(false)
+	name(true)
+	for i := range l.cfg.Models {
+		for _, r := range l.cfg.Routes {
+			if r.Prefix == l.cfg.Models[i].Route {
+				l.cfg.Models[i].Route = r.Name
+			}
+		}
+	}
+}

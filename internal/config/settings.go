@@ -1,0 +1,134 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// setting is one row of the table: its names, its default and how its text becomes part of the Config.
+type setting struct {
+	name  string
+	def   string
+	older []string // names of earlier generations and of the tools we replace; read when name says nothing
+	// secret settings are never shown as written, and may be file:PATH.
+	secret bool
+	// url settings may hold a password: they may be file:PATH, and are shown without it.
+	url bool
+	// tree settings may be JSON, YAML lists and objects; all others are one text.
+	tree bool
+	// set writes the value into l.cfg and returns what may be shown of it; "" shows the text as written.
+	set func(l *loader, v value) (shown string, err error)
+}
+
+// table returns every setting, in the order of .env.example and of `forward check`.
+func table() []setting {
+	return []setting{
+		{name: "HOST", def: "127.0.0.1", set: host},
+		{name: "PORT", def: "8000", set: number(0, 65535, func(c *Config) *int { return &c.Port })},
+		{name: "TLS_CERT", older: []string{"ssl_certfile"}, set: text(func(c *Config) *string { return &c.TLSCert })},
+		{name: "TLS_KEY", older: []string{"ssl_keyfile"}, set: text(func(c *Config) *string { return &c.TLSKey })},
+
+		{name: "OPENAI_BASE_URL", def: "https://api.openai.com", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.bases })},
+		{name: "OPENAI_ROUTE_PREFIX", def: "/", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.prefixes })},
+		{name: "OPENAI_API_KEY", older: []string{"OPENAI_API_KEY_CONFIG"}, secret: true, tree: true, set: apiKeys("openai")},
+		{name: "ANTHROPIC_BASE_URL", def: "https://api.anthropic.com", tree: true, set: texts(func(l *loader) *[]string { return &l.anthropic.bases })},
+		{name: "ANTHROPIC_API_KEY", secret: true, tree: true, set: apiKeys("anthropic")},
+		{name: "GEMINI_BASE_URL", def: "https://generativelanguage.googleapis.com", tree: true, set: texts(func(l *loader) *[]string { return &l.gemini.bases })},
+		{name: "GEMINI_API_KEY", secret: true, tree: true, set: apiKeys("gemini")},
+		{name: "FORWARD_CONFIG", tree: true, set: forwardConfig},
+		{name: "EXTRA_BASE_URL", older: []string{"GENERAL_BASE_URL"}, tree: true, set: texts(func(l *loader) *[]string { return &l.extra.bases })},
+		{name: "EXTRA_ROUTE_PREFIX", older: []string{"GENERAL_ROUTE_PREFIX"}, tree: true, set: texts(func(l *loader) *[]string { return &l.extra.prefixes })},
+		{name: "EXTRA_AUTH", def: "open", set: extraAuth},
+		{name: "MODEL_ROUTES", tree: true, set: modelRoutes},
+
+		{name: "FORWARD_KEY", older: []string{"FORWARD_KEY_CONFIG"}, secret: true, tree: true, set: forwardKeys},
+		{name: "LEVEL_MODELS", tree: true, set: levelModels},
+		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Passthrough })},
+		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.OpenAccess })},
+		{name: "ADMIN_KEY", secret: true, set: adminKey},
+		{name: "IP_WHITELIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.IPWhitelist })},
+		{name: "IP_BLACKLIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.IPBlacklist })},
+		{name: "TRUSTED_PROXIES", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxy })},
+		{name: "CORS_ORIGINS", def: "*", tree: true, set: origins},
+
+		{name: "REQ_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.ReqRates })},
+		{name: "GLOBAL_RATE_LIMIT", def: "inf", set: globalRate},
+		{name: "RATE_LIMIT_STRATEGY", def: "fixed-window", set: strategy},
+		{name: "REQ_RATE_LIMIT_BACKEND", def: "memory", url: true, set: rateBackend},
+		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.TokenRates })},
+
+		{name: "CACHE_CHAT_COMPLETION", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheChat })},
+		{name: "CACHE_EMBEDDING", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheEmbedding })},
+		{name: "CACHE_ROUTES", tree: true, set: cacheRoutes},
+		{name: "CACHE_BACKEND", def: "BADGER", url: true, set: cacheBackend},
+		{name: "CACHE_ROOT_PATH_OR_URL", set: cacheDir},
+		{name: "DEFAULT_REQUEST_CACHING_VALUE", def: "false", set: boolean(func(c *Config) *bool { return &c.CachingDefault })},
+		{name: "CACHE_TTL", def: "30d", set: duration(0, func(c *Config) *time.Duration { return &c.CacheTTL })},
+		{name: "CACHE_MAX_BYTES", def: "1GiB", set: size(1<<20, func(c *Config) *int64 { return &c.CacheMaxBytes })},
+		{name: "CACHE_MAX_ENTRY_BYTES", def: "8MiB", set: size(1<<10, func(c *Config) *int64 { return &c.CacheMaxEntry })},
+		{name: "CACHE_SCOPE", def: "key", set: oneOf(func(c *Config) *string { return &c.CacheScope }, "key", "shared")},
+		{name: "CACHE_MODE", def: "normal", set: oneOf(func(c *Config) *string { return &c.CacheMode }, "normal", "refresh", "offline")},
+
+		{name: "LOG_CHAT", def: "false", older: []string{"LOG_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.LogChat })},
+		{name: "PRINT_CHAT", def: "false", set: boolean(func(c *Config) *bool { return &c.PrintChat })},
+		{name: "LOG_DIR", def: "Log", set: text(func(c *Config) *string { return &c.LogDir })},
+		{name: "LOG_CONTENT", def: "full", set: oneOf(func(c *Config) *string { return &c.LogContent }, "full", "meta", "redacted")},
+		{name: "LOG_MAX_SIZE", def: "50MB", set: size(1<<10, func(c *Config) *int64 { return &c.LogMaxSize })},
+		{name: "LOG_RETENTION", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.LogRetention })},
+		{name: "LOG_LEVEL", def: "info", set: logLevel},
+		{name: "LOG_FORMAT", def: "text", set: logFormat},
+
+		{name: "PROXY", url: true, set: proxy},
+		{name: "TIMEOUT", def: "10s", set: duration(time.Millisecond, func(c *Config) *time.Duration { return &c.ConnectTimeout })},
+		{name: "HEADER_TIMEOUT", def: "600s", set: duration(0, func(c *Config) *time.Duration { return &c.HeaderTimeout })},
+		{name: "STREAM_IDLE_TIMEOUT", def: "120s", set: duration(0, func(c *Config) *time.Duration { return &c.StreamIdleTimeout })},
+		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: duration(0, func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
+		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Retries })},
+		{name: "RETRY_STATUS", tree: true, set: retryStatus},
+		{name: "MAX_BODY_BYTES", def: "32MiB", set: size(1<<10, func(c *Config) *int64 { return &c.MaxBody })},
+
+		{name: "DATA_DIR", def: "./data", set: text(func(c *Config) *string { return &c.DataDir })},
+		{name: "BENCHMARK_MODE", def: "false", set: boolean(func(c *Config) *bool { return &c.Benchmark })},
+		{name: "TZ", set: location},
+	}
+}
+
+// ignored lists the names of openai-forward and LLProxy that need no setting here, each with the reason.
+func ignored() map[string]string {
+	return map[string]string{
+		"CHAT_COMPLETION_ROUTE":   "operations are told by their path on every route",
+		"COMPLETION_ROUTE":        "operations are told by their path on every route",
+		"EMBEDDING_ROUTE":         "operations are told by their path on every route",
+		"CUSTOM_GENERAL_ROUTE":    "models are checked on every route",
+		"CUSTOM_MODEL_CONFIG":     "model names are not rewritten; point a route at the server's OpenAI-compatible address",
+		"DEFAULT_STREAM_RESPONSE": "answers are always relayed as they arrive",
+		"ITER_CHUNK_TYPE":         "streams are relayed event by event",
+		"LOG_CACHE_DB_INFO":       "the cache reports in the ordinary log",
+		"LOG_GENERAL":             "LOG_CHAT covers every route",
+		"CACHE_GENERAL":           "CACHE_ROUTES says what else is cached",
+		"WEBUI_RESTART_PORT":      "there is no separate web UI process",
+		"WEBUI_LOG_PORT":          "there is no separate web UI process",
+		"OPENAI_FORWARD_HOST":     "there is no separate web UI process",
+		"OPENAI_FORWARD_WEBUI":    "there is no separate web UI process",
+		"app.healthPort":          "/healthz answers on the main port",
+	}
+}
+
+// allNames returns every name that is understood, older and ignored ones included.
+func allNames() []string {
+	var names []string
+	for _, s := range table() {
+		names = append(append(names, s.name), s.older...)
+	}
+	return append(names, keysOf(ignored())...)
+}
+
+// known reports whether name is understood.
+func known(name string) bool {
+	for _, n := range allNames() {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

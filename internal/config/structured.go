@@ -1,0 +1,147 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// forwardConfig reads openai-forward's list of targets: [{"base_url": …, "route": …, "type": …}].
+func forwardConfig(l *loader, v value) (string, error) {
+	example := `write [{"base_url": "https://api.openai.com", "route": "/", "type": "openai"}]`
+	if v.kind != list {
+		return "", bad("a JSON list was expected", example)
+	}
+	for i, item := range v.items {
+		if item.kind != object {
+			return "", bad(fmt.Sprintf("entry %d is not an object", i+1), example)
+		}
+		t := target{kind: "general"} // what openai-forward takes a target without type for
+		for _, p := range item.pairs {
+			switch strings.ToLower(p.key) {
+			case "base_url":
+				t.base = p.value.text
+			case "route":
+				t.prefix = p.value.text
+			case "type":
+				t.kind = strings.ToLower(strings.TrimSpace(p.value.text))
+			case "backend", "model_map", "api_base": // type custom
+			default:
+				return "", bad(fmt.Sprintf("entry %d has a member %q", i+1, shorten(p.key)), "write base_url, route and type only")
+			}
+		}
+		if t.kind == "custom" {
+			l.warn(v, fmt.Sprintf("entry %d has the type custom, which is forwarded as openai; its model_map is not applied", i+1))
+			t.kind = "openai"
+		}
+		switch {
+		case t.base == "" || t.prefix == "":
+			return "", bad(fmt.Sprintf("entry %d lacks base_url or route", i+1), example)
+		case !slices.Contains([]string{"openai", "anthropic", "gemini", "general"}, t.kind):
+			return "", bad(fmt.Sprintf("entry %d has the type %q", i+1, shorten(t.kind)), "write openai, anthropic, gemini or general")
+		}
+		l.forward = append(l.forward, t)
+	}
+	return "", nil
+}
+
+// readRoutes mounts `routes` of forward.yaml, which LLProxy's config.json has in the same shape:
+//
+//	routes: {NAME: {forward: URL, provider: openai, prefix: /NAME, keys: …, models: {MODEL: {rpm: 200, tpm: 40000, …}}}}
+func (l *loader) readRoutes() {
+	if l.routes.kind != object {
+		if !l.routes.empty() {
+			l.failFile("routes", l.routes, "an object was expected", "write routes: {NAME: {forward: https://…}}")
+		}
+		return
+	}
+	for _, p := range l.routes.pairs {
+		l.readRoute("routes."+p.key, p)
+	}
+}
+
+func (l *loader) readRoute(path string, p pair) {
+	t := target{prefix: p.key, kind: "openai"}
+	var keys value
+	var models node
+	for _, member := range p.value.pairs {
+		switch strings.ToLower(member.key) {
+		case "forward", "base_url":
+			t.base = member.value.text
+		case "provider", "type":
+			t.kind = strings.ToLower(strings.TrimSpace(member.value.text))
+		case "prefix", "route":
+			t.prefix = member.value.text
+		case "keys":
+			keys = value{node: member.value, name: path + ".keys", source: File, where: l.at(member.value)}
+		case "models":
+			models = member.value
+		default:
+			l.problems = append(l.problems, unknownKey(l.file, path+"."+member.key, member, path+".", []string{"forward", "provider", "prefix", "keys", "models"}))
+		}
+	}
+	switch {
+	case t.base == "":
+		l.failFile(path, p.value, "the route has no forward", "write forward: https://…")
+		return
+	case !slices.Contains([]string{"openai", "anthropic", "gemini", "general"}, t.kind):
+		l.failFile(path+".provider", p.value, fmt.Sprintf("%q is not a provider", shorten(t.kind)), "write openai, anthropic, gemini or general")
+		return
+	}
+	base, err := l.expand(t.base)
+	if err != nil {
+		l.failFile(path+".forward", p.value, err.(*fault).problem, err.(*fault).fix)
+		return
+	}
+	t.base = base
+	row := setting{name: path, secret: true, tree: true}
+	l.chosen[path] = value{name: path, source: File, where: l.at(p.value)}
+	l.mount(path, path, t, func(r *Route) {
+		if keys.empty() {
+			return
+		}
+		resolved, err := l.resolve(row, keys)
+		if err == nil {
+			r.APIKeys, err = l.parseAPIKeys(resolved)
+		}
+		if err != nil {
+			l.fail(row, keys, err)
+		}
+	})
+	l.readModels(path+".models", cleanPrefix(t.prefix), models)
+}
+
+// readModels reads the bounds of a route's models. LLProxy's cpm was parsed and never used; it is accepted and not used.
+func (l *loader) readModels(path, prefix string, models node) {
+	for _, p := range models.pairs {
+		m := Model{Route: prefix, Model: p.key}
+		fields := map[string]*int64{"rpm": &m.RPM, "tpm": &m.TPM, "cpm": new(int64), "max_parallel": new(int64), "maxqueuesize": new(int64), "maxqueuewait": new(int64)}
+		for _, member := range p.value.pairs {
+			field, ok := fields[strings.ToLower(member.key)]
+			if !ok {
+				l.problems = append(l.problems, unknownKey(l.file, path+"."+p.key+"."+member.key, member, "", slices.Sorted(maps.Keys(fields))))
+				continue
+			}
+			n, err := strconv.ParseInt(strings.TrimSpace(member.value.text), 10, 64)
+			if err != nil || n < 0 || n > 1<<40 {
+				l.failFile(path+"."+p.key+"."+member.key, member.value, "not a whole number", "write a number, such as 200")
+				continue
+			}
+			*field = n
+		}
+		m.MaxParallel, m.MaxQueueSize = int(*fields["max_parallel"]), int(*fields["maxqueuesize"])
+		m.MaxQueueWait = time.Duration(min(*fields["maxqueuewait"], 86400)) * time.Second
+		l.cfg.Models = append(l.cfg.Models, m)
+	}
+}
+
+// at is the place of a node in forward.yaml.
+func (l *loader) at(n node) string { return fmt.Sprintf("%s:%d", l.file, n.line) }
+
+// failFile reports a mistake in the structured part of forward.yaml.
+func (l *loader) failFile(path string, n node, problem, fix string) {
+	l.problems = append(l.problems, Problem{Name: path, Where: l.at(n), Problem: problem, Fix: fix})
+}

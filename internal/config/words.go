@@ -1,0 +1,202 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// host accepts an address or a name without scheme and port.
+func host(l *loader, v value) (string, error) {
+	h := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(v.text), "["), "]")
+	if strings.ContainsAny(h, "/ \t@") || strings.Count(h, ":") == 1 {
+		return "", bad("not an address to listen on", "write an address without scheme and port, such as 127.0.0.1 or 0.0.0.0; the port is PORT")
+	}
+	l.cfg.Host = h
+	return h, nil
+}
+
+func extraAuth(l *loader, v value) (string, error) {
+	word, err := choose(v.text, "open", "key")
+	l.cfg.ExtraAuth = word == "key"
+	return word, err
+}
+
+func adminKey(l *loader, v value) (string, error) {
+	secret, err := newSecret(v.text)
+	l.cfg.AdminKey = secret
+	return secret.String(), err
+}
+
+// origins accepts "*" or exact origins as browsers send them: scheme, host and port, nothing else.
+func origins(l *loader, v value) (string, error) {
+	items, err := v.split()
+	for _, item := range items {
+		u, wrong := url.Parse(item)
+		if item != "*" && (wrong != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "" || u.User != nil) {
+			return "", bad(fmt.Sprintf("%q is not an origin", shorten(hideSecrets(item))), "write * or origins such as https://chat.example.com, without a path")
+		}
+	}
+	l.cfg.CORSOrigins = items
+	return strings.Join(items, ", "), err
+}
+
+func cacheRoutes(l *loader, v value) (string, error) {
+	items, err := v.split()
+	for _, item := range items {
+		if !strings.HasPrefix(item, "/") {
+			return "", bad(fmt.Sprintf("%q is not a path", shorten(item)), "write paths below the route prefix, such as /v1/embeddings")
+		}
+	}
+	l.cfg.CacheRoutes = items
+	return strings.Join(items, ", "), err
+}
+
+// redisURL checks the form of a Redis address.
+func redisURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "redis" || u.Scheme == "rediss" || u.Scheme == "unix") && u.Host+u.Path != ""
+}
+
+func rateBackend(l *loader, v value) (string, error) {
+	s := strings.TrimSpace(v.text)
+	switch {
+	case strings.EqualFold(s, "memory"), strings.EqualFold(s, "memory://"):
+		l.cfg.RateBackend = "memory"
+		return "memory", nil
+	case redisURL(s):
+		l.cfg.RateBackend = s
+		return s, nil
+	}
+	return "", bad("not a place that limits can be counted in", "write memory or redis://host:6379")
+}
+
+// cacheBackend accepts the databases of openai-forward; each of them means "on disk", which is Badger here.
+func cacheBackend(l *loader, v value) (string, error) {
+	s := strings.TrimSpace(v.text)
+	if redisURL(s) {
+		l.cfg.CacheBackend = s
+		return s, nil
+	}
+	word, err := choose(s, "MEMORY", "BADGER", "LMDB", "LEVELDB", "ROCKSDB")
+	if err != nil {
+		return "", bad("not a place that answers can be kept in", "write BADGER (on disk), MEMORY or redis://host:6379")
+	}
+	if l.cfg.CacheBackend = word; word != "MEMORY" {
+		l.cfg.CacheBackend = "BADGER"
+	}
+	return l.cfg.CacheBackend, nil
+}
+
+// cacheDir accepts a directory. openai-forward also took the address of a flaxkv server, which nothing here speaks.
+func cacheDir(l *loader, v value) (string, error) {
+	dir := strings.TrimSpace(v.text)
+	if strings.Contains(dir, "://") {
+		l.warn(v, "a cache server is not supported, so the cache is kept in DATA_DIR/cache; write a directory, or CACHE_BACKEND=redis://…")
+		dir = ""
+	}
+	l.cfg.CacheDir = dir
+	return dir, nil
+}
+
+// finishDirs derives the cache directory, which needs DATA_DIR, and shows it.
+func (l *loader) finishDirs() {
+	if l.cfg.CacheDir == "" {
+		l.cfg.CacheDir = filepath.Join(l.cfg.DataDir, "cache")
+	}
+	for i := range l.cfg.settings {
+		if s := &l.cfg.settings[i]; s.Name == "CACHE_ROOT_PATH_OR_URL" {
+			s.Value = hideSecrets(l.cfg.CacheDir)
+		}
+	}
+}
+
+// logLevel accepts the words of slog, zap (LLProxy) and Python.
+func logLevel(l *loader, v value) (string, error) {
+	word, err := choose(v.text, "debug", "info", "warn", "error", "trace", "warning", "dpanic", "panic", "fatal", "critical")
+	switch word {
+	case "":
+		return "", bad("not a log level", "write debug, info, warn or error")
+	case "trace":
+		word = "debug"
+	case "warning":
+		word = "warn"
+	case "dpanic", "panic", "fatal", "critical":
+		word = "error"
+	}
+	l.cfg.LogLevel = word
+	return word, err
+}
+
+func logFormat(l *loader, v value) (string, error) {
+	word, err := choose(v.text, "text", "json", "console")
+	if word == "console" {
+		word = "text"
+	}
+	if err != nil {
+		return "", bad("not a log format", "write text or json")
+	}
+	l.cfg.LogFormat = word
+	return word, nil
+}
+
+func proxy(l *loader, v value) (string, error) {
+	s := strings.TrimSpace(v.text)
+	switch strings.ToLower(s) {
+	case "none", "off", "direct":
+		return "none", nil
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" {
+		return "", bad("not the address of a proxy", "write http://host:port or socks5://host:port")
+	}
+	switch u.Scheme {
+	case "socks5h":
+		u.Scheme = "socks5" // the name is always resolved by the proxy
+	case "http", "https", "socks5":
+	default:
+		return "", bad("a proxy of this kind is not supported", "write http://host:port or socks5://host:port")
+	}
+	l.cfg.Proxy = u
+	return u.String(), nil
+}
+
+func retryStatus(l *loader, v value) (string, error) {
+	items, err := v.split()
+	for _, item := range items {
+		code, wrong := strconv.Atoi(item)
+		if wrong != nil || code < 500 || code > 599 {
+			return "", bad(fmt.Sprintf("%q is not a status that can be retried", shorten(item)), "write 5xx codes such as 502, 503; 429 is always tried with another key")
+		}
+		l.cfg.RetryStatus = append(l.cfg.RetryStatus, code)
+	}
+	return strings.Join(items, ", "), err
+}
+
+// location loads TZ; a leading colon is POSIX for "a name of the database".
+func location(l *loader, v value) (string, error) {
+	name := strings.TrimPrefix(strings.TrimSpace(v.text), ":")
+	loc, err := time.LoadLocation(name)
+	if err != nil {
+		return "", bad("not a time zone", "write a name of the IANA database such as Europe/Berlin or UTC")
+	}
+	l.cfg.Location = loc
+	return name, nil
+}
+
+// modelRoutes reads {"model glob": "/prefix"}; whether the prefix is mounted is checked when the routes are known.
+func modelRoutes(l *loader, v value) (string, error) {
+	if v.kind != object {
+		return "", bad("a JSON object was expected", `write {"llama-*": "/local"}`)
+	}
+	for _, p := range v.pairs {
+		if p.value.kind != scalar || p.value.empty() || strings.TrimSpace(p.key) == "" {
+			return "", bad(fmt.Sprintf("the entry %q names no route", shorten(p.key)), `write {"llama-*": "/local"}`)
+		}
+		l.cfg.ModelRoutes = append(l.cfg.ModelRoutes, ModelRoute{Model: p.key, Prefix: cleanPrefix(p.value.text)})
+	}
+	return "", nil
+}
