@@ -101,7 +101,9 @@ func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 
 // newLogger returns the logger of everything that is not an answer: on stderr, as text or JSON.
 func newLogger(cfg *config.Config) *slog.Logger {
-	options := &slog.HandlerOptions{Level: cfg.LogLevel}
+	var level slog.Level // info unless LOG_LEVEL, which was checked when it was loaded, says otherwise
+	level.UnmarshalText([]byte(cfg.LogLevel))
+	options := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options))
 	}
