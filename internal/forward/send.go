@@ -59,31 +59,16 @@ func (x *exchange) outgoingBody() io.ReadCloser {
 	// Without full duplex, net/http reads the rest of the request before it lets an early answer out.
 	http.NewResponseController(x.w).EnableFullDuplex()
 	if x.r.ContentLength > 0 {
-		return &exactBody{ReadCloser: x.r.Body, left: x.r.ContentLength}
+		// The limit answers EOF by itself once the announced bytes were read. The transport probes past Content-Length;
+		// when the upstream has already answered, the inbound body is closed by then, the probe fails and the transport
+		// drops the upstream connection with the rest of the answer in it. Measured: a plain ReverseProxy cut 37 to 275
+		// of 3,000 immediate streams.
+		return struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(x.r.Body, x.r.ContentLength), x.r.Body}
 	}
 	return x.r.Body
-}
-
-// exactBody answers EOF by itself once the announced bytes were read. The transport probes past Content-Length; when
-// the upstream has already answered, the inbound body is closed by then, the probe fails and the transport drops the
-// upstream connection with the rest of the answer in it. Measured: 37 to 275 of 3,000 immediate streams were cut.
-type exactBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *exactBody) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left == 0 && err == nil {
-		err = io.EOF
-	}
-	return n, err
 }
 
 // rewrite makes the outgoing request of the incoming one. ReverseProxy has already taken out hop-by-hop headers and
