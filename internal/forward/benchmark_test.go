@@ -1,0 +1,36 @@
+package forward_test
+
+import (
+	"encoding/json"
+	"runtime"
+	"strings"
+	"testing"
+
+	"forward/internal/forward"
+	"forward/internal/upstream"
+)
+
+func goroutines() int { return runtime.NumGoroutine() }
+
+func TestTheCannedUpstream(t *testing.T) {
+	b := start(t, provider, func(s *setup) { s.routes = []*upstream.Route{forward.BenchmarkRoute()} })
+	ask := func(fields string) answer {
+		return b.do("POST", "/benchmark/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]`+fields+`}`)
+	}
+	a := ask("")
+	a.want(t, 200, `"object":"chat.completion"`)
+	var body struct{ Usage map[string]int }
+	if err := json.Unmarshal([]byte(a.body), &body); err != nil || body.Usage["prompt_tokens"] == 0 || body.Usage["total_tokens"] <= body.Usage["prompt_tokens"] {
+		t.Errorf("usage %v, %v", body.Usage, err)
+	}
+	a = ask(`,"stream":true`)
+	a.want(t, 200, "chat.completion.chunk", "data: [DONE]\n\n")
+	if strings.Contains(a.body, "total_tokens") || strings.Count(a.body, "data: ") < 8 {
+		t.Errorf("stream %s", a.body)
+	}
+	ask(`,"stream":true,"stream_options":{"include_usage":true}`).want(t, 200, "total_tokens")
+	b.do("GET", "/benchmark/v1/models", "").want(t, 404, "/benchmark/v1/chat/completions")
+	if b.calls() != 0 {
+		t.Error("something went to a real upstream")
+	}
+}
