@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"forward/internal/cache"
 	"forward/internal/chatlog"
@@ -50,12 +51,13 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		Allow: cfg.IPWhitelist, Deny: cfg.IPBlacklist, TrustedProxies: cfg.TrustedProxy, CORSOrigins: cfg.CORSOrigins,
 		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
 		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry,
-		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: cfg.StreamIdleTimeout,
+		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
 		Log: logger, Version: buildVersion(),
 	}
 	if options.Routes, err = routes(cfg); err != nil {
 		return r, err
 	}
+	options.Models = modelRoutes(cfg, options.Routes)
 	if options.Ring, err = ring(cfg); err != nil {
 		return r, err
 	}
@@ -63,11 +65,11 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		return r, err
 	}
 	r.table, r.gate, r.closers = options.Routes, options.Gate, append(r.closers, options.Gate)
-	if options.Transport, err = upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: cfg.HeaderTimeout}); err != nil {
+	if options.Transport, err = upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: orForever(cfg.HeaderTimeout)}); err != nil {
 		return r, err
 	}
 	if cfg.CacheChat || cfg.CacheEmbedding || len(cfg.CacheRoutes) > 0 {
-		r.cache, err = cache.Open(cache.Options{Backend: cfg.CacheBackend, Dir: cfg.CacheDir, TTL: cfg.CacheTTL,
+		r.cache, err = cache.Open(cache.Options{Backend: cfg.CacheBackend, Dir: cfg.CacheDir, TTL: orForever(cfg.CacheTTL),
 			MaxBytes: cfg.CacheMaxBytes, MaxEntryBytes: cfg.CacheMaxEntry, Log: logger})
 		if err != nil {
 			return r, fmt.Errorf("opening the cache: %w", err)
@@ -107,6 +109,24 @@ func routes(cfg *config.Config) (*upstream.Table, error) {
 		list = append(list, forward.BenchmarkRoute())
 	}
 	return upstream.NewTable(list)
+}
+
+// modelRoutes makes the table of models for requests on /: what is configured, then Anthropic's and Google's models when
+// the gateway has keys for them.
+func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute {
+	var list []forward.ModelRoute
+	for _, m := range cfg.ModelRoutes {
+		if r, _, _, ok := table.Match(m.Prefix); ok {
+			list = append(list, forward.ModelRoute{Models: m.Model, Route: r})
+		}
+	}
+	for _, r := range table.Routes() {
+		glob := map[*dialect.Dialect]string{dialect.Anthropic: "claude-*", dialect.Gemini: "gemini-*"}[r.Dialect]
+		if glob != "" && r.Keys.Len() > 0 {
+			list = append(list, forward.ModelRoute{Models: glob, Route: r})
+		}
+	}
+	return list
 }
 
 func ring(cfg *config.Config) (*keys.Ring, error) {
@@ -166,4 +186,12 @@ func openChatLog(cfg *config.Config, logger *slog.Logger) (*chatlog.Log, error) 
 		return nil, fmt.Errorf("opening the chat log in %s: %w", filepath.Clean(cfg.LogDir), err)
 	}
 	return log, nil
+}
+
+// orForever is what a setting of 0 means for a time: no bound. The rooms take 0 for their own default.
+func orForever(d time.Duration) time.Duration {
+	if d == 0 {
+		return 100 * 365 * 24 * time.Hour
+	}
+	return d
 }

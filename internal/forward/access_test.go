@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/limits"
 	"forward/internal/upstream"
@@ -278,5 +279,38 @@ func TestCORS(t *testing.T) {
 	}
 	if a := b.do("OPTIONS", "/v1/chat/completions", "", preflight...); a.Header.Get("Access-Control-Allow-Origin") != "https://chat.example" {
 		t.Errorf("headers %v", a.Header)
+	}
+}
+
+func TestModelsLeadToTheirProvider(t *testing.T) {
+	google, local := start(t, provider, nil), start(t, provider, nil)
+	var routes []*upstream.Route
+	b := start(t, provider, func(s *setup) {
+		root := google.route("openai", "/", []string{canary}, "/openai")
+		gemini := google.route("gemini", "/gemini", []string{"AIza-the-key-of-gemini"})
+		gemini.Dialect = dialect.Gemini
+		routes = []*upstream.Route{root, gemini, local.route("local", "/local", nil)}
+		routes[2].Open = true
+		s.routes = routes
+		s.Models = []forward.ModelRoute{{Models: "gemini-*", Route: gemini}, {Models: "llama*", Route: routes[2]}}
+		s.limits.Global = must(limits.ParseRates("100/minute"))(t)
+	})
+	ask := func(path, model string) answer {
+		return b.do("POST", path+"/v1/chat/completions", `{"model":"`+model+`"}`)
+	}
+	ask("", "gemini-2.5-pro").want(t, 200)
+	if r, _ := google.last(); r.RequestURI != "/v1beta/openai/chat/completions" || r.Header.Get("Authorization") != "Bearer AIza-the-key-of-gemini" || r.Header.Get("X-Goog-Api-Key") != "" {
+		t.Errorf("gemini got %s %v", r.RequestURI, r.Header)
+	}
+	ask("", "llama3:8b").want(t, 200)
+	if r, _ := local.last(); r.RequestURI != "/v1/chat/completions" || r.Header.Get("Authorization") != "" {
+		t.Errorf("the local server got %s %v", r.RequestURI, r.Header)
+	}
+	ask("", "gpt-4o").want(t, 200)
+	if r, _ := google.last(); r.RequestURI != "/v1/chat/completions" || r.Header.Get("Authorization") != "Bearer "+canary {
+		t.Errorf("openai got %s %v", r.RequestURI, r.Header)
+	}
+	if a := ask("/openai", "gpt-4o"); a.Header.Get("X-Ratelimit-Remaining-Requests") != "96" {
+		t.Errorf("a model's route has limits of its own: %v", a.Header)
 	}
 }

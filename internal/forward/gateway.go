@@ -39,6 +39,7 @@ const (
 type Options struct {
 	Routes    *upstream.Table
 	Ring      *keys.Ring   // forward keys; an empty ring asks nobody for one
+	Models    []ModelRoute // where requests on / go whose model matches; the first one wins
 	Levels    keys.Levels  // which models each level may use
 	Gate      *limits.Gate // request limits
 	Paces     *limits.Paces

@@ -49,7 +49,7 @@ func (x *exchange) match(path string) error {
 	if !ok {
 		return &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
 	}
-	x.route, x.rest = route, rest
+	x.route, x.rest, x.limits = route, rest, route.Name
 	x.op = route.Dialect.Operation(x.r.Method, rest)
 	x.dialect = spoken(x.op, route.Dialect)
 	x.paths = make([]string, 0, 1+len(route.Aliases))
@@ -78,28 +78,31 @@ func (x *exchange) authenticate() error {
 	}
 	x.slot = slot
 	key, err := x.Ring.Lookup(presented)
-	if err == nil {
-		// A key of ours never goes upstream, also not on a route that asks for none.
+	asked := x.Ring.Len() > 0 && (!x.route.Open || x.ExtraAuth)
+	switch {
+	case err == nil:
+		x.known = true
 		x.caller = caller{id: key.ID(), scope: "key:" + key.ID(), name: key.Name, level: key.Level}
-		x.strip, x.swap = true, !x.route.Open
-		return nil
-	}
-	switch asked := x.Ring.Len() > 0 && (!x.route.Open || x.ExtraAuth); {
-	case asked && x.mayPass(presented):
-		x.anonymous(presented)
-		return nil
-	case asked:
+		x.credential()
+	case asked && !x.mayPass(presented):
 		return &keyError{err: err, presented: presented}
+	case asked: // with a provider key of his own, which is neither swapped nor removed
+		x.anonymous(presented)
+	default:
+		if x.credential(); x.swap {
+			presented = "" // it does not go upstream
+		}
+		x.anonymous(presented)
 	}
-	// Nobody is asked. Where the gateway has API keys of its own they replace whatever the client sent, as
-	// openai-forward does; elsewhere the client's own credential goes through untouched.
-	x.swap = !x.route.Open && x.route.Keys.Len() > 0
-	x.strip = x.swap
-	if x.swap {
-		presented = ""
-	}
-	x.anonymous(presented)
 	return nil
+}
+
+// credential decides what goes upstream on the route. A key of ours never does, also not where none is asked. Where
+// nobody is asked and the gateway has API keys, they replace whatever the client sent, as openai-forward does it;
+// elsewhere the client's own credential goes through untouched.
+func (x *exchange) credential() {
+	x.swap = !x.route.Open && (x.known || x.route.Keys.Len() > 0)
+	x.strip = x.known || x.swap
 }
 
 // mayPass reports whether a provider key of the client's own is let through although forward keys are configured.

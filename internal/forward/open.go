@@ -26,8 +26,11 @@ func (x *exchange) open() error {
 	}
 	x.ask = x.dialect.Request(x.op, x.rest, x.r.URL.RawQuery, x.body)
 	if x.Levels.Restricted(x.caller.level) {
-		return x.checkModel()
+		if err := x.checkModel(); err != nil {
+			return err
+		}
 	}
+	x.follow()
 	return nil
 }
 

@@ -29,7 +29,9 @@ type exchange struct {
 	paths       []string // the request's path as it reads on each mount of the route; limits go by these
 	dialect     *dialect.Dialect
 	caller      caller
+	limits      string    // the route whose limits count: the one that was matched, also when the model leads to another
 	slot        keys.Slot // where the credential came
+	known       bool      // the credential is a forward key of ours
 	swap, strip bool      // set one of the route's API keys; remove the client's credential
 
 	// open

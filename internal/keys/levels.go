@@ -17,7 +17,7 @@ func (l Levels) Allows(level int, model string) bool {
 		return true
 	}
 	for _, glob := range l[level] {
-		if match(glob, model) {
+		if Match(glob, model) {
 			return true
 		}
 	}
@@ -27,9 +27,9 @@ func (l Levels) Allows(level int, model string) bool {
 // Restricted reports whether there are models that a key of the level may not use.
 func (l Levels) Restricted(level int) bool { return level != 0 }
 
-// match reports whether glob matches all of s. It goes back to the last star only, which is enough and keeps the time
+// Match reports whether glob, as in Levels, matches all of s. It goes back to the last star only, which is enough and keeps the time
 // at worst len(glob)*len(s): a glob with many stars must not stall a request.
-func match(glob, s string) bool {
+func Match(glob, s string) bool {
 	afterStar, retry, starred := "", "", false
 	for s != "" || glob != "" {
 		if strings.HasPrefix(glob, "*") {

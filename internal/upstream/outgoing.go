@@ -53,6 +53,6 @@ func (t *trip) setCredential(out *http.Request, key string) {
 	case keys.XGoogAPIKey, keys.QueryKey: // Gemini reads both, and a header is not logged on the way
 		out.Header.Set("X-Goog-Api-Key", key)
 	default:
-		t.Route.Dialect.SetCredential(out.Header, key)
+		t.Route.Dialect.SetCredentialFor(out.URL.EscapedPath(), out.Header, key)
 	}
 }
