@@ -239,7 +239,10 @@ func (d *disk) shrink(all []*generation) ([]*generation, error) {
 	for i, g := range all {
 		if g.used() <= d.sizes.max/2 {
 			kept = append(kept, g)
-		} else if err := errors.Join(g.close(), discard(g.dir)); err != nil {
+			continue
+		}
+		d.log.Warn("cache: a part of the cache is larger than its bound allows, and is deleted", "dir", g.dir, "bytes", g.used(), "most", d.sizes.max/2)
+		if err := errors.Join(g.close(), discard(g.dir)); err != nil {
 			return append(kept, all[i+1:]...), err
 		}
 	}

@@ -1,0 +1,158 @@
+//go:build linux
+
+package cache_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"forward/internal/cache"
+)
+
+// mountSmall mounts a file system of its own that is bytes large.
+func mountSmall(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Skipf("SKIPPED: a tmpfs cannot be mounted here (%v), so nothing is said about full disks", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// fill writes until the disk has no byte left.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for block := bytes.Repeat([]byte("x"), 1<<20); len(block) > 0; {
+		if _, err := f.Write(block); errors.Is(err, unix.ENOSPC) {
+			block = block[:len(block)/2]
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFullDisk fills the disk from outside while answers are being written, several times. A Badger that writes on would
+// be the end of this process.
+func TestFullDisk(t *testing.T) {
+	disk := mountSmall(t, "100m")
+	filler := filepath.Join(disk, "filler")
+	var log output
+	c := MustOpen(t, cache.Options{Dir: filepath.Join(disk, "cache"), Log: log.logger()})
+	n := 0
+	write := func(count int) {
+		for range count {
+			c.Put(keyOf(n), answerTo(n, 3000))
+			n++
+			time.Sleep(time.Millisecond)
+		}
+	}
+	for round := range 3 {
+		write(50)
+		drain(t, c)
+		kept := n
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			fill(t, filler)
+		}()
+		write(100)
+		<-done
+		write(50)
+		if ok, detail := c.Healthy(); ok || !strings.Contains(detail, "full") {
+			t.Errorf("round %d: healthy on a full disk (%q)", round, detail)
+		}
+		if c.Put(keyOf(n), answerTo(n, 3000)) {
+			t.Errorf("round %d: queued although nothing is written", round)
+		}
+		for i := range kept {
+			if e, ok := get(c, keyOf(i)); ok && !answers(e, i) {
+				t.Fatalf("round %d: a wrong answer to %d", round, i)
+			} else if !ok && i >= kept-50 {
+				t.Errorf("round %d: %d is lost", round, i)
+			}
+		}
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "writing to go on", func() bool { ok, _ := c.Healthy(); return ok })
+	}
+	write(50)
+	MustClose(t, c)
+	if c := MustOpen(t, cache.Options{Dir: filepath.Join(disk, "cache")}); true {
+		if e, ok := get(c, keyOf(n-1)); !ok || !answers(e, n-1) {
+			t.Error("nothing was written after the disk had been full")
+		}
+	}
+	if strings.Count(log.String(), "writing is off") != 3 || strings.Count(log.String(), "writing is on again") != 3 {
+		t.Error(log.String())
+	}
+}
+
+func TestFullDiskAtStart(t *testing.T) {
+	disk := mountSmall(t, "64m")
+	dir, filler := filepath.Join(disk, "cache"), filepath.Join(disk, "filler")
+	c := MustOpen(t, cache.Options{Dir: dir})
+	c.Put(keyOf(1), answerTo(1, 3000))
+	MustClose(t, c)
+	fill(t, filler)
+	var log output
+	c = MustOpen(t, cache.Options{Dir: dir, Log: log.logger()})
+	if ok, _ := c.Healthy(); ok || !strings.Contains(log.String(), "nearly full") {
+		t.Errorf("nothing is said of a full disk: %s", log.String())
+	}
+	if _, ok := get(c, keyOf(1)); ok {
+		t.Error("a hit from a store that is not open")
+	}
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the cache to open", func() bool { ok, _ := c.Healthy(); return ok })
+	if e, ok := get(c, keyOf(1)); !ok || !answers(e, 1) {
+		t.Error("what was there before is lost")
+	}
+}
+
+// TestDiskSmallerThanTheCache leaves the cache alone on a disk smaller than its bound.
+func TestDiskSmallerThanTheCache(t *testing.T) {
+	c := MustOpen(t, cache.Options{Dir: filepath.Join(mountSmall(t, "64m"), "cache"), MaxBytes: 1 << 30})
+	for n := 0; n < 4000; n += 2 {
+		for !c.Put(keyOf(n), answerTo(n, 50_000)) {
+			if ok, detail := c.Healthy(); !ok {
+				t.Fatal(detail)
+			}
+			drain(t, c)
+		}
+	}
+	drain(t, c)
+	if _, ok := get(c, keyOf(3998)); !ok {
+		t.Error("what was written last is gone")
+	}
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	disk := mountSmall(t, "64m")
+	if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Skip("SKIPPED: ", err)
+	}
+	_, err := cache.Open(cache.Options{Dir: filepath.Join(disk, "cache")})
+	if err == nil || !strings.Contains(err.Error(), "cannot be written by user") {
+		t.Error(err)
+	}
+}
