@@ -9,7 +9,7 @@ import (
 // foreign are names that look like ours and belong to the providers' own SDKs and tools; nothing is said about them.
 var foreign = []string{"OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID", "OPENAI_PROJECT", "OPENAI_API_BASE", "OPENAI_API_TYPE",
 	"OPENAI_API_VERSION", "OPENAI_MODEL", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_LOG", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL", "ANTHROPIC_LOG",
-	"GEMINI_MODEL", "LOG_PATH", "LOG_FILE"}
+	"GEMINI_MODEL", "LOG_PATH", "LOG_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 // noteUnknown points out names that were probably meant to be ours. The environment is everybody's, so only a near miss
 // counts there; .env is mostly ours, so a name with one of our beginnings counts too.
@@ -64,7 +64,7 @@ func (l *loader) noteIgnored(f Flags) {
 
 // noteLater names what is parsed and validated but not in force in this version. Delete a line when its room is built.
 func (l *loader) noteLater() {
-	for _, name := range []string{"MODEL_ROUTES", "ADMIN_KEY"} {
+	for _, name := range []string{"ADMIN_KEY"} {
 		if v := l.chosen[name]; !v.empty() {
 			l.warn(v, "understood, but not in force in this version")
 		}
