@@ -1,0 +1,170 @@
+package chatlog
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// exchange is a request and its result as the log has them; an unanswered one has a result that does not exist.
+type exchange struct{ request, result gjson.Result }
+
+// format is how exchanges are written: one after the other, between an opening and a close.
+type format struct {
+	open, between, close string
+	empty                string // close when there were none
+	// append appends an exchange, or reports false for one that has no place in the format.
+	append func(dst []byte, x exchange) ([]byte, bool)
+}
+
+// formats are never changed.
+var formats = map[string]format{
+	"openai-forward": array(appendForward),
+	"sharegpt":       array(appendShareGPT),
+	"jsonl":          rows("", appendJoined),
+	"openai-ft":      rows("", appendFineTuning),
+	"csv":            rows(csvHeader, appendCSV),
+}
+
+// array is one JSON array, indented by two spaces.
+func array(appendTo func([]byte, exchange) ([]byte, bool)) format {
+	return format{open: "[", between: ",", close: "\n]\n", empty: "]\n", append: func(dst []byte, x exchange) ([]byte, bool) {
+		return appendTo(element.line(dst), x)
+	}}
+}
+
+// element is the layout of an exchange in an array.
+var element = layout{indent: "  ", level: 1}
+
+// rows is one line for each exchange.
+func rows(header string, appendTo func([]byte, exchange) ([]byte, bool)) format {
+	return format{open: header, append: func(dst []byte, x exchange) ([]byte, bool) {
+		dst, ok := appendTo(dst, x)
+		return append(dst, '\n'), ok
+	}}
+}
+
+// appendForward appends the eight fields of openai-forward, under the names of its README.
+func appendForward(dst []byte, x exchange) ([]byte, bool) {
+	r := x.request
+	o := newObject(dst, element)
+	o.value("datetime", r.Get("datetime"))
+	o.value("ip", first(r, "ip", "forwarded-for"))
+	o.value("model", r.Get("model"))
+	if t := r.Get("temperature"); t.Exists() {
+		o.value("temperature", t)
+	} else {
+		o.key("temperature")
+		o.dst = append(o.dst, '1')
+	}
+	o.key("messages")
+	o.dst = appendMessages(o.dst, r.Get("messages"), o.layout)
+	o.value("functions", first(r, "functions", "tools"))
+	o.value("is_function_call", first(x.result, "is_function_call", "is_tool_calls"))
+	o.value("assistant", x.result.Get("assistant"))
+	return o.end(), true
+}
+
+// first returns the first of several members that is there and not null.
+func first(v gjson.Result, names ...string) gjson.Result {
+	for _, name := range names {
+		if m := v.Get(name); m.Exists() && m.Type != gjson.Null {
+			return m
+		}
+	}
+	return gjson.Result{}
+}
+
+// appendMessages appends messages as {role: content} objects, with whatever else a message has behind.
+func appendMessages(dst []byte, messages gjson.Result, l layout) []byte {
+	if !messages.IsArray() {
+		return append(dst, "null"...)
+	}
+	list := newObject(dst, l)
+	list.open = '['
+	messages.ForEach(func(_, m gjson.Result) bool {
+		list.next()
+		o := newObject(list.dst, list.layout)
+		role := m.Get("role").Str
+		if role == "" {
+			role = "unknown"
+		}
+		if !m.IsObject() { // text without a role
+			o.value(role, m)
+			list.dst = o.end()
+			return true
+		}
+		o.value(role, m.Get("content"))
+		m.ForEach(func(k, v gjson.Result) bool {
+			if k.Str != "role" && k.Str != "content" && k.Str != role {
+				o.value(k.Str, v)
+			}
+			return true
+		})
+		list.dst = o.end()
+		return true
+	})
+	return list.end()
+}
+
+// appendJoined appends all fields of the request and then those of the result that it has not.
+func appendJoined(dst []byte, x exchange) ([]byte, bool) {
+	o := newObject(dst, layout{})
+	var names []string
+	take := func(k, v gjson.Result) bool {
+		if !slices.Contains(names, k.Str) {
+			names = append(names, k.Str)
+			o.value(k.Str, v)
+		}
+		return true
+	}
+	x.request.ForEach(take)
+	x.result.ForEach(take)
+	if !slices.Contains(names, "assistant") {
+		o.value("assistant", gjson.Result{})
+	}
+	return o.end(), true
+}
+
+const csvHeader = "datetime,key,user,ip,model,temperature,messages,assistant,finish_reason,status,prompt_tokens,completion_tokens,cache,ms,complete,uid\n"
+
+// appendCSV appends a row of the table.
+func appendCSV(dst []byte, x exchange) ([]byte, bool) {
+	r, a := x.request, x.result
+	usage := a.Get("usage")
+	cells := [...]gjson.Result{
+		r.Get("datetime"), r.Get("key"), r.Get("user"), first(r, "ip", "forwarded-for"), r.Get("model"), r.Get("temperature"), r.Get("messages"),
+		a.Get("assistant"), a.Get("finish_reason"), a.Get("status"), first(usage, "prompt_tokens", "input_tokens"),
+		first(usage, "completion_tokens", "output_tokens"), a.Get("cache"), a.Get("ms"), a.Get("complete"), r.Get("uid"),
+	}
+	for i, c := range cells {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendCell(dst, c)
+	}
+	return dst, true
+}
+
+// appendCell appends a value as a CSV cell. Text that begins like a formula gets a ' before it: spreadsheets would run it.
+func appendCell(dst []byte, v gjson.Result) []byte {
+	var text string
+	switch {
+	case v.Type == gjson.String:
+		if text = v.Str; text != "" && strings.IndexByte("=+-@\t\r\n", text[0]) >= 0 {
+			text = "'" + text
+		}
+	case v.IsObject() || v.IsArray():
+		text = string(appendValue(nil, v, layout{}))
+	case v.Type != gjson.Null:
+		text = v.Raw
+	}
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if !strings.ContainsAny(text, ",\"\r\n") {
+		return append(dst, text...)
+	}
+	dst = append(dst, '"')
+	dst = append(dst, strings.ReplaceAll(text, `"`, `""`)...)
+	return append(dst, '"')
+}

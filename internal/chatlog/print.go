@@ -1,0 +1,166 @@
+package chatlog
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/tidwall/gjson"
+	"golang.org/x/term"
+)
+
+const printWait = 2 * time.Second
+
+// printer shows conversations as they happen. It has a queue and a goroutine of its own: a terminal that stands still
+// (Ctrl-S, a full pipe) holds up neither requests nor the files.
+type printer struct {
+	w      io.Writer
+	colour bool
+	lines  *queue
+	done   chan struct{}
+}
+
+func newPrinter(w io.Writer) *printer {
+	p := &printer{w: w, lines: newQueue(printBytes), done: make(chan struct{})}
+	if f, ok := w.(*os.File); ok {
+		p.colour = term.IsTerminal(int(f.Fd()))
+	}
+	go func() {
+		defer close(p.done)
+		p.run()
+	}()
+	return p
+}
+
+// close shows what waits, unless the terminal stands still.
+func (p *printer) close() {
+	p.lines.close()
+	select {
+	case <-p.done:
+	case <-time.After(printWait):
+	}
+}
+
+func (p *printer) run() {
+	var batch []line
+	var out bytes.Buffer
+	for open := true; open; {
+		<-p.lines.ready
+		for {
+			if batch, open = p.lines.take(batch); len(batch) == 0 {
+				break
+			}
+			for _, n := range batch {
+				out.Reset()
+				p.show(&out, n, view(n.text[:len(n.text)-1]))
+				p.w.Write(out.Bytes())
+			}
+		}
+	}
+}
+
+// show writes a line of the log for a reader: of a request what was said since the model's last words.
+func (p *printer) show(out *bytes.Buffer, n line, v gjson.Result) {
+	uid := v.Get("uid").Str
+	uid = uid[max(0, len(uid)-8):]
+	if !v.Get("status").Exists() {
+		p.heading(out, uid, n.route, v.Get("model").Str, v.Get("key").Str, v.Get("user").Str, v.Get("ip").Str, v.Get("datetime").Str)
+		p.asked(out, v)
+		return
+	}
+	usage := v.Get("usage")
+	tokens := ""
+	if usage.IsObject() {
+		tokens = fmt.Sprintf("%s+%s tokens", first(usage, "prompt_tokens", "input_tokens"), first(usage, "completion_tokens", "output_tokens"))
+	}
+	p.heading(out, uid, v.Get("status").Raw, v.Get("finish_reason").Str, v.Get("cause").Str, v.Get("ms").Raw+" ms", tokens, v.Get("cache").Str)
+	if reasoning := v.Get("reasoning").Str; reasoning != "" {
+		p.turn(out, "reasoning", reasoning)
+	}
+	said := first(v, "content", "refusal", "text")
+	if a := v.Get("assistant"); a.Type == gjson.String {
+		said = a
+	} else if a.IsArray() {
+		defer p.turn(out, "assistant", describeCalls(a))
+	}
+	if said.Exists() {
+		p.turn(out, "assistant", said.Str)
+	}
+}
+
+// asked writes the messages after the last one of the model, or the prompt of an operation without messages.
+func (p *printer) asked(out *bytes.Buffer, v gjson.Result) {
+	messages := v.Get("messages").Array()
+	from := 0
+	for i, m := range messages {
+		if m.Get("role").Str == "assistant" {
+			from = i + 1
+		}
+	}
+	if from > 0 {
+		p.turn(out, "…", fmt.Sprintf("%d earlier messages", from))
+	}
+	for _, m := range messages[from:] {
+		text := plainText(m.Get("content"))
+		if size := m.Get("bytes"); size.Exists() { // a meta log
+			text = size.Raw + " bytes"
+		}
+		p.turn(out, m.Get("role").String(), text)
+	}
+	if prompt := first(v, "prompt", "input"); prompt.Exists() {
+		p.turn(out, "prompt", prompt.String())
+	}
+}
+
+func describeCalls(calls gjson.Result) string {
+	var list []string
+	calls.ForEach(func(_, c gjson.Result) bool {
+		list = append(list, c.Get("function.name").Str+c.Get("custom.name").Str+"("+c.Get("function.arguments").Str+c.Get("custom.input").Str+")")
+		return true
+	})
+	return strings.Join(list, "\n")
+}
+
+func (p *printer) heading(out *bytes.Buffer, parts ...string) {
+	var there []string
+	for _, part := range parts {
+		if part != "" {
+			there = append(there, printable(part))
+		}
+	}
+	p.paint(out, "2", "── "+strings.Join(there, " · "))
+	out.WriteByte('\n')
+}
+
+// turn writes one message.
+func (p *printer) turn(out *bytes.Buffer, role, text string) {
+	colour := map[string]string{"user": "32", "assistant": "36", "system": "33", "developer": "33", "tool": "35", "function": "35"}[role]
+	if colour == "" {
+		colour = "2"
+	}
+	p.paint(out, colour, printable(role)+":")
+	out.WriteByte(' ')
+	out.WriteString(strings.ReplaceAll(printable(text), "\n", "\n  ")) // no line of a message looks like one of ours
+	out.WriteByte('\n')
+}
+
+func (p *printer) paint(out *bytes.Buffer, colour, text string) {
+	if p.colour {
+		text = "\x1b[" + colour + "m" + text + "\x1b[0m"
+	}
+	out.WriteString(text)
+}
+
+// printable takes control characters out of text: what clients and models say must not steer the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {
+			return -1
+		}
+		return r
+	}, text)
+}
