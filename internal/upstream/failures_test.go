@@ -1,7 +1,6 @@
 package upstream_test
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,7 +12,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,60 +19,6 @@ import (
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
-
-// raw is an upstream that speaks through bare sockets: it reads one request of each connection and hands the connection over.
-type raw struct {
-	net.Listener
-	requests atomic.Int64 // that came whole
-}
-
-func listen(t testing.TB, answer func(conn *net.TCPConn, n int64)) *raw {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &raw{Listener: l}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer conn.Close()
-				req, err := http.ReadRequest(bufio.NewReader(conn))
-				if err != nil {
-					return
-				}
-				io.Copy(io.Discard, req.Body)
-				answer(conn.(*net.TCPConn), r.requests.Add(1))
-			})
-		}
-	})
-	t.Cleanup(func() { l.Close(); wg.Wait() })
-	return r
-}
-
-func (r *raw) url() string { return "http://" + r.Addr().String() }
-
-// closedPort returns an address that nothing listens on.
-func closedPort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
-func reset(conn *net.TCPConn, _ int64) { conn.SetLinger(0) }
-
-func answerWith(text string) func(*net.TCPConn, int64) {
-	return func(conn *net.TCPConn, _ int64) { io.WriteString(conn, text) }
-}
 
 func TestDeadConnectionsAreNeverUsedForASecondTry(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -183,32 +127,6 @@ func TestRefusedConnections(t *testing.T) {
 	}
 }
 
-// TestAStreamSurvivesARefusedConnection sends a body that can be read only once after an attempt that found no connection.
-func TestAStreamSurvivesARefusedConnection(t *testing.T) {
-	f := serve(t, func(http.ResponseWriter, *http.Request) {})
-	a, r := attempts(t, f.URL, 1)
-	a.Replay, a.Retries = nil, 1
-	transport := mustTransport(t, upstream.Options{})
-	dial, dials := transport.DialContext, 0
-	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dials++; dials == 1 {
-			address = closedPort(t)
-		}
-		return dial(ctx, network, address)
-	}
-	a.Transport = transport
-	closed := false
-	r.Body = closer{r.Body, &closed}
-	res, err := a.RoundTrip(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read(t, res)
-	if a.Count != 2 || f.calls() != 1 || f.body[0] != "the body" || !closed {
-		t.Errorf("count %d, %d calls, body %q, closed %v", a.Count, f.calls(), f.body, closed)
-	}
-}
-
 func TestUnknownHosts(t *testing.T) {
 	a, r := attempts(t, "http://no-such-host.invalid", 1)
 	a.Retries = 1
@@ -216,69 +134,6 @@ func TestUnknownHosts(t *testing.T) {
 	if e := wantError(t, err, upstream.DNS); a.Count != 2 || !strings.Contains(e.Error(), "no-such-host.invalid") {
 		t.Errorf("count %d, %v", a.Count, e)
 	}
-}
-
-func TestTLSFailures(t *testing.T) {
-	for name, test := range map[string]struct {
-		base  func(t *testing.T, called func()) string
-		count int
-	}{
-		"a certificate nobody knows": {func(t *testing.T, called func()) string {
-			s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called() }))
-			s.Config.ErrorLog = quiet
-			s.StartTLS()
-			t.Cleanup(s.Close)
-			return s.URL
-		}, 1},
-		"a port that speaks HTTP": {func(t *testing.T, called func()) string {
-			s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called() }))
-			t.Cleanup(s.Close)
-			return "https" + strings.TrimPrefix(s.URL, "http")
-		}, 1},
-		"a port that speaks something else": {func(t *testing.T, called func()) string { return greeter(t, "220 mail.example ESMTP\r\n") }, 1},
-		"a port that hangs up":              {func(t *testing.T, called func()) string { return greeter(t, "") }, 3},
-		"a server without common versions": {func(t *testing.T, called func()) string {
-			s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { called() }))
-			s.Config.ErrorLog = quiet
-			s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
-			s.StartTLS()
-			t.Cleanup(s.Close)
-			return s.URL
-		}, 3},
-	} {
-		t.Run(name, func(t *testing.T) {
-			a, r := attempts(t, test.base(t, func() { t.Error("the key was sent") }), 1)
-			a.Retries = 2
-			_, err := a.RoundTrip(r)
-			wantError(t, err, upstream.TLS)
-			if a.Count != test.count {
-				t.Errorf("count %d, want %d: a bad certificate stays bad, a broken handshake may not", a.Count, test.count)
-			}
-		})
-	}
-}
-
-// greeter is a TLS port that is none: it says text, reads a little and hangs up.
-func greeter(t *testing.T, text string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			io.WriteString(conn, text)
-			conn.Read(make([]byte, 64))
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return "https://" + l.Addr().String()
 }
 
 func TestTimeouts(t *testing.T) {
@@ -353,65 +208,6 @@ func TestABrokenRequestBodyIsTheClientsFault(t *testing.T) {
 	_, err := a.RoundTrip(r)
 	if e := wantError(t, err, upstream.ClientBody); !strings.Contains(e.Error(), "malformed chunk") || a.Count != 1 {
 		t.Errorf("%v, count %d", e, a.Count)
-	}
-}
-
-type failing struct{}
-
-func (failing) Read([]byte) (int, error) { return 0, errors.New("malformed chunk") }
-
-// TestDiscardedAnswersDoNotHoldTheRequest has an answer that never ends before the good one.
-func TestDiscardedAnswersDoNotHoldTheRequest(t *testing.T) {
-	for name, length := range map[string]string{"short": "10", "long": "9999999", "unknown": ""} {
-		t.Run(name, func(t *testing.T) {
-			f := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				if key(r) == 1 {
-					return
-				}
-				if length != "" {
-					w.Header().Set("Content-Length", length)
-				}
-				w.WriteHeader(http.StatusTooManyRequests)
-				io.WriteString(w, "x")
-				http.NewResponseController(w).Flush()
-				<-r.Context().Done()
-			})
-			a, r := attempts(t, f.URL, 2)
-			begun := time.Now()
-			res, err := a.RoundTrip(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			read(t, res)
-			if took := time.Since(begun); took > 2*time.Second || f.used() != "01" {
-				t.Errorf("took %v, keys %s", took, f.used())
-			}
-		})
-	}
-}
-
-// TestDiscardedAnswersGiveTheirConnectionBack counts the connections of many answers that were short and not wanted.
-func TestDiscardedAnswersGiveTheirConnectionBack(t *testing.T) {
-	var conns atomic.Int64
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.WriteHeader(http.StatusUnauthorized)
-		io.WriteString(w, "no such key")
-	}))
-	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			conns.Add(1)
-		}
-	}
-	s.Start()
-	defer s.Close()
-	a, _ := attempts(t, s.URL, 3)
-	for range 5 {
-		_, r := attempts(t, s.URL, 3)
-		_, err := a.RoundTrip(r)
-		wantError(t, err, upstream.AuthFailed)
-	}
-	if n := conns.Load(); n != 1 {
-		t.Errorf("%d connections", n)
 	}
 }
 

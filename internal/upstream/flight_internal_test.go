@@ -22,11 +22,12 @@ import (
 type dyingConn struct {
 	net.Conn
 	dead    *atomic.Bool
-	partial bool // of which a byte gets out
+	partial bool // a byte gets out
+	goodbye bool // a TLS alert gets out
 }
 
 func (c *dyingConn) Write(p []byte) (int, error) {
-	if !c.dead.Load() {
+	if !c.dead.Load() || c.goodbye && len(p) <= alertSize {
 		return c.Conn.Write(p)
 	}
 	n := 0
@@ -41,11 +42,12 @@ func (c *dyingConn) Write(p []byte) (int, error) {
 // the package because only a connection below the counter can fail so exactly.
 func TestKeptConnectionThatDied(t *testing.T) {
 	for name, test := range map[string]struct {
-		secure, partial, stream bool
-		calls                   int64
+		secure, partial, goodbye, stream bool
+		calls                            int64
 	}{
 		"plain":             {calls: 2},
 		"TLS":               {secure: true, calls: 2},
+		"TLS, goodbye said": {secure: true, goodbye: true, calls: 2},
 		"plain, a byte out": {partial: true, calls: 1},
 		"TLS, a byte out":   {secure: true, partial: true, calls: 1},
 		"plain, a stream":   {stream: true, calls: 2}, // headers go out before a stream is read, so it is still whole
@@ -81,7 +83,7 @@ func TestKeptConnectionThatDied(t *testing.T) {
 					return conn, err
 				}
 				counted := conn.(*countedConn)
-				counted.Conn = &dyingConn{counted.Conn, &dead, test.partial}
+				counted.Conn = &dyingConn{counted.Conn, &dead, test.partial, test.goodbye}
 				return counted, nil
 			}
 			base, _ := url.Parse(s.URL)

@@ -134,8 +134,8 @@ func (c *countedConn) CloseWrite() error {
 	return c.Conn.Close()
 }
 
-// counter returns the counter of a connection that carries one request at a time. HTTP/2 connections carry many, so what
-// is written to them proves nothing about one of them.
+// counter returns the counter of a connection that carries one request at a time. HTTP/2 connections carry many
+// and write when it suits them, so a count says nothing about one request.
 func counter(conn net.Conn) (*atomic.Int64, bool) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		c, ok := secure.NetConn().(*countedConn)
