@@ -22,6 +22,9 @@ type caller struct {
 	level int
 }
 
+// nobody is what the access log calls a caller without a key.
+const nobody = "-"
+
 // identify finds the route and the caller from the request line and the headers alone.
 func (x *exchange) identify() error {
 	x.ip = x.clientIP()
@@ -114,7 +117,7 @@ func (x *exchange) mayPass(presented string) bool {
 // address when there is none. Level 0 may use every model, for it is not our key that pays or nobody is asked.
 func (x *exchange) anonymous(presented string) {
 	if presented == "" {
-		x.caller = caller{id: "ip:" + x.ip.String(), scope: "anyone", name: "-"}
+		x.caller = caller{id: "ip:" + x.ip.String(), scope: "anyone", name: nobody}
 		return
 	}
 	sum := sha256.Sum256([]byte("credential\x00" + presented))

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"forward/internal/chatlog"
@@ -17,7 +18,7 @@ func (x *exchange) logRequest() {
 	}
 	x.logged = true
 	x.ChatLog.Request(chatlog.Request{
-		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: x.caller.name, User: x.ask.User, Time: x.begun,
+		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: strings.TrimPrefix(x.caller.name, nobody), User: x.ask.User, Time: x.begun,
 		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model,
 	})
 }

@@ -36,6 +36,7 @@ type tap struct {
 	out, buf  []byte        // ready for the client; the space for it
 
 	err      error // what Read answers when out is empty
+	finished bool
 	passed   int64 // bytes given to the client
 	first    time.Duration
 	deadline time.Time
@@ -86,8 +87,12 @@ func (t *tap) readBody(p []byte) (int, error) {
 	return n, err
 }
 
-// finish is called once the whole body was seen, before the client has its last byte.
+// finish is called when the whole body was seen, before the client has its last byte, and again when the end came after it.
 func (t *tap) finish() {
+	if t.finished {
+		return
+	}
+	t.finished = true
 	if t.answer != nil && !t.stream && t.record != nil && !t.record.over {
 		// A body that cannot be read leaves the answer incomplete; the client gets it all the same.
 		t.x.dialect.Body(t.x.op, t.answer, t.record.Bytes())
