@@ -163,18 +163,19 @@ func either(have, now string) string {
 	return clip(now, maxName)
 }
 
-// keep appends text as long as there is room for it.
+// keep appends text as long as there is room for it. From the first text on that has none nothing is kept, so that
+// there are no holes.
 func (a *Answer) keep(dst *[]byte, s string) {
-	room := a.MaxText
-	if room <= 0 {
-		room = defaultMaxText
+	most := a.MaxText
+	if most <= 0 {
+		most = defaultMaxText
 	}
-	if room -= a.kept; len(s) > room {
-		a.Truncated = true
-		for room = max(room, 0); room > 0 && !utf8.RuneStart(s[room]); {
+	if room := most - a.kept; len(s) > room {
+		for room > 0 && !utf8.RuneStart(s[room]) {
 			room--
 		}
 		s = s[:room]
+		a.Truncated, a.kept = true, most-room
 	}
 	a.kept += len(s)
 	*dst = append(*dst, s...)

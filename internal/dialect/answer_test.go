@@ -53,11 +53,11 @@ func TestTextIsBounded(t *testing.T) {
 	if a.Truncated {
 		t.Error("truncated too early")
 	}
-	event(`{"content":"ä你"}`)
+	event(`{"content":"x你"}`)
 	event(`{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}`)
 	event(`{},"finish_reason":"stop"`)
 	dialect.OpenAI.Event(dialect.Chat, &a, dialect.Event{Data: []byte("[DONE]")})
-	want := []dialect.Choice{{Text: "12345ä", Reasoning: "678", Finish: "stop", ToolCalls: []dialect.ToolCall{{ID: "x", Name: "f"}}}}
+	want := []dialect.Choice{{Text: "12345x", Reasoning: "678", Finish: "stop", ToolCalls: []dialect.ToolCall{{ID: "x", Name: "f"}}}}
 	if diff := cmp.Diff(want, a.Choices()); diff != "" || !a.Truncated || !a.Complete() {
 		t.Errorf("truncated %t, complete %t\n%s", a.Truncated, a.Complete(), diff)
 	}
@@ -121,6 +121,7 @@ func TestAnUnreadableEventLeavesTheAnswerIncomplete(t *testing.T) {
 		complete bool
 	}{
 		"whole":        {good + "data: [DONE]\n\n", true},
+		"only DONE":    {"data: [DONE]\n\n", false},
 		"empty data":   {"data:\n\n" + good + "data: [DONE]\n\n", true},
 		"broken JSON":  {"data: {\"choices\":[\n\n" + good + "data: [DONE]\n\n", false},
 		"HTML":         {good + "data: <html>\n\ndata: [DONE]\n\n", false},
@@ -180,6 +181,68 @@ func TestMistralPartsAreRead(t *testing.T) {
 	err := dialect.OpenAI.Body(dialect.Chat, &a, []byte(`{"choices":[{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"yes"}]},"finish_reason":"stop"}]}`))
 	if want := []dialect.Choice{{Text: "yes", Reasoning: "hm", Finish: "stop"}}; err != nil || !cmp.Equal(a.Choices(), want) {
 		t.Errorf("%v %+v", err, a.Choices())
+	}
+}
+
+func TestCallsOfCompatibleServers(t *testing.T) {
+	call := func(id, name, arguments string) dialect.ToolCall {
+		return dialect.ToolCall{ID: id, Name: name, Arguments: arguments}
+	}
+	for name, test := range map[string]struct {
+		stream bool
+		calls  []string
+		want   []dialect.ToolCall
+	}{
+		"a body without ids and indexes": {false, []string{`[{"function":{"name":"f","arguments":"{}"}},{"function":{"name":"f","arguments":{"a":1.0}}}]`},
+			[]dialect.ToolCall{call("", "f", "{}"), call("", "f", `{"a":1.0}`)}},
+		"a stream without names and indexes": {true, []string{`[{"id":"a","function":{"arguments":"1"}}]`, `[{"id":"b","function":{"arguments":"2"}}]`, `[{"function":{"arguments":"3"}}]`},
+			[]dialect.ToolCall{call("a", "", "1"), call("b", "", "23")}},
+		"the later index first": {true, []string{`[{"index":1,"id":"b","function":{"name":"g","arguments":"1"}},{"index":0,"id":"a","function":{"name":"f","arguments":"2"}}]`, `[{"index":1,"function":{"arguments":"3"}}]`},
+			[]dialect.ToolCall{call("a", "f", "2"), call("b", "g", "13")}},
+		"the name in every delta": {true, []string{`[{"index":0,"id":"a","function":{"name":"f","arguments":"1"}}]`, `[{"index":0,"id":"a","function":{"name":"f","arguments":"2"}}]`},
+			[]dialect.ToolCall{call("a", "f", "12")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stream, body dialect.Answer
+			if test.stream {
+				var all strings.Builder
+				for _, c := range test.calls {
+					fmt.Fprintf(&all, `data: {"choices":[{"index":0,"delta":{"tool_calls":%s}}]}`+"\n\n", c)
+				}
+				all.WriteString(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}` + "\n\ndata: [DONE]\n\n")
+				stream = *read(dialect.OpenAI, dialect.Chat, []byte(all.String()))
+				if diff := cmp.Diff(test.want, stream.Choices()[0].ToolCalls); diff != "" {
+					t.Error(diff)
+				}
+				folded, _ := dialect.OpenAI.Fold(dialect.Chat, []byte(all.String()))
+				test.calls = []string{string(folded)}
+			} else {
+				test.calls[0] = `{"choices":[{"index":0,"message":{"tool_calls":` + test.calls[0] + `},"finish_reason":"tool_calls"}]}`
+			}
+			if err := dialect.OpenAI.Body(dialect.Chat, &body, []byte(test.calls[0])); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, body.Choices()[0].ToolCalls); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestReasoningThatIsSaidTwiceIsKeptOnce(t *testing.T) {
+	a := read(dialect.OpenAI, dialect.Chat, []byte(`data: {"choices":[{"delta":{"reasoning":"","reasoning_content":"a"}}]}`+"\n\n"+`data: {"choices":[{"delta":{"reasoning":"b","reasoning_content":"b"}}]}`+"\n\n"))
+	if got := a.Choices()[0].Reasoning; got != "ab" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestResponsesThatDidNotComplete(t *testing.T) {
+	for status, want := range map[string]string{"failed": "the response is failed", "cancelled": "the response is cancelled", "in_progress": "", "queued": ""} {
+		var a dialect.Answer
+		err := dialect.OpenAI.Body(dialect.Responses, &a, []byte(`{"id":"r","status":"`+status+`","error":null,"output":[]}`))
+		if err != nil || a.Error != want || a.Complete() {
+			t.Errorf("%s: %v %+v", status, err, a)
+		}
 	}
 }
 

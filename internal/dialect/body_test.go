@@ -35,6 +35,7 @@ func TestScanRefuses(t *testing.T) {
 		"a control byte":              {"{\"a\":\"\x01\"}", syntax(`invalid character '\x01' in string literal`, 6)},
 		"1,001 levels":                {`{"a":` + strings.Repeat("[", 1000) + strings.Repeat("]", 1000) + `}`, syntax("nested more than 1000 levels deep", 1004)},
 		"a bomb":                      {strings.Repeat("[", 8<<20), syntax("nested more than 1000 levels deep", 1000)},
+		"a bomb behind quotes":        {`{"b":"\"","c":"\\","a":` + strings.Repeat("[", 8<<20), syntax("nested more than 1000 levels deep", 1022)},
 		"a bomb of objects":           {strings.Repeat(`{"a":`, 2<<20), syntax("nested more than 1000 levels deep", 5000)},
 		"model twice":                 {`{"model":"o1-pro","model":"cheap"}`, twice("model")},
 		"model escaped":               {`{"model":"o1-pro","mod\u0065l":"cheap"}`, twice("model")},

@@ -172,6 +172,7 @@ func TestCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	body = bytes.Replace(body, []byte(`"content":null`), []byte(`"content":"Let me see."`), 1)
+	body = bytes.Replace(body, []byte(`"choices"`), []byte(`"provider":{ "name": "x"}, "choices"`), 1)
 	events, ok := dialect.OpenAI.Cut(dialect.Chat, body, true)
 	if !ok {
 		t.Fatal("not cut")
@@ -273,6 +274,11 @@ func TestWithUsage(t *testing.T) {
 	for name, same := range map[string][]byte{"included": d.WithUsage(dialect.Chat, in, true), "another operation": d.WithUsage(dialect.Responses, in, false)} {
 		if !bytes.Equal(same, in) {
 			t.Errorf("%s: changed", name)
+		}
+	}
+	for _, same := range []string{`{"choices":[],"usage":null}`, `{"choices":[{"index":0}],"usage":{"total_tokens":1}}`, `{"usage":{"total_tokens":1}}`, `{"choices":[],"x":"\"usage\""}`, `"usage"`} {
+		if got := d.WithUsage(dialect.Chat, []byte("data: "+same+"\n\n"), false); len(got) == 0 {
+			t.Errorf("%s was dropped", same)
 		}
 	}
 	for _, name := range []string{"chat-reasoning.sse", "chat-openrouter.sse", "chat-azure.sse", "chat-cut.sse"} {

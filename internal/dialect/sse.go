@@ -96,10 +96,7 @@ func ParseEvent(raw []byte) (ev Event, ok bool) {
 		}
 		end, next := lf, lf+1
 		if cr := bytes.IndexByte(raw[pos:lf], '\r'); cr >= 0 {
-			end, next = pos+cr, pos+cr+1
-			if next == lf {
-				next++
-			}
+			end, next = pos+cr, pos+cr+1 // of CRLF an empty line is left over, which says nothing here
 		}
 		name, value, _ := bytes.Cut(raw[pos:end], []byte{':'})
 		pos = next
