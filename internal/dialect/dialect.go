@@ -117,8 +117,8 @@ type Dialect struct {
 	// ErrorHeader sets the headers by which the dialect's SDKs read an error: request id, whether to try again.
 	ErrorHeader func(h http.Header, p Problem)
 
-	// Status is the HTTP status that the provider itself would use for p, where it differs from p.Status: Google
-	// answers 400 to a bad key, Anthropic 529 when overloaded.
+	// Status is the HTTP status that the provider itself would use for p, where it differs from p.Status: Anthropic
+	// answers 529 when overloaded.
 	Status func(p Problem) int
 
 	// TransportFields are the fields of a request body that do not change what is answered, only how it travels or

@@ -36,7 +36,7 @@ func TestErrorsByteForByte(t *testing.T) {
 		"gemini: budget": {dialect.Gemini, dialect.Problem{Status: 429, Code: "insufficient_quota", RetryAfter: time.Second, Message: "x"},
 			`{"error":{"code":429,"message":"x","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"INSUFFICIENT_QUOTA","domain":"forward"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1s"}]}}`},
 		"gemini: key": {dialect.Gemini, dialect.Problem{Status: 401, Code: "key_expired", Message: "x"},
-			`{"error":{"code":400,"message":"x","status":"INVALID_ARGUMENT","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}`},
+			`{"error":{"code":401,"message":"x","status":"UNAUTHENTICATED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}`},
 		"gemini: bare": {dialect.Gemini, dialect.Problem{Status: 500}, `{"error":{"code":500,"message":"","status":"INTERNAL","details":[]}}`},
 	}
 	for name, test := range tests {
@@ -92,7 +92,7 @@ func TestErrorKinds(t *testing.T) {
 		gemini                        string
 	}{
 		{400, "invalid_json", "invalid_request_error", "invalid_request_error", 400, 400, "INVALID_ARGUMENT"},
-		{401, "key_disabled", "invalid_request_error", "authentication_error", 401, 400, "INVALID_ARGUMENT"},
+		{401, "key_disabled", "invalid_request_error", "authentication_error", 401, 401, "UNAUTHENTICATED"},
 		{402, "x", "invalid_request_error", "billing_error", 402, 402, "INVALID_ARGUMENT"},
 		{403, "ip_not_allowed", "invalid_request_error", "permission_error", 403, 403, "PERMISSION_DENIED"},
 		{404, "route_not_found", "invalid_request_error", "not_found_error", 404, 404, "NOT_FOUND"},

@@ -7,17 +7,15 @@ import (
 	"time"
 )
 
-// geminiStatus is the HTTP status of Google for p: a key that is not accepted is a bad argument there, not a 401.
-func geminiStatus(p Problem) int {
-	if p.Status == http.StatusUnauthorized {
-		return http.StatusBadRequest
-	}
-	return p.Status
-}
+// geminiStatus is the HTTP status for p. Google itself answers 400 to a bad key; here it is a 401 in every dialect, as
+// the README promises, and the reason in the body is Google's.
+func geminiStatus(p Problem) int { return p.Status }
 
 // rpcStatus names the google.rpc.Code of an HTTP status.
 func rpcStatus(status int) string {
 	switch status {
+	case http.StatusUnauthorized:
+		return "UNAUTHENTICATED"
 	case http.StatusForbidden:
 		return "PERMISSION_DENIED"
 	case http.StatusNotFound:

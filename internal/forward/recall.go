@@ -212,9 +212,17 @@ func withType(h http.Header, contentType string) http.Header {
 	return h
 }
 
-// hasUsage reports whether a stored stream carries the usage chunk.
+// hasUsage reports whether a stored stream tells its usage, in a chunk of its own or beside a choice.
 func hasUsage(d *dialect.Dialect, op dialect.Operation, events []byte) bool {
-	return d.WithUsage == nil || len(d.WithUsage(op, events, false)) != len(events)
+	var answer dialect.Answer
+	var split dialect.Splitter
+	split.Feed(events)
+	for raw, ok := split.Next(); ok; raw, ok = split.Next() {
+		if event, ok := dialect.ParseEvent(raw); ok {
+			d.Event(op, &answer, event)
+		}
+	}
+	return answer.Usage != nil
 }
 
 // replay answers from the cache through the same tap as an upstream's answer: paced, logged, counted.
