@@ -119,6 +119,7 @@ func TestLevelsLimitModels(t *testing.T) {
 		"an escape":                   {"/v1/chat/completions", `{"model":"gpt-4o-mini","mode\u006c":"o1-pro"}`, "", 400},
 		"an operation nobody knows":   {"/v1/new/thing", `{"model":"o1-pro"}`, "", 403},
 		"images":                      {"/v1/images/generations", `{"model":"dall-e-3","prompt":"x"}`, "", 403},
+		"a letter escaped":            {"/v1/chat/%63ompletions", `{"model":"o1-pro"}`, "", 403},
 		"the alias":                   {"/openai/v1/chat/completions", `{"model":"o1-pro"}`, "", 403},
 		"a form":                      {"/v1/audio/transcriptions", strings.ReplaceAll(form, "%s", "whisper-1"), "multipart/form-data; boundary=B", 200},
 		"a form with another model":   {"/v1/audio/transcriptions", strings.ReplaceAll(form, "%s", "gpt-4o-transcribe"), "multipart/form-data; boundary=B", 403},
@@ -218,7 +219,7 @@ func TestLimits(t *testing.T) {
 			s.limits.Rules = []limits.Rule{{Path: "/v1/chat/completions", Level: limits.AnyLevel, Rates: minute}}
 		})
 		admitted(b, 3, "/v1/models") // unlimited
-		ok := admitted(b, 4, "/v1/chat/completions") + admitted(b, 4, "/openai/v1/chat/completions") +
+		ok := admitted(b, 4, "/v1/chat/completions") + admitted(b, 4, "/openai/v1/chat/completions") + admitted(b, 4, "/v1/chat/%63ompletions") +
 			admitted(b, 4, "/v1/chat/completions", "X-Forwarded-For", "192.0.2.1")
 		if ok != 6 {
 			t.Errorf("admitted %d", ok)

@@ -1,9 +1,9 @@
 package forward_test
 
 import (
-	"crypto/tls"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -40,10 +40,10 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 			conn.Close()
 		}
 	}
-	secure := httptest.NewTLSServer(http.HandlerFunc(provider))
-	secure.Config.ErrorLog = nil
+	secure := httptest.NewUnstartedServer(http.HandlerFunc(provider))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
 	defer secure.Close()
-	secure.Config.TLSConfig = &tls.Config{}
 	closed, _ := net.Listen("tcp", "127.0.0.1:0")
 	closed.Close()
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -53,13 +54,36 @@ func (x *exchange) match(path string) error {
 		return &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
 	}
 	x.route, x.rest, x.limits = route, rest, route.Name
-	x.op = route.Dialect.Operation(x.r.Method, rest)
+	// Judged by the readable path, forwarded by the one that came: the upstream takes /v1/chat/%63ompletions for what
+	// it is, and so do the rules.
+	x.plain = readable(rest)
+	x.op = route.Dialect.Operation(x.r.Method, x.plain)
 	x.dialect = spoken(x.op, route.Dialect)
 	x.paths = make([]string, 0, 1+len(route.Aliases))
 	for _, mount := range append([]string{route.Prefix}, route.Aliases...) {
-		x.paths = append(x.paths, strings.TrimSuffix(mount, "/")+rest)
+		x.paths = append(x.paths, strings.TrimSuffix(mount, "/")+x.plain)
 	}
 	return nil
+}
+
+// readable decodes the escapes of a path that CheckPath has passed, all but those of slashes and percent signs: they
+// would change what its segments are.
+func readable(path string) string {
+	if strings.IndexByte(path, '%') < 0 {
+		return path
+	}
+	var b strings.Builder
+	for i := 0; i < len(path); i++ {
+		if path[i] == '%' && i+2 < len(path) {
+			if c, err := strconv.ParseUint(path[i+1:i+3], 16, 8); err == nil && c != '/' && c != '%' {
+				b.WriteByte(byte(c))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(path[i])
+	}
+	return b.String()
 }
 
 // spoken is the dialect of an operation on a route of dialect d: Anthropic and Google also serve OpenAI's operations, and

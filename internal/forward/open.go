@@ -24,7 +24,7 @@ func (x *exchange) open() error {
 			return err
 		}
 	}
-	x.ask = x.dialect.Request(x.op, x.rest, x.r.URL.RawQuery, x.body)
+	x.ask = x.dialect.Request(x.op, x.plain, x.r.URL.RawQuery, x.body)
 	if x.Levels.Restricted(x.caller.level) {
 		if err := x.checkModel(); err != nil {
 			return err
@@ -39,7 +39,7 @@ func (x *exchange) wantsBody() bool {
 	if x.r.Method != http.MethodPost || x.encoded() {
 		return false
 	}
-	return x.op.Parsed() || x.cacheRoutes[x.rest] || x.isJSON() && x.Levels.Restricted(x.caller.level)
+	return x.op.Parsed() || x.cacheRoutes[x.plain] || x.isJSON() && x.Levels.Restricted(x.caller.level)
 }
 
 func (x *exchange) encoded() bool {

@@ -93,7 +93,7 @@ func (x *exchange) cacheable() bool {
 			return x.body != nil
 		}
 	}
-	return x.cacheRoutes[x.rest] && (x.payload != nil || x.r.Method == http.MethodGet)
+	return x.cacheRoutes[x.plain] && (x.payload != nil || x.r.Method == http.MethodGet)
 }
 
 func cacheControl(h http.Header) map[string]bool {
