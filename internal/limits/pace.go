@@ -6,28 +6,28 @@ import (
 )
 
 // Paces says how fast the events of streams may come.
-type Paces struct{ rules []Rule }
+type Paces struct{ rules rules }
 
 // NewPaces returns the paces of rules, of whose rates the first counts.
-func NewPaces(rules []Rule) *Paces { return &Paces{rules} }
+func NewPaces(rules []Rule) *Paces { return &Paces{newRules(rules)} }
 
 // Interval returns the time between two events of a stream on a path, see Gate.Admit for paths. 0 is no pace.
 func (p *Paces) Interval(paths []string, level int) time.Duration {
-	r := match(p.rules, paths, level)
-	if r == nil || len(r.Rates) == 0 {
+	r := p.rules.match(paths, level)
+	if r == nil || len(r.Rates) == 0 || r.Rates[0].Limit <= 0 {
 		return 0
 	}
 	return r.Rates[0].Period / time.Duration(r.Rates[0].Limit)
 }
 
-// Pacer spaces the events of one stream evenly. The first passes at once. Time that was lost is not caught up with: no
-// two events ever come closer than the interval. It is used by one goroutine.
+// Pacer spaces the events of one stream evenly. The first passes at once. Time in which no event came is not caught up
+// with by a burst. A Pacer is used by one goroutine.
 type Pacer struct {
 	interval time.Duration
 	next     time.Time
 }
 
-// NewPacer returns a pacer, nil for no interval.
+// NewPacer returns a pacer, nil for no interval: a nil Pacer lets everything pass.
 func NewPacer(interval time.Duration) *Pacer {
 	if interval <= 0 {
 		return nil
@@ -40,8 +40,11 @@ func (p *Pacer) Wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	wait := time.Until(p.next)
-	if wait > 0 {
+	if p == nil {
+		return nil
+	}
+	now := time.Now()
+	if wait := p.next.Sub(now); wait > 0 {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()
 		select {
@@ -49,7 +52,11 @@ func (p *Pacer) Wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		// From when it was due and not from when the timer fired: its lateness would add up, to 5 % at 1000/second.
+		if now = p.next; time.Since(now) > p.interval {
+			now = time.Now()
+		}
 	}
-	p.next = time.Now().Add(p.interval)
+	p.next = now.Add(p.interval)
 	return nil
 }

@@ -1,10 +1,12 @@
 // Package limits keeps callers within their rates and streams within their pace.
 //
 // A Gate answers whether a request may pass now. Its strategies are stores of ulule/limiter (its Store interface is the
-// seam for them), but its own store and middleware are not used: that store knows one strategy, in whole seconds, and
+// seam for them), but ulule's own store and middleware are not used: that store knows one strategy, in whole seconds, and
 // its key ignores the rate, so that the minute and the hour of one caller would share a counter. What we add is all
 // strategies of openai-forward, several windows at once of which a refused request consumes none, memory that is
-// bounded by live callers, and Redis for several replicas, which may fail without a request noticing.
+// bounded, and Redis for several replicas, which may hang or die without a request waiting for it. Every strategy has
+// one meaning in both places, and neither a clock set back nor one set forward shuts a caller out for longer than
+// one period.
 //
 // A Pacer spaces the events of one stream.
 package limits
@@ -12,6 +14,7 @@ package limits
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,27 +48,34 @@ func (r Rate) String() string {
 	return fmt.Sprintf("%d/%v", r.Limit, r.Period)
 }
 
-var rateForm = regexp.MustCompile(`^(\d+)\s*(?:/|\bper\b)\s*(\d+)?\s*([a-z]+?)s?$`)
+var rateForm = regexp.MustCompile(`^(\d+)\s*(?:/|per)\s*(\d+)?\s*([a-z]+?)s?$`)
 
 // ParseRates reads one or more rates: `100/2minutes`, `60/minute;600/hour`, `5 per 10 seconds`. They are separated by
-// semicolons, commas or bars, and all must hold. The empty text and `inf` are no limit.
+// semicolons, commas or bars, and all must hold. The empty text is no limit, and so is a part that begins with `inf`:
+// beside other parts it takes nothing from them.
 func ParseRates(s string) ([]Rate, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
-	if text == "" || strings.HasPrefix(text, "inf") {
+	if text == "" {
 		return nil, nil
 	}
 	var rates []Rate
+	parts := 0
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == ',' || r == '|' }) {
 		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
+		if parts++; strings.HasPrefix(part, "inf") {
 			continue
 		}
 		r, err := parseRate(part)
 		if err != nil {
 			return nil, err
 		}
-		rates = append(rates, r)
+		if !slices.Contains(rates, r) { // said twice it would count twice
+			rates = append(rates, r)
+		}
 	}
-	if len(rates) == 0 {
+	if parts == 0 {
 		return nil, fmt.Errorf("%q has no rate in it: write it like 60/minute or 60/minute;600/hour, or inf for no limit", s)
 	}
 	return rates, nil
@@ -111,9 +121,11 @@ const (
 	// FixedWindow opens a window with the first request and counts until it ends.
 	FixedWindow Strategy = "fixed-window"
 	// ElasticWindow begins the window anew with each request, also with a refused one: a caller that keeps hammering
-	// is not let in again until he pauses for a whole period.
+	// is not let in again until he pauses for a whole period. Of several windows a refused request begins only those
+	// anew that refuse it.
 	ElasticWindow Strategy = "fixed-window-elastic-expiry"
-	// MovingWindow allows the limit in any period, wherever it begins.
+	// MovingWindow allows the limit in any period, wherever it begins. Limits above 10,000 are counted in slices of a
+	// hundredth of the period: never is more admitted than the limit, and a place becomes free up to a hundredth late.
 	MovingWindow Strategy = "moving-window"
 )
 

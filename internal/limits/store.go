@@ -3,6 +3,8 @@ package limits
 import (
 	"context"
 	"hash/maphash"
+	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,239 +13,193 @@ import (
 
 const (
 	shardCount = 64
-	// exactMoves is the largest limit whose admissions a moving window remembers one by one. Above it they are counted
-	// in slices of a hundredth of the period: never more is admitted than the limit, and a place becomes free up to a
-	// hundredth of the period late.
-	exactMoves = 10_000
-	slices     = 100
+	shardKeys  = 2048             // bound of the keys in a shard: 131,072 in a store
+	sweepEvery = 10 * time.Second // how often a shard that is asked forgets what has expired
+	sampleSize = 16               // of how many keys the least used gives way in a full shard
 )
 
 // Store counts requests in memory. It implements ulule's limiter.Store and adds Take, which asks several windows at
-// once. Make one with NewStore; it is safe for concurrent use. Its memory follows the callers with an open window:
-// what has expired is swept when a shard has doubled, so that no goroutine is needed.
+// once. Make one with NewStore; it is safe for concurrent use.
+//
+// Its memory is bounded without a goroutine. What has expired is swept in passing; and a store that is full of live keys
+// lets one give way that has used little of its limit. So a flood of made-up callers cannot fill the memory, and
+// neither does it free a caller who is near his limit.
 type Store struct {
 	strategy Strategy
 	now      func() time.Time
+	origin   time.Time // times are kept as offsets from it, which are monotonic: the wall clock may be set at any time
 	seed     maphash.Seed
 	shards   [shardCount]shard
 }
 
 type shard struct {
-	mu      sync.Mutex
-	buckets map[bucketKey]*bucket
-	sweepAt int // how many buckets make it worth sweeping
+	mu    sync.Mutex // guards the rest
+	keys  map[string][]window
+	swept int64
 }
 
-// bucketKey includes the rate: two windows of one caller must not share a counter.
-type bucketKey struct {
-	key  string
-	rate Rate
-}
-
-// bucket is one window of one caller. Times are offsets from the store's clock, which is monotonic.
-type bucket struct {
-	expires time.Time
-	count   int64
-	moves   []time.Time // moving window: when requests were admitted, oldest first
-	slices  map[int64]int64
-}
-
-// window is what a Take says of one rate.
-type window struct {
-	rate      Rate
-	remaining int64
-	reset     time.Duration // until the window is empty again
-	wait      time.Duration // until a refused request would pass; 0 when it passes
-}
+var _ limiter.Store = (*Store)(nil)
 
 // NewStore returns an empty store. now is the clock; nil means time.Now.
 func NewStore(s Strategy, now func() time.Time) *Store {
 	if now == nil {
 		now = time.Now
 	}
-	st := &Store{strategy: s, now: now, seed: maphash.MakeSeed()}
+	st := &Store{strategy: s, now: now, origin: now(), seed: maphash.MakeSeed()}
 	for i := range st.shards {
-		st.shards[i].buckets = make(map[bucketKey]*bucket)
-		st.shards[i].sweepAt = 64
+		st.shards[i].keys = make(map[string][]window)
 	}
 	return st
 }
 
-// Take consumes n from every window of the key, or from none of them.
-func (s *Store) Take(key string, rates []Rate, n int64) []window {
-	sh := &s.shards[maphash.String(s.seed, key)%shardCount]
-	now := s.now()
-	windows := make([]window, len(rates))
+// Take consumes n from the windows of all rates of the key, or from none of them. No rate may be there twice. With n = 0
+// it only looks.
+func (s *Store) Take(key string, rates []Rate, n int64) []Window {
+	said := make([]Window, len(rates))
+	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	sh.sweep(now)
+	now := int64(s.now().Sub(s.origin)) // read under the lock, so that within a shard time never runs back
+	sh.tidy(now)
+	ws := sh.keys[key]
+	if n > 0 {
+		ws = sh.windows(key, rates, now)
+	}
 	admitted := true
 	for i, r := range rates {
-		windows[i] = s.look(sh.bucket(bucketKey{key, r}), r, now, n)
-		admitted = admitted && windows[i].wait == 0
+		w := pick(ws, i, r)
+		if w == nil {
+			w = &window{rate: r}
+		}
+		said[i] = w.look(now, n)
+		admitted = admitted && said[i].Wait == 0
+	}
+	if n <= 0 {
+		return said
 	}
 	for i, r := range rates {
-		b := sh.bucket(bucketKey{key, r})
+		w := pick(ws, i, r)
 		switch {
 		case admitted:
-			s.count(b, r, now, n)
-			windows[i].remaining -= n
-			windows[i].reset = s.reset(b, r, now)
-		case s.strategy == ElasticWindow && windows[i].wait > 0 && n > 0:
-			b.expires = now.Add(r.Period)
-			windows[i].wait, windows[i].reset = r.Period, r.Period
+			w.count(s.strategy, now, n)
+			said[i].Remaining -= n
+			said[i].Reset = time.Duration(w.expires - now)
+		case s.strategy == ElasticWindow && said[i].Wait > 0:
+			w.expires = now + int64(r.Period)
+			said[i].Wait, said[i].Reset = r.Period, r.Period
 		}
 	}
-	return windows
+	return said
 }
 
-// bucket returns the bucket of that key, making it if there is none.
-func (sh *shard) bucket(k bucketKey) *bucket {
-	b := sh.buckets[k]
-	if b == nil {
-		b = &bucket{}
-		sh.buckets[k] = b
+func (s *Store) shard(key string) *shard {
+	return &s.shards[maphash.String(s.seed, key)%shardCount]
+}
+
+// windows returns the windows of a key, with one for each rate.
+func (sh *shard) windows(key string, rates []Rate, now int64) []window {
+	ws, known := sh.keys[key]
+	if !known {
+		if len(sh.keys) >= shardKeys {
+			sh.giveWay(now)
+		}
+		ws = make([]window, 0, len(rates))
 	}
-	return b
+	for i, r := range rates {
+		if pick(ws, i, r) == nil {
+			ws = append(ws, window{rate: r})
+			known = false
+		}
+	}
+	if !known {
+		sh.keys[key] = ws
+	}
+	return ws
 }
 
-// sweep forgets what has expired, once the shard has doubled since the last time.
-func (sh *shard) sweep(now time.Time) {
-	if len(sh.buckets) < sh.sweepAt {
+// pick returns the window of a rate, which is most likely the i-th.
+func pick(ws []window, i int, r Rate) *window {
+	if i < len(ws) && ws[i].rate == r {
+		return &ws[i]
+	}
+	for j := range ws {
+		if ws[j].rate == r {
+			return &ws[j]
+		}
+	}
+	return nil
+}
+
+// tidy forgets keys of which all windows have expired, if it is time to.
+func (sh *shard) tidy(now int64) {
+	if since := now - sh.swept; since >= 0 && since < int64(sweepEvery) {
 		return
 	}
-	for k, b := range sh.buckets {
-		if !b.expires.After(now) {
-			delete(sh.buckets, k)
+	sh.swept = now
+	for key, ws := range sh.keys {
+		if !slices.ContainsFunc(ws, func(w window) bool { return w.used > 0 && w.expires > now }) {
+			delete(sh.keys, key)
 		}
 	}
-	sh.sweepAt = max(64, 2*len(sh.buckets))
 }
 
-// look says how a window stands, without counting.
-func (s *Store) look(b *bucket, r Rate, now time.Time, n int64) window {
-	w := window{rate: r}
-	if !b.expires.After(now) {
-		*b = bucket{}
-	}
-	switch {
-	case s.strategy != MovingWindow:
-		w.remaining = max(r.Limit-b.count, 0)
-		if w.remaining < n {
-			w.wait = b.expires.Sub(now)
+// giveWay forgets one key of a full shard: of a few the one with the smallest part of its limit used.
+func (sh *shard) giveWay(now int64) {
+	victim, least, seen := "", math.Inf(1), 0
+	for key, ws := range sh.keys { // begins anywhere
+		part := 0.0
+		for _, w := range ws {
+			if w.expires > now {
+				part = max(part, float64(w.used)/float64(w.rate.Limit))
+			}
 		}
-	case r.Limit <= exactMoves:
-		first := 0
-		for first < len(b.moves) && !b.moves[first].After(now.Add(-r.Period)) {
-			first++
+		if part < least {
+			victim, least = key, part
 		}
-		b.moves = b.moves[first:]
-		w.remaining = r.Limit - int64(len(b.moves))
-		if over := n - w.remaining; over > 0 && over <= int64(len(b.moves)) {
-			w.wait = b.moves[over-1].Add(r.Period).Sub(now)
+		if seen++; seen == sampleSize {
+			break
 		}
-	default:
-		w.remaining, w.wait = b.sliced(r, now, n)
 	}
-	if n > r.Limit {
-		w.wait = max(w.wait, r.Period)
-	}
-	w.reset = s.reset(b, r, now)
-	return w
+	delete(sh.keys, victim)
 }
 
-// sliced looks at a moving window that counts in slices. A slice leaves the window when its end has.
-func (b *bucket) sliced(r Rate, now time.Time, n int64) (remaining int64, wait time.Duration) {
-	width := r.Period / slices
-	oldest := now.Add(-r.Period).UnixNano() / int64(width)
-	newest := now.UnixNano() / int64(width)
-	used := int64(0)
-	for at, c := range b.slices {
-		if at < oldest {
-			delete(b.slices, at)
-			continue
-		}
-		used += c
-	}
-	remaining = r.Limit - used
-	for at, free := oldest, remaining; at <= newest && free < n; at++ {
-		if free += b.slices[at]; free >= n {
-			wait = time.Unix(0, (at+1)*int64(width)).Add(r.Period).Sub(now)
-		}
-	}
-	return remaining, wait
-}
-
-// count records n admitted requests.
-func (s *Store) count(b *bucket, r Rate, now time.Time, n int64) {
-	switch {
-	case n == 0:
-		return
-	case s.strategy == FixedWindow:
-		if b.count == 0 {
-			b.expires = now.Add(r.Period)
-		}
-		b.count += n
-		return
-	case s.strategy == ElasticWindow:
-		b.count += n
-	case r.Limit <= exactMoves:
-		for range n {
-			b.moves = append(b.moves, now)
-		}
-	default:
-		if b.slices == nil {
-			b.slices = make(map[int64]int64)
-		}
-		b.slices[now.UnixNano()/int64(r.Period/slices)] += n
-		b.expires = now.Add(r.Period + r.Period/slices)
-		return
-	}
-	b.expires = now.Add(r.Period)
-}
-
-// reset says when the window will be empty.
-func (s *Store) reset(b *bucket, _ Rate, now time.Time) time.Duration {
-	return max(b.expires.Sub(now), 0)
-}
-
-// Get implements limiter.Store.
+// Get implements limiter.Store: it consumes one.
 func (s *Store) Get(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
 	return s.Increment(ctx, key, 1, rate)
 }
 
-// Peek implements limiter.Store.
-func (s *Store) Peek(_ context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
-	return s.context(s.Take(key, []Rate{{rate.Limit, rate.Period}}, 0)[0]), nil
+// Peek implements limiter.Store: it consumes nothing.
+func (s *Store) Peek(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
+	return s.Increment(ctx, key, 0, rate)
 }
 
-// Reset implements limiter.Store.
+// Increment implements limiter.Store: it consumes count, or nothing if there is not as much left.
+func (s *Store) Increment(_ context.Context, key string, count int64, rate limiter.Rate) (limiter.Context, error) {
+	w := s.Take(key, []Rate{{rate.Limit, rate.Period}}, count)[0]
+	return limiter.Context{
+		Limit: w.Rate.Limit, Remaining: max(w.Remaining, 0), Reached: w.Wait > 0,
+		// ulule knows whole seconds only: rounded up, so that nobody comes too early.
+		Reset: s.now().Add(w.Reset + time.Second - 1).Unix(),
+	}, nil
+}
+
+// Reset implements limiter.Store: it forgets the window of that rate.
 func (s *Store) Reset(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
-	sh := &s.shards[maphash.String(s.seed, key)%shardCount]
+	sh := s.shard(key)
 	sh.mu.Lock()
-	delete(sh.buckets, bucketKey{key, Rate{rate.Limit, rate.Period}})
+	sh.keys[key] = slices.DeleteFunc(sh.keys[key], func(w window) bool { return w.rate == Rate{rate.Limit, rate.Period} })
+	if len(sh.keys[key]) == 0 {
+		delete(sh.keys, key)
+	}
 	sh.mu.Unlock()
 	return s.Peek(ctx, key, rate)
 }
 
-// Increment implements limiter.Store.
-func (s *Store) Increment(_ context.Context, key string, count int64, rate limiter.Rate) (limiter.Context, error) {
-	return s.context(s.Take(key, []Rate{{rate.Limit, rate.Period}}, count)[0]), nil
-}
-
-// context turns a window into ulule's form, whose reset is a whole second: rounded up, so that nobody comes too early.
-func (s *Store) context(w window) limiter.Context {
-	return limiter.Context{
-		Limit: w.rate.Limit, Remaining: w.remaining, Reached: w.wait > 0,
-		Reset: s.now().Add(w.reset + time.Second - 1).Unix(),
-	}
-}
-
-// Len returns how many windows are kept in memory, expired ones that were not swept yet included.
+// Len returns how many keys are kept, expired ones that were not swept yet included.
 func (s *Store) Len() (n int) {
 	for i := range s.shards {
 		s.shards[i].mu.Lock()
-		n += len(s.shards[i].buckets)
+		n += len(s.shards[i].keys)
 		s.shards[i].mu.Unlock()
 	}
 	return n

@@ -1,0 +1,87 @@
+package limits
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// AnyLevel is the level of a rule for every caller.
+const AnyLevel = -1
+
+// Rule limits the requests to a path and everything below it. Of two rules for one path and level the first counts.
+type Rule struct {
+	Path  string // whole segments, with the route's prefix
+	Level int    // of the callers; AnyLevel for all
+	Rates []Rate // all of them must hold; none is no limit
+}
+
+// rules are Rules in the form in which they are searched: no path ends with a slash, and that of all requests is empty.
+type rules []Rule
+
+func newRules(list []Rule) rules {
+	rs := slices.Clone(list)
+	for i, r := range rs {
+		if rs[i].Path = strings.TrimRight(r.Path, "/"); rs[i].Path != "" && rs[i].Path[0] != '/' {
+			rs[i].Path = "/" + rs[i].Path
+		}
+	}
+	return rs
+}
+
+// check refuses rates that cannot be counted. ParseRates yields none.
+func check(rates []Rate) error {
+	for _, r := range rates {
+		if r.Limit <= 0 || r.Period <= 0 {
+			return fmt.Errorf("%d in %v is not a rate: both must be above zero", r.Limit, r.Period)
+		}
+	}
+	return nil
+}
+
+// match returns the rule for a request: of those whose path holds one of paths the longest, and of that path's rules
+// the one for the level. Nil when there is none, or none for this level.
+func (rs rules) match(paths []string, level int) *Rule {
+	best := -1
+	for i := range rs {
+		if best >= 0 && len(rs[i].Path) <= len(rs[best].Path) {
+			continue
+		}
+		if slices.ContainsFunc(paths, func(path string) bool { return holds(rs[i].Path, path) }) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return nil
+	}
+	var forAll *Rule
+	for i := range rs {
+		switch r := &rs[i]; {
+		case r.Path != rs[best].Path:
+		case r.Level == level:
+			return r
+		case r.Level == AnyLevel && forAll == nil:
+			forAll = r
+		}
+	}
+	return forAll
+}
+
+// holds reports whether path is prefix or lies below it, by whole segments. The path counts as it was sent and also
+// decoded: an upstream that decodes it serves /v1/%63hat/completions as chat, so it must not be a way around the rule.
+func holds(prefix, path string) bool {
+	if below(prefix, path) {
+		return true
+	}
+	if strings.IndexByte(path, '%') < 0 {
+		return false
+	}
+	plain, err := url.PathUnescape(path)
+	return err == nil && below(prefix, plain)
+}
+
+func below(prefix, path string) bool {
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}
