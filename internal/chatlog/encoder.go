@@ -68,8 +68,11 @@ func (e *encoder) request(r Request) []byte {
 	if r.Body != nil {
 		raw = r.Body.Raw()
 	}
-	// The defaults and what the gateway says need about 350 bytes.
-	o := object{dst: make([]byte, 0, len(raw)+512), open: '{'}
+	room := 512 // the defaults and what the gateway says need about 350 bytes
+	if !e.meta {
+		room += len(raw)
+	}
+	o := object{dst: make([]byte, 0, room), open: '{'}
 	fields := layoutOf(r.Operation)
 	for _, f := range fields {
 		var v gjson.Result

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	lookEvery  = time.Second // how often a file that is being written is looked for in its directory
-	retryEvery = time.Minute // how often it is tried to set a file aside
+	lookEvery  = time.Second / 10 // how often a file that is being written is looked for in its directory
+	retryEvery = time.Minute      // how often it is tried to set a file aside
 )
 
 // file is one log that rotates. It holds whole lines, except where a process was killed.

@@ -31,8 +31,8 @@ func (p *literal) prefix() (n int, kind string, ok bool) {
 	return 0, "", false
 }
 
-// text reads a string and those that follow it directly, which Python takes for one.
-func (p *literal) text() (string, error) {
+// text reads a string and those that follow it directly, which Python takes for one. It is valid until the next call.
+func (p *literal) text() ([]byte, error) {
 	p.scratch = p.scratch[:0]
 	for {
 		n, kind, ok := p.prefix()
@@ -41,11 +41,11 @@ func (p *literal) text() (string, error) {
 		}
 		p.at += n
 		if err := p.quoted(strings.Contains(kind, "r"), strings.Contains(kind, "b")); err != nil {
-			return "", err
+			return nil, err
 		}
 		p.space()
 	}
-	return string(p.scratch), nil
+	return p.scratch, nil
 }
 
 // quoted reads one string after its prefix into scratch.

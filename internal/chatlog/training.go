@@ -61,6 +61,9 @@ func appendAnswer(dst []byte, result gjson.Result, l layout) []byte {
 	o := newObject(dst, l)
 	o.text("role", "assistant")
 	switch {
+	case said.Get("0.type").Str == "function_call": // OpenAI's form before there were tools
+		o.value("content", result.Get("content"))
+		o.value("function_call", said.Get("0.function"))
 	case said.IsArray():
 		o.value("content", result.Get("content"))
 		o.value("tool_calls", said)

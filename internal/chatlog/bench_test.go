@@ -1,0 +1,60 @@
+package chatlog_test
+
+import (
+	"io"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"forward/internal/chatlog"
+	"forward/internal/dialect"
+)
+
+// BenchmarkExchange is what a request pays for its two lines, with 1 KiB and 100 KiB of messages.
+func BenchmarkExchange(b *testing.B) {
+	for _, content := range []string{"full", "meta", "redacted"} {
+		for name, size := range map[string]int{"1KiB": 1 << 10, "100KiB": 100 << 10} {
+			b.Run(content+"/"+name, func(b *testing.B) {
+				l := open(b, chatlog.Options{Dir: b.TempDir(), Content: content})
+				ask := body(b, `{"model":"m","messages":[{"role":"user","content":"`+strings.Repeat("Some text, as people write it. ", size/31)+`"}],"stream":true}`)
+				said := answer(b, dialect.Chat, hello)
+				b.ReportAllocs()
+				for b.Loop() {
+					l.Request(chatlog.Request{Route: "openai", UID: "0123456789", IP: "127.0.0.1", Key: "alice", Time: noon, Operation: dialect.Chat, Body: ask})
+					l.Result(chatlog.Result{Route: "openai", UID: "0123456789", Operation: dialect.Chat, Answer: said, Status: 200, Complete: true, Elapsed: time.Second})
+				}
+				b.ReportMetric(float64(l.Dropped())/float64(2*b.N), "dropped/line") // the disk may be slower than the loop
+			})
+		}
+	}
+}
+
+// BenchmarkConvert reads logs of 2 KiB an exchange, ours and openai-forward's.
+func BenchmarkConvert(b *testing.B) {
+	text := strings.Repeat("Some text, as people write it. ", 60)
+	for name, lines := range map[string]func(i string) string{
+		"JSON": func(i string) string {
+			return `{"messages":[{"role":"user","content":"` + text + `"}],"model":"m","uid":"` + i + `","datetime":"2026-11-21 12:00:00"}` + "\n" + `{"assistant":"x","uid":"` + i + `"}` + "\n"
+		},
+		"Python": func(i string) string {
+			return `{'messages': [{'role': 'user', 'content': '` + text + `'}], 'model': 'm', 'uid': '` + i + `', 'datetime': '2026-11-21 12:00:00'}` + "\n" + `{'assistant': 'x', 'uid': '` + i + `'}` + "\n"
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			var log strings.Builder
+			for i := range 5000 {
+				log.WriteString(lines(uidOf(i)))
+			}
+			path := filepath.Join(b.TempDir(), "chat.log")
+			write(b, path, log.String(), time.Now())
+			b.SetBytes(int64(log.Len()))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := chatlog.Convert(b.Context(), io.Discard, chatlog.ConvertOptions{Inputs: []string{path}}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

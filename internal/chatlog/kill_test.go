@@ -1,0 +1,90 @@
+package chatlog_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/chatlog"
+)
+
+// TestKill kills a process that logs, again and again in the same directory. Of each at most the last line is torn, and what
+// was in the file stays there, whole and in order.
+func TestKill(t *testing.T) {
+	const rounds = 6
+	dir := t.TempDir()
+	known := make(map[int]int) // by process: how many exchanges it said were there
+	for range rounds {
+		child := exec.Command(os.Args[0])
+		child.Env = append(os.Environ(), childDir+"="+dir)
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := child.Start(); err != nil {
+			t.Fatal(err)
+		}
+		said := bufio.NewScanner(out)
+		for range 1 + rand.IntN(10) {
+			if !said.Scan() {
+				t.Fatal("the child ended by itself")
+			}
+		}
+		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
+		child.Process.Kill()
+		line := said.Text()
+		for said.Scan() {
+			line = said.Text()
+		}
+		child.Wait()
+		var pid, n int
+		if _, err := fmt.Sscanf(line, "%d-%d", &pid, &n); err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		known[pid] = n + 1
+	}
+
+	lines, torn := make(map[int]int), 0
+	paths, _ := filepath.Glob(filepath.Join(dir, "openai/chat/*.log"))
+	for _, path := range paths {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(raw) {
+			if !json.Valid(line) {
+				torn++
+				continue
+			}
+			var pid, i int
+			fmt.Sscanf(gjson.GetBytes(line, "uid").Str, "%d-%d", &pid, &i)
+			if i != lines[pid]/2 {
+				t.Fatalf("exchange %d of process %d comes where %d should be", i, pid, lines[pid]/2)
+			}
+			lines[pid]++
+		}
+	}
+	if torn > rounds {
+		t.Errorf("%d torn lines", torn)
+	}
+	for pid, n := range known {
+		if lines[pid] < 2*n {
+			t.Errorf("process %d: %d lines, but it had seen %d exchanges in the file", pid, lines[pid], n)
+		}
+	}
+	summary, err := chatlog.Convert(t.Context(), new(bytes.Buffer), chatlog.ConvertOptions{Dir: dir})
+	if err != nil || summary.Skipped != torn || summary.Unanswered > rounds || summary.Orphans != 0 {
+		t.Errorf("converted %+v, %v", summary, err)
+	}
+	t.Logf("%d torn lines, %+v", torn, len(lines))
+}
