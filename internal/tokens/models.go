@@ -1,0 +1,67 @@
+package tokens
+
+import (
+	"strings"
+
+	"github.com/pkoukk/tiktoken-go"
+)
+
+// families are the models that tiktoken-go v0.1.8 doesn't know or knows in part: a name matches if it is the family's, or
+// goes on with "-". Longer names come before their own beginnings. Sources: OpenAI's tiktoken (model.py), and for gpt-35
+// Azure's names. New models of OpenAI have used o200k_base since gpt-4o; gpt-oss has its vocabulary with other special tokens.
+var families = []struct {
+	name string
+	enc  Encoding
+}{
+	{"gpt-4o", O200kBase},
+	{"gpt-5", O200kBase},
+	{"gpt-4.1", O200kBase},
+	{"gpt-4.5", O200kBase},
+	{"o1", O200kBase},
+	{"o3", O200kBase},
+	{"o4", O200kBase},
+	{"chatgpt-4o", O200kBase},
+	{"gpt-oss", O200kBase},
+	{"codex-mini", O200kBase},
+	{"computer-use", O200kBase},
+	{"gpt-audio", O200kBase},
+	{"gpt-realtime", O200kBase},
+	{"gpt-4", Cl100kBase},
+	{"gpt-3.5", Cl100kBase},
+	{"gpt-35", Cl100kBase},
+	{"text-embedding-3", Cl100kBase},
+	{"text-embedding-ada-002", Cl100kBase},
+	{"davinci-002", Cl100kBase},
+	{"babbage-002", Cl100kBase},
+	{"gpt-2", R50kBase},
+}
+
+// ForModel returns the encoding of a model, and reports whether it is known to be that one. Fine-tuned models ("ft:…",
+// "davinci:ft-…") have their base model's, and "openai/" in front is ignored. For every other name, like those of
+// Anthropic, Google and local models, it returns O200kBase and false.
+func ForModel(model string) (enc Encoding, known bool) {
+	name := strings.TrimPrefix(model, "openai/")
+	name = strings.TrimPrefix(name, "ft:")
+	name, _, _ = strings.Cut(name, ":")
+	for _, f := range families {
+		if rest, ok := strings.CutPrefix(name, f.name); ok && continues(rest, f.name) {
+			return f.enc, true
+		}
+	}
+	switch old := tiktoken.MODEL_TO_ENCODING[name]; old {
+	case "":
+		return O200kBase, false
+	case tiktoken.MODEL_P50K_EDIT: // p50k_base with more special tokens
+		return P50kBase, true
+	case "gpt2": // the same vocabulary in another file format
+		return R50kBase, true
+	default:
+		return Encoding(old), true
+	}
+}
+
+// continues reports whether rest may follow a family's name. gpt-5 is followed by versions too, like gpt-5.1, but an
+// unheard-of gpt-4.7 is no gpt-4.
+func continues(rest, family string) bool {
+	return rest == "" || rest[0] == '-' || rest[0] == '.' && family == "gpt-5"
+}
