@@ -123,6 +123,7 @@ func TestLevelsLimitModels(t *testing.T) {
 		"the alias":                   {"/openai/v1/chat/completions", `{"model":"o1-pro"}`, "", 403},
 		"a form":                      {"/v1/audio/transcriptions", strings.ReplaceAll(form, "%s", "whisper-1"), "multipart/form-data; boundary=B", 200},
 		"a form with another model":   {"/v1/audio/transcriptions", strings.ReplaceAll(form, "%s", "gpt-4o-transcribe"), "multipart/form-data; boundary=B", 403},
+		"a form that needs no model":  {"/v1/files", strings.ReplaceAll(form, "name=\"model\"", "name=\"purpose\""), "multipart/form-data; boundary=B", 200},
 		"realtime with another model": {"/v1/realtime?model=gpt-realtime", "", "", 403},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,6 +140,7 @@ func TestLevelsLimitModels(t *testing.T) {
 	}
 	b.chat("", "Authorization", "Bearer fk-carol").want(t, 200)
 	b.do("POST", "/v1/chat/completions", `{"model":"o1-pro"}`).want(t, 200) // level 0 may use all
+	b.do("GET", "/v1/models", "", "Authorization", "Bearer fk-carol").want(t, 200)
 }
 
 func TestOpenRoutesAskForNoKeyAndSwapNone(t *testing.T) {

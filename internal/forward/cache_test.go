@@ -260,3 +260,29 @@ func TestConfiguredRoutesAreRemembered(t *testing.T) {
 		t.Errorf("%d calls, %v, %v", b.calls(), second.Header, other.Header)
 	}
 }
+
+// TestAnAnswerIsRememberedBeforeItsLastByteIsOut asks again as soon as the end of a stream was read, while the upstream
+// still holds its connection open.
+func TestAnAnswerIsRememberedBeforeItsLastByteIsOut(t *testing.T) {
+	hold := make(chan struct{})
+	defer close(hold)
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		provider(w, r)
+		http.NewResponseController(w).Flush()
+		<-hold
+	}, caching(memoryCache(t)))
+	ask := func() *http.Response {
+		r, _ := http.NewRequest("POST", b.url+"/v1/chat/completions", strings.NewReader(`{"model":"m","stream":true,"caching":true}`))
+		r.Header.Set("Authorization", "Bearer fk-alice")
+		res := must(plainTransport.RoundTrip(r))(t)
+		t.Cleanup(func() { res.Body.Close() })
+		return res
+	}
+	first := make([]byte, len(events(false)))
+	if _, err := io.ReadFull(ask().Body, first); err != nil || string(first) != events(false) {
+		t.Fatalf("%v: %s", err, first)
+	}
+	if again := ask(); again.Header.Get("X-Cache") != "HIT" {
+		t.Errorf("X-Cache %q", again.Header.Get("X-Cache"))
+	}
+}

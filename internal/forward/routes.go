@@ -23,13 +23,14 @@ func (g *Gateway) Handler() http.Handler {
 	e.UnescapePathValues = false
 	e.SetTrustedProxies(nil)
 	e.Use(g.recovery, g.cors)
-	e.GET("/health", g.health)
-	e.GET("/healthz", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", []byte(`"OK"`)) })
-	e.GET("/readyz", g.readyz)
+	for _, method := range []string{http.MethodGet, http.MethodHead} {
+		e.Handle(method, "/health", g.health)
+		e.Handle(method, "/healthz", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", []byte(`"OK"`)) })
+		e.Handle(method, "/readyz", g.readyz)
+	}
 	e.NoRoute(func(c *gin.Context) {
-		c.Status(http.StatusOK) // gin has put 404 here, and would write its own page over an upstream's empty 404
 		g.serve(c.Writer, c.Request)
-		c.Writer.WriteHeaderNow() // an answer without a body
+		c.Writer.WriteHeaderNow() // or gin would write a page of its own over an upstream's empty 404
 	})
 	return e
 }
