@@ -131,7 +131,7 @@ func logUntilKilled(dir string) {
 		l.Request(chatlog.Request{Route: "openai", UID: uid, Time: noon, Operation: dialect.Chat, Body: b})
 		l.Result(chatlog.Result{Route: "openai", UID: uid, Operation: dialect.Chat, Status: 200})
 		if i%16 == 15 { // wait for it to be there, so that the parent can rely on it
-			for !tailHas(filepath.Join(dir, "openai/chat"), uid) {
+			for !tailHas(filepath.Join(dir, "openai/chat"), `"uid":"`+uid+`","status"`) { // its second line
 				time.Sleep(100 * time.Microsecond)
 			}
 			out.WriteString(uid + "\n")
