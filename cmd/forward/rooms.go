@@ -17,6 +17,7 @@ import (
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/limits"
+	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
 
@@ -106,6 +107,7 @@ func routes(cfg *config.Config) (*upstream.Table, error) {
 		list = append(list, r)
 	}
 	if cfg.Benchmark {
+		tokens.Warm() // its answers tell their usage; the first one should not wait for the vocabulary
 		list = append(list, forward.BenchmarkRoute())
 	}
 	return upstream.NewTable(list)
