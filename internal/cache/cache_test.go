@@ -276,8 +276,9 @@ func TestOnlyOurUserCanRead(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	c := MustOpen(t, cache.Options{Backend: "MEMORY", MaxBytes: cache.MinBytes})
+	e := answerTo(0, 50_000)
 	for n := range 2000 {
-		c.Put(keyOf(n), answerTo(n, 50_000))
+		c.Put(keyOf(n), e)
 		if s := c.Stats(); s.Bytes > cache.MinBytes {
 			t.Fatalf("%d bytes held after %d answers", s.Bytes, n)
 		}

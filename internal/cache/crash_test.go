@@ -2,11 +2,15 @@ package cache_test
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,6 +22,7 @@ import (
 const (
 	childDir   = "FORWARD_CACHE_TEST_CHILD"
 	childFrom  = "FORWARD_CACHE_TEST_FROM"
+	fullDir    = "FORWARD_CACHE_TEST_FULL" // makes it the child of TestFullDiskAtClose
 	killRounds = "FORWARD_CACHE_KILL_ROUNDS"
 )
 
@@ -124,4 +129,41 @@ func runAndKill(t *testing.T, dir string, from int) int {
 	}
 	child.Wait()
 	return acknowledged
+}
+
+// writeFillAndClose is the child of TestFullDiskAtClose.
+func writeFillAndClose(disk string) {
+	c, err := cache.Open(cache.Options{Dir: filepath.Join(disk, "cache")})
+	if err != nil {
+		panic(err)
+	}
+	for n := range 300 {
+		c.Put(keyOf(n), answerTo(n, 3000))
+	}
+	for c.Stats().Pending > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if err := fillUp(filepath.Join(disk, "filler")); err != nil {
+		panic(err)
+	}
+	if err := c.Close(); err != nil {
+		panic(err)
+	}
+}
+
+// fillUp writes until the disk has no byte left.
+func fillUp(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for block := bytes.Repeat([]byte("x"), 1<<20); len(block) > 0; {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			block = block[:len(block)/2]
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -33,8 +34,11 @@ type disk struct {
 	log   *slog.Logger
 	lock  *os.File
 
+	// Of the writer alone.
 	aside      string // directory set aside, empty if none
 	asideBytes int64
+	full       bool      // writing is off because the disk is nearly full
+	resume     time.Time // writing stays off until then
 
 	mu          sync.RWMutex
 	generations []*generation // the newest first; replaced as a whole, never changed in place
@@ -82,7 +86,7 @@ func openDisk(o Options) (store, error) {
 
 // notOurs explains a directory that this process may not write.
 func notOurs(dir string, err error) error {
-	if errors.Is(err, fs.ErrPermission) || isReadOnly(err) {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return fmt.Errorf("the cache directory %q cannot be written by user %d: %w; change its owner, or name another directory", dir, os.Getuid(), err)
 	}
 	return fmt.Errorf("opening the cache directory %q: %w", dir, err)
@@ -100,10 +104,11 @@ func (d *disk) begin(o Options) error {
 	}
 	d.queue = newQueue(d.sizes.batch)
 	if free < d.sizes.floor {
-		d.disable(lowSpace(free, d.sizes.floor))
+		d.short(free)
 		return nil
 	}
 	if err := d.openGenerations(); err != nil && isFull(err) {
+		d.full = true
 		d.disable(firstLine(err))
 		return nil
 	} else if err != nil {
@@ -209,7 +214,7 @@ func (d *disk) write() {
 	g := d.current()[0]
 	if err := g.commit(batch, records, d.now()); err != nil {
 		d.dropped.Add(count)
-		d.disable("writing failed: " + firstLine(err))
+		d.fail("writing failed", err)
 		return
 	}
 	d.stored.Add(count)

@@ -35,22 +35,23 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 					select {
 					case <-stop:
 						return
-					default:
+					case <-time.After(time.Millisecond):
 					}
 				}
 			})
-			n := 0
-			for written := int64(0); written < o.written; n += 2 { // even answers do not compress
+			n, body := 0, answerTo(0, 1<<20).Body // which does not compress
+			for written := int64(0); written < o.written; n++ {
 				size := o.size()
-				for !c.Put(keyOf(n), answerTo(n, size)) {
+				for !c.Put(keyOf(n), &cache.Entry{Status: 200, Body: body[:size]}) {
 					drain(t, c)
 				}
-				if written += int64(size); n%400 == 0 {
+				if written += int64(size); n%200 == 0 {
 					drain(t, c)
 				}
 			}
+			c.Put(keyOf(n), answerTo(n, 3000))
 			drain(t, c)
-			if e, ok := get(c, keyOf(n-2)); !ok || !answers(e, n-2) {
+			if e, ok := get(c, keyOf(n)); !ok || !answers(e, n) {
 				t.Error("what was written last is gone")
 			}
 			MustClose(t, c)
@@ -59,7 +60,7 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 			if peak.Load() > o.bound {
 				t.Errorf("%d bytes on disk, the bound is %d", peak.Load(), o.bound)
 			}
-			t.Logf("%d answers, peak %.1f MiB of %d MiB", n/2, float64(peak.Load())/(1<<20), o.bound>>20)
+			t.Logf("%d answers, peak %.1f MiB of %d MiB", n, float64(peak.Load())/(1<<20), o.bound>>20)
 		})
 	}
 }
@@ -68,8 +69,9 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 func TestAnswersInUseOutliveRotation(t *testing.T) {
 	c := MustOpen(t, cache.Options{Dir: t.TempDir(), MaxBytes: cache.MinBytes})
 	c.Put(keyOf(1), answerTo(1, 3000))
+	other := answerTo(0, 50_000)
 	for n := 2; n < 1000; n += 2 {
-		for !c.Put(keyOf(n), answerTo(n, 50_000)) {
+		for !c.Put(keyOf(n), other) {
 			drain(t, c)
 		}
 		if n%20 == 0 {
@@ -84,11 +86,44 @@ func TestAnswersInUseOutliveRotation(t *testing.T) {
 	}
 }
 
+// TestReadersDuringRotation reads while generations are closed and deleted.
+func TestReadersDuringRotation(t *testing.T) {
+	c := MustOpen(t, cache.Options{Dir: t.TempDir(), MaxBytes: cache.MinBytes})
+	var newest atomic.Int64
+	stop := make(chan struct{})
+	var readers sync.WaitGroup
+	for range 2 {
+		readers.Go(func() {
+			for {
+				n := int(newest.Load()) - 2*rand.IntN(200)
+				if e, ok := get(c, keyOf(n)); ok && !answers(e, n) {
+					t.Errorf("a wrong answer to %d", n)
+				}
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for n := 0; n < 400; n += 2 {
+		for !c.Put(keyOf(n), answerTo(n, 60_000)) {
+			drain(t, c)
+		}
+		newest.Store(int64(n))
+	}
+	drain(t, c)
+	close(stop)
+	readers.Wait()
+}
+
 func TestLoweredBoundIsKept(t *testing.T) {
 	dir := t.TempDir()
 	c := MustOpen(t, cache.Options{Dir: dir, MaxBytes: 128 << 20})
-	for n := 0; n < 1600; n += 2 {
-		for !c.Put(keyOf(n), answerTo(n, 50_000)) {
+	e := answerTo(0, 50_000)
+	for n := range 800 {
+		for !c.Put(keyOf(n), e) {
 			drain(t, c)
 		}
 	}

@@ -3,9 +3,8 @@
 package cache_test
 
 import (
-	"bytes"
-	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -31,23 +30,6 @@ func mountSmall(t *testing.T, size string) string {
 	return dir
 }
 
-// fill writes until the disk has no byte left.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	for block := bytes.Repeat([]byte("x"), 1<<20); len(block) > 0; {
-		if _, err := f.Write(block); errors.Is(err, unix.ENOSPC) {
-			block = block[:len(block)/2]
-		} else if err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestFullDisk fills the disk from outside while answers are being written, several times. A Badger that writes on would
 // be the end of this process.
 func TestFullDisk(t *testing.T) {
@@ -67,13 +49,12 @@ func TestFullDisk(t *testing.T) {
 		write(50)
 		drain(t, c)
 		kept := n
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			fill(t, filler)
-		}()
+		filled := make(chan error)
+		go func() { filled <- fillUp(filler) }()
 		write(100)
-		<-done
+		if err := <-filled; err != nil {
+			t.Fatal(err)
+		}
 		write(50)
 		if ok, detail := c.Healthy(); ok || !strings.Contains(detail, "full") {
 			t.Errorf("round %d: healthy on a full disk (%q)", round, detail)
@@ -105,13 +86,35 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// TestFullDiskAtClose is a process of its own, because what is not closed in order leaves goroutines behind.
+func TestFullDiskAtClose(t *testing.T) {
+	disk := mountSmall(t, "64m")
+	dir := filepath.Join(disk, "cache")
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), fullDir+"="+disk)
+	if out, err := child.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.Remove(filepath.Join(disk, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	c := MustOpen(t, cache.Options{Dir: dir})
+	for n := range 300 {
+		if e, ok := get(c, keyOf(n)); !ok || !answers(e, n) {
+			t.Fatalf("%d is lost", n)
+		}
+	}
+}
+
 func TestFullDiskAtStart(t *testing.T) {
 	disk := mountSmall(t, "64m")
 	dir, filler := filepath.Join(disk, "cache"), filepath.Join(disk, "filler")
 	c := MustOpen(t, cache.Options{Dir: dir})
 	c.Put(keyOf(1), answerTo(1, 3000))
 	MustClose(t, c)
-	fill(t, filler)
+	if err := fillUp(filler); err != nil {
+		t.Fatal(err)
+	}
 	var log output
 	c = MustOpen(t, cache.Options{Dir: dir, Log: log.logger()})
 	if ok, _ := c.Healthy(); ok || !strings.Contains(log.String(), "nearly full") {
@@ -132,8 +135,9 @@ func TestFullDiskAtStart(t *testing.T) {
 // TestDiskSmallerThanTheCache leaves the cache alone on a disk smaller than its bound.
 func TestDiskSmallerThanTheCache(t *testing.T) {
 	c := MustOpen(t, cache.Options{Dir: filepath.Join(mountSmall(t, "64m"), "cache"), MaxBytes: 1 << 30})
-	for n := 0; n < 4000; n += 2 {
-		for !c.Put(keyOf(n), answerTo(n, 50_000)) {
+	e := answerTo(0, 50_000)
+	for n := range 2000 {
+		for !c.Put(keyOf(n), e) {
 			if ok, detail := c.Healthy(); !ok {
 				t.Fatal(detail)
 			}
@@ -141,7 +145,7 @@ func TestDiskSmallerThanTheCache(t *testing.T) {
 		}
 	}
 	drain(t, c)
-	if _, ok := get(c, keyOf(3998)); !ok {
+	if _, ok := get(c, keyOf(1999)); !ok {
 		t.Error("what was written last is gone")
 	}
 }

@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		writeUntilKilled(dir)
 		return
 	}
+	if disk := os.Getenv(fullDir); disk != "" {
+		writeFillAndClose(disk)
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

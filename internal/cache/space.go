@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // sizes are the bounds that follow from Options.MaxBytes, all in bytes.
@@ -43,8 +44,10 @@ func plan(maxBytes, maxEntry, total int64) sizes {
 	return s
 }
 
-func lowSpace(free, floor int64) string {
-	return fmt.Sprintf("the disk is nearly full: %d MiB free, %d MiB are kept free", free>>20, floor>>20)
+// short switches writing off because the disk is nearly full.
+func (d *disk) short(free int64) {
+	d.full = true
+	d.disable(fmt.Sprintf("the disk is nearly full: %d MiB free, %d MiB are kept free", free>>20, d.sizes.floor>>20))
 }
 
 // disable switches writing off and says so once. inspect switches it on again.
@@ -54,11 +57,17 @@ func (d *disk) disable(reason string) {
 	}
 }
 
+// fail switches writing off after an error that is not about space, for a while.
+func (d *disk) fail(what string, err error) {
+	d.resume = time.Now().Add(10 * time.Second)
+	d.disable(what + ": " + firstLine(err))
+}
+
 // inspect looks at the disk once a second: are we to write, and how much is there.
 func (d *disk) inspect() {
 	free, _, err := volume(d.dir)
 	if err != nil {
-		d.disable(err.Error())
+		d.fail("looking at the disk failed", err)
 		return
 	}
 	for _, g := range d.current() {
@@ -68,19 +77,20 @@ func (d *disk) inspect() {
 	}
 	d.countKeys()
 	if free < d.sizes.floor {
-		d.disable(lowSpace(free, d.sizes.floor))
+		d.short(free)
 		return
 	}
 	// Twice the floor, so that a disk that is just full does not switch us on and off every second.
-	if d.disabled.Load() == nil || free < 2*d.sizes.floor {
+	if d.disabled.Load() == nil || d.full && free < 2*d.sizes.floor || time.Now().Before(d.resume) {
 		return
 	}
 	if len(d.current()) == 0 {
 		if err := d.openGenerations(); err != nil {
-			d.disable(err.Error())
+			d.fail("opening failed", err)
 			return
 		}
 	}
+	d.full = false
 	d.disabled.Store(nil)
 	d.log.Info("cache: writing is on again", "dir", d.dir)
 }
@@ -92,11 +102,11 @@ func (d *disk) room(bytes int64) bool {
 	}
 	free, _, err := volume(d.dir)
 	if err != nil {
-		d.disable(err.Error())
+		d.fail("looking at the disk failed", err)
 		return false
 	}
 	if free < d.sizes.floor+bytes {
-		d.disable(lowSpace(free, d.sizes.floor))
+		d.short(free)
 		return false
 	}
 	newest := d.current()[0]
@@ -104,7 +114,7 @@ func (d *disk) room(bytes int64) bool {
 		// What was estimated is more than what was written. Look before throwing half of the answers away.
 		if err := newest.measure(); err != nil || newest.used()+bytes > d.sizes.limit {
 			if err := d.rotate(); err != nil {
-				d.disable(firstLine(err))
+				d.fail("beginning a generation failed", err)
 				return false
 			}
 		}
@@ -269,8 +279,6 @@ func closeAll(all []*generation) error {
 	}
 	return errors.Join(errs...)
 }
-
-func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
 
 // isFull reports whether err says that the volume or our share of it is used up. Badger's errors do not wrap.
 func isFull(err error) bool {
