@@ -57,6 +57,12 @@ func convertCommand() *cobra.Command {
 		if summary.Unanswered > 0 {
 			fmt.Fprintf(c.ErrOrStderr(), ", %d without an answer", summary.Unanswered)
 		}
+		if summary.Omitted > 0 {
+			fmt.Fprintf(c.ErrOrStderr(), ", %d left out that the format has no place for", summary.Omitted)
+		}
+		if summary.Orphans > 0 {
+			fmt.Fprintf(c.ErrOrStderr(), ", %d answers without a request", summary.Orphans)
+		}
 		if summary.Skipped > 0 {
 			fmt.Fprintf(c.ErrOrStderr(), ", %d lines skipped that are torn or not of a chat log", summary.Skipped)
 		}

@@ -176,10 +176,7 @@ func rules(list []config.RateRule) ([]limits.Rule, error) {
 }
 
 func openChatLog(cfg *config.Config, logger *slog.Logger) (*chatlog.Log, error) {
-	options := chatlog.Options{Dir: cfg.LogDir, Content: cfg.LogContent, MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: logger}
-	if !cfg.LogChat {
-		options.Dir = "" // only printed
-	}
+	options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, Content: cfg.LogContent, MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: logger}
 	if cfg.PrintChat {
 		options.Print = os.Stdout
 	}

@@ -40,6 +40,7 @@ const (
 // Options says where to log and what.
 type Options struct {
 	Dir       string         // "" means Log; created if it is not there
+	NoFiles   bool           // conversations are only shown, see Print
 	Content   string         // full, meta (no text, only roles and sizes) or redacted; "" means full
 	MaxSize   int64          // bytes after which a file is set aside; 0 means 50 MB
 	Retention time.Duration  // how long lines are kept, up to a tenth longer; 0 means for ever
@@ -81,6 +82,7 @@ type Log struct {
 	writer  writer
 	lines   *queue
 	screen  *printer // nil: none
+	noFiles bool
 	log     *slog.Logger
 	done    chan struct{} // closed when the writer has ended
 
@@ -109,8 +111,10 @@ func Open(o Options) (*Log, error) {
 	}
 	l.writer = writer{dir: cmp.Or(o.Dir, defaultDir), maxSize: cmp.Or(o.MaxSize, defaultMaxSize), retention: o.Retention,
 		location: l.encoder.location, files: make(map[target]*file), drop: l.drop, log: l.log}
-	if err := l.tryDir(l.writer.dir); err != nil {
-		return nil, fmt.Errorf("opening chat log: %w", err)
+	if l.noFiles = o.NoFiles; !l.noFiles {
+		if err := l.tryDir(l.writer.dir); err != nil {
+			return nil, fmt.Errorf("opening chat log: %w", err)
+		}
 	}
 	if o.Print != nil {
 		l.screen = newPrinter(o.Print)
@@ -162,7 +166,7 @@ func (l *Log) put(n line) {
 	if l.screen != nil {
 		l.screen.lines.put(n)
 	}
-	if !l.lines.put(n) {
+	if !l.noFiles && !l.lines.put(n) {
 		l.drop(errFull)
 	}
 }

@@ -1,6 +1,8 @@
 package chatlog_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -46,5 +48,17 @@ func TestPrintCompletion(t *testing.T) {
 	l.Close()
 	if want := "── u · r · m · 2026-11-21 12:00:00\nprompt: once\n── u · 200 · stop · 0 ms\nassistant:  upon\n"; shown.String() != want {
 		t.Errorf("%q", shown.String())
+	}
+}
+
+// TestPrintOnly: PRINT_CHAT without LOG_CHAT shows conversations and writes no file.
+func TestPrintOnly(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	var shown strings.Builder
+	l := open(t, chatlog.Options{Dir: dir, NoFiles: true, Print: &shown})
+	exchange(t, l, "u", ask, "")
+	l.Close()
+	if _, err := os.Stat(dir); !os.IsNotExist(err) || shown.Len() == 0 {
+		t.Errorf("directory: %v; shown %q", err, shown.String())
 	}
 }
