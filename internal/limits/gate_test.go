@@ -72,6 +72,7 @@ func TestRules(t *testing.T) {
 			{Path: "/v1/embeddings", Level: limits.AnyLevel, Rates: rates(t, "3/hour")},
 			{Path: "/v1/embeddings", Level: 1, Rates: rates(t, "5/hour")},
 			{Path: "/v1/embeddings", Level: limits.AnyLevel, Rates: rates(t, "1/hour")},
+			{Path: "/v1/audio", Level: limits.AnyLevel, Rates: rates(t, "3/hour")},
 			{Path: "/free", Level: limits.AnyLevel},
 		},
 	})
@@ -90,6 +91,7 @@ func TestRules(t *testing.T) {
 		{"another path below it", []string{"/v1/models/y"}, limits.Caller{ID: "a"}, 0},
 		{"the path of the rule itself", []string{"/v1"}, limits.Caller{ID: "f"}, 2},
 		{"the longest rule, level 0", []string{"/openai/v1/chat/completions", "/v1/chat/completions"}, limits.Caller{ID: "a"}, 3},
+		{"another rule with the same rate", []string{"/v1/audio/speech"}, limits.Caller{ID: "a"}, 3},
 		{"the same by one mount", []string{"/v1/chat/completions"}, limits.Caller{ID: "a"}, 0},
 		{"the same in another spelling", []string{"/v1/%63hat/completions"}, limits.Caller{ID: "a"}, 0},
 		{"with an escaped slash", []string{"/v1/chat%2Fcompletions"}, limits.Caller{ID: "a"}, 0},

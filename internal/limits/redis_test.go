@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,10 +25,10 @@ import (
 // eachRedis runs a test against miniredis always, and against the real server where it is installed.
 func eachRedis(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("miniredis", func(t *testing.T) { test(t, "redis://"+miniredis.RunT(t).Addr()) })
-	t.Run("redis-server", func(t *testing.T) { test(t, "redis://"+startRedis(t)) })
+	t.Run("redis-server", func(t *testing.T) { test(t, startRedis(t)) })
 }
 
-// startRedis starts a real server and returns its address.
+// startRedis starts a real server and returns its URL.
 func startRedis(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -37,26 +38,25 @@ func startRedis(t *testing.T) string {
 		}
 		t.Skip("SKIPPED: redis-server is not in PATH, so the script was tried on miniredis only; install redis-server to run this")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	dir, err := os.MkdirTemp("", "redis") // not t.TempDir: the name of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	socket := filepath.Join(dir, "s") // not a port: another test may take it between its choice and its use
+	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
 	eventually(t, "redis-server comes up", func() bool {
-		conn, err := net.Dial("tcp", addr)
+		conn, err := net.Dial("unix", socket)
 		if err == nil {
 			conn.Close()
 		}
 		return err == nil
 	})
-	return addr
+	return "unix://" + socket
 }
 
 func eventually(t testing.TB, what string, ok func() bool) {
@@ -127,7 +127,7 @@ func TestTheRealClock(t *testing.T) {
 	for _, s := range strategies {
 		t.Run(string(s), func(t *testing.T) {
 			g := mustGate(t, limits.Patient(limits.Options{
-				Global: []limits.Rate{{Limit: 2, Period: 30 * time.Millisecond}}, Strategy: s, Redis: "redis://" + startRedis(t),
+				Global: []limits.Rate{{Limit: 2, Period: 30 * time.Millisecond}}, Strategy: s, Redis: startRedis(t),
 			}))
 			for range 4 {
 				wait := ask(t, g, "a")
@@ -345,16 +345,16 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 
 // TestRedisThatRefuses answers, but not what is asked: it wants a password, or cannot be written to.
 func TestRedisThatRefuses(t *testing.T) {
-	addr := startRedis(t)
-	g := redisGate(t, "redis://"+addr, limits.FixedWindow, "1/hour")
-	if err := client(t, "redis://"+addr).ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
+	url := startRedis(t)
+	g := redisGate(t, url, limits.FixedWindow, "1/hour")
+	if err := client(t, url).ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if ask(t, g, "a") != 0 || ask(t, g, "a") == 0 {
 		t.Error("the local store does not hold the limit")
 	}
 	eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
-	client(t, "redis://"+addr).ConfigSet(t.Context(), "min-replicas-to-write", "0")
+	client(t, url).ConfigSet(t.Context(), "min-replicas-to-write", "0")
 	eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
 }
 
