@@ -17,6 +17,8 @@ type exchange struct {
 	r    *http.Request
 	rec  *Request
 	body []byte // its first MiB, once read
+
+	bodyRead bool
 }
 
 // reply is an answer before it is delivered: a body, or a stream's events.

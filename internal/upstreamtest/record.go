@@ -120,8 +120,12 @@ func (s *Handler) finish(rec *Request, stop func() bool) {
 	s.update(rec, func(q *Request) { q.Ended = time.Now() })
 }
 
-// readBody reads the whole body, keeping only its beginning, so that an upload of any size costs no memory.
+// readBody reads the whole body once, keeping only its beginning, so that an upload of any size costs no memory.
 func (x *exchange) readBody() {
+	if x.bodyRead {
+		return
+	}
+	x.bodyRead = true
 	hash := sha256.New()
 	kept := &bytes.Buffer{}
 	n, err := io.Copy(hash, io.TeeReader(x.r.Body, &limitedWriter{w: kept, left: keptBody}))

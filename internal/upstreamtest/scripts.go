@@ -32,7 +32,7 @@ func behaviours() []behaviour {
 		{name: "gzip", means: "an ordinary answer in gzip", deliver: (*exchange).gzip},
 		{name: "delay-#-ms", means: "an ordinary answer after # ms", deliver: (*exchange).delay},
 
-		{name: "burst-#", means: "# events and the end mark in one write, at once", early: true, deliver: (*exchange).burst},
+		{name: "burst-#", means: "# events and the end mark in one write, before the request body is read", early: true, deliver: (*exchange).burst},
 		{name: "burst-wait-#", means: "the same, after the request body was read", deliver: (*exchange).burst},
 		{name: "events-#", means: "# events, each flushed", deliver: func(x *exchange, n int) { x.deliver(x.numbered(n)) }},
 		{name: "slow-stream-#-ms", means: "100 events, # ms apart", deliver: (*exchange).slowStream},

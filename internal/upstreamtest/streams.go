@@ -12,6 +12,13 @@ import (
 // numbered is a chat stream of n events with one word each, whose text a client can predict: see NumberedStream.
 func (x *exchange) numbered(n int) reply { return streamReply(numberedEvents(n)) }
 
+// filler makes 20 events longer than the 4 KiB that a proxy's transport reads ahead: what it has read ahead is not lost with
+// the connection, so a shorter stream would hide a fault.
+const (
+	lorem  = "lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor "
+	filler = lorem + lorem + lorem + lorem
+)
+
 func numberedEvents(n int) []event {
 	events := make([]event, 0, n+1)
 	for i := range n {
@@ -20,7 +27,7 @@ func numberedEvents(n int) []event {
 			finish = `"stop"`
 		}
 		events = append(events, event{data: fmt.Sprintf(
-			`{"id":"chatcmpl-numbered","object":"chat.completion.chunk","created":1700000000,"model":"numbered","choices":[{"index":0,"delta":{"content":"word%d "},"finish_reason":%s}]}`, i, finish)})
+			`{"id":"chatcmpl-numbered","object":"chat.completion.chunk","created":1700000000,"model":"numbered","choices":[{"index":0,"delta":{"content":"word%d %s "},"finish_reason":%s}]}`, i, filler, finish)})
 	}
 	return append(events, event{data: "[DONE]"})
 }
@@ -36,13 +43,18 @@ func encode(events []event) []byte {
 	return b.Bytes()
 }
 
-// burst writes the whole stream at once. Answered before the request was read, this is what makes proxies lose the end:
-// their transport still holds the request body when the answer is complete.
+// burst writes the whole stream at once. Sent before the request was read, this is what makes proxies lose the end: their
+// transport still holds the request body when the answer comes. Without full duplex net/http would read the request body
+// before the first byte of the answer. The body is read after it, so that the connection stays good for the next request.
 func (x *exchange) burst(n int) {
+	// Only HTTP/1 has the mode, and other versions need none.
+	_ = http.NewResponseController(x.w).EnableFullDuplex()
 	r := x.numbered(n)
 	x.start(r)
 	x.write(string(encode(r.events)))
+	x.flush()
 	x.s.update(x.rec, func(q *Request) { q.Events = len(r.events) })
+	x.readBody()
 }
 
 func (x *exchange) slowStream(ms int) {
