@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"forward/internal/config"
+)
+
+// load reads settings from a .env in a directory of its own.
+func load(t *testing.T, env string) *config.Config {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), ".env")
+	if err := os.WriteFile(file, []byte(env), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, _, err := config.Load(config.Flags{EnvFile: file, EnvFileSet: true}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// execute runs a command line.
+func execute(args ...string) (stdout, stderr string, err error) {
+	var out, errs bytes.Buffer
+	root := newCommand()
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	root.SetArgs(args)
+	err = root.Execute()
+	return out.String(), errs.String(), err
+}
+
+func TestTheBannerTellsWhatIsInForceAndNoKey(t *testing.T) {
+	const api, own = "sk-CANARY0123456789abcdefghijkl", "fk-CANARY0123456789abcdefghijkl"
+	cfg := load(t, `OPENAI_API_KEY=`+api+`
+FORWARD_KEY=`+own+`
+OPENAI_BASE_URL=https://one.example, http://localhost:8080
+OPENAI_ROUTE_PREFIX=/, /localai
+EXTRA_BASE_URL=http://localhost:9
+EXTRA_ROUTE_PREFIX=/tts
+REQ_RATE_LIMIT={"/v1/chat/completions":"100/2minutes"}
+TOKEN_RATE_LIMIT={"/v1/chat/completions":[{"level":1,"limit":"60/second"}]}
+RATE_LIMIT_STRATEGY=moving-window
+`)
+	rooms, err := open(cfg, newLogger(cfg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rooms.Close()
+	for name, show := range map[string]func(*bytes.Buffer, string, [][2]string){
+		"plain": func(b *bytes.Buffer, s string, rows [][2]string) { plain(b, s, rows) },
+		"boxed": func(b *bytes.Buffer, s string, rows [][2]string) { boxed(b, s, rows) },
+	} {
+		var b bytes.Buffer
+		for _, route := range cfg.Routes {
+			show(&b, route.Name, routeRows(cfg, rooms, route))
+		}
+		show(&b, "Rate limits", limitRows(cfg, rooms))
+		text := b.String()
+		for _, want := range []string{"https://one.example", "/, /openai", "/localai", "/tts", "open: no key is asked", "1 (sk-", "1 (fk-",
+			"moving-window", "100/2minutes (req)", "level 1", "60/second (token)", "memory"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q in\n%s", name, want, text)
+			}
+		}
+		if strings.Contains(text, "CANARY0123456789") {
+			t.Errorf("%s: a key is in\n%s", name, text)
+		}
+	}
+}
+
+func TestWrongCommandLines(t *testing.T) {
+	for _, args := range [][]string{{"runn"}, {"--no-such-flag"}, {"check", "stray"}, {"--port", "x"}, {"convert", "--format", "xml"}} {
+		if _, _, err := execute(args...); !errors.As(err, new(*usageError)) {
+			t.Errorf("%v: %v is no usage error", args, err)
+		}
+	}
+	if _, _, err := execute("ceck"); err == nil || !strings.Contains(err.Error(), `did you mean "check"?`) {
+		t.Errorf("no suggestion in %v", err)
+	}
+}
+
+func TestConvertLeavesWhatWasThereWhenItFails(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "chats.json")
+	os.WriteFile(out, []byte("precious"), 0o600)
+	if _, _, err := execute("convert", "-o", out, filepath.Join(t.TempDir(), "missing.log")); err == nil {
+		t.Error("a missing file was converted")
+	}
+	if got, _ := os.ReadFile(out); string(got) != "precious" {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestVersionNamesTheGo(t *testing.T) {
+	out, _, err := execute("version")
+	if err != nil || !strings.HasPrefix(out, "forward ") || !strings.Contains(out, " go1.") {
+		t.Errorf("%q, %v", out, err)
+	}
+}
