@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
@@ -174,7 +173,7 @@ func isPermanent(err error) bool {
 
 // isMalformed reports whether what came was not HTTP. net/http has no exported errors for that.
 func isMalformed(err error) bool {
-	if is[textproto.ProtocolError](err) || is[*http.ProtocolError](err) {
+	if is[textproto.ProtocolError](err) {
 		return true
 	}
 	for _, died := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE} {
