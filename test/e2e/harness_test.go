@@ -243,3 +243,12 @@ func missing(t *testing.T, what string) {
 	}
 	t.Skipf("SKIPPED, NOT TESTED: %s is missing", what)
 }
+
+// stop ends the gateway as an operator does, so that everything it has acknowledged is on disk.
+func (g *gateway) stop() {
+	g.t.Helper()
+	g.signal(syscall.SIGTERM)
+	if status := g.ended(10 * time.Second); status != 0 {
+		g.t.Errorf("exit status %d after SIGTERM", status)
+	}
+}
