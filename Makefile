@@ -1,19 +1,20 @@
-.PHONY: build run test bench check lint
+.PHONY: build test e2e bench lint check
 
-build: ## the one binary, ./forward
-	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -ldflags "-s -w" -o forward ./cmd/forward
+build: ## the binary, as the image has it
+	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
 
-run: ## the gateway, with .env of this directory
-	go run ./cmd/forward
-
-test: ## what the README promises
+test: ## unit tests
 	go test ./...
 
-bench: ## forward beside a bare gin + ReverseProxy, and what the rooms claim
-	go test -run '^$$' -bench . -benchtime 1x ./internal/...
+e2e: ## the binary in a process of its own, with the official SDKs
+	npm ci --prefix test/sdk
+	go test -tags e2e -count=1 ./test/...
 
-check: ## all of CI: installs what is missing, then every suite
-	bash .ci/run
+bench: ## forward against a bare gin and ReverseProxy
+	go test -run='^$$' -bench=. ./internal/forward
 
-lint: ## needs golangci-lint
-	golangci-lint run ./...
+lint: ## needs golangci-lint v2
+	golangci-lint run --build-tags e2e ./...
+
+check: ## all of CI
+	.ci/run
