@@ -35,7 +35,8 @@ func (w *writer) run(q *queue) {
 		case <-sweep:
 			w.sweep()
 		case <-q.ready:
-			for open := true; ; {
+			for {
+				var open bool
 				if batch, open = q.take(batch); len(batch) == 0 {
 					if !open {
 						return
