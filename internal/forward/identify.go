@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -99,24 +100,28 @@ func spoken(op dialect.Operation, d *dialect.Dialect) *dialect.Dialect {
 // authenticate decides who the caller is and whose credential goes upstream, by the rules of «Who may come in» in the
 // README: open routes ask nobody, an empty ring asks nobody, otherwise a forward key is needed.
 func (x *exchange) authenticate() error {
+	asked := x.Ring.Len() > 0 && (!x.route.Open || x.ExtraAuth)
 	presented, slot, err := keys.Presented(x.r.Header, x.r.URL.RawQuery)
 	if err != nil {
-		return err
+		if asked || x.mayBringOurs() {
+			return err
+		}
+		presented = credentials(x.r.Header) + x.r.URL.RawQuery // both are the upstream's to judge
 	}
 	x.slot = slot
 	key, err := x.Ring.Lookup(presented)
-	asked := x.Ring.Len() > 0 && (!x.route.Open || x.ExtraAuth)
+	x.ours = !errors.Is(err, keys.ErrUnknown)
 	switch {
 	case err == nil:
 		x.known = true
 		x.caller = caller{id: key.ID(), scope: "key:" + key.ID(), name: key.Name, level: key.Level}
 		x.credential()
-	case asked && !x.mayPass(presented):
+	case asked && (x.ours || !x.mayPass(presented)):
 		return &keyError{err: err, presented: presented}
 	case asked: // with a provider key of his own, which is neither swapped nor removed
 		x.anonymous(presented)
 	default:
-		if x.credential(); x.swap {
+		if x.credential(); x.strip {
 			presented = "" // it does not go upstream
 		}
 		x.anonymous(presented)
@@ -124,12 +129,46 @@ func (x *exchange) authenticate() error {
 	return nil
 }
 
+// mayBringOurs reports whether a forward key may be among several credentials.
+func (x *exchange) mayBringOurs() bool {
+	if x.Ring.Len() == 0 {
+		return false
+	}
+	bring := func(h http.Header, rawQuery string) bool {
+		one, _, err := keys.Presented(h, rawQuery)
+		if err == nil {
+			_, err = x.Ring.Lookup(one)
+		}
+		return !errors.Is(err, keys.ErrUnknown)
+	}
+	for _, name := range credentialHeaders {
+		if bring(http.Header{name: x.r.Header[name]}, "") {
+			return true
+		}
+	}
+	return bring(nil, x.r.URL.RawQuery)
+}
+
+// credentialHeaders are those that keys.Strip removes.
+var credentialHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+
+// credentials are the values of the headers in which a credential may come, for digests.
+func credentials(h http.Header) string {
+	var b strings.Builder
+	for _, name := range credentialHeaders {
+		for _, v := range h[name] {
+			b.WriteString(name + "\x00" + v + "\x00")
+		}
+	}
+	return b.String()
+}
+
 // credential decides what goes upstream on the route. A key of ours never does, also not where none is asked. Where
 // nobody is asked and the gateway has API keys, they replace whatever the client sent, as openai-forward does it;
 // elsewhere the client's own credential goes through untouched.
 func (x *exchange) credential() {
 	x.swap = !x.route.Open && (x.known || x.route.Keys.Len() > 0)
-	x.strip = x.known || x.swap
+	x.strip = x.ours || x.swap
 }
 
 // mayPass reports whether a provider key of the client's own is let through although forward keys are configured.

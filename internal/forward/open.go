@@ -48,8 +48,14 @@ func (x *exchange) encoded() bool {
 }
 
 func (x *exchange) isJSON() bool {
-	t, _, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
+	t := x.mediaType()
 	return t == "application/json" || strings.HasSuffix(t, "+json")
+}
+
+// mediaType is the Content-Type without its parameters: whatever is wrong with those, upstreams read the body by it.
+func (x *exchange) mediaType() string {
+	t, _, _ := strings.Cut(x.r.Header.Get("Content-Type"), ";")
+	return strings.ToLower(strings.TrimSpace(t))
 }
 
 // readBody reads and scans the body. A body of a path that is only configured as cacheable need not be JSON.
@@ -123,7 +129,11 @@ func (x *exchange) checkModel() error {
 		model = x.body.Get("model").String()
 	}
 	if model == "" {
-		model = x.r.URL.Query().Get("model")
+		named := x.r.URL.Query()["model"]
+		if len(named) > 1 {
+			return &refusal{status: http.StatusBadRequest, code: "duplicate_key", param: "model", message: "The query names a model more than once."}
+		}
+		model = strings.Join(named, "")
 	}
 	if model == "" && !x.op.Parsed() || x.Levels.Allows(x.caller.level, model) {
 		return nil
@@ -134,10 +144,10 @@ func (x *exchange) checkModel() error {
 
 // modelOfForm reads the model field of a multipart body, which it has to buffer: the field may come after the file.
 func (x *exchange) modelOfForm() (string, error) {
-	kind, params, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type"))
-	if kind != "multipart/form-data" {
+	if x.mediaType() != "multipart/form-data" {
 		return "", nil
 	}
+	_, params, _ := mime.ParseMediaType(x.r.Header.Get("Content-Type")) // no boundary if it is wrong
 	raw, err := x.slurp()
 	if err != nil {
 		return "", err

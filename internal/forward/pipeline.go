@@ -32,6 +32,7 @@ type exchange struct {
 	limits      string    // the route whose limits count: the one that was matched, also when the model leads to another
 	slot        keys.Slot // where the credential came
 	known       bool      // the credential is a forward key of ours
+	ours        bool      // it is one, perhaps disabled or expired
 	swap, strip bool      // set one of the route's API keys; remove the client's credential
 
 	// open
@@ -47,6 +48,7 @@ type exchange struct {
 	memory memory
 
 	// send and relay
+	header   http.Header // of ours, set before the upstream is asked
 	attempts upstream.Attempts
 	secret   keys.Secret // the API key that was used: it must not come back
 
