@@ -41,6 +41,9 @@ func (x *exchange) recall() (*cache.Entry, error) {
 		if offline {
 			return nil, cacheOnlyMiss("This kind of request is not cached, and the gateway answers only from its cache (CACHE_MODE=offline).")
 		}
+		if x.Cache != nil && cacheControl(x.r.Header)["only-if-cached"] {
+			return nil, cacheOnlyMiss("This kind of request is not cached, and it may only be answered from the cache.")
+		}
 		return nil, nil
 	}
 	want := x.CachingDefault || offline
@@ -93,7 +96,11 @@ func (x *exchange) cacheable() bool {
 			return x.body != nil
 		}
 	}
-	return x.cacheRoutes[x.plain] && (x.payload != nil || x.r.Method == http.MethodGet)
+	if !x.cacheRoutes[x.plain] {
+		return false
+	}
+	// A body that nobody has read is a part of the question that the key would not know.
+	return x.r.Method == http.MethodPost && x.payload != nil || x.r.Method == http.MethodGet && x.r.ContentLength == 0
 }
 
 func cacheControl(h http.Header) map[string]bool {
@@ -141,6 +148,9 @@ func (x *exchange) cacheKey() error {
 	for _, name := range x.dialect.VersionHeaders {
 		parts = append(parts, []byte(strings.Join(x.r.Header.Values(name), ",")))
 	}
+	if !x.strip { // also those that are no key to us, such as Basic
+		parts = append(parts, []byte(credentials(x.r.Header)))
+	}
 	content := x.payload
 	if x.body != nil {
 		var err error
@@ -179,9 +189,7 @@ func (x *exchange) lookup() *cache.Entry {
 	switch {
 	case !op.Parsed():
 	case entry.Stream == x.ask.Stream:
-		if entry.Stream && x.ask.IncludeUsage && !hasUsage(d, op, entry.Body) {
-			return nil
-		}
+		// A stored stream was asked for with its usage: without any, its upstream tells none.
 		if entry.Stream && d.WithUsage != nil {
 			entry.Body = d.WithUsage(op, entry.Body, x.ask.IncludeUsage)
 		}
@@ -210,19 +218,6 @@ func withType(h http.Header, contentType string) http.Header {
 	h = h.Clone()
 	h.Set("Content-Type", contentType)
 	return h
-}
-
-// hasUsage reports whether a stored stream tells its usage, in a chunk of its own or beside a choice.
-func hasUsage(d *dialect.Dialect, op dialect.Operation, events []byte) bool {
-	var answer dialect.Answer
-	var split dialect.Splitter
-	split.Feed(events)
-	for raw, ok := split.Next(); ok; raw, ok = split.Next() {
-		if event, ok := dialect.ParseEvent(raw); ok {
-			d.Event(op, &answer, event)
-		}
-	}
-	return answer.Usage != nil
 }
 
 // replay answers from the cache through the same tap as an upstream's answer: paced, logged, counted.

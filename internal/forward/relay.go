@@ -16,15 +16,16 @@ import (
 var silent = log.New(io.Discard, "", 0)
 
 // notRelayed are headers of an upstream's answer that are its own affair: cookies would be shared between callers,
-// and which browser pages may read an answer is for CORS_ORIGINS to say.
+// which browser pages may read an answer is for CORS_ORIGINS to say, and how we call a request is for us.
 func notRelayed(name string) bool {
-	return name == "Set-Cookie" || strings.HasPrefix(name, "Access-Control-")
+	return name == "Set-Cookie" || name == "X-Forward-Request-Id" || strings.HasPrefix(name, "Access-Control-")
 }
 
 // relay prepares an answer for the client: it cleans the headers and puts the one tap on the body. ReverseProxy calls
 // it before the first byte goes out.
 func (x *exchange) relay(res *http.Response) error {
 	x.status = res.StatusCode
+	x.restoreHeader()
 	h := res.Header
 	for name := range h {
 		if notRelayed(name) {
@@ -39,12 +40,16 @@ func (x *exchange) relay(res *http.Response) error {
 	if h.Get(x.dialect.RequestIDHeader) == "" {
 		h.Set(x.dialect.RequestIDHeader, x.id)
 	}
+	if x.memory.status != "" { // the upstream may be behind a cache of its own
+		h.Del("X-Cache")
+		h.Del("Cache-Status")
+	}
 	x.memory.announce(x.w.Header())
+	upstream.ScrubHeader(h, x.secret)
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the body is the connection itself; ReverseProxy needs it as it is
 	}
 	if secret := x.secret; !secret.IsZero() {
-		upstream.ScrubHeader(h, secret)
 		res.Body = upstream.NewScrubber(res.Body, secret)
 	}
 	x.tap = x.newTap(res)
@@ -54,7 +59,7 @@ func (x *exchange) relay(res *http.Response) error {
 
 // newTap chooses what the tap does on the side for this answer.
 func (x *exchange) newTap(res *http.Response) *tap {
-	t := &tap{x: x, body: res.Body, length: res.ContentLength}
+	t := &tap{x: x, res: res, body: res.Body, length: res.ContentLength}
 	plain := res.Header.Get("Content-Encoding") == "" || res.Header.Get("Content-Encoding") == "identity"
 	t.stream = plain && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
 	if x.listening() && plain && x.r.Method != http.MethodHead {
@@ -68,6 +73,10 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	if t.stream {
 		t.pacer = limits.NewPacer(x.Paces.Interval(x.paths, x.caller.level))
 		t.hideUsage = x.memory.addedUsage && !x.ask.IncludeUsage && x.dialect.WithUsage != nil
+	}
+	if t.hideUsage { // what is left is shorter than announced
+		res.Header.Del("Content-Length")
+		res.ContentLength, t.length = -1, -1
 	}
 	return t
 }

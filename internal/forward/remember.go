@@ -32,6 +32,9 @@ func (x *exchange) recorder(res *http.Response, stream bool) *recording {
 				r.header[name] = values
 			}
 		}
+		if r.header.Get(x.dialect.RequestIDHeader) == x.id { // our name for this request, and for no later one
+			r.header.Del(x.dialect.RequestIDHeader)
+		}
 	}
 	return r
 }
@@ -68,7 +71,7 @@ func (x *exchange) askUsage() {
 		return
 	}
 	options := x.body.Get("stream_options")
-	if options.Exists() && !options.IsObject() {
+	if options.Value() != nil && !options.IsObject() {
 		return // the upstream is the one to complain
 	}
 	member := `"stream_options":{"include_usage":true}`

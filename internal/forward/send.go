@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"strings"
@@ -33,6 +34,7 @@ func (x *exchange) send() {
 		r.ContentLength = int64(len(x.payload))
 	}
 	x.logRequest()
+	x.header = x.w.Header().Clone()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      &x.attempts,
@@ -88,8 +90,8 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 			delete(h, name)
 		}
 	}
-	if x.listening() {
-		// Only answers that are read on the side are asked for uncompressed.
+	if x.listening() || x.Paces.Interval(x.paths, x.caller.level) > 0 {
+		// Only answers that are read on the side or paced are asked for uncompressed.
 		h.Set("Accept-Encoding", "identity")
 	}
 	if _, sent := h["User-Agent"]; !sent {
@@ -102,5 +104,10 @@ func (x *exchange) fail(err error) {
 	if cause := context.Cause(x.ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause
 	}
+	x.restoreHeader()
 	x.refuse(err)
 }
+
+// restoreHeader sets our headers again: ReverseProxy clears all there are when an upstream sends an interim answer, such
+// as 100 Continue or 103 Early Hints, before its own.
+func (x *exchange) restoreHeader() { maps.Copy(x.w.Header(), x.header) }

@@ -20,6 +20,7 @@ var errStreamIdle = errors.New("the upstream fell silent in the middle of its an
 // reads a tap.
 type tap struct {
 	x      *exchange
+	res    *http.Response
 	body   io.ReadCloser
 	length int64       // announced length in bytes, -1 unknown
 	idle   *time.Timer // ends the exchange when the upstream falls silent; nil on replays
@@ -93,6 +94,7 @@ func (t *tap) finish() {
 		return
 	}
 	t.finished = true
+	upstream.ScrubHeader(t.res.Trailer, t.x.secret) // filled in by now; ReverseProxy sends it next
 	if t.answer != nil && !t.stream && t.record != nil && !t.record.over {
 		// A body that cannot be read leaves the answer incomplete; the client gets it all the same.
 		t.x.dialect.Body(t.x.op, t.answer, t.record.Bytes())
