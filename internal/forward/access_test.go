@@ -317,3 +317,19 @@ func TestModelsLeadToTheirProvider(t *testing.T) {
 		t.Errorf("a model's route has limits of its own: %v", a.Header)
 	}
 }
+
+func TestAnIPv6CallerCountsByHisNetwork(t *testing.T) {
+	b := start(t, provider, func(s *setup) {
+		s.open = true
+		s.limits.Global = must(limits.ParseRates("1/hour"))(t)
+		s.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	for _, c := range []struct {
+		ip     string
+		status int
+	}{{"2001:db8::1", 200}, {"2001:db8::2", 429}, {"2001:db8:0:1::1", 200}, {"192.0.2.1", 200}, {"192.0.2.2", 200}, {"192.0.2.2", 429}} {
+		if got := b.chat("", "X-Forwarded-For", c.ip, "Authorization", "").StatusCode; got != c.status {
+			t.Errorf("%s: status %d, want %d", c.ip, got, c.status)
+		}
+	}
+}

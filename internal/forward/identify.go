@@ -180,13 +180,26 @@ func (x *exchange) mayPass(presented string) bool {
 // address when there is none. Level 0 may use every model, for it is not our key that pays or nobody is asked.
 func (x *exchange) anonymous(presented string) {
 	if presented == "" {
-		x.caller = caller{id: "ip:" + x.ip.String(), scope: "anyone", name: nobody}
+		x.caller = caller{id: "ip:" + network(x.ip), scope: "anyone", name: nobody}
 		return
 	}
 	sum := sha256.Sum256([]byte("credential\x00" + presented))
 	id := "own:" + hex.EncodeToString(sum[:6])
 	// The whole digest scopes remembered answers: they must not be shared between two provider accounts.
 	x.caller = caller{id: id, scope: "own:" + hex.EncodeToString(sum[:]), name: id}
+}
+
+// network is whom an address counts for: itself, and of IPv6 the /64 that a subscriber has to himself, or he could open a
+// new bucket with each request.
+func network(ip netip.Addr) string {
+	if ip.Is4() {
+		return ip.String()
+	}
+	p, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return ip.String()
+	}
+	return p.String()
 }
 
 // clientIP is the address the request comes from. X-Forwarded-For is read from the right, and only as far as trusted
