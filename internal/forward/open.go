@@ -89,7 +89,8 @@ func (x *exchange) slurp() ([]byte, error) {
 		rc.SetReadDeadline(time.Now().Add(30*time.Second + time.Duration(max(x.r.ContentLength, 0)/8192)*time.Second))
 		defer rc.SetReadDeadline(time.Time{})
 	}
-	buf := bytes.NewBuffer(make([]byte, 0, max(x.r.ContentLength, 0)+bytes.MinRead))
+	// No more room than for what has come, but for bodies of the usual size: an announcement costs a client nothing.
+	buf := bytes.NewBuffer(make([]byte, 0, min(max(x.r.ContentLength, 0), 256<<10)+bytes.MinRead))
 	_, err := buf.ReadFrom(http.MaxBytesReader(x.w, x.r.Body, x.MaxBody))
 	var tooBig *http.MaxBytesError
 	switch {

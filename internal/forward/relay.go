@@ -24,6 +24,9 @@ func notRelayed(name string) bool {
 // relay prepares an answer for the client: it cleans the headers and puts the one tap on the body. ReverseProxy calls
 // it before the first byte goes out.
 func (x *exchange) relay(res *http.Response) error {
+	if x.refusesOurs(res.StatusCode) {
+		return errUsageRefused
+	}
 	x.status = res.StatusCode
 	x.restoreHeader()
 	h := res.Header

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -84,6 +85,21 @@ func (x *exchange) askUsage() {
 	}
 	x.payload = []byte(prepend(string(x.body.Without("caching", "stream_options")), member))
 	x.memory.addedUsage = true
+}
+
+// errUsageRefused is why an answer of the upstream is not relayed: it may be about stream_options, which the client did
+// not send.
+var errUsageRefused = errors.New("the upstream refuses a request in which we asked for usage")
+
+// refusesOurs reports whether the same is to be asked without what askUsage added. Such an answer says that nothing was
+// executed; Mistral and old Azure versions give it to a field that they do not know.
+func (x *exchange) refusesOurs(status int) bool {
+	if !x.memory.addedUsage || status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
+		return false
+	}
+	x.memory.addedUsage = false
+	x.payload = x.body.Without("caching")
+	return true
 }
 
 // prepend puts a member first into a JSON object.

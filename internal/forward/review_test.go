@@ -1,11 +1,14 @@
 package forward_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -206,5 +209,41 @@ func TestModelRulesReadWhatALenientUpstreamReads(t *testing.T) {
 	if b.calls() != 0 {
 		r, _ := b.last()
 		t.Errorf("%d calls, the last one %s", b.calls(), r.URL)
+	}
+}
+
+func TestAnUpstreamThatTakesNoStreamOptionsIsAskedWithoutOurs(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); bytes.Contains(body, []byte("stream_options")) {
+			http.Error(w, `{"message":"Extra inputs are not permitted"}`, http.StatusUnprocessableEntity)
+			return
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, events(false))
+	}, caching(memoryCache(t)))
+	for range 2 {
+		if a := b.chat(`,"stream":true,"caching":true`); a.StatusCode != 200 || a.body != events(false) || a.Header.Get("X-Cache") == "" {
+			t.Errorf("%d %s", a.StatusCode, a.body)
+		}
+	}
+	if b.calls() != 2 {
+		t.Errorf("%d calls", b.calls())
+	}
+	b.chat(`,"stream":true,"stream_options":{"include_usage":true}`).want(t, 422)
+}
+
+func TestAnAnnouncedBodyTakesNoMemory(t *testing.T) {
+	b := start(t, provider, nil)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 20 {
+		conn := must(net.Dial("tcp", strings.TrimPrefix(b.url, "http://")))(t)
+		defer conn.Close()
+		fmt.Fprintf(conn, "POST /v1/chat/completions HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fk-alice\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n", 32<<20)
+		bufio.NewReader(conn).ReadString('\n') // 100 Continue: the body is being read
+	}
+	runtime.ReadMemStats(&after)
+	if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
+		t.Errorf("20 announcements of 32 MiB took %d MiB", grown>>20)
 	}
 }

@@ -105,6 +105,10 @@ func (x *exchange) fail(err error) {
 		err = cause
 	}
 	x.restoreHeader()
+	if errors.Is(err, errUsageRefused) {
+		x.send()
+		return
+	}
 	x.refuse(err)
 }
 
