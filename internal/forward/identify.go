@@ -50,11 +50,11 @@ func (x *exchange) match(path string) error {
 	if err := upstream.CheckPath(path); err != nil {
 		return err
 	}
-	route, _, rest, ok := x.Routes.Match(path)
+	route, mount, rest, ok := x.Routes.Match(path)
 	if !ok {
 		return &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
 	}
-	x.route, x.rest, x.limits = route, rest, route.Name
+	x.route, x.mount, x.rest, x.limits = route, mount, rest, route.Name
 	// Judged by the readable path, forwarded by the one that came: the upstream takes /v1/chat/%63ompletions for what
 	// it is, and so do the rules.
 	x.plain = readable(rest)

@@ -24,10 +24,10 @@ func openAIBase(r *upstream.Route, rest string) string {
 	return rest
 }
 
-// follow leads an OpenAI request that came on / to the route of its model. The limits stay those of the path it came
+// follow leads an OpenAI request that came on / (and not on /openai, which names its provider) to the route of its model. The limits stay those of the path it came
 // on, and whoever may come in there may come in here: it is decided before.
 func (x *exchange) follow() {
-	if x.route.Prefix != "/" || x.dialect != dialect.OpenAI || !x.op.Parsed() || x.ask.Model == "" {
+	if x.mount != "/" || x.dialect != dialect.OpenAI || !x.op.Parsed() || x.ask.Model == "" {
 		return
 	}
 	for _, m := range x.Models {

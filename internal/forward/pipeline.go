@@ -25,6 +25,7 @@ type exchange struct {
 	// identify
 	ip          netip.Addr
 	route       *upstream.Route
+	mount       string   // the prefix on which it came
 	rest, plain string   // the path after the route's prefix: as it came, and readable
 	paths       []string // the request's path as it reads on each mount of the route; limits go by these
 	dialect     *dialect.Dialect

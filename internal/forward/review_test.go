@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/limits"
 	"forward/internal/upstream"
@@ -245,5 +246,17 @@ func TestAnAnnouncedBodyTakesNoMemory(t *testing.T) {
 	runtime.ReadMemStats(&after)
 	if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<20 {
 		t.Errorf("20 announcements of 32 MiB took %d MiB", grown>>20)
+	}
+}
+
+func TestARouteThatIsNamedIsNotLeftForAModel(t *testing.T) {
+	other := start(t, provider, nil)
+	b := start(t, provider, func(s *setup) {
+		s.routes = []*upstream.Route{other.route("openai", "/", []string{canary}, "/openai"), other.route("local", "/local", []string{canary})}
+		s.Models = []forward.ModelRoute{{Models: "gpt-*", Route: s.routes[1]}}
+	})
+	for path, route := range map[string]string{"/v1/chat/completions": "route=local", "/openai/v1/chat/completions": "route=openai"} {
+		b.do("POST", path, `{"model":"gpt-4o-mini"}`).want(t, 200)
+		eventually(t, func() bool { return strings.Contains(b.log.String(), route) })
 	}
 }
