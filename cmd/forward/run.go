@@ -88,7 +88,9 @@ func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
 	err := server.Shutdown(ctx)
-	gateway.Abort() // also upgraded connections, of which Shutdown knows nothing
+	end, _ := ctx.Deadline()
+	gateway.Wait(time.Until(end)) // for upgraded connections, of which Shutdown knows nothing
+	gateway.Abort()
 	if err != nil {
 		last, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
