@@ -44,6 +44,7 @@ type setup struct {
 	keys    []keys.Key
 	limits  limits.Options
 	open    bool // no forward keys and no API keys
+	all     bool // routes of the other dialects too, /anthropic and /gemini
 }
 
 // start builds a bench whose upstream is handler. Requests are recorded before handler sees them.
@@ -70,6 +71,11 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 	}
 	if s.routes == nil {
 		s.routes = []*upstream.Route{b.route("openai", "/", s.apiKeys, "/openai")}
+	}
+	if s.all {
+		anthropic, gemini := b.route("anthropic", "/anthropic", s.apiKeys), b.route("gemini", "/gemini", s.apiKeys)
+		anthropic.Dialect, gemini.Dialect = dialect.Anthropic, dialect.Gemini
+		s.routes = append(s.routes, anthropic, gemini)
 	}
 	s.Routes = must(upstream.NewTable(s.routes))(t)
 	s.Ring = must(keys.NewRing(s.keys))(t)
