@@ -103,8 +103,9 @@ func TestPublicAddressNeedsKeys(t *testing.T) {
 func TestHealthcheck(t *testing.T) {
 	gw := startForward(t, t.TempDir())
 	port := gw.URL[strings.LastIndex(gw.URL, ":")+1:]
-	for host, want := range map[string]int{"127.0.0.1": 0, "0.0.0.0": 0} {
-		if _, errs, status := command(t, t.TempDir(), []string{"HOST=" + host, "PORT=" + port}, "healthcheck"); status != want {
+	// The image sets HOST=0.0.0.0, which is no address to call.
+	for _, host := range []string{"127.0.0.1", "0.0.0.0"} {
+		if _, errs, status := command(t, t.TempDir(), []string{"HOST=" + host, "PORT=" + port}, "healthcheck"); status != 0 {
 			t.Errorf("HOST=%s: exit status %d: %s", host, status, errs)
 		}
 	}
