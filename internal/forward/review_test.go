@@ -150,6 +150,27 @@ func TestCompressionIsNoWayAroundThePace(t *testing.T) {
 	}
 }
 
+func TestCompressionHidesNoAPIKey(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			io.WriteString(w, r.Header.Get("Authorization"))
+			return
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		io.WriteString(z, r.Header.Get("Authorization"))
+		z.Close()
+	}, nil)
+	a := b.do("GET", "/v1/echo", "", "Accept-Encoding", "gzip")
+	if z, err := gzip.NewReader(strings.NewReader(a.body)); err == nil {
+		plain, _ := io.ReadAll(z)
+		a.body = string(plain)
+	}
+	if a.body == "" || strings.Contains(a.body, canary) {
+		t.Errorf("got %q", a.body)
+	}
+}
+
 func TestTransparentRequestsMayCarryTwoCredentials(t *testing.T) {
 	b := start(t, provider, func(s *setup) { s.open = true })
 	b.chat("", "Authorization", "Bearer one", "X-Api-Key", "two").want(t, 200)

@@ -90,8 +90,8 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 			delete(h, name)
 		}
 	}
-	if x.listening() || x.Paces.Interval(x.paths, x.caller.level) > 0 {
-		// Only answers that are read on the side or paced are asked for uncompressed.
+	if x.swap || x.listening() || x.Paces.Interval(x.paths, x.caller.level) > 0 {
+		// Answers that are looked at are asked for uncompressed: for our API key, for the log and the cache, for the pace.
 		h.Set("Accept-Encoding", "identity")
 	}
 	if _, sent := h["User-Agent"]; !sent {
