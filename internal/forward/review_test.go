@@ -208,6 +208,15 @@ func TestAnUpgradeTellsNoAPIKey(t *testing.T) {
 	}
 }
 
+func TestAnUpgradeThatNobodyAskedForIsTheUpstreamsFault(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _ := http.NewResponseController(w).Hijack()
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	}, nil)
+	b.do("GET", "/v1/models", "").want(t, 502, "upstream_bad_response")
+}
+
 func TestTrailersTellNoAPIKey(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-Echo")

@@ -105,6 +105,9 @@ func (x *exchange) fail(err error) {
 		err = cause
 	}
 	x.restoreHeader()
+	if x.status == http.StatusSwitchingProtocols { // to something else than was asked for
+		err = &upstream.Error{Cause: upstream.BadResponse, Err: err, Route: x.route.Name}
+	}
 	if errors.Is(err, errUsageRefused) {
 		x.send()
 		return
