@@ -48,6 +48,9 @@ func (x *exchange) identify() error {
 // client cannot choose where the gateway connects to.
 func (x *exchange) match(path string) error {
 	if err := upstream.CheckPath(path); err != nil {
+		if route, _, _, ok := x.Routes.Match(path); ok {
+			x.dialect = route.Dialect // what its callers read; nothing is matched yet
+		}
 		return err
 	}
 	route, mount, rest, ok := x.Routes.Match(path)
