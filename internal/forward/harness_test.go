@@ -39,12 +39,14 @@ type bench struct {
 // setup is what a test changes of a gateway with the forward key fk-alice, the API key canary and the routes / and /openai.
 type setup struct {
 	forward.Options
-	routes  []*upstream.Route
-	apiKeys []string
-	keys    []keys.Key
-	limits  limits.Options
-	open    bool // no forward keys and no API keys
-	all     bool // routes of the other dialects too, /anthropic and /gemini
+	routes   []*upstream.Route
+	apiKeys  []string
+	keys     []keys.Key
+	limits   limits.Options
+	open     bool             // no forward keys and no API keys
+	all      bool             // routes of the other dialects too, /anthropic and /gemini
+	base     string           // where all routes lead instead of to the bench's upstream
+	upstream upstream.Options // of the transport
 }
 
 // start builds a bench whose upstream is handler. Requests are recorded before handler sees them.
@@ -62,6 +64,7 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 	t.Cleanup(b.upstream.Close)
 
 	s := &setup{keys: []keys.Key{{Name: "alice", Secret: keys.NewSecret("fk-alice")}, {Name: "bob", Secret: keys.NewSecret("fk-bob")}}, apiKeys: []string{canary}}
+	s.upstream.ConnectTimeout = 2 * time.Second
 	s.Log = slog.New(slog.NewTextHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if change != nil {
 		change(s)
@@ -77,11 +80,16 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 		anthropic.Dialect, gemini.Dialect = dialect.Anthropic, dialect.Gemini
 		s.routes = append(s.routes, anthropic, gemini)
 	}
+	for _, r := range s.routes {
+		if s.base != "" {
+			r.Base = must(url.Parse(s.base))(t)
+		}
+	}
 	s.Routes = must(upstream.NewTable(s.routes))(t)
 	s.Ring = must(keys.NewRing(s.keys))(t)
 	s.Gate = must(limits.NewGate(s.limits))(t)
 	t.Cleanup(func() { s.Gate.Close() })
-	transport := must(upstream.NewTransport(upstream.Options{ConnectTimeout: 2 * time.Second}))(t)
+	transport := must(upstream.NewTransport(s.upstream))(t)
 	t.Cleanup(transport.CloseIdleConnections)
 	s.Transport = transport
 	b.gateway = must(forward.New(s.Options))(t)
