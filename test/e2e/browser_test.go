@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -70,7 +71,7 @@ func TestBrowserClient(t *testing.T) {
 func TestRealtime(t *testing.T) {
 	const key = "fk-realtime-Zk3Wp8Yd5Rj1"
 	up := startUpstream(t)
-	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "OPENAI_API_KEY=sk-realtime", "FORWARD_KEY="+key)
+	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "OPENAI_API_KEY=sk-realtime", "FORWARD_KEY="+key, "SHUTDOWN_TIMEOUT=500ms")
 	conn, err := net.Dial("tcp", strings.TrimPrefix(gw.URL, "http://"))
 	if err != nil {
 		t.Fatal(err)
@@ -93,19 +94,34 @@ func TestRealtime(t *testing.T) {
 	if got := credentials(up); got[0] != "sk-realtime" {
 		t.Errorf("the upstream was sent %v", got)
 	}
-	for range 3 {
+	hello := func() error {
 		if _, err := conn.Write([]byte{0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58}); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		frame := make([]byte, 7)
-		if _, err := io.ReadFull(in, frame); err != nil || string(frame) != "\x81\x05Hello" {
-			t.Fatalf("echoed frame %q, error %v", frame, err)
+		if _, err := io.ReadFull(in, frame); err != nil {
+			return err
+		}
+		if string(frame) != "\x81\x05Hello" {
+			return fmt.Errorf("echoed frame %q", frame)
+		}
+		return nil
+	}
+	for range 3 {
+		if err := hello(); err != nil {
+			t.Fatal(err)
 		}
 	}
 	if a := send(t, "GET", gw.URL+"/v1/realtime", ""); a.status != 401 {
 		t.Errorf("without a key: status %d", a.status)
 	}
-	gw.stop()
+	gw.signal(syscall.SIGTERM)
+	if err := hello(); err != nil {
+		t.Errorf("while the gateway drains: %v", err)
+	}
+	if status := gw.ended(5 * time.Second); status != 0 || hello() == nil {
+		t.Errorf("exit status %d after the bound", status)
+	}
 }
 
 // TestPacing: seven events at five a second take 1.2 seconds or more, although the upstream sent them in one write, and
