@@ -194,6 +194,7 @@ func TestAnswersPassByteForByte(t *testing.T) {
 					}
 				}
 				b.wantCalls(t, 1)
+				b.gateway.Wait(time.Second) // the log's second line is written after the answer's last byte
 				if mode != "plain" && len(lines("openai")) != 2 {
 					t.Error("not one exchange in the chat log")
 				}
