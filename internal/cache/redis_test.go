@@ -180,11 +180,12 @@ func TestRedisStalls(t *testing.T) {
 		start := time.Now()
 		get(c, keyOf(1))
 		d := time.Since(start)
-		if waited += d; d > 50*time.Millisecond {
+		// The promise is 50 ms; a busy machine may take the processor away for longer than that.
+		if waited += d; d > 500*time.Millisecond {
 			t.Errorf("a miss took %s", d)
 		}
 	}
-	if waited > 200*time.Millisecond {
+	if waited > time.Second { // each of them waiting for its 50 ms would take 2.5 s
 		t.Errorf("50 misses took %s", waited)
 	}
 }

@@ -45,6 +45,14 @@ func TestForwardsTheRequestAsItCame(t *testing.T) {
 	}
 }
 
+func TestABareQuestionMarkStays(t *testing.T) {
+	b := start(t, provider, nil)
+	b.do("GET", "/v1/models?", "").want(t, 200)
+	if r, _ := b.last(); r.RequestURI != "/v1/models?" {
+		t.Errorf("upstream got %s", r.RequestURI)
+	}
+}
+
 func TestEmptyErrorPagesStayEmpty(t *testing.T) {
 	for _, status := range []int{http.StatusNoContent, http.StatusNotFound, http.StatusMethodNotAllowed} {
 		b := start(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }, nil)

@@ -83,6 +83,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		query = keys.StripQuery(query)
 	}
 	p.Out.URL = x.route.URL(x.rest, query)
+	p.Out.URL.ForceQuery = x.r.URL.ForceQuery // a question mark with nothing after it
 	p.Out.Host = ""
 	h.Del("Cookie") // the gateway's own origin's, never the provider's
 	for name := range h {
