@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"forward/internal/chatlog"
 )
@@ -41,6 +42,7 @@ func TestChatsAreLogged(t *testing.T) {
 		b := start(t, provider, change)
 		b.chat(fields).want(t, 200)
 		b.chat("", "Authorization", "Bearer fk-eve").want(t, 401) // never reached the model: no line
+		b.gateway.Wait(time.Second)                               // the second line comes after the last byte
 		got := lines("openai")
 		if len(got) != 2 {
 			t.Fatalf("%d lines", len(got))
@@ -67,8 +69,8 @@ func TestBrokenChatsAreLoggedAsBroken(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	}, change)
 	b.chat(`,"stream":true`)
-	b.gateway.Wait(0)
 	eventually(t, func() bool { return strings.Contains(b.log.String(), "upstream_reset") })
+	b.gateway.Wait(time.Second)
 	got := lines("openai")
 	if len(got) != 2 || got[1]["assistant"] != "Hel" || got[1]["complete"] != false || got[1]["cause"] != "upstream_reset" {
 		t.Errorf("lines %v", got)
@@ -80,6 +82,7 @@ func TestCachedChatsAreLogged(t *testing.T) {
 	b := start(t, provider, change)
 	b.chat(`,"caching":true`)
 	b.chat(`,"caching":true`)
+	b.gateway.Wait(time.Second)
 	got := lines("openai")
 	if len(got) != 4 || got[1]["cache"] != "miss" || got[3]["cache"] != "hit" || got[3]["assistant"] != "Hello there!" || got[3]["complete"] != true {
 		t.Errorf("lines %v", got)

@@ -53,6 +53,19 @@ func TestABareQuestionMarkStays(t *testing.T) {
 	}
 }
 
+// TestHalfAClientGetsNoHalfAnswer closes one half of the connection after the request, which net/http takes for leaving.
+func TestHalfAClientGetsNoHalfAnswer(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil)
+	conn := must(net.Dial("tcp", strings.TrimPrefix(b.url, "http://")))(t)
+	defer conn.Close()
+	io.WriteString(conn, "GET /v1/models HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fk-alice\r\n\r\n")
+	eventually(t, func() bool { return b.calls() == 1 })
+	conn.(*net.TCPConn).CloseWrite()
+	if got, _ := io.ReadAll(conn); len(got) > 0 {
+		t.Errorf("got %q", got)
+	}
+}
+
 func TestEmptyErrorPagesStayEmpty(t *testing.T) {
 	for _, status := range []int{http.StatusNoContent, http.StatusNotFound, http.StatusMethodNotAllowed} {
 		b := start(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }, nil)

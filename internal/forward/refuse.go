@@ -49,7 +49,7 @@ func (x *exchange) refuse(err error) {
 	p := problemOf(err)
 	x.status, x.cause = p.Status, p.Code
 	if p.Status == statusClientGone {
-		return
+		panic(http.ErrAbortHandler) // he may only have closed his half of the connection, and must not read an empty answer
 	}
 	if p.Status >= 500 {
 		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "request failed", slog.String("id", x.id), slog.String("code", p.Code), slog.String("error", err.Error()))
