@@ -107,6 +107,8 @@ func (f *folding) choice(v gjson.Result) (ok bool) {
 		case k.Str == "logprobs":
 			ok = c.rest.member(k.Str).add(k.Str, v)
 		case k.Str == "finish_reason" && v.Type == gjson.String && v.Str == "": // some servers' null
+		case k.Str == "finish_reason" && v.Type != gjson.String && v.Type != gjson.Null: // no reason at all: not to be remembered as one
+			ok = false
 		default:
 			c.rest.member(k.Str).replace(v)
 		}
