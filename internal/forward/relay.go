@@ -48,6 +48,9 @@ func (x *exchange) relay(res *http.Response) error {
 		h.Del("Cache-Status")
 	}
 	x.memory.announce(x.w.Header())
+	if _, said := h["Content-Type"]; !said {
+		x.w.Header()["Content-Type"] = nil // or net/http would guess one, if the first bytes come with the headers
+	}
 	upstream.ScrubHeader(h, x.secret)
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the body is the connection itself; ReverseProxy needs it as it is

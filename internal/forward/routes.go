@@ -29,10 +29,32 @@ func (g *Gateway) Handler() http.Handler {
 		e.Handle(method, "/readyz", g.readyz)
 	}
 	e.NoRoute(func(c *gin.Context) {
-		g.serve(c.Writer, c.Request)
+		g.serve(interim{c.Writer, c.Request}, c.Request)
 		c.Writer.WriteHeaderNow() // or gin would write a page of its own over an upstream's empty 404
 	})
 	return e
+}
+
+// interim lets 1xx answers out as they come (RFC 9110, section 15.2: a proxy must); gin takes them for a status to be
+// sent later. 100 Continue is net/http's to say, and HTTP/1.0 clients know none.
+type interim struct {
+	gin.ResponseWriter
+	r *http.Request
+}
+
+func (w interim) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w interim) WriteHeader(status int) {
+	under, ok := w.ResponseWriter.(interface{ Unwrap() http.ResponseWriter })
+	if ok && status > http.StatusSwitchingProtocols && status < http.StatusOK {
+		if w.r.ProtoAtLeast(1, 1) {
+			under.Unwrap().WriteHeader(status)
+		}
+		return
+	}
+	if status != http.StatusContinue {
+		w.ResponseWriter.WriteHeader(status)
+	}
 }
 
 // recovery turns a panic into a 500, unless the answer has begun or the panic is the one with which ReverseProxy

@@ -85,6 +85,9 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL = x.route.URL(x.rest, query)
 	p.Out.URL.ForceQuery = x.r.URL.ForceQuery // a question mark with nothing after it
 	p.Out.Host = ""
+	if p.Out.Trailer = nil; !x.strip {
+		p.Out.Trailer = x.r.Trailer // itself, not a copy: its values come with the end of the body, whatever keys are in them
+	}
 	h.Del("Cookie") // the gateway's own origin's, never the provider's
 	for name := range h {
 		if strings.HasPrefix(name, "X-Forward-") {
