@@ -1,0 +1,4 @@
+package usage
+
+// TableData shows the embedded table to tests.
+func TableData(t *Table) Data { return t.data }

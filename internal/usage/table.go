@@ -1,0 +1,176 @@
+package usage
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+//go:generate npm ci --prefix ../../tools/prices --ignore-scripts --no-audit --no-fund
+//go:generate go run ./gen
+
+//go:embed prices.json.zst
+var packed []byte
+
+// Source is where prices of the table come from.
+type Source struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	Date    string `json:"date"` // of its data, YYYY-MM-DD
+	License string `json:"license"`
+}
+
+// Data is the embedded table's form: JSON, packed with zstd.
+type Data struct {
+	Sources []Source          `json:"sources"`
+	Hosts   map[string]string `json:"hosts"` // host, or the end of one that begins with "." or "-" → provider
+	Rows    []Row             `json:"rows"`
+}
+
+// Override is a price out of forward.yaml. It replaces whatever the table has for the model.
+type Override struct {
+	Model string // "provider/model", or a model of every provider, exactly as it is written in requests
+	Alias string // the "provider/model" of the table whose price it has; then Tiers are empty
+	Tiers []Tier // as in Row
+}
+
+// Table answers what a model costs. It is read only and safe for concurrent use.
+type Table struct {
+	data      Data
+	rows      map[string]Row // by "provider/model"
+	overrides map[string]Override
+}
+
+// NewTable unpacks the embedded prices and lays the overrides above them. An alias of a model that has no price is an error.
+func NewTable(overrides []Override) (*Table, error) {
+	data, err := unpack(packed)
+	if err != nil {
+		return nil, fmt.Errorf("reading the embedded prices: %w", err)
+	}
+	t := &Table{data: data, rows: make(map[string]Row, len(data.Rows)), overrides: map[string]Override{}}
+	for _, r := range data.Rows {
+		t.rows[r.Provider+"/"+r.Model] = r
+	}
+	for _, o := range overrides {
+		if _, known := t.rows[o.Alias]; o.Alias != "" && !known {
+			return nil, fmt.Errorf("the price of %q: %q is not in the price table; write provider/model as `forward usage prices` shows it", o.Model, o.Alias)
+		}
+		if o.Alias == "" && len(o.Tiers) == 0 {
+			return nil, fmt.Errorf("the price of %q is empty: write its rates or an alias", o.Model)
+		}
+		t.overrides[o.Model] = o
+	}
+	return t, nil
+}
+
+func unpack(packed []byte) (Data, error) {
+	var data Data
+	r, err := zstd.NewReader(bytes.NewReader(packed), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		return data, err
+	}
+	defer r.Close()
+	err = json.NewDecoder(r).Decode(&data)
+	return data, err
+}
+
+// Sources returns where the embedded prices come from.
+func (t *Table) Sources() []Source { return slices.Clone(t.data.Sources) }
+
+// Date is that of the newest source, the day of which the prices are.
+func (t *Table) Date() string {
+	var newest string
+	for _, s := range t.data.Sources {
+		newest = max(newest, s.Date)
+	}
+	return newest
+}
+
+// Provider names whose prices hold at a host: the one the table knows there, else the home of the dialect that is spoken, for many
+// gateways stand before one of the three. The dialects are openai, anthropic and gemini.
+func (t *Table) Provider(host, dialect string) string {
+	host = strings.ToLower(host)
+	if p, ok := t.data.Hosts[host]; ok {
+		return p
+	}
+	for end, p := range t.data.Hosts {
+		if strings.ContainsAny(end[:1], ".-") && strings.HasSuffix(host, end) {
+			return p
+		}
+	}
+	return home(dialect)
+}
+
+// home is the provider that a dialect is named after.
+func home(dialect string) string {
+	if dialect == "gemini" {
+		return "google"
+	}
+	return dialect
+}
+
+// Price returns the price of a model at a provider (also by the name of a dialect), and in words why it is this one. It looks for
+// the exact name, then for the name without the date at its end; in each step overrides come first. There is no guessing by
+// likeness: a model that is not found has no price, and ok is false.
+func (t *Table) Price(provider, model string) (row Row, why string, ok bool) {
+	provider = home(provider)
+	name := model
+	if provider == "google" {
+		name = strings.TrimPrefix(name, "models/") // Gemini's long form of the same name
+	}
+	if row, why, ok = t.exact(provider, name); ok {
+		return row, why, true
+	}
+	if undated, has := withoutDate(name); has {
+		if row, why, ok = t.exact(provider, undated); ok {
+			return row, why + ", the name without its date", true
+		}
+	}
+	return Row{}, fmt.Sprintf("no price of %q at %s: neither forward.yaml nor the table of %s has it", model, provider, t.Date()), false
+}
+
+func (t *Table) exact(provider, model string) (Row, string, bool) {
+	for _, name := range []string{provider + "/" + model, model} {
+		o, ok := t.overrides[name]
+		switch {
+		case ok && o.Alias != "":
+			return t.rows[o.Alias].clone(), fmt.Sprintf("forward.yaml says that %s is priced as %s", name, o.Alias), true
+		case ok:
+			return Row{Provider: provider, Model: model, Tiers: o.Tiers, Source: "forward.yaml"}, "forward.yaml has a price of " + name, true
+		}
+	}
+	row, ok := t.rows[provider+"/"+model]
+	return row, fmt.Sprintf("%s/%s in the table of %s", provider, model, t.Date()), ok
+}
+
+// dated matches a date at the end of a model's name: gpt-4o-2024-08-06, claude-opus-4-5-20251101, and Vertex's @20251101.
+var dated = regexp.MustCompile(`[-@](\d{4}-\d{2}-\d{2}|\d{8})$`)
+
+func withoutDate(model string) (string, bool) {
+	at := dated.FindStringIndex(model)
+	if at == nil || at[0] == 0 {
+		return model, false
+	}
+	if _, err := time.Parse("20060102", strings.ReplaceAll(model[at[0]+1:], "-", "")); err != nil {
+		return model, false
+	}
+	return model[:at[0]], true
+}
+
+// Named returns every row whose model has this exact name, at whichever provider, by provider.
+func (t *Table) Named(model string) []Row {
+	var found []Row
+	for _, r := range t.data.Rows {
+		if r.Model == model {
+			found = append(found, r.clone())
+		}
+	}
+	return found
+}
