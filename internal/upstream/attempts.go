@@ -17,7 +17,7 @@ import (
 )
 
 // Attempts is the RoundTripper of one request. It sets an API key, tries the next one when the upstream limits or refuses
-// it, and tries again after a failure in which nothing was sent. Route and Transport are needed; the zero value of all
+// it, and tries the route's next base URL, or the same again, after a failure in which nothing was sent. Route and Transport are needed; the zero value of all
 // other fields is ready. It is for one request at a time and must not be used by two goroutines.
 type Attempts struct {
 	Route     *Route
@@ -25,6 +25,7 @@ type Attempts struct {
 	Slot      keys.Slot         // in which the forward key came; General routes answer in kind
 	Transport http.RoundTripper // the gateway's shared one; the route's own goes before it
 	Swap      bool              // set one of the route's API keys instead of whatever credential the client sent
+	Stick     Place             // the only API key and base URL to use, if the route still has them; see Affinity
 
 	// Replay returns the request's body from its beginning. Nil: the body can be sent once only, so that only failures in
 	// which none of it was read are tried again.
@@ -37,8 +38,10 @@ type Attempts struct {
 	Log      *slog.Logger
 	OnSecret func(keys.Secret) // told the API key of each attempt before it is made, and that of the answer returned
 
-	Count    int // out: attempts made
-	KeyIndex int // out: the API key of the answer, its place in the configuration; -1 for none
+	Count    int   // out: attempts made
+	KeyIndex int   // out: the API key of the answer, its place in the configuration; -1 for none
+	Base     int   // out: the base URL of the answer, 0 for Route.Base and then as in Route.Also
+	Place    Place // out: both, for Affinity; empty when the route has only one
 }
 
 // maxRetryAfter is the longest pause asked for by a RetryStatus answer that a request waits; the client does longer ones.
@@ -50,17 +53,23 @@ const maxRetryAfter = 5 * time.Second
 // 403 only passes on to the next, since it may be about the request. When no key is left, the upstream's last answer is
 // returned unchanged, but never a 401 about a key of ours: the client's own key is fine, and the text may quote ours.
 //
-// A certificate that does not verify, a port without TLS and a connect timeout are not tried again: the first two would fail in
-// the same way, and the last has cost the client ten seconds already.
+// Where nothing was sent, the route's next base URL is tried at once, and those that have been failing are passed over. After
+// the last one the first is tried again, but not for a certificate that does not verify, a port without TLS and a connect
+// timeout: the first two would fail in the same way, and the last has cost the client ten seconds already.
 func (a *Attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	t := &trip{Attempts: a, r: r, body: newBody(r.Body, a.Replay), pause: cmp.Or(a.Backoff, 200*time.Millisecond)}
 	defer t.body.release()
-	a.Count, a.KeyIndex = 0, -1
+	a.Count, a.KeyIndex, a.Base, a.Place = 0, -1, 0, ""
+	t.targets = a.Route.order()
 	if a.Swap {
 		if t.keys = a.Route.Keys.Order(a.Level); len(t.keys) == 0 {
 			return nil, t.fail(NoKey, fmt.Errorf("%w %d", ErrNoKey, a.Level))
 		}
 	}
+	if a.Stick != "" {
+		t.stick()
+	}
+	t.all = t.targets
 	for {
 		res, failure := t.try()
 		var next verdict
@@ -83,6 +92,9 @@ func (a *Attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 		case nextKey:
 			t.keepSpare(res)
 			t.keys = t.keys[1:]
+		case nextBase:
+			discard(res)
+			t.targets = t.targets[1:]
 		case give:
 			discard(t.spare)
 			return res, nil
@@ -103,6 +115,7 @@ const (
 	giveUp                   // return the error
 	retry                    // the same again, after a pause
 	nextKey                  // at once with the next key
+	nextBase                 // at once at the next base URL
 )
 
 // trip is the state of one RoundTrip.
@@ -110,6 +123,8 @@ type trip struct {
 	*Attempts
 	r       *http.Request
 	keys    []*PoolKey // still to be tried, the current one first; empty without Swap
+	targets []*target  // the same
+	all     []*target
 	body    *body
 	retried int           // tries used of Retries
 	pause   time.Duration // before the next one
@@ -140,8 +155,19 @@ func (t *trip) use(k *PoolKey) {
 }
 
 // try makes one attempt.
-func (t *trip) try() (*http.Response, *Error) {
+func (t *trip) try() (res *http.Response, failure *Error) {
+	at := t.targets[0]
+	if !at.breaker.TryAcquirePermit() {
+		failure = t.fail(Unhealthy, errBroken)
+		failure.RetryAfter, failure.elsewhere = at.breaker.RemainingDelay(), true
+		return nil, failure
+	}
+	defer func() { at.judge(res, failure) }()
 	t.use(t.key())
+	t.Base = at.index
+	if t.Route.Places() > 1 {
+		t.Place = at.place(t.key())
+	}
 	t.Count++
 	f := &flight{}
 	res, err := t.transport().RoundTrip(t.outgoing(f))
@@ -149,6 +175,25 @@ func (t *trip) try() (*http.Response, *Error) {
 		return res, nil
 	}
 	return nil, t.describe(err, f)
+}
+
+// stick leaves only the API key and the base URL that Stick names, if they are still there for this caller.
+func (t *trip) stick() {
+	ks := t.keys
+	if len(ks) == 0 {
+		ks = []*PoolKey{nil}
+	}
+	for _, at := range t.targets {
+		for _, k := range ks {
+			if at.place(k) == t.Stick {
+				t.targets = []*target{at}
+				if k != nil {
+					t.keys = []*PoolKey{k}
+				}
+				return
+			}
+		}
+	}
 }
 
 func (t *trip) transport() http.RoundTripper {
@@ -172,7 +217,8 @@ func (t *trip) describe(err error, f *flight) *Error {
 	} else if grounded {
 		e.Cause = connectCause(err)
 	}
-	e.again = f.nothingSent(err) && t.body.again() && e.Cause != ConnectTimeout && !isPermanent(err)
+	e.elsewhere = f.nothingSent(err) && t.body.again()
+	e.again = e.elsewhere && e.Cause != ConnectTimeout && !isPermanent(err)
 	return e
 }
 
@@ -197,14 +243,19 @@ func (t *trip) fail(c Cause, err error) *Error {
 			err = errors.New(strings.ReplaceAll(text, k.Secret.Reveal(), k.Secret.String()))
 		}
 	}
-	return &Error{Cause: c, Err: err, Route: t.Route.Name, Host: t.Route.Base.Host}
+	return &Error{Cause: c, Err: err, Route: t.Route.Name, Host: t.targets[0].base.Host}
 }
 
 // judgeFailure decides what follows an attempt without an answer.
 func (t *trip) judgeFailure(e *Error) verdict {
+	if e.elsewhere && len(t.targets) > 1 {
+		t.log(slog.LevelInfo, "nothing was sent, trying the next base URL", slog.Int("attempt", t.Count), slog.String("error", e.Error()))
+		return nextBase
+	}
 	if !e.again || t.retried >= t.Retries {
 		return giveUp
 	}
+	t.targets = t.all
 	t.log(slog.LevelInfo, "nothing was sent, trying again", slog.Int("attempt", t.Count), slog.String("error", e.Error()))
 	return retry
 }
@@ -237,6 +288,11 @@ func (t *trip) judge(res *http.Response) (verdict, *Error) {
 		}
 	}
 	if slices.Contains(t.RetryStatus, res.StatusCode) && t.retried < t.Retries && t.body.again() {
+		if len(t.targets) > 1 {
+			t.retried++
+			t.log(slog.LevelInfo, "trying the next base URL after an answer", slog.Int("attempt", t.Count), slog.Int("status", res.StatusCode))
+			return nextBase, nil
+		}
 		if asked, ok := retryAfter(res.Header, time.Now()); !ok || asked <= maxRetryAfter {
 			t.pause = max(t.pause, asked)
 			t.log(slog.LevelInfo, "trying again after an answer", slog.Int("attempt", t.Count), slog.Int("status", res.StatusCode))

@@ -11,13 +11,15 @@ import (
 	"net/url"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // Cause says in one word why no answer came. Its text is the error code that clients see.
 type Cause string
 
-// The causes. "Nothing was sent" is certain for the first four.
+// The causes. "Nothing was sent" is certain for the first five.
 const (
+	Unhealthy      Cause = "no_healthy_upstream" // every base URL of the route has been failing
 	ConnectFailed  Cause = "upstream_connect_failed"
 	ConnectTimeout Cause = "upstream_connect_timeout"
 	DNS            Cause = "upstream_dns_error"
@@ -35,6 +37,9 @@ const (
 // ErrNoKey is inside the Error of a request for whose level the route has no API key.
 var ErrNoKey = errors.New("no API key for the level")
 
+// errBroken is inside the Error of a request that found no base URL in order.
+var errBroken = errors.New("the circuit breaker is open")
+
 // Error is why no answer came. Its text is for logs: it names route and host, but no key and no query. What a client may
 // read is Message.
 type Error struct {
@@ -43,7 +48,10 @@ type Error struct {
 	Route string // name of the route; may be empty
 	Host  string // where the attempt went; may be empty
 
-	again bool // the same may be tried once more: nothing was sent, and it may go better
+	RetryAfter time.Duration // when it may go better; 0: nobody knows
+
+	elsewhere bool // it may be tried at another base URL: nothing was sent
+	again     bool // the same may be tried once more: nothing was sent, and it may go better
 }
 
 // Error implements error.
@@ -70,6 +78,8 @@ func (e *Error) Message() string {
 	}
 	const ask = " Ask your gateway administrator to "
 	switch e.Cause {
+	case Unhealthy:
+		return name + " has been failing and is left alone for a moment; nothing was sent. Try again shortly."
 	case ConnectFailed:
 		return name + " cannot be reached; nothing was sent. Try again shortly." + ask + "check the route's base URL and proxy if it stays so."
 	case ConnectTimeout:

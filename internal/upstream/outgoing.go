@@ -14,6 +14,9 @@ func (t *trip) outgoing(f *flight) *http.Request {
 	if out.Header == nil {
 		out.Header = http.Header{}
 	}
+	if at := t.targets[0]; at.index > 0 {
+		out.URL, out.Host = at.move(out.URL, t.Route.Base), ""
+	}
 	out.Body = t.body.next()
 	// net/http sends a POST again after its connection died, executed or not, if it has GetBody (or no body) and
 	// one of these headers (measured: two executions of one call). It looks for them by their canonical names only, and

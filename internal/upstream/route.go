@@ -18,30 +18,43 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 
 	"forward/internal/dialect"
 )
 
 // Route is one upstream as the gateway offers it. Routes do not change after NewTable.
 type Route struct {
-	Name      string   // what logs and messages call it
-	Prefix    string   // the path it is mounted on: "/" or "/openai", without a slash at its end
-	Aliases   []string // further prefixes of the same route, such as "/openai" beside "/"
-	Base      *url.URL // where requests go: scheme, host and perhaps a path
+	Name      string     // what logs and messages call it
+	Prefix    string     // the path it is mounted on: "/" or "/openai", without a slash at its end
+	Aliases   []string   // further prefixes of the same route, such as "/openai" beside "/"
+	Base      *url.URL   // where requests go: scheme, host and perhaps a path
+	Also      []*url.URL // further base URLs of the same API and keys, tried in this order when those before cannot be used
 	Dialect   *dialect.Dialect
 	Open      bool              // no key is asked for and none is set; redirects reach the client
 	General   bool              // the API key goes into the slot in which the forward key came
 	Keys      *Pool             // nil: the gateway has no API key for it
 	Transport http.RoundTripper // instead of the gateway's shared one; nil for real upstreams
+
+	once    sync.Once
+	targets []*target // Base and Also
+}
+
+// order returns Base and Also as targets.
+func (r *Route) order() []*target {
+	r.once.Do(func() { r.targets = newTargets(append([]*url.URL{r.Base}, r.Also...)) })
+	return r.targets
 }
 
 // URL returns where a request goes whose path after the route's prefix is rest (escaped) and whose query is rawQuery. The
 // path is joined to the base's without a double slash and keeps its escapes byte for byte; scheme, host and port are the
 // base's whatever rest holds. The bare prefix, rest "/", is the base URL itself.
-func (r *Route) URL(rest, rawQuery string) *url.URL {
-	u := *r.Base
+func (r *Route) URL(rest, rawQuery string) *url.URL { return join(r.Base, rest, rawQuery) }
+
+func join(base *url.URL, rest, rawQuery string) *url.URL {
+	u := *base
 	u.RawQuery = rawQuery
-	escaped := r.Base.EscapedPath()
+	escaped := base.EscapedPath()
 	if rest != "/" || escaped == "" {
 		escaped = strings.TrimRight(escaped, "/") + "/" + strings.TrimPrefix(rest, "/")
 	}
@@ -55,7 +68,19 @@ func (r *Route) URL(rest, rawQuery string) *url.URL {
 
 // check returns what is wrong with the route as configured.
 func (r *Route) check() error {
-	switch b := r.Base; {
+	for _, b := range append([]*url.URL{r.Base}, r.Also...) {
+		if err := r.checkBase(b); err != nil {
+			return err
+		}
+	}
+	if r.Dialect == nil {
+		return fmt.Errorf("route %q has no dialect", r.Name)
+	}
+	return nil
+}
+
+func (r *Route) checkBase(b *url.URL) error {
+	switch {
 	case b == nil:
 		return fmt.Errorf("route %q has no base URL", r.Name)
 	case b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.Opaque != "":
@@ -64,9 +89,6 @@ func (r *Route) check() error {
 		return fmt.Errorf("route %q: base URL must not contain a user name or password; give the key as an API key", r.Name)
 	case b.RawQuery != "" || b.Fragment != "":
 		return fmt.Errorf("route %q: base URL must end with its path, without ?query and #fragment", r.Name)
-	}
-	if r.Dialect == nil {
-		return fmt.Errorf("route %q has no dialect", r.Name)
 	}
 	return nil
 }

@@ -1,0 +1,78 @@
+package upstream
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Place is an API key at a base URL, as a digest that can be stored.
+type Place string
+
+// Places returns how many pairs of API key and base URL the route's requests are spread over.
+func (r *Route) Places() int { return max(r.Keys.Len(), 1) * len(r.order()) }
+
+// Affinity remembers which API key at which base URL made an object that the provider keeps, such as a file, a batch or a
+// response: with several keys on a route, only that one can find it again. It is kept in the database, so that it outlives
+// a restart, and is safe for concurrent use.
+type Affinity struct {
+	db  *sql.DB
+	now func() time.Time
+}
+
+// unused is after how long an object nobody asked for is forgotten. OpenAI keeps files until they are deleted, so this
+// is long; Responses are kept for 30 days, cached contents for hours.
+const unused = 400 * 24 * time.Hour
+
+// NewAffinity keeps its table in db. A nil now is time.Now.
+func NewAffinity(db *sql.DB, now func() time.Time) (*Affinity, error) {
+	if now == nil {
+		now = time.Now
+	}
+	a := &Affinity{db, now}
+	for _, q := range []string{
+		`CREATE TABLE IF NOT EXISTS affinity_objects (
+			route TEXT NOT NULL, object TEXT NOT NULL, place TEXT NOT NULL, used INTEGER NOT NULL, -- unix seconds, exact to a day
+			PRIMARY KEY (route, object)) WITHOUT ROWID, STRICT`,
+		`CREATE INDEX IF NOT EXISTS affinity_used ON affinity_objects (used)`,
+	} {
+		if _, err := db.Exec(q); err != nil {
+			return nil, fmt.Errorf("preparing the table of provider objects: %w", err)
+		}
+	}
+	if _, err := db.Exec(`DELETE FROM affinity_objects WHERE used < ?`, now().Add(-unused).Unix()); err != nil {
+		return nil, fmt.Errorf("forgetting old provider objects: %w", err)
+	}
+	return a, nil
+}
+
+// Remember notes where objects of a route were made. It returns when that would survive the end of the process.
+func (a *Affinity) Remember(ctx context.Context, route string, objects []string, p Place) error {
+	for _, object := range objects {
+		_, err := a.db.ExecContext(ctx, `INSERT INTO affinity_objects VALUES (?, ?, ?, ?)
+			ON CONFLICT DO UPDATE SET place = excluded.place, used = excluded.used WHERE place != excluded.place`, route, object, p, a.now().Unix())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Find returns where the first of the objects that is known was made, or "".
+func (a *Affinity) Find(ctx context.Context, route string, objects []string) (Place, error) {
+	for _, object := range objects {
+		var p Place
+		var used int64
+		err := a.db.QueryRowContext(ctx, `SELECT place, used FROM affinity_objects WHERE route = ? AND object = ?`, route, object).Scan(&p, &used)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue
+		}
+		if now := a.now().Unix(); err == nil && now-used > 24*60*60 {
+			_, err = a.db.ExecContext(ctx, `UPDATE affinity_objects SET used = ? WHERE route = ? AND object = ?`, now, route, object)
+		}
+		return p, err
+	}
+	return "", nil
+}
