@@ -37,8 +37,12 @@ func banner(w *os.File, cfg *config.Config, r *rooms, addr net.Addr) {
 }
 
 func routeRows(cfg *config.Config, r *rooms, route config.Route) [][2]string {
+	bases := []string{route.BaseURL.Redacted()}
+	for _, base := range route.Also {
+		bases = append(bases, base.Redacted())
+	}
 	rows := [][2]string{
-		{"base url", route.BaseURL.Redacted()},
+		{"base url", strings.Join(bases, ", then ")},
 		{"route prefix", strings.Join(append([]string{route.Prefix}, route.Aliases...), ", ")},
 	}
 	if route.Open {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"text/tabwriter"
 	"time"
@@ -63,18 +64,24 @@ func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
 	defer transport.CloseIdleConnections()
 	var errs []error
 	for _, route := range cfg.Routes {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, route.BaseURL.String(), nil)
-		if err != nil {
-			return err
+		for i, base := range append([]*url.URL{route.BaseURL}, route.Also...) {
+			name := route.Name
+			if len(route.Also) > 0 {
+				name = fmt.Sprintf("%s, base URL %d", name, i+1)
+			}
+			r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
+			if err != nil {
+				return err
+			}
+			begun := time.Now()
+			res, err := transport.RoundTrip(r)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, upstream.Classify(err)))
+				continue
+			}
+			res.Body.Close()
+			fmt.Fprintf(w, "%s: reached in %d ms\n", name, time.Since(begun).Milliseconds())
 		}
-		begun := time.Now()
-		res, err := transport.RoundTrip(r)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", route.Name, upstream.Classify(err)))
-			continue
-		}
-		res.Body.Close()
-		fmt.Fprintf(w, "%s: reached in %d ms\n", route.Name, time.Since(begun).Milliseconds())
 	}
 	return errors.Join(errs...)
 }

@@ -96,7 +96,7 @@ func routes(cfg *config.Config) (*upstream.Table, error) {
 		if !ok {
 			return nil, fmt.Errorf("route %q: unknown dialect %q", c.Name, c.Dialect)
 		}
-		r := &upstream.Route{Name: c.Name, Prefix: c.Prefix, Aliases: c.Aliases, Base: c.BaseURL, Dialect: d, Open: c.Open, General: c.Type == "general"}
+		r := &upstream.Route{Name: c.Name, Prefix: c.Prefix, Aliases: c.Aliases, Base: c.BaseURL, Also: c.Also, Dialect: d, Open: c.Open, General: c.Type == "general"}
 		if len(c.APIKeys) > 0 {
 			var pool []upstream.APIKey
 			for _, k := range c.APIKeys {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -72,17 +73,23 @@ func (l *loader) checkLevels() {
 // programs at forward points forward at forward.
 func (l *loader) checkLoop() {
 	for _, r := range l.cfg.Routes {
-		port := r.BaseURL.Port()
-		if port == "" {
-			port = map[string]string{"http": "80", "https": "443"}[r.BaseURL.Scheme]
+		for _, base := range append([]*url.URL{r.BaseURL}, r.Also...) {
+			l.checkNotSelf(r, base)
 		}
-		host := r.BaseURL.Hostname()
-		listen, err := netip.ParseAddr(l.cfg.Host)
-		everywhere := err == nil && listen.IsUnspecified()
-		if port == fmt.Sprint(l.cfg.Port) && (strings.EqualFold(host, l.cfg.Host) || loopback(host) && (loopback(l.cfg.Host) || everywhere)) {
-			l.failAt(r.setting, fmt.Sprintf("%s is this gateway itself, so every request on %s would run in a circle", net.JoinHostPort(host, port), r.Prefix),
-				"write the provider's address, or another PORT")
-		}
+	}
+}
+
+func (l *loader) checkNotSelf(r Route, base *url.URL) {
+	port := base.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
+	}
+	host := base.Hostname()
+	listen, err := netip.ParseAddr(l.cfg.Host)
+	everywhere := err == nil && listen.IsUnspecified()
+	if port == fmt.Sprint(l.cfg.Port) && (strings.EqualFold(host, l.cfg.Host) || loopback(host) && (loopback(l.cfg.Host) || everywhere)) {
+		l.failAt(r.setting, fmt.Sprintf("%s is this gateway itself, so every request on %s would run in a circle", net.JoinHostPort(host, port), r.Prefix),
+			"write the provider's address, or another PORT")
 	}
 }
 

@@ -56,11 +56,13 @@ type Config struct {
 
 	Routes      []Route // in the order in which they were written, built-in ones last
 	ModelRoutes []ModelRoute
+	Fallbacks   []Fallback
 	Models      []Model // rpm/tpm of forward.yaml's routes
 
 	ForwardKeys  []ForwardKey
 	LevelModels  map[int][]string // level → model globs; level 0 is never in it and may use all
 	ExtraAuth    bool             // EXTRA routes ask for a forward key too
+	TrustUserIDs bool             // callers whose key has no policy of its own may name the user they ask for
 	Passthrough  bool             // with forward keys configured, clients may also use provider keys of their own
 	OpenAccess   bool             // serve without forward keys on a public address although API keys are configured
 	AdminKey     keys.Secret
@@ -114,13 +116,14 @@ type Config struct {
 
 // Route is one mount: requests below Prefix go to BaseURL.
 type Route struct {
-	Name    string   // unique; the prefix with "/" as "_", the root is "openai"
-	Prefix  string   // "/" or "/name", no trailing slash
-	Aliases []string // further prefixes, "/openai" beside "/"
-	BaseURL *url.URL // scheme, host and path without trailing slash
-	Type    string   // openai, anthropic, gemini or general
-	Dialect string   // openai, anthropic or gemini; differs from Type for general only
-	Open    bool     // EXTRA: no key is asked and none swapped
+	Name    string     // unique; the prefix with "/" as "_", the root is "openai"
+	Prefix  string     // "/" or "/name", no trailing slash
+	Aliases []string   // further prefixes, "/openai" beside "/"
+	BaseURL *url.URL   // scheme, host and path without trailing slash
+	Also    []*url.URL // further base URLs of the same API, tried in this order when those before cannot be used
+	Type    string     // openai, anthropic, gemini or general
+	Dialect string     // openai, anthropic or gemini; differs from Type for general only
+	Open    bool       // EXTRA: no key is asked and none swapped
 	APIKeys []APIKey
 	BuiltIn bool // mounted by default, not because somebody wrote it
 
@@ -152,6 +155,12 @@ type RateRule struct {
 
 // ModelRoute sends requests on "/" whose model matches the glob to the route mounted at Prefix.
 type ModelRoute struct{ Model, Prefix string }
+
+// Fallback names the models that are asked instead, in turn, when a model that matches the glob cannot be.
+type Fallback struct {
+	Model   string
+	Instead []string
+}
 
 // Model bounds one model of one route (`routes.NAME.models` of forward.yaml). Zero bounds are not limits.
 type Model struct {

@@ -42,6 +42,14 @@ func (n node) get(name string) (node, bool) {
 	return node{}, false
 }
 
+// texts returns the texts of a list's items.
+func (n node) texts() (out []string) {
+	for _, item := range n.items {
+		out = append(out, item.text)
+	}
+	return out
+}
+
 // empty reports whether the node says nothing: "", null, [] or {}.
 func (n node) empty() bool {
 	return n.kind == scalar && strings.TrimSpace(n.text) == "" || n.kind != scalar && len(n.items)+len(n.pairs) == 0

@@ -43,13 +43,27 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
+// parseBases reads the base URLs of one route, first|second|…; there is at least one.
+func parseBases(s string) (list []*url.URL, err error) {
+	for one := range strings.SplitSeq(s, "|") {
+		base, err := parseBase(one)
+		if err != nil {
+			return nil, err
+		}
+		for _, other := range list {
+			if other.String() == base.String() {
+				return nil, bad(fmt.Sprintf("%q stands twice in one route", shorten(base.String())), "write each base URL of a route once")
+			}
+		}
+		list = append(list, base)
+	}
+	return list, nil
+}
+
 // parseBase reads a base URL. The text in its errors has no password and no query.
 func parseBase(s string) (*url.URL, error) {
 	s = strings.TrimSpace(s)
 	shown := shorten(hideSecrets(s))
-	if strings.Contains(s, "|") {
-		return nil, bad(fmt.Sprintf("%q names several base URLs for one route, which this version cannot do yet", shown), "write one base URL per route")
-	}
 	if !strings.Contains(s, "://") {
 		return nil, bad(fmt.Sprintf("%q has no scheme", shown), "write https://"+shown)
 	}
@@ -98,7 +112,7 @@ func (l *loader) keysFor(kind, dialect string) []APIKey {
 // prefixName what is wrong with its prefix.
 func (l *loader) mount(baseName, prefixName string, t target, edit func(*Route)) {
 	prefix := cleanPrefix(t.prefix)
-	base, err := parseBase(t.base)
+	bases, err := parseBases(t.base)
 	if err != nil {
 		f := err.(*fault)
 		l.failAt(baseName, f.problem, f.fix)
@@ -119,7 +133,8 @@ func (l *loader) mount(baseName, prefixName string, t target, edit func(*Route))
 	if err != nil {
 		return
 	}
-	r := Route{Prefix: prefix, BaseURL: base, Type: t.kind, Dialect: t.kind, setting: baseName}
+	base := bases[0]
+	r := Route{Prefix: prefix, BaseURL: base, Also: bases[1:], Type: t.kind, Dialect: t.kind, setting: baseName}
 	if t.kind == "general" {
 		r.Dialect = dialectOf(base, prefix)
 	}

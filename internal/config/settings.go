@@ -40,9 +40,11 @@ func table() []setting {
 		{name: "EXTRA_ROUTE_PREFIX", older: []string{"GENERAL_ROUTE_PREFIX"}, tree: true, set: texts(func(l *loader) *[]string { return &l.extra.prefixes })},
 		{name: "EXTRA_AUTH", def: "open", set: extraAuth},
 		{name: "MODEL_ROUTES", tree: true, set: modelRoutes},
+		{name: "MODEL_FALLBACKS", tree: true, set: fallbacks},
 
 		{name: "FORWARD_KEY", older: []string{"FORWARD_KEY_CONFIG"}, secret: true, tree: true, set: forwardKeys},
 		{name: "LEVEL_MODELS", tree: true, set: levelModels},
+		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.TrustUserIDs })},
 		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Passthrough })},
 		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.OpenAccess })},
 		{name: "ADMIN_KEY", secret: true, set: adminKey},

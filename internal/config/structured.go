@@ -50,7 +50,7 @@ func forwardConfig(l *loader, v value) (string, error) {
 
 // readRoutes mounts `routes` of forward.yaml, which LLProxy's config.json has in the same shape:
 //
-//	routes: {NAME: {forward: URL, provider: openai, prefix: /NAME, keys: …, models: {MODEL: {rpm: 200, tpm: 40000, …}}}}
+//	routes: {NAME: {forward: URL or [URL, …], provider: openai, prefix: /NAME, keys: …, models: {MODEL: {rpm: 200, tpm: 40000, …}}}}
 func (l *loader) readRoutes() {
 	if l.routes.kind != object {
 		if !l.routes.empty() {
@@ -71,6 +71,9 @@ func (l *loader) readRoute(path string, p pair) {
 		switch strings.ToLower(member.key) {
 		case "forward", "base_url":
 			t.base = member.value.text
+			if member.value.kind == list { // of one route: tried in turn
+				t.base = strings.Join(member.value.texts(), "|")
+			}
 		case "provider", "type":
 			t.kind = strings.ToLower(strings.TrimSpace(member.value.text))
 		case "prefix", "route":

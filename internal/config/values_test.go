@@ -53,6 +53,8 @@ func TestValues(t *testing.T) {
 		{"TZ=:Asia/Kolkata", func(c *config.Config) any { return c.Location.String() }, "Asia/Kolkata"},
 		{"TZ=", func(c *config.Config) any { return c.Location }, time.Local},
 		{`MODEL_ROUTES={"claude-*": "anthropic"}`, func(c *config.Config) any { return fmt.Sprint(c.ModelRoutes) }, "[{claude-* /anthropic}]"},
+		{`OPENAI_BASE_URL=https://a.example|https://b.example/x/|http://c.example`, func(c *config.Config) any { return fmt.Sprint(c.Routes[0].BaseURL, c.Routes[0].Also) }, "https://a.example [https://b.example/x http://c.example]"},
+		{`MODEL_FALLBACKS={"gpt-4o*": ["gpt-4o-mini", "claude-x"], "o1": "o3"}`, func(c *config.Config) any { return fmt.Sprint(c.Fallbacks) }, "[{gpt-4o* [gpt-4o-mini claude-x]} {o1 [o3]}]"},
 		{`LEVEL_MODELS={"1": "gpt-4o, gpt-4o-mini"}`, func(c *config.Config) any { return fmt.Sprint(c.LevelModels) }, "map[1:[gpt-4o gpt-4o-mini]]"},
 		{`REQ_RATE_LIMIT={"/": "inf"}`, func(c *config.Config) any { return fmt.Sprint(c.ReqRates) }, "[{/ -1 inf}]"},
 		{`CACHE_ROUTES=["/v1/responses"]`, func(c *config.Config) any { return fmt.Sprint(c.CacheRoutes) }, "[/v1/responses]"},

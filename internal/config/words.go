@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -188,6 +189,24 @@ func location(l *loader, v value) (string, error) {
 }
 
 // modelRoutes reads {"model glob": "/prefix"}; whether the prefix is mounted is checked when the routes are known.
+func fallbacks(l *loader, v value) (string, error) {
+	const fix = `write {"gpt-4o*": ["gpt-4o-mini"]}`
+	if v.kind != object {
+		return "", bad("a JSON object was expected", fix)
+	}
+	for _, p := range v.pairs {
+		instead := []string{p.value.text}
+		if p.value.kind == list {
+			instead = p.value.texts()
+		}
+		if strings.TrimSpace(p.key) == "" || len(instead) == 0 || slices.ContainsFunc(instead, func(s string) bool { return s == "" || strings.ContainsAny(s, "*?[") }) {
+			return "", bad(fmt.Sprintf("the entry %q does not name the models to ask instead", shorten(p.key)), fix)
+		}
+		l.cfg.Fallbacks = append(l.cfg.Fallbacks, Fallback{p.key, instead})
+	}
+	return "", nil
+}
+
 func modelRoutes(l *loader, v value) (string, error) {
 	if v.kind != object {
 		return "", bad("a JSON object was expected", `write {"llama-*": "/local"}`)
