@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -30,8 +31,7 @@ type Entry struct {
 	Stored  time.Time   // zero in Put: now
 	Expires time.Time   // zero in Put: Stored plus Options.TTL
 
-	// What the answer was for, so that the cache can be listed and purged by it.
-	Route, Operation, Model string
+	Question Question // what was asked; from Get without its Body
 }
 
 // Options says where answers are kept and how many. Zero fields mean the defaults given.
@@ -53,27 +53,31 @@ var (
 	ErrInUse = errors.New("another forward is running on this cache directory")
 	// ErrOptions is returned by Open for options that cannot work.
 	ErrOptions = errors.New("invalid cache options")
+	// ErrClosed is returned by what cannot be done any more.
+	ErrClosed = errors.New("the cache is closed")
 )
 
 // Stats is what the cache has done since Open, and what it holds.
 type Stats struct {
-	Backend  string
-	Entries  int64 // estimate; counts a replaced entry twice until its generation is dropped; -1: unknown
-	Bytes    int64 // allocated on disk or held in memory; -1: unknown
-	MaxBytes int64 // 0: not bounded by the gateway
-	Pending  int   // entries queued and not yet written
-	Hits     int64
-	Misses   int64
-	Stored   int64  // entries written
-	Dropped  int64  // entries refused or lost: queue full, too large, writing off, errors
-	Damaged  int64  // records found that were not what had been written
-	Disabled string // why nothing is written now; empty: it is
+	Backend  string `json:"backend"`
+	Entries  int64  `json:"entries"`   // estimate; counts a replaced entry twice until its generation is dropped; -1: unknown
+	Bytes    int64  `json:"bytes"`     // allocated on disk or held in memory; -1: unknown
+	MaxBytes int64  `json:"max_bytes"` // 0: not bounded by the gateway
+	Pending  int    `json:"pending"`   // entries queued and not yet written
+	Hits     int64  `json:"hits"`
+	Misses   int64  `json:"misses"`
+	Stored   int64  `json:"stored"`   // entries written
+	Dropped  int64  `json:"dropped"`  // entries refused or lost: queue full, too large, writing off, errors
+	Damaged  int64  `json:"damaged"`  // records found that were not what had been written
+	Disabled string `json:"disabled"` // why nothing is written now; empty: it is
 }
 
 // Cache is a store of answers. Open makes one; it is safe for concurrent use, and its user closes it.
 type Cache struct {
 	backend      string
 	store        store
+	codec        *codec     // for what has to be read beside answers
+	nearest      sync.Mutex // one search at a time
 	ttl          time.Duration
 	maxEntry     int64
 	now          func() time.Time
@@ -87,6 +91,19 @@ type store struct {
 	put    func(Key, *Entry) bool
 	report func(*Stats)
 	close  func() error
+
+	// each visits every entry until visit returns false. Entries that come or move meanwhile may be missed or visited twice.
+	each   func(ctx context.Context, visit func(held) bool) error
+	load   func(context.Context, Key) (held, bool) // as each has it
+	remove func(context.Context, []Key) error
+	clear  func(context.Context) error
+}
+
+// held is an entry as a store has it: in memory, or as a record.
+type held struct {
+	key    Key
+	entry  *Entry
+	record []byte
 }
 
 // Open opens the store that the options name. It fails only for what its user has to change: options, a directory that
@@ -121,43 +138,58 @@ func Open(o Options) (*Cache, error) {
 	case o.TTL < 0:
 		return nil, fmt.Errorf("%w: a lifetime of %s is negative", ErrOptions, o.TTL)
 	}
-	c := &Cache{ttl: o.TTL, maxEntry: o.MaxEntryBytes, now: o.Now}
-	var err error
+	codec, err := newCodec()
+	if err != nil {
+		return nil, err
+	}
+	c := &Cache{codec: codec, ttl: o.TTL, maxEntry: o.MaxEntryBytes, now: o.Now}
 	switch scheme, _, isURL := strings.Cut(o.Backend, "://"); {
 	case o.Backend == "BADGER":
 		c.backend = "BADGER"
-		c.store, err = openDisk(o)
+		c.store, err = openDisk(o, codec)
 	case o.Backend == "MEMORY":
 		c.backend = "MEMORY"
 		c.store, err = openMemory(o)
 	case isURL && (scheme == "redis" || scheme == "rediss" || scheme == "unix"):
 		c.backend = "REDIS"
-		c.store, err = openRedis(o)
+		c.store, err = openRedis(o, codec)
 	default: // the value is not repeated: a URL may hold a password
 		err = fmt.Errorf("%w: the backend is none of BADGER, MEMORY and redis://…", ErrOptions)
 	}
 	if err != nil {
+		codec.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-// Get returns the answer to k. The entry is the caller's own. An answer that has expired or cannot be verified is not
-// returned; neither is one that takes longer to get than asking again would be worth.
-func (c *Cache) Get(ctx context.Context, k Key) (*Entry, bool) {
-	e, ok := c.store.get(ctx, k)
-	if !ok || !c.now().Before(e.Expires) {
-		c.misses.Add(1)
-		return nil, false
+// Get returns the answer to the first of the keys that has one: a caller's own key, then that of an imported answer. The
+// entry is the caller's own. An answer that has expired or cannot be verified is not returned; neither is one that takes
+// longer to get than asking again would be worth.
+func (c *Cache) Get(ctx context.Context, keys ...Key) (*Entry, bool) {
+	for _, k := range keys {
+		if e, ok := c.store.get(ctx, k); ok && c.now().Before(e.Expires) {
+			c.hits.Add(1)
+			return e, true
+		}
 	}
-	c.hits.Add(1)
-	return e, true
+	c.misses.Add(1)
+	return nil, false
 }
 
 // Put takes over an answer to be remembered under k, and reports whether it was queued: the queue may be full, the
 // answer too long, or writing off. Get finds it from now on. The caller must not change what e points to afterwards.
 func (c *Cache) Put(k Key, e *Entry) (queued bool) {
+	if !c.put(k, e) {
+		c.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+func (c *Cache) put(k Key, e *Entry) bool {
 	kept := *e
+	kept.Question.seal()
 	now := c.now()
 	if kept.Stored.IsZero() {
 		kept.Stored = now
@@ -165,11 +197,7 @@ func (c *Cache) Put(k Key, e *Entry) (queued bool) {
 	if kept.Expires.IsZero() {
 		kept.Expires = kept.Stored.Add(c.ttl)
 	}
-	if int64(len(e.Body)) > c.maxEntry || e.Status < 100 || e.Status > 999 || !now.Before(kept.Expires) || !c.store.put(k, &kept) {
-		c.refused.Add(1)
-		return false
-	}
-	return true
+	return int64(len(e.Body)) <= c.maxEntry && e.Status >= 100 && e.Status <= 999 && now.Before(kept.Expires) && c.store.put(k, &kept)
 }
 
 // Stats returns a snapshot of the counters.
@@ -191,7 +219,11 @@ func (c *Cache) Healthy() (ok bool, detail string) {
 }
 
 // Close writes what is queued and closes the store. Afterwards Get misses and Put refuses.
-func (c *Cache) Close() error { return c.store.close() }
+func (c *Cache) Close() error {
+	err := c.store.close()
+	c.codec.close()
+	return err
+}
 
 // clone returns a copy that shares nothing with e.
 func (e *Entry) clone() *Entry {

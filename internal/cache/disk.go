@@ -51,13 +51,14 @@ type disk struct {
 	lost     complaint
 	wrong    complaint
 
-	stop chan struct{}
-	done chan struct{}
-	once sync.Once
-	err  error // of closing
+	tasks chan func() // what the writer does besides writing
+	stop  chan struct{}
+	done  chan struct{}
+	once  sync.Once
+	err   error // of closing
 }
 
-func openDisk(o Options) (store, error) {
+func openDisk(o Options, c *codec) (store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return store{}, notOurs(o.Dir, err)
 	}
@@ -70,18 +71,15 @@ func openDisk(o Options) (store, error) {
 		return store{}, fmt.Errorf("opening the cache directory %q: %w; stop it, or give this one a directory of its own", o.Dir, err)
 	}
 	d := &disk{
-		dir: o.Dir, now: o.Now, log: o.Log, lock: held,
-		stop: make(chan struct{}), done: make(chan struct{}),
+		dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: held,
+		tasks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 	}
-	if d.codec, err = newCodec(); err == nil {
-		err = d.begin(o)
-	}
-	if err != nil {
+	if err := d.begin(o); err != nil {
 		held.Close()
 		return store{}, err
 	}
 	go d.run()
-	return store{get: d.get, put: d.put, report: d.report, close: d.close}, nil
+	return store{get: d.get, put: d.put, report: d.report, close: d.close, each: d.each, load: d.load, remove: d.remove, clear: d.clear}, nil
 }
 
 // notOurs explains a directory that this process may not write.
@@ -129,7 +127,7 @@ func (d *disk) get(_ context.Context, k Key) (*Entry, bool) {
 				d.queue.put(&pending{key: k, raw: record, expires: e.Expires})
 			}
 			return e, true
-		case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, errClosed):
+		case errors.Is(err, badger.ErrKeyNotFound), errors.Is(err, errClosed), errors.Is(err, errVersion):
 		default:
 			d.damaged.Add(1)
 			d.wrong.log(d.log, "cache: a record is damaged; it is deleted and asked for again", err)
@@ -173,6 +171,8 @@ func (d *disk) run() {
 		select {
 		case <-d.queue.ready:
 			d.write()
+		case task := <-d.tasks:
+			task()
 		case <-tick.C:
 			d.inspect()
 		case <-d.stop:
@@ -198,7 +198,7 @@ func (d *disk) write() {
 		case p.raw != nil:
 			records[i] = p.raw
 		default:
-			d.remove(p)
+			d.removeDamaged(p)
 			continue
 		}
 		count++
@@ -221,8 +221,8 @@ func (d *disk) write() {
 	d.countKeys()
 }
 
-// remove deletes a damaged record where it was found, if that is still there.
-func (d *disk) remove(p *pending) {
+// removeDamaged deletes a damaged record where it was found, if that is still there.
+func (d *disk) removeDamaged(p *pending) {
 	for _, g := range d.current() {
 		if g == p.damaged && d.disabled.Load() == nil {
 			if err := g.remove(p.key); err != nil {
@@ -245,7 +245,6 @@ func (d *disk) close() error {
 		d.queue.close()
 		close(d.stop)
 		<-d.done
-		d.codec.close()
 		d.err = errors.Join(d.err, d.lock.Close())
 	})
 	return d.err

@@ -159,10 +159,58 @@ func (g *generation) commit(batch []*pending, records [][]byte, now time.Time) e
 	return txn.Commit()
 }
 
-// remove deletes a damaged record.
-func (g *generation) remove(k Key) error {
-	g.grown += recordCost
-	return g.db.Update(func(txn *badger.Txn) error { return txn.Delete(k[:]) })
+// remove deletes records; their bytes stay on disk until the generation goes.
+func (g *generation) remove(keys ...Key) error {
+	return g.db.Update(func(txn *badger.Txn) error {
+		for i := range keys {
+			g.grown += recordCost
+			if err := txn.Delete(keys[i][:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// page returns up to count records whose keys come after one, in their order, and where to go on; nil at the end. What
+// cannot be read is left out. It holds the generation only as long as that takes, so that it can be closed between two pages.
+func (g *generation) page(after []byte, count int) (list []held, next []byte, err error) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if g.closed {
+		return nil, nil, errClosed
+	}
+	err = g.db.View(func(txn *badger.Txn) error {
+		o := badger.DefaultIteratorOptions
+		o.PrefetchValues = false
+		it := txn.NewIterator(o)
+		defer it.Close()
+		for it.Seek(after); it.Valid() && len(list) < count; it.Next() {
+			item := it.Item()
+			h := held{}
+			if len(item.Key()) != len(h.key) {
+				continue
+			}
+			copy(h.key[:], item.Key())
+			// A value that Badger cannot read is as damaged as one that does not match its sum.
+			if record, err := item.ValueCopy(nil); err == nil {
+				h.record = record
+			}
+			list = append(list, h)
+		}
+		if it.Valid() {
+			next = it.Item().KeyCopy(nil)
+		}
+		return nil
+	})
+	return list, next, err
+}
+
+// has reports whether the generation knows the key.
+func (g *generation) has(k Key) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return !g.closed && g.db.View(func(txn *badger.Txn) error { _, err := txn.Get(k[:]); return err }) == nil
 }
 
 // measure looks how much the directory takes on disk, and sees to it that only our user can read it: Badger creates its

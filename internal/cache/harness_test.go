@@ -137,7 +137,7 @@ func answerTo(n, size int) *cache.Entry {
 	sum := sha256.Sum256(append([]byte("of"), append(body[:8:8], body[40:]...)...))
 	copy(body[8:40], sum[:])
 	return &cache.Entry{
-		Status: http.StatusOK, Body: body, Stream: n%3 == 0, Route: "openai", Operation: "chat", Model: "gpt-4o-mini",
+		Status: http.StatusOK, Body: body, Stream: n%3 == 0, Question: cache.Question{Route: "openai", Operation: "chat", Model: "gpt-4o-mini"},
 		Header: http.Header{"Content-Type": {"application/json"}, "X-Number": {fmt.Sprint(n), "second"}},
 	}
 }

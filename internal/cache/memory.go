@@ -21,7 +21,8 @@ type memory struct {
 const entryCost = 512
 
 func (e *Entry) weight() uint32 {
-	n := entryCost + len(e.Body) + len(e.Route) + len(e.Operation) + len(e.Model)
+	q := &e.Question
+	n := entryCost + len(e.Body) + len(q.Body) + 64*len(q.fields) + len(q.Route) + len(q.Operation) + len(q.Model) + len(q.Path) + len(q.Query) + len(q.Scope)
 	for name, values := range e.Header {
 		n += 64 + len(name)
 		for _, value := range values {
@@ -46,7 +47,7 @@ func openMemory(o Options) (store, error) {
 		return store{}, fmt.Errorf("opening the cache in memory: %w", err)
 	}
 	m := &memory{entries: entries, max: o.MaxBytes}
-	return store{get: m.get, put: m.put, report: m.report, close: m.close}, nil
+	return store{get: m.get, put: m.put, report: m.report, close: m.close, each: m.each, load: m.load, remove: m.remove, clear: m.clear}, nil
 }
 
 func (m *memory) get(_ context.Context, k Key) (*Entry, bool) {
@@ -54,11 +55,13 @@ func (m *memory) get(_ context.Context, k Key) (*Entry, bool) {
 	if !ok {
 		return nil, false
 	}
-	return e.clone(), true
+	e = e.clone()
+	e.Question.Body = nil
+	return e, true
 }
 
 func (m *memory) put(k Key, e *Entry) bool {
-	if m.closed.Load() || int64(e.weight()) > m.max/4 { // one answer is not to push most others out
+	if e.Question.shorten(); m.closed.Load() || int64(e.weight()) > m.max/4 { // one answer is not to push most others out
 		return false
 	}
 	m.entries.Set(k, e)
@@ -67,6 +70,32 @@ func (m *memory) put(k Key, e *Entry) bool {
 
 func (m *memory) report(s *Stats) {
 	s.Entries, s.Bytes, s.MaxBytes = int64(m.entries.EstimatedSize()), int64(m.entries.WeightedSize()), m.max
+}
+
+func (m *memory) each(ctx context.Context, visit func(held) bool) error {
+	for k, e := range m.entries.All() {
+		if ctx.Err() != nil || !visit(held{key: k, entry: e}) {
+			break
+		}
+	}
+	return ctx.Err()
+}
+
+func (m *memory) load(_ context.Context, k Key) (held, bool) {
+	e, ok := m.entries.GetIfPresent(k)
+	return held{key: k, entry: e}, ok
+}
+
+func (m *memory) remove(_ context.Context, keys []Key) error {
+	for _, k := range keys {
+		m.entries.Invalidate(k)
+	}
+	return nil
+}
+
+func (m *memory) clear(context.Context) error {
+	m.entries.InvalidateAll()
+	return nil
 }
 
 func (m *memory) close() error {

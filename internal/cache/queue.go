@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,7 +27,7 @@ type pending struct {
 func (p *pending) size() int64 {
 	size := int64(512 + len(p.raw))
 	if p.entry != nil {
-		size += int64(len(p.entry.Body))
+		size += int64(len(p.entry.Body) + len(p.entry.Question.Body))
 	}
 	return size
 }
@@ -124,6 +125,40 @@ func (q *queue) done(batch []*pending) {
 		q.bytes -= p.size()
 	}
 	clear(q.taken)
+}
+
+// waiting returns all entries that the store may not have yet.
+func (q *queue) waiting() []held {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var list []held
+	for k, p := range q.byKey {
+		if p.entry != nil {
+			list = append(list, held{key: k, entry: p.entry})
+		}
+	}
+	for k, p := range q.taken {
+		if later := q.byKey[k]; p.entry != nil && (later == nil || later.entry == nil) {
+			list = append(list, held{key: k, entry: p.entry})
+		}
+	}
+	return list
+}
+
+// forget takes back what waits for the keys, or everything that waits if there are none.
+func (q *queue) forget(keys ...Key) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(keys) == 0 {
+		keys = slices.Clone(q.keys)
+	}
+	for _, k := range keys {
+		if p := q.byKey[k]; p != nil {
+			q.bytes -= p.size()
+			delete(q.byKey, k)
+		}
+	}
+	q.keys = slices.DeleteFunc(q.keys, func(k Key) bool { return q.byKey[k] == nil })
 }
 
 func (q *queue) len() int {

@@ -18,21 +18,23 @@ import (
 //	 0  magic "FWDC", format version, flags
 //	 6  status, two bytes; all numbers are big endian
 //	 8  stored and expires, in nanoseconds since 1970
-//	24  lengths of meta, of the body as stored, and of the body as served
-//	36  the key it belongs to
-//	68  SHA-256 of the 68 bytes above and of all bytes below
-//	100 meta: route, operation, model, headers; then the body
+//	24  lengths of meta, of the question's body as stored, of the answer's body as stored and as served
+//	40  the key it belongs to
+//	72  SHA-256 of the 72 bytes above and of all bytes below
+//	104 meta: the question and the headers of the answer; then the question's body; then the answer's
 //
 // The sum is what the store's answers are trusted by: Badger does not verify blocks by default, and a record that was
 // torn, flipped or filed under another key must be a miss, never an answer.
 const (
 	recordMagic   = "FWDC"
-	recordVersion = 1
-	recordSum     = 68
+	recordVersion = 2 // 1 did not know its question
+	recordSum     = 72
 	recordHead    = recordSum + sha256.Size
 
-	flagStream = 1 << 0
-	flagZstd   = 1 << 1
+	flagStream      = 1 << 0
+	flagZstd        = 1 << 1 // the answer's body is packed
+	flagQuestion    = 1 << 2 // the question's body is kept
+	flagZstdRequest = 1 << 3 // and packed
 
 	// compressFrom is the length of a body from which compression is tried. Below it zstd gains little (1.75x at 2 KB)
 	// and costs a hit more than the bytes saved.
@@ -41,8 +43,12 @@ const (
 	maxBody = 256 << 20
 )
 
-// errRecord is the one answer to a record that is not what was written.
-var errRecord = errors.New("the record is damaged")
+var (
+	// errRecord is the one answer to a record that is not what was written.
+	errRecord = errors.New("the record is damaged")
+	// errVersion is the answer to a record of an older or a newer forward: a miss, and no reason to complain.
+	errVersion = errors.New("the record has another format version")
+)
 
 // codec turns entries into records and back. It is safe for concurrent use.
 type codec struct {
@@ -69,24 +75,26 @@ func (c *codec) close() {
 
 // encode returns the record of e under k.
 func (c *codec) encode(k Key, e *Entry) []byte {
-	rec := make([]byte, recordHead, recordHead+256+len(e.Body))
-	rec = appendMeta(rec, e)
+	q := e.Question
+	q.shorten()
+	rec := make([]byte, recordHead, recordHead+512+len(q.Body)+len(e.Body))
+	rec = appendMeta(rec, &q, e.Header)
 	meta := len(rec) - recordHead
 
 	var flags byte
 	if e.Stream {
 		flags |= flagStream
 	}
-	plain := len(rec)
-	if len(e.Body) >= compressFrom {
-		if rec = c.enc.EncodeAll(e.Body, rec); len(rec)-plain < len(e.Body)-len(e.Body)/8 {
-			flags |= flagZstd
-		} else {
-			rec = rec[:plain]
+	var packed bool
+	if q.Body != nil {
+		flags |= flagQuestion
+		if rec, packed = c.pack(rec, q.Body); packed {
+			flags |= flagZstdRequest
 		}
 	}
-	if flags&flagZstd == 0 {
-		rec = append(rec, e.Body...)
+	asked := len(rec) - recordHead - meta
+	if rec, packed = c.pack(rec, e.Body); packed {
+		flags |= flagZstd
 	}
 
 	copy(rec, recordMagic)
@@ -95,11 +103,42 @@ func (c *codec) encode(k Key, e *Entry) []byte {
 	binary.BigEndian.PutUint64(rec[8:], uint64(e.Stored.UnixNano()))
 	binary.BigEndian.PutUint64(rec[16:], uint64(e.Expires.UnixNano()))
 	binary.BigEndian.PutUint32(rec[24:], uint32(meta))
-	binary.BigEndian.PutUint32(rec[28:], uint32(len(rec)-plain))
-	binary.BigEndian.PutUint32(rec[32:], uint32(len(e.Body)))
-	copy(rec[36:], k[:])
+	binary.BigEndian.PutUint32(rec[28:], uint32(asked))
+	binary.BigEndian.PutUint32(rec[32:], uint32(len(rec)-recordHead-meta-asked))
+	binary.BigEndian.PutUint32(rec[36:], uint32(len(e.Body)))
+	copy(rec[40:], k[:])
 	sum(rec, rec[recordSum:recordSum])
 	return rec
+}
+
+// pack appends a body to rec, packed if that is worth it.
+func (c *codec) pack(rec, body []byte) (longer []byte, packed bool) {
+	if len(body) >= compressFrom {
+		plain := len(rec)
+		if rec = c.enc.EncodeAll(body, rec); len(rec)-plain < len(body)-len(body)/8 {
+			return rec, true
+		}
+		rec = rec[:plain]
+	}
+	return append(rec, body...), false
+}
+
+// unpack is the reverse of pack for a body of size bytes. It shares nothing with stored.
+func (c *codec) unpack(stored []byte, packed bool, size int64) ([]byte, error) {
+	if !packed {
+		if int64(len(stored)) != size {
+			return nil, errRecord
+		}
+		return slices.Clone(stored), nil
+	}
+	if size > maxBody {
+		return nil, errRecord
+	}
+	body, err := c.dec.DecodeAll(stored, make([]byte, 0, size))
+	if err != nil || int64(len(body)) != size {
+		return nil, errRecord
+	}
+	return body, nil
 }
 
 // sum appends the sum of a record, leaving out the place where it is kept.
@@ -110,57 +149,111 @@ func sum(rec, to []byte) []byte {
 	return h.Sum(to)
 }
 
-// decode returns the entry of a record that must belong to k, or errRecord. Nothing of the entry shares memory with rec,
-// which may be a mapped file.
+// decode returns the entry of a record that must belong to k, or errRecord or errVersion. Nothing of the entry shares
+// memory with rec, which may be a mapped file. The body of the question stays packed: no answer needs it.
 func (c *codec) decode(k Key, rec []byte) (*Entry, error) {
-	if len(rec) < recordHead || string(rec[:4]) != recordMagic || rec[4] != recordVersion || Key(rec[36:recordSum]) != k {
+	r, err := open(k, rec)
+	if err != nil {
+		return nil, err
+	}
+	e := &Entry{Status: r.info.Status, Header: r.header, Stream: r.info.Stream, Stored: r.info.Stored, Expires: r.info.Expires, Question: r.info.Question}
+	if e.Body, err = c.unpack(r.body, r.flags&flagZstd != 0, r.info.Answered); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// decodeWhole is decode with the body of the question, if it was kept.
+func (c *codec) decodeWhole(k Key, rec []byte) (*Entry, error) {
+	e, err := c.decode(k, rec)
+	if err != nil {
+		return nil, err
+	}
+	r, err := open(k, rec)
+	if err != nil {
+		return nil, err
+	}
+	return e, c.asked(r, &e.Question)
+}
+
+// asked gives the question its body, if it was kept.
+func (c *codec) asked(r *opened, q *Question) (err error) {
+	if r.flags&flagQuestion != 0 {
+		q.Body, err = c.unpack(r.asked, r.flags&flagZstdRequest != 0, q.size)
+	}
+	return err
+}
+
+// opened is a record that was verified, with its bodies still packed. They share memory with the record.
+type opened struct {
+	info        Info
+	header      http.Header
+	flags       byte
+	asked, body []byte
+}
+
+// open verifies a record and reads everything but the bodies.
+func open(k Key, rec []byte) (*opened, error) {
+	if len(rec) < 6 || string(rec[:4]) != recordMagic {
 		return nil, errRecord
 	}
-	meta, stored, served := binary.BigEndian.Uint32(rec[24:]), binary.BigEndian.Uint32(rec[28:]), binary.BigEndian.Uint32(rec[32:])
-	if uint64(recordHead)+uint64(meta)+uint64(stored) != uint64(len(rec)) || served > maxBody {
+	if rec[4] != recordVersion {
+		return nil, errVersion
+	}
+	if len(rec) < recordHead || Key(rec[40:recordSum]) != k {
+		return nil, errRecord
+	}
+	meta, asked := uint64(binary.BigEndian.Uint32(rec[24:])), uint64(binary.BigEndian.Uint32(rec[28:]))
+	stored, served := uint64(binary.BigEndian.Uint32(rec[32:])), binary.BigEndian.Uint32(rec[36:])
+	if recordHead+meta+asked+stored != uint64(len(rec)) || served > maxBody {
 		return nil, errRecord
 	}
 	var digest [sha256.Size]byte
 	if !bytes.Equal(sum(rec, digest[:0]), rec[recordSum:recordHead]) {
 		return nil, errRecord
 	}
-	e := &Entry{
-		Status:  int(binary.BigEndian.Uint16(rec[6:])),
-		Stream:  rec[5]&flagStream != 0,
+	r := &opened{flags: rec[5], asked: rec[recordHead+meta : recordHead+meta+asked], body: rec[recordHead+meta+asked:]}
+	r.info = Info{
+		Key: k, Status: int(binary.BigEndian.Uint16(rec[6:])), Stream: rec[5]&flagStream != 0,
 		Stored:  time.Unix(0, int64(binary.BigEndian.Uint64(rec[8:]))),
 		Expires: time.Unix(0, int64(binary.BigEndian.Uint64(rec[16:]))),
+		Kept:    int64(len(rec)), Answered: int64(served),
 	}
-	if !readMeta(rec[recordHead:recordHead+meta], e) {
+	// All strings of the entry are parts of this one.
+	if !readMeta(string(rec[recordHead:recordHead+meta]), &r.info.Question, &r.header) {
 		return nil, errRecord
 	}
-	body := rec[recordHead+meta:]
-	if rec[5]&flagZstd != 0 {
-		var err error
-		if e.Body, err = c.dec.DecodeAll(body, make([]byte, 0, served)); err != nil {
-			return nil, errRecord
-		}
-	} else {
-		e.Body = slices.Clone(body)
-	}
-	if len(e.Body) != int(served) {
-		return nil, errRecord
-	}
-	return e, nil
+	r.info.Asked = r.info.Question.size
+	return r, nil
 }
 
-// appendMeta appends the strings of an entry, each with its length in front.
-func appendMeta(to []byte, e *Entry) []byte {
+// appendMeta appends the question without its body and the headers of the answer, each string with its length in front.
+func appendMeta(to []byte, q *Question, header http.Header) []byte {
+	number := func(n int) { to = binary.AppendUvarint(to, uint64(n)) }
 	put := func(s string) {
-		to = binary.AppendUvarint(to, uint64(len(s)))
+		number(len(s))
 		to = append(to, s...)
 	}
-	put(e.Route)
-	put(e.Operation)
-	put(e.Model)
-	to = binary.AppendUvarint(to, uint64(len(e.Header)))
-	for name, values := range e.Header {
+	for _, s := range []string{q.Route, q.Dialect, q.Operation, q.Model, q.Method, q.Path, q.Query, q.ContentType, q.Scope} {
+		put(s)
+	}
+	to = append(to, q.sum[:]...)
+	to = binary.BigEndian.AppendUint64(to, uint64(q.size))
+	number(len(q.Header))
+	for name, value := range q.Header {
 		put(name)
-		to = binary.AppendUvarint(to, uint64(len(values)))
+		put(value)
+	}
+	number(len(q.fields))
+	for _, f := range q.fields {
+		put(f.path)
+		to = binary.BigEndian.AppendUint64(to, uint64(f.size))
+		to = binary.BigEndian.AppendUint64(to, f.digest)
+	}
+	number(len(header))
+	for name, values := range header {
+		put(name)
+		number(len(values))
 		for _, value := range values {
 			put(value)
 		}
@@ -169,37 +262,79 @@ func appendMeta(to []byte, e *Entry) []byte {
 }
 
 // readMeta is the reverse of appendMeta. It reports whether meta was well formed and used up.
-func readMeta(meta []byte, e *Entry) bool {
-	rest, ok := meta, true
-	number := func() int {
-		n, size := binary.Uvarint(rest)
-		if size <= 0 || n > uint64(len(rest)) { // everything counted takes a byte at least
-			rest, ok = nil, false
-			return 0
-		}
-		rest = rest[size:]
-		return int(n)
+func readMeta(meta string, q *Question, header *http.Header) bool {
+	m := metaReader{rest: meta}
+	for _, s := range []*string{&q.Route, &q.Dialect, &q.Operation, &q.Model, &q.Method, &q.Path, &q.Query, &q.ContentType, &q.Scope} {
+		*s = m.text()
 	}
-	text := func() string {
-		n := number()
-		if n > len(rest) {
-			rest, ok = nil, false
-			return ""
+	copy(q.sum[:], m.take(sha256.Size))
+	q.size = int64(m.fixed())
+	if n := m.number(); n > 0 {
+		q.Header = make(map[string]string, n)
+		for ; n > 0 && !m.broken; n-- {
+			name := m.text()
+			q.Header[name] = m.text()
 		}
-		s := string(rest[:n])
-		rest = rest[n:]
-		return s
 	}
-	e.Route, e.Operation, e.Model = text(), text(), text()
-	names := number()
-	e.Header = make(http.Header, names)
-	for ; names > 0 && ok; names-- {
-		name := text()
-		values := make([]string, number())
+	if n := m.number(); n > 0 {
+		q.fields = make([]field, 0, min(n, fieldCount))
+		for ; n > 0 && !m.broken; n-- {
+			q.fields = append(q.fields, field{path: m.text(), size: int64(m.fixed()), digest: m.fixed()})
+		}
+	}
+	n := m.number()
+	*header = make(http.Header, n)
+	for ; n > 0 && !m.broken; n-- {
+		name := m.text()
+		values := make([]string, m.number())
 		for i := range values {
-			values[i] = text()
+			values[i] = m.text()
 		}
-		e.Header[name] = values
+		(*header)[name] = values
 	}
-	return ok && len(rest) == 0
+	return !m.broken && m.rest == "" && q.size >= 0
+}
+
+// metaReader reads what appendMeta wrote. After the first thing that is not there it is broken and gives zeros.
+type metaReader struct {
+	rest   string
+	broken bool
+}
+
+func (m *metaReader) take(n int) string {
+	if n > len(m.rest) {
+		m.rest, m.broken = "", true
+		return ""
+	}
+	s := m.rest[:n]
+	m.rest = m.rest[n:]
+	return s
+}
+
+// number reads a count of things that each take a byte at least.
+func (m *metaReader) number() int {
+	var n uint64
+	for shift := 0; shift < 64 && len(m.rest) > 0; shift += 7 {
+		b := m.rest[0]
+		m.rest = m.rest[1:]
+		n |= uint64(b&0x7f) << shift
+		if b < 0x80 {
+			if n > uint64(len(m.rest)) {
+				break
+			}
+			return int(n)
+		}
+	}
+	m.rest, m.broken = "", true
+	return 0
+}
+
+func (m *metaReader) text() string { return m.take(m.number()) }
+
+func (m *metaReader) fixed() uint64 {
+	s := m.take(8)
+	if m.broken {
+		return 0
+	}
+	return binary.BigEndian.Uint64([]byte(s))
 }

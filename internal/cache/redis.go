@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,21 +34,22 @@ type shared struct {
 	damaged atomic.Int64
 	wrong   complaint
 
-	stop chan struct{}
-	done chan struct{}
-	once sync.Once
-	err  error
+	tasks chan func() // what the writer does besides writing
+	stop  chan struct{}
+	done  chan struct{}
+	once  sync.Once
+	err   error
 }
 
 const (
-	redisPrefix   = "forward:cache:1:"
+	redisPrefix   = "forward:cache:2:"    // the number is that of the record format
 	redisPatience = 40 * time.Millisecond // the promise is 50 ms, all in all
 	redisWrite    = 2 * time.Second       // of one batch, by the writer
 	redisRetry    = time.Second
 	redisFailures = 3
 )
 
-func openRedis(o Options) (store, error) {
+func openRedis(o Options, c *codec) (store, error) {
 	opt, err := redis.ParseURL(o.Backend)
 	if err != nil { // its text may repeat the URL, and that may hold a password
 		return store{}, fmt.Errorf("%w: the URL of Redis is not one, write redis://user:password@host:6379/0", ErrOptions)
@@ -61,15 +64,12 @@ func openRedis(o Options) (store, error) {
 	// It writes a line to stderr for each connection that fails. We say once that Redis is gone, in our own log.
 	redis.SetLogger(&logging.VoidLogger{})
 	s := &shared{
-		client: redis.NewClient(opt), queue: newQueue(4 << 20), now: o.Now, log: o.Log,
-		stop: make(chan struct{}), done: make(chan struct{}),
-	}
-	if s.codec, err = newCodec(); err != nil {
-		return store{}, errors.Join(err, s.client.Close())
+		client: redis.NewClient(opt), codec: c, queue: newQueue(4 << 20), now: o.Now, log: o.Log,
+		tasks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	s.probe()
 	go s.run()
-	return store{get: s.get, put: s.put, report: s.report, close: s.close}, nil
+	return store{get: s.get, put: s.put, report: s.report, close: s.close, each: s.each, load: s.load, remove: s.remove, clear: s.clear}, nil
 }
 
 func redisKey(k Key) string { return redisPrefix + string(k[:]) }
@@ -97,6 +97,9 @@ func (s *shared) get(ctx context.Context, k Key) (*Entry, bool) {
 	}
 	s.failed.Store(0)
 	e, err := s.codec.decode(k, record)
+	if errors.Is(err, errVersion) {
+		return nil, false
+	}
 	if err != nil {
 		s.damaged.Add(1)
 		s.wrong.log(s.log, "cache: a record is damaged; it is deleted and asked for again", err)
@@ -137,6 +140,8 @@ func (s *shared) run() {
 		select {
 		case <-s.queue.ready:
 			s.write()
+		case task := <-s.tasks:
+			task()
 		case <-tick.C:
 			if s.down.Load() {
 				s.probe()
@@ -180,6 +185,97 @@ func (s *shared) write() {
 	s.stored.Add(count)
 }
 
+// each asks Redis for its keys and then for their records. It is for the operator, who waits longer than a request.
+func (s *shared) each(ctx context.Context, visit func(held) bool) error {
+	seen := make(map[Key]bool)
+	for _, h := range s.queue.waiting() {
+		if seen[h.key] = true; !visit(h) {
+			return nil
+		}
+	}
+	var cursor uint64
+	for {
+		names, next, err := s.client.Scan(ctx, cursor, redisPrefix+"*", 200).Result()
+		if err != nil {
+			return fmt.Errorf("listing what redis has: %w", err)
+		}
+		for batch := range slices.Chunk(names, 50) {
+			values, err := s.client.MGet(ctx, batch...).Result()
+			if err != nil {
+				return fmt.Errorf("reading from redis: %w", err)
+			}
+			for i, name := range batch {
+				record, there := values[i].(string)
+				raw := strings.TrimPrefix(name, redisPrefix)
+				if !there || len(raw) != len(Key{}) || seen[Key([]byte(raw))] {
+					continue // expired meanwhile, not ours, or waiting to be written anew
+				}
+				if !visit(held{key: Key([]byte(raw)), record: []byte(record)}) {
+					return nil
+				}
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+func (s *shared) load(ctx context.Context, k Key) (held, bool) {
+	if e := s.queue.get(k); e != nil {
+		return held{key: k, entry: e}, true
+	}
+	record, err := s.client.Get(ctx, redisKey(k)).Bytes()
+	return held{key: k, record: record}, err == nil
+}
+
+func (s *shared) remove(ctx context.Context, keys []Key) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return do(s.tasks, s.done, func() error {
+		s.queue.forget(keys...)
+		names := make([]string, len(keys))
+		for i, k := range keys {
+			names[i] = redisKey(k)
+		}
+		if err := s.client.Unlink(ctx, names...).Err(); err != nil {
+			return fmt.Errorf("deleting from redis: %w", err)
+		}
+		return nil
+	})
+}
+
+func (s *shared) clear(ctx context.Context) error {
+	if err := do(s.tasks, s.done, func() error { s.queue.forget(); return nil }); err != nil {
+		return err
+	}
+	var cursor uint64
+	for {
+		names, next, err := s.client.Scan(ctx, cursor, redisPrefix+"*", 1000).Result()
+		if err == nil && len(names) > 0 {
+			err = s.client.Unlink(ctx, names...).Err()
+		}
+		if err != nil {
+			return fmt.Errorf("emptying redis: %w", err)
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
+
+// do has the writer run a task between two batches, and waits for it.
+func do(tasks chan<- func(), done <-chan struct{}, task func() error) error {
+	result := make(chan error, 1)
+	select {
+	case tasks <- func() { result <- task() }:
+		return <-result
+	case <-done:
+		return ErrClosed
+	}
+}
+
 func (s *shared) report(st *Stats) {
 	st.Entries, st.Bytes, st.Pending = -1, -1, s.queue.len()
 	st.Stored, st.Dropped, st.Damaged = s.stored.Load(), s.dropped.Load(), s.damaged.Load()
@@ -193,7 +289,6 @@ func (s *shared) close() error {
 		s.queue.close()
 		close(s.stop)
 		<-s.done
-		s.codec.close()
 		s.down.Store(true)
 		if err := s.client.Close(); err != nil {
 			s.err = fmt.Errorf("closing redis: %w", err)
