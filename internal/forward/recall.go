@@ -16,6 +16,7 @@ import (
 
 // memory is what the cache has to do with one exchange.
 type memory struct {
+	question   cache.Question
 	key        cache.Key
 	store      bool          // a complete answer is to be remembered
 	addedUsage bool          // the gateway asked for usage that the client did not ask for
@@ -73,11 +74,27 @@ func (x *exchange) recall() (*cache.Entry, error) {
 		return entry, nil
 	}
 	if offline || control["only-if-cached"] {
-		return nil, cacheOnlyMiss("The answer to this request is not in the cache.")
+		return nil, x.unanswered()
 	}
 	m.status, m.detail, m.store = "MISS", "fwd=miss", true
 	x.askUsage()
 	return nil, nil
+}
+
+// unanswered is a miss that is the end, with what to look at. Names of fields are all it says of other requests.
+func (x *exchange) unanswered() error {
+	message := "The answer to this request is not in the cache."
+	if x.CacheMode != CacheOffline {
+		return cacheOnlyMiss(message)
+	}
+	differing, ok := x.Cache.Nearest(x.ctx, &x.memory.question)
+	switch {
+	case ok && len(differing) > 0:
+		message += " The nearest one that is differs in " + strings.Join(differing, ", ") + "."
+	case ok:
+		message += " The same request is, but of another upstream or credential."
+	}
+	return cacheOnlyMiss(message)
 }
 
 func cacheOnlyMiss(message string) error {
@@ -135,33 +152,35 @@ func (x *exchange) cacheKey() error {
 	if x.CacheShared && !strings.HasPrefix(scope, "own:") {
 		scope = "shared" // but never across provider accounts that are not ours
 	}
-	raw := x.r.URL.RawQuery
-	if x.strip {
-		raw = keys.StripQuery(raw)
-	}
-	query := strings.Split(raw, "&")
-	sort.Strings(query)
-	parts := [][]byte{
-		[]byte(scope), []byte(x.route.Name), []byte(x.route.Base.String()), []byte(x.dialect.Name),
-		[]byte(x.r.Method), []byte(x.rest), []byte(strings.Join(query, "&")),
+	q := cache.Question{
+		Route: x.route.Name, Dialect: x.dialect.Name, Operation: string(x.op), Model: x.ask.Model, Scope: scope,
+		Method: x.r.Method, Path: x.rest, Query: sortedQuery(keys.StripQuery(x.r.URL.RawQuery)), Header: make(map[string]string), Body: x.payload,
 	}
 	for _, name := range x.dialect.VersionHeaders {
-		parts = append(parts, []byte(strings.Join(x.r.Header.Values(name), ",")))
+		if values := x.r.Header.Values(name); len(values) > 0 {
+			q.Header[name] = strings.Join(values, ",")
+		}
 	}
-	if !x.strip { // also those that are no key to us, such as Basic
-		parts = append(parts, []byte(credentials(x.r.Header)))
-	}
-	content := x.payload
 	if x.body != nil {
 		var err error
-		if content, err = cache.Canonical(x.body.Raw(), x.transportField); err != nil {
+		if q.Body, err = cache.Canonical(x.body.Raw(), x.transportField); err != nil {
 			return &refusal{status: http.StatusBadRequest, code: "invalid_json", message: "The request body cannot be cached: " + err.Error() + "."}
 		}
 	} else {
-		parts = append(parts, []byte(x.r.Header.Get("Content-Type")))
+		q.ContentType = x.r.Header.Get("Content-Type")
 	}
-	x.memory.key = cache.NewKey(append(parts, content)...)
+	private := []string{scope, x.route.Base.String()}
+	if !x.strip { // also those that are no key to us, such as Basic
+		private = append(private, credentials(x.r.Header), sortedQuery(x.r.URL.RawQuery))
+	}
+	x.memory.question, x.memory.key = q, q.Key(private...)
 	return nil
+}
+
+func sortedQuery(raw string) string {
+	parameters := strings.Split(raw, "&")
+	sort.Strings(parameters)
+	return strings.Join(parameters, "&")
 }
 
 // transportField reports whether a body field says only how an answer travels. Of a path that the dialect does not
@@ -180,7 +199,7 @@ func (x *exchange) transportField(name string) bool {
 
 // lookup finds the answer in the form that was asked for, turning a stream into a body or back where it has to.
 func (x *exchange) lookup() *cache.Entry {
-	found, ok := x.Cache.Get(x.ctx, x.memory.key)
+	found, ok := x.Cache.Get(x.ctx, x.memory.key, x.memory.question.Key())
 	if !ok {
 		return nil
 	}

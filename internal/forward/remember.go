@@ -54,7 +54,7 @@ func (x *exchange) remember(t *tap, clean bool) {
 	now := time.Now()
 	e := &cache.Entry{
 		Status: http.StatusOK, Header: t.record.header, Body: append([]byte(nil), t.record.Bytes()...), Stream: t.stream,
-		Stored: now, Question: cache.Question{Route: x.route.Name, Operation: string(x.op), Model: x.ask.Model},
+		Stored: now, Question: m.question,
 	}
 	if m.ttl > 0 {
 		e.Expires = now.Add(m.ttl)
