@@ -26,10 +26,13 @@ var errNotAnAnswer = errors.New("not a JSON object of the kind that is answered"
 // also reasoning. (Anthropic's input_tokens leaves the cached part out, Gemini's candidatesTokenCount the thoughts.)
 type Usage struct {
 	Input, Output, Total int64
-	CachedRead           int64 // part of Input
-	CachedWrite          int64 // part of Input
-	Reasoning            int64 // part of Output
-	Audio                int64 // parts of Input and Output together
+	CachedRead           int64   // part of Input
+	CachedWrite          int64   // part of Input
+	CachedWriteHour      int64   // part of CachedWrite: kept for an hour and not for five minutes, which Anthropic charges more for
+	Reasoning            int64   // part of Output
+	Audio                int64   // parts of Input and Output together
+	AudioOutput          int64   // part of Audio and of Output
+	Seconds              float64 // of audio, where these are billed and not tokens (OpenAI's whisper-1)
 	Raw                  json.RawMessage
 }
 
@@ -51,11 +54,16 @@ type Choice struct {
 // bounded, however long the answer. Not safe for concurrent use.
 type Answer struct {
 	ID, Model string
+	Tier      string // what it was served as, in the protocol's own word: "default", "priority", "batch" …; "" if not told
 	Usage     *Usage // nil as long as none was told
 	Error     string // message of an error object inside of a 200
 	Ended     bool   // the protocol's own end marker, or a whole valid body, was seen
 	MaxText   int    // bytes of text, reasoning and tool arguments to keep; 0: 4 MiB
 	Truncated bool   // there was more than is kept
+
+	// State are the ids of what the provider keeps because of this answer, which a later request may name: the response
+	// and its items, a container, the audio of a message. At most 128 are kept. See Creates for other operations.
+	State []string
 
 	choices   []*choice
 	last      *choice // where the last part went
@@ -184,6 +192,13 @@ func (a *Answer) keep(dst *[]byte, s string) {
 // identify takes the first id and model that are told.
 func (a *Answer) identify(id, model string) {
 	a.ID, a.Model = either(a.ID, id), either(a.Model, model)
+}
+
+// tier takes the last service tier that is told.
+func (a *Answer) tier(v gjson.Result) {
+	if s := stringOf(v); s != "" {
+		a.Tier = clip(s, maxName)
+	}
 }
 
 // fail takes note of an error object, whatever its form: {"message":…}, {"code":…} or plain text.

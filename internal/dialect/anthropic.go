@@ -27,6 +27,7 @@ var Anthropic = &Dialect{
 	Fold:            openAIFold,
 	Cut:             openAICut,
 	WithUsage:       openAIWithUsage,
+	state:           &anthropicState,
 	compatible: func(path string) bool {
 		return openAIOperation(http.MethodPost, path) != Other
 	},
@@ -76,6 +77,7 @@ func anthropicEvent(op Operation, a *Answer, ev Event) {
 		m := root.Get("message")
 		a.identify(stringOf(m.Get("id")), stringOf(m.Get("model")))
 		a.choice(0)
+		a.made(m.Get("container.id"))
 		a.anthropicUsage(m.Get("usage"))
 	case "content_block_start":
 		a.block(count(root.Get("index")), root.Get("content_block"), false)
@@ -83,6 +85,7 @@ func anthropicEvent(op Operation, a *Answer, ev Event) {
 		a.blockDelta(count(root.Get("index")), root.Get("delta"))
 	case "message_delta":
 		a.stopped(root.Get("delta"))
+		a.made(root.Get("delta.container.id"))
 		a.anthropicUsage(root.Get("usage"))
 	case "message_stop":
 		a.Ended = true
@@ -105,6 +108,11 @@ func (a *Answer) block(index int64, b gjson.Result, whole bool) {
 		if input := b.Get("input"); whole || len(input.Map()) > 0 {
 			a.keep(&t.arguments, input.Raw)
 		}
+	case "code_execution_tool_result", "bash_code_execution_tool_result":
+		b.Get("content.content").ForEach(func(_, output gjson.Result) bool {
+			a.made(output.Get("file_id"))
+			return true
+		})
 	}
 }
 
@@ -141,7 +149,11 @@ func (a *Answer) anthropicUsage(v gjson.Result) {
 		CachedRead:  count(all.Get("cache_read_input_tokens")),
 		CachedWrite: count(all.Get("cache_creation_input_tokens")),
 		Output:      count(all.Get("output_tokens")),
+
+		CachedWriteHour: count(all.Get("cache_creation.ephemeral_1h_input_tokens")),
+		Reasoning:       count(all.Get("output_tokens_details.thinking_tokens")),
 	}
+	a.tier(all.Get("service_tier"))
 	u.Input = count(all.Get("input_tokens")) + u.CachedRead + u.CachedWrite
 	a.used(u, raw)
 }
@@ -180,6 +192,7 @@ func anthropicBody(op Operation, a *Answer, body []byte) error {
 			a.block(int64(i), b, true)
 		}
 		a.stopped(root)
+		a.made(root.Get("container.id"))
 		a.anthropicUsage(root.Get("usage"))
 	}
 	a.Ended = true

@@ -31,6 +31,7 @@ const (
 	Responses    Operation = "responses"     // POST …/responses
 	Moderation   Operation = "moderation"    // POST …/moderations
 	Image        Operation = "image"         // POST …/images/generations
+	ImageEdit    Operation = "image_edit"    // POST …/images/edits and …/images/variations, multipart
 	Speech       Operation = "speech"        // POST …/audio/speech
 	Audio        Operation = "audio"         // POST …/audio/transcriptions and translations, multipart
 	Models       Operation = "models"        // GET …/models and …/models/ID
@@ -43,7 +44,7 @@ const (
 // Parsed reports whether the request body of the operation is JSON that the gateway reads.
 func (op Operation) Parsed() bool {
 	switch op {
-	case Other, Audio, Models:
+	case Other, Audio, ImageEdit, Models:
 		return false
 	}
 	return true
@@ -75,6 +76,7 @@ type Request struct {
 	MaxTokens            int64 // output tokens per answer
 	N                    int64 // answers wanted
 	User                 string
+	Store                bool // the provider keeps the answer, to be had again by its id
 }
 
 // Problem is an error of the gateway's own, before a dialect has put it into words. Code is one of the codes of the
@@ -138,6 +140,8 @@ type Dialect struct {
 	// WithUsage takes the usage-only chunk out of a stream when include is false. It adds nothing: without such a
 	// chunk, and when include is true, it returns events itself.
 	WithUsage func(op Operation, events []byte, include bool) []byte
+
+	state *stateFacts
 
 	compatible func(path string) bool // whether path is one of the provider's OpenAI-compatible ones; may be nil
 }

@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -28,6 +29,7 @@ var Gemini = &Dialect{
 	Fold:            openAIFold,
 	Cut:             openAICut,
 	WithUsage:       openAIWithUsage,
+	state:           &geminiState,
 	compatible:      geminiCompatible,
 }
 
@@ -44,6 +46,9 @@ func geminiCompatible(path string) bool {
 func geminiOperation(method, path string) Operation {
 	if _, verb := geminiModel(path); method == http.MethodPost && verb != "" {
 		return geminiMethods[verb]
+	}
+	if strings.Contains(path, "/operations/") { // models/M/operations/O, which is no model
+		return Other
 	}
 	return openAIOperation(method, path) // also GET …/models, which both spell the same
 }
@@ -93,13 +98,16 @@ func geminiEvent(op Operation, a *Answer, ev Event) {
 		return
 	}
 	a.finishing = a.finishing || op.finishes()
-	if len(ev.Data) == 0 {
+	if len(bytes.TrimSpace(ev.Data)) == 0 {
 		return
 	}
-	if root, ok := a.object(ev.Data); ok {
+	data := bytes.TrimSpace(ev.Data)
+	if data[0] == '[' && valid(data) { // errors come as an array of one from some of Google's front ends
+		geminiChunks(view(data), a)
+	} else if root, ok := a.object(data); ok {
 		a.candidates(root)
-		a.Ended = a.Ended || a.finished()
 	}
+	a.Ended = a.Ended || a.finished()
 }
 
 // geminiBody reads a body: one object, or the array of chunks of a stream without alt=sse.
@@ -117,16 +125,22 @@ func geminiBody(op Operation, a *Answer, body []byte) error {
 	if root.IsObject() {
 		found = a.candidates(root) || op != Generate
 	} else if root.IsArray() {
-		root.ForEach(func(_, chunk gjson.Result) bool {
-			found = a.candidates(chunk) || found
-			return true
-		})
+		found = geminiChunks(root, a)
 	}
 	if !found && a.Error == "" {
 		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
 	}
 	a.Ended = true
 	return nil
+}
+
+// geminiChunks reads the chunks of an array, and reports whether any of them has some of an answer.
+func geminiChunks(array gjson.Result, a *Answer) (found bool) {
+	array.ForEach(func(_, chunk gjson.Result) bool {
+		found = a.candidates(chunk) || found
+		return true
+	})
+	return found
 }
 
 // candidates reads one chunk and reports whether it has any of what an answer consists of.
@@ -186,12 +200,19 @@ func (a *Answer) geminiUsage(v gjson.Result) {
 		Reasoning:  count(v.Get("thoughtsTokenCount")),
 	}
 	u.Output = count(v.Get("candidatesTokenCount")) + u.Reasoning
-	for _, list := range []string{"promptTokensDetails", "candidatesTokensDetails"} {
-		for _, d := range v.Get(list).Array() {
-			if d.Get("modality").Str == "AUDIO" {
-				u.Audio += count(d.Get("tokenCount"))
-			}
-		}
-	}
+	u.AudioOutput = audioTokens(v.Get("candidatesTokensDetails"))
+	u.Audio = audioTokens(v.Get("promptTokensDetails")) + audioTokens(v.Get("toolUsePromptTokensDetails")) + u.AudioOutput
+	a.tier(v.Get("serviceTier"))
 	a.used(u, v.Raw)
+}
+
+// audioTokens adds up the audio of a list of {modality, tokenCount}.
+func audioTokens(list gjson.Result) (n int64) {
+	list.ForEach(func(_, d gjson.Result) bool {
+		if stringOf(d.Get("modality")) == "AUDIO" {
+			n += count(d.Get("tokenCount"))
+		}
+		return true
+	})
+	return n
 }

@@ -19,6 +19,8 @@ var update = flag.Bool("update", false, "write the golden files of testdata anew
 // seen is what a golden file holds of an answer.
 type seen struct {
 	ID, Model    string
+	Tier         string   `json:",omitempty"`
+	State        []string `json:",omitempty"`
 	Choices      []dialect.Choice
 	Usage        *dialect.Usage
 	Error        string `json:",omitempty"`
@@ -30,7 +32,7 @@ type seen struct {
 }
 
 func lookAt(a *dialect.Answer) seen {
-	return seen{ID: a.ID, Model: a.Model, Choices: a.Choices(), Usage: a.Usage, Error: a.Error, Ended: a.Ended,
+	return seen{ID: a.ID, Model: a.Model, Tier: a.Tier, State: a.State, Choices: a.Choices(), Usage: a.Usage, Error: a.Error, Ended: a.Ended,
 		Complete: a.Complete(), Finish: a.Finish(), MoreThanKept: a.Truncated}
 }
 

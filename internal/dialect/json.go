@@ -61,6 +61,14 @@ func count(r gjson.Result) int64 {
 	return int64(r.Num)
 }
 
+// seconds reads a length of time; what cannot be one is none.
+func seconds(r gjson.Result) float64 {
+	if r.Type != gjson.Number || !(r.Num > 0) {
+		return 0
+	}
+	return min(r.Num, maxCount)
+}
+
 // stringOf returns the value of a JSON string, "" for every other type.
 func stringOf(r gjson.Result) string {
 	if r.Type != gjson.String {

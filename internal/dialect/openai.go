@@ -27,6 +27,7 @@ var OpenAI = &Dialect{
 	Fold:            openAIFold,
 	Cut:             openAICut,
 	WithUsage:       openAIWithUsage,
+	state:           &openAIState,
 }
 
 // openAITransportFields leave out what looks similar but does change an answer or what happens beside it: store (the
@@ -44,6 +45,8 @@ var openAIPaths = []struct {
 }{
 	{"/chat/completions", Chat},
 	{"/images/generations", Image},
+	{"/images/edits", ImageEdit},
+	{"/images/variations", ImageEdit},
 	{"/audio/speech", Speech},
 	{"/audio/transcriptions", Audio},
 	{"/audio/translations", Audio},
@@ -130,7 +133,7 @@ func isUnreserved(c byte) bool {
 	return 'a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-func openAIRequest(_ Operation, path, _ string, b *Body) Request {
+func openAIRequest(op Operation, path, _ string, b *Body) Request {
 	var r Request
 	if b != nil {
 		r = Request{
@@ -141,6 +144,7 @@ func openAIRequest(_ Operation, path, _ string, b *Body) Request {
 			MaxTokens:    count(b.Get("max_completion_tokens")),
 			N:            count(b.Get("n")),
 			User:         strings.Clone(stringOf(b.Get("user"))),
+			Store:        stores(op, b),
 		}
 		for _, key := range []string{"max_tokens", "max_output_tokens"} {
 			if r.MaxTokens == 0 {
@@ -152,6 +156,17 @@ func openAIRequest(_ Operation, path, _ string, b *Body) Request {
 		r.Model = model
 	}
 	return r
+}
+
+// stores reports whether the answer is kept: of the responses API unless told otherwise, of chats only when told.
+func stores(op Operation, b *Body) bool {
+	switch op {
+	case Chat:
+		return b.Get("store").Type == gjson.True
+	case Responses:
+		return b.Get("store").Type != gjson.False
+	}
+	return false
 }
 
 // caching reads the gateway's own field.

@@ -24,6 +24,8 @@ func openAIEvent(op Operation, a *Answer, ev Event) {
 	case !ok:
 	case op == Responses:
 		a.responseEvent(root)
+	case op == Speech || op == Audio || op == Image || op == ImageEdit:
+		a.mediaEvent(root)
 	default:
 		a.chunk(root)
 	}
@@ -61,7 +63,7 @@ func answers(op Operation, root gjson.Result) bool {
 	switch op {
 	case Chat, Completion:
 		return root.Get("choices").IsArray()
-	case Embedding, Image:
+	case Embedding, Image, ImageEdit:
 		return root.Get("data.0").Exists()
 	case Moderation:
 		return root.Get("results").IsArray()
@@ -98,6 +100,8 @@ func (a *Answer) chunk(root gjson.Result) {
 			}
 		case "usage":
 			a.openAIUsage(v)
+		case "service_tier":
+			a.tier(v)
 		case "x_groq": // Groq tells usage of streams here
 			a.openAIUsage(v.Get("usage"))
 		case "error":
@@ -160,6 +164,7 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 			}
 		case "audio":
 			a.keep(&c.text, stringOf(v.Get("transcript")))
+			a.made(v.Get("id")) // by which the next request refers to what was heard
 		}
 		return true
 	})
@@ -219,7 +224,8 @@ func argumentsOf(v gjson.Result) string {
 }
 
 // openAIUsage reads the usage object of any OpenAI operation: chat counts prompt and completion, responses, images and
-// transcriptions count input and output. Of several, the last one counts.
+// transcriptions count input and output. Of several, the last one counts. Source: API reference, the usage of each
+// object; OpenRouter documents cache_write_tokens in the same place.
 func (a *Answer) openAIUsage(v gjson.Result) {
 	if !v.IsObject() {
 		return
@@ -235,12 +241,16 @@ func (a *Answer) openAIUsage(v gjson.Result) {
 			u.Total = count(v)
 		case "prompt_tokens_details", "input_tokens_details", "input_token_details": // the last one in transcriptions
 			u.CachedRead = max(u.CachedRead, count(v.Get("cached_tokens")))
+			u.CachedWrite = count(v.Get("cache_write_tokens"))
 			u.Audio += count(v.Get("audio_tokens"))
 		case "completion_tokens_details", "output_tokens_details":
 			u.Reasoning = count(v.Get("reasoning_tokens"))
-			u.Audio += count(v.Get("audio_tokens"))
+			u.AudioOutput = count(v.Get("audio_tokens"))
+			u.Audio += u.AudioOutput
 		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
 			u.CachedRead = max(u.CachedRead, count(v))
+		case "seconds": // {"type":"duration","seconds":…}
+			u.Seconds = seconds(v)
 		}
 		return true
 	})

@@ -14,6 +14,8 @@ func (a *Answer) responseEvent(root gjson.Result) {
 	case "response.created":
 		r := root.Get("response")
 		a.identify(stringOf(r.Get("id")), stringOf(r.Get("model")))
+		a.made(r.Get("id"))
+		a.madeConversation(r.Get("conversation"))
 	case "response.output_text.delta":
 		a.keep(&a.choice(0).text, delta)
 	case "response.refusal.delta":
@@ -22,6 +24,7 @@ func (a *Answer) responseEvent(root gjson.Result) {
 		a.keep(&a.choice(0).reasoning, delta)
 	case "response.output_item.added", "response.output_item.done":
 		a.responseCall(index, root.Get("item"))
+		a.madeItem(root.Get("item"))
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
 		t := a.call(a.choice(0), callKey{index: index})
 		a.keep(&t.arguments, delta)
@@ -58,6 +61,9 @@ func (a *Answer) responseCall(index int64, item gjson.Result) {
 // response reads a response object: a whole body, or what the last event of a stream says again in full.
 func (a *Answer) response(r gjson.Result) {
 	a.identify(stringOf(r.Get("id")), stringOf(r.Get("model")))
+	a.made(r.Get("id"))
+	a.madeConversation(r.Get("conversation"))
+	a.tier(r.Get("service_tier"))
 	a.openAIUsage(r.Get("usage"))
 	a.fail(r.Get("error"))
 	switch status := stringOf(r.Get("status")); status {
@@ -76,6 +82,7 @@ func (a *Answer) response(r gjson.Result) {
 	told := len(c.text)+len(c.refusal)+len(c.reasoning) > 0
 	for position, item := range r.Get("output").Array() {
 		a.responseCall(int64(position), item)
+		a.madeItem(item)
 		if !told {
 			a.responseItem(c, item)
 		}

@@ -40,7 +40,7 @@ func TestOperation(t *testing.T) {
 		{dialect.OpenAI, "POST", "/v1/threads/t/responses", dialect.Other},
 		{dialect.OpenAI, "POST", "/v1/moderations", dialect.Moderation},
 		{dialect.OpenAI, "POST", "/v1/images/generations", dialect.Image},
-		{dialect.OpenAI, "POST", "/v1/images/edits", dialect.Other},
+		{dialect.OpenAI, "POST", "/v1/images/edits", dialect.ImageEdit},
 		{dialect.OpenAI, "POST", "/v1/audio/speech", dialect.Speech},
 		{dialect.OpenAI, "POST", "/v1/audio/transcriptions", dialect.Audio},
 		{dialect.OpenAI, "POST", "/v1/audio/translations", dialect.Audio},
@@ -87,7 +87,7 @@ func TestOperation(t *testing.T) {
 
 func TestParsed(t *testing.T) {
 	for op, want := range map[dialect.Operation]bool{
-		dialect.Other: false, dialect.Audio: false, dialect.Models: false, dialect.Chat: true, dialect.Completion: true, dialect.Embedding: true, dialect.Responses: true,
+		dialect.Other: false, dialect.Audio: false, dialect.ImageEdit: false, dialect.Models: false, dialect.Chat: true, dialect.Completion: true, dialect.Embedding: true, dialect.Responses: true,
 		dialect.Moderation: true, dialect.Image: true, dialect.Speech: true, dialect.Messages: true, dialect.CountTokens: true, dialect.Generate: true, dialect.EmbedContent: true,
 	} {
 		if op.Parsed() != want {
@@ -111,7 +111,9 @@ func TestRequest(t *testing.T) {
 		"huge":           {dialect.OpenAI, "/v1/chat/completions", "", `{"max_tokens":9223372036854775808,"n":1e400}`, dialect.Request{MaxTokens: 1 << 53, N: 1 << 53}},
 		"other case":     {dialect.OpenAI, "/v1/chat/completions", "", `{"Model":"a","STREAM":true}`, dialect.Request{}},
 		"no body":        {dialect.OpenAI, "/v1/models", "", "", dialect.Request{}},
-		"responses":      {dialect.OpenAI, "/v1/responses", "", `{"model":"o3","max_output_tokens":9,"stream":true}`, dialect.Request{Model: "o3", MaxTokens: 9, Stream: true}},
+		"not kept":       {dialect.OpenAI, "/v1/responses", "", `{"model":"o3","store":false}`, dialect.Request{Model: "o3"}},
+		"kept chat":      {dialect.OpenAI, "/v1/chat/completions", "", `{"model":"o3","store":true}`, dialect.Request{Model: "o3", Store: true}},
+		"responses":      {dialect.OpenAI, "/v1/responses", "", `{"model":"o3","max_output_tokens":9,"stream":true}`, dialect.Request{Model: "o3", MaxTokens: 9, Stream: true, Store: true}},
 		"azure":          {dialect.OpenAI, "/openai/deployments/my%20gpt/chat/completions", "api-version=1", `{"model":"cheap"}`, dialect.Request{Model: "my gpt"}},
 		"messages": {dialect.Anthropic, "/v1/messages", "", `{"model":"claude","max_tokens":1024,"stream":true,"metadata":{"user_id":"u1"},"caching":true}`,
 			dialect.Request{Model: "claude", MaxTokens: 1024, Stream: true, User: "u1", Caching: &yes}},

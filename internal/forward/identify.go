@@ -94,7 +94,7 @@ func readable(path string) string {
 // whoever calls those expects OpenAI's events and errors.
 func spoken(op dialect.Operation, d *dialect.Dialect) *dialect.Dialect {
 	switch op {
-	case dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Moderation, dialect.Image, dialect.Speech, dialect.Audio:
+	case dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Moderation, dialect.Image, dialect.ImageEdit, dialect.Speech, dialect.Audio:
 		return dialect.OpenAI
 	}
 	return d
