@@ -1,0 +1,368 @@
+package limits_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"forward/internal/limits"
+)
+
+func ExampleScheduler() {
+	s, _ := limits.NewScheduler(limits.SchedulerOptions{Rules: []limits.ModelRule{
+		{Route: "openai", Models: "gpt-4", Model: limits.Model{RPM: 200, TPM: 40_000, MaxQueue: 10, MaxWait: 30 * time.Second}},
+	}})
+	grant, err := s.Acquire(context.Background(), limits.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 1500})
+	fmt.Println(grant.Waited(), err)
+	grant.Settle(1200) // what the answer's usage says
+	_, err = s.Acquire(context.Background(), limits.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 50_000})
+	fmt.Println(err)
+	// Output:
+	// 0s <nil>
+	// Request too large for gpt-4: it asks for 50000 tokens with its completion, and the limit is 40000 tokens a minute. Shorten the prompt or lower max_tokens.
+}
+
+func mustScheduler(t testing.TB, rules ...limits.ModelRule) *limits.Scheduler {
+	t.Helper()
+	s, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// outcome is how a request of a test ended.
+type outcome struct {
+	name  string
+	after time.Duration // since it was asked
+	grant *limits.Grant
+	err   *limits.QueueError
+}
+
+func (o outcome) reason() limits.Reason {
+	if o.err == nil {
+		return "served"
+	}
+	return o.err.Reason
+}
+
+// send asks for a request of each demand, one after the other at the same instant, and collects how they end.
+func send(t testing.TB, s *limits.Scheduler, demands ...limits.Demand) <-chan outcome {
+	ends := make(chan outcome, len(demands))
+	for i, d := range demands {
+		go func() {
+			begun := time.Now()
+			g, err := s.Acquire(t.Context(), d)
+			o := outcome{name: fmt.Sprintf("%s%d", d.Caller, i), after: time.Since(begun), grant: g}
+			if err != nil && !errors.As(err, &o.err) {
+				t.Error(err)
+			}
+			ends <- o
+		}()
+		synctest.Wait()
+	}
+	return ends
+}
+
+func all(ends <-chan outcome) (list []outcome) {
+	for range cap(ends) {
+		list = append(list, <-ends)
+	}
+	return list
+}
+
+func names(list []outcome) string {
+	var names []string
+	for _, o := range list {
+		names = append(names, o.name)
+	}
+	return strings.Join(names, " ")
+}
+
+func repeat(d limits.Demand, n int) []limits.Demand { return slices.Repeat([]limits.Demand{d}, n) }
+
+// TestSixAtOnce is what LLProxy promises and does not do: there two were served and four hung.
+func TestSixAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 2, MaxQueue: 1, MaxWait: time.Second}})
+		ends := all(send(t, s, repeat(limits.Demand{Model: "m", Caller: "a"}, 6)...))
+		count := map[limits.Reason]int{}
+		for _, o := range ends {
+			count[o.reason()]++
+			want := time.Duration(0)
+			if o.reason() == limits.QueueTimeout {
+				want = time.Second
+			}
+			if o.after != want {
+				t.Errorf("%s: %s after %v, want %v", o.name, o.reason(), o.after, want)
+			}
+			o.grant.Settle(-1)
+		}
+		if count["served"] != 2 || count[limits.QueueTimeout] != 1 || count[limits.QueueFull] != 3 {
+			t.Fatal(count)
+		}
+		for _, o := range ends {
+			if o.err != nil && o.err.Reason == limits.QueueTimeout {
+				time.Sleep(o.err.RetryAfter - time.Nanosecond)
+				if _, err := s.Acquire(t.Context(), limits.Demand{Model: "m", Caller: "b", MaxWait: 1}); err != nil {
+					t.Errorf("a nanosecond before, with a nanosecond to wait: %v", err)
+				}
+			}
+		}
+	})
+}
+
+func TestOneWaitsForTheRefill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 1, MaxWait: time.Second}})
+		ends := all(send(t, s, repeat(limits.Demand{Model: "m"}, 65)...))
+		for i, o := range ends {
+			want, after := limits.Reason("served"), time.Duration(0)
+			if i >= 60 && i < 64 {
+				want = limits.QueueFull
+			} else if i == 64 {
+				after = time.Second
+			}
+			if o.reason() != want || o.after != after || o.grant.Waited() != after {
+				t.Errorf("%d: %s after %v (it says %v), want %s after %v", i, o.reason(), o.after, o.grant.Waited(), want, after)
+			}
+		}
+	})
+}
+
+// TestLLProxysExample takes the numbers of its example configuration.
+func TestLLProxysExample(t *testing.T) {
+	for _, m := range []limits.ModelRule{
+		{Models: "gpt-4", Model: limits.Model{MaxQueue: 10, MaxWait: 30 * time.Second, RPM: 200, TPM: 40_000}},
+		{Models: "gpt-3.5-turbo", Model: limits.Model{MaxQueue: 20, MaxWait: 30 * time.Second, RPM: 3500, TPM: 90_000}},
+	} {
+		t.Run(m.Models, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := mustScheduler(t, m)
+				d := limits.Demand{Model: m.Models, Caller: "a", Tokens: 87} // its second token example
+				now, wait := min(m.RPM, m.TPM/87), int64(m.MaxQueue)
+				ends := all(send(t, s, repeat(d, int(now+wait)+5)...))
+				for i, o := range ends[:now+5] {
+					if want := int64(i) < now; (o.reason() == "served") != want || o.after != 0 {
+						t.Errorf("%d: %s after %v", i, o.reason(), o.after)
+					}
+				}
+				each := max(time.Minute/time.Duration(m.RPM), 87*time.Minute/time.Duration(m.TPM))
+				for i, o := range ends[now+5:] {
+					if most := time.Duration(i+1) * (each + 1); o.reason() != "served" || o.after > most {
+						t.Errorf("waiter %d: %s after %v, which should be at most %v", i, o.reason(), o.after, most)
+					}
+				}
+				if last := ends[len(ends)-1].after; last < time.Duration(wait-1)*each {
+					t.Errorf("the last had to wait only %v", last)
+				}
+				if _, err := s.Acquire(t.Context(), limits.Demand{Model: m.Models, Tokens: m.TPM + 1}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(m.TPM)) {
+					t.Errorf("larger than tpm: %v", err)
+				}
+				for _, o := range ends {
+					o.grant.Cancel()
+				}
+				if st := s.Report()[0]; st.Requests != m.RPM || st.Tokens != m.TPM || st.InFlight != 0 || st.Waiting != 0 {
+					t.Errorf("everything was given back, and it stands at %+v", st)
+				}
+			})
+		})
+	}
+}
+
+func TestACallersFloodAndAnothersOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 1000, MaxWait: time.Hour}})
+		all(send(t, s, repeat(limits.Demand{Model: "m", Caller: "a"}, 60)...))
+		flood := send(t, s, repeat(limits.Demand{Model: "m", Caller: "a"}, 1000)...)
+		if o := <-send(t, s, limits.Demand{Model: "m", Caller: "b"}); o.after > 2*time.Second || o.err != nil {
+			t.Errorf("the one request waits %v beside a thousand of another caller, %v", o.after, o.err)
+		}
+		// The line was full, and his newest gave way.
+		if st := s.Report()[0]; st.Waiting != 998 || st.Callers != 1 {
+			t.Errorf("%+v", st)
+		}
+		full := 0
+		for _, o := range all(flood) {
+			if o.reason() == limits.QueueFull {
+				full++
+				if o.name != "a999" {
+					t.Errorf("%s gave way", o.name)
+				}
+			}
+		}
+		if full != 1 {
+			t.Errorf("%d gave way", full)
+		}
+	})
+}
+
+func TestTheClientsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 100, MaxWait: 10 * time.Second}})
+		d := limits.Demand{Model: "m", Caller: "a"}
+		all(send(t, s, repeat(d, 60)...))
+		d.MaxWait = 999 * time.Millisecond
+		o := <-send(t, s, d)
+		if o.reason() != limits.QueueTimeout || o.after != 0 || o.err.Foreseen != time.Second || o.err.RetryAfter != time.Second {
+			t.Fatalf("a wait of 1 s beside a deadline of 999 ms: %s after %v, %+v", o.reason(), o.after, o.err)
+		}
+		d.MaxWait = 0
+		waiting := send(t, s, repeat(d, 12)...)
+		early := 0
+		for range 2 {
+			if o := <-waiting; o.reason() == limits.QueueTimeout && o.after == 0 && o.err.RetryAfter == 11*time.Second {
+				early++
+			}
+		}
+		if early != 2 {
+			t.Errorf("%d of the two that would have to wait over 10 s were refused at once, to come back after 11", early)
+		}
+		all(waiting2(waiting, 10))
+	})
+}
+
+// waiting2 narrows a channel of ends to the n that are to come.
+func waiting2(ends <-chan outcome, n int) <-chan outcome {
+	rest := make(chan outcome, n)
+	for range n {
+		rest <- <-ends
+	}
+	return rest
+}
+
+func TestAClientThatLeaves(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{TPM: 600, MaxQueue: 10}})
+		d := limits.Demand{Model: "m", Tokens: 600}
+		all(send(t, s, d))
+		ctx, leave := context.WithCancel(t.Context())
+		gone := make(chan error)
+		go func() {
+			_, err := s.Acquire(ctx, d)
+			gone <- err
+		}()
+		synctest.Wait()
+		d.Caller, d.Tokens = "b", 100
+		next := send(t, s, d, d)
+		time.Sleep(30 * time.Second) // half of what is passed may be his: 300 of the first 600
+		leave()
+		if err := <-gone; err != context.Canceled {
+			t.Error(err)
+		}
+		for _, o := range all(next) {
+			if o.err != nil || o.after > 30*time.Second {
+				t.Errorf("%s after %v", o.reason(), o.after)
+			}
+		}
+		if st := s.Report()[0]; st.Tokens != 100 || st.Waiting != 0 {
+			t.Errorf("%+v", st)
+		}
+		ctx, leave = context.WithCancel(t.Context())
+		leave()
+		if _, err := s.Acquire(ctx, d); err != context.Canceled {
+			t.Error(err)
+		}
+	})
+}
+
+func TestMaxParallel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{MaxParallel: 2, MaxQueue: 2}})
+		ends := send(t, s, repeat(limits.Demand{Model: "x"}, 5)...)
+		one, two, full := <-ends, <-ends, <-ends
+		if full.reason() != limits.QueueFull || full.err.RetryAfter <= 0 {
+			t.Fatal(full)
+		}
+		time.Sleep(5 * time.Second)
+		one.grant.Settle(10)
+		one.grant.Cancel() // means nothing any more
+		if o := <-ends; o.after != 5*time.Second || o.name != "2" {
+			t.Error(o.name, o.after)
+		}
+		time.Sleep(time.Second)
+		two.grant.Cancel()
+		if o := <-ends; o.after != 6*time.Second || o.name != "3" {
+			t.Error(o.name, o.after)
+		}
+	})
+}
+
+func TestModelsOfAGlob(t *testing.T) {
+	s := mustScheduler(t,
+		limits.ModelRule{Route: "r", Models: "gpt-4o*", Model: limits.Model{RPM: 2}},
+		limits.ModelRule{Route: "r", Models: "gpt-4o-mini", Model: limits.Model{RPM: 3}},
+		limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1}},
+		limits.ModelRule{Route: "other", Models: "*", Model: limits.Model{}},
+	)
+	for _, test := range []struct {
+		route, model string
+		want         int
+	}{
+		{"r", "gpt-4o", 2}, {"r", "gpt-4o-2024", 2}, {"r", "gpt-4o-mini", 3}, {"r", "", 1}, {"r", "meta/llama", 1}, {"q", "gpt-4o-mini", 1}, {"other", "x", 9},
+	} {
+		n := 0
+		for range 9 {
+			if _, err := s.Acquire(t.Context(), limits.Demand{Route: test.route, Model: test.model}); err == nil {
+				n++
+			}
+		}
+		if n != test.want {
+			t.Errorf("%s %s: %d, want %d", test.route, test.model, n, test.want)
+		}
+	}
+	if g, err := mustScheduler(t).Acquire(t.Context(), limits.Demand{Model: "x"}); g != nil || err != nil {
+		t.Error(g, err)
+	} else {
+		g.Learn(limits.Feedback{})
+		g.Settle(1)
+		g.Cancel()
+		if g.Waited() != 0 {
+			t.Error("waited without a line")
+		}
+	}
+}
+
+// TestMadeUpModels asks for more models than are kept: those beyond share, and what is idle makes room.
+func TestMadeUpModels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1}})
+		ask := func(from, to int) (served int) {
+			for i := from; i < to; i++ {
+				if g, err := s.Acquire(t.Context(), limits.Demand{Model: fmt.Sprint(i)}); err == nil {
+					g.Settle(0)
+					served++
+				}
+			}
+			return served
+		}
+		if n := ask(0, 1000); n != 257 || len(s.Report()) != 257 {
+			t.Errorf("%d served by %d lines", n, len(s.Report()))
+		}
+		time.Sleep(time.Minute)
+		if n := ask(1000, 2000); n != 257 || len(s.Report()) != 257 {
+			t.Errorf("a minute later %d served by %d lines", n, len(s.Report()))
+		}
+	})
+}
+
+func TestSchedulerRefusesNonsense(t *testing.T) {
+	for _, rules := range [][]limits.ModelRule{
+		{{Models: "m", Model: limits.Model{RPM: -1}}},
+		{{Models: "m", Model: limits.Model{TPM: 1 << 60}}},
+		{{Route: "r"}},
+		{{Models: "m"}, {Models: "m", Model: limits.Model{RPM: 1}}},
+	} {
+		if _, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules}); err == nil {
+			t.Errorf("%+v is accepted", rules)
+		}
+	}
+}
