@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -129,7 +130,9 @@ func requestsDiffer(direct, through message) (list []difference) {
 func answersDiffer(direct, through message) (list []difference) {
 	differ(&list, "status", direct.status(), through.status(), "") // and not the phrase after it, which is net/http's
 	differ(&list, "body", direct.body, through.body, "")
-	differ(&list, "trailers", direct.trailer, through.trailer, "")
+	trailer := maps.Clone(through.trailer)
+	maps.DeleteFunc(trailer, func(name string, _ []string) bool { return ofUsage(direct.trailer, name) })
+	differ(&list, "trailers", direct.trailer, trailer, "")
 	differ(&list, "interim answers", len(direct.interim), len(through.interim), "")
 	for i := range min(len(direct.interim), len(through.interim)) {
 		differ(&list, "interim status", direct.interim[i].start[:12], through.interim[i].start[:12], "")
@@ -155,8 +158,22 @@ func answersDiffer(direct, through message) (list []difference) {
 	if direct.body == "" && direct.framing != "none" {
 		free = append(free, "content-length") // what was empty without a length may have one
 	}
+	for name := range through.header {
+		if ofUsage(direct.header, name) {
+			free = append(free, name)
+		}
+	}
+	// Which upstream answered, at which attempt.
+	differ(&list, "attempts", []string{"1"}, through.header["x-forward-attempts"], "")
+	differ(&list, "number of upstreams", 1, len(through.header["x-forward-upstream"]), "")
+	free = append(free, "x-forward-attempts", "x-forward-upstream")
 	headersDiffer(&list, "header ", direct.header, through.header, free)
 	return list
+}
+
+// ofUsage reports whether a header tells the tokens of an answer and is the gateway's.
+func ofUsage(direct map[string][]string, name string) bool {
+	return strings.HasPrefix(name, "x-llm-") && strings.HasSuffix(name, "-tokens") && direct[name] == nil
 }
 
 // headersDiffer compares all headers but hop-by-hop ones and those in free.

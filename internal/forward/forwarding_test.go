@@ -184,18 +184,22 @@ func TestClientThatLeavesCancelsTheUpstream(t *testing.T) {
 
 func TestBrokenAnswersNeverLookComplete(t *testing.T) {
 	first := chunk(`{"content":"Hel"}`, "null")
+	long := `{"content":"` + strings.Repeat("a", 1<<20)
 	for name, test := range map[string]struct {
 		head, body string
 		want       string // what the client has before the error; an error event follows when event is set
 		event      bool
+		refused    bool // nothing of it was out: the client gets an error instead
 	}{
-		"a stream":                      {"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", first, first, true},
-		"a stream in an event":          {"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", first + `data: {"half`, first, true},
-		"a stream with a length":        {"Content-Type: text/event-stream\r\nContent-Length: 9999\r\n", first, first, false},
-		"a body with a length":          {"Content-Type: application/json\r\nContent-Length: 9999\r\n", `{"id"`, `{"id"`, false},
-		"a chunked body":                {"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", `{"id"`, `{"id"`, false},
-		"a compressed stream":           {"Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "zzz", "zzz", false},
-		"a stream that begins to break": {"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", "", "", true},
+		"a stream":                      {"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", first, first, true, false},
+		"a stream in an event":          {"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", first + `data: {"half`, first, true, false},
+		"a stream with a length":        {"Content-Type: text/event-stream\r\nContent-Length: 9999\r\n", first, first, false, false},
+		"a body with a length":          {"Content-Type: application/json\r\nContent-Length: 9999\r\n", `{"id"`, "", false, true},
+		"a chunked body":                {"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", `{"id"`, "", false, true},
+		"a body after a long beginning": {"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n", long, long, false, false},
+		"a body that is no JSON":        {"Content-Type: audio/mpeg\r\nContent-Length: 9999\r\n", "ID3", "ID3", false, false},
+		"a compressed stream":           {"Content-Type: text/event-stream\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n", "zzz", "zzz", false, false},
+		"a stream that begins to break": {"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n", "", "", true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := start(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -211,7 +215,13 @@ func TestBrokenAnswersNeverLookComplete(t *testing.T) {
 				}
 				fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n%s\r\n%s", test.head, body)
 			}, nil)
-			a := b.chat(`,"stream":true`)
+			a := b.chat(`,"stream":true,"stream_options":{"include_usage":true}`)
+			if test.refused {
+				if a.want(t, 502, "upstream_reset", "may have been executed"); a.err != nil {
+					t.Errorf("error %v", a.err)
+				}
+				return
+			}
 			if !test.event {
 				if a.err == nil || a.body != test.want {
 					t.Errorf("error %v, body %q", a.err, a.body)

@@ -40,6 +40,7 @@ type Options struct {
 	Routes    *upstream.Table
 	Ring      *keys.Ring   // forward keys; an empty ring asks nobody for one
 	Models    []ModelRoute // where requests on / go whose model matches; the first one wins
+	Fallbacks []Fallback   // which models are asked instead; the first one that matches wins
 	Levels    keys.Levels  // which models each level may use
 	Gate      *limits.Gate // request limits
 	Paces     *limits.Paces
@@ -56,6 +57,10 @@ type Options struct {
 
 	ChatLog *chatlog.Log // nil: no chat log
 
+	Affinity *upstream.Affinity // which API key made what; nil: not remembered
+
+	TrustUserIDs bool // callers may name the user they ask for
+
 	ExtraAuth   bool // open routes ask for a forward key too
 	Passthrough bool // with forward keys configured, provider keys of the client's own are let through
 
@@ -63,6 +68,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
 	CORSOrigins    []string       // "*" or exact origins; empty: no CORS headers
 
+	MaxParallel       int           // requests of one caller at the same time; 0: no bound
 	MaxBody           int64         // bytes of a request body that is parsed; 32 MiB by default
 	Retries           int           // further tries after a failure in which nothing was sent
 	RetryStatus       []int         // 5xx answers to try again before the first byte
@@ -79,6 +85,9 @@ type Gateway struct {
 	cacheRoutes map[string]bool
 	buffers     copyBuffers
 	quiet       atomic.Bool // not ready: draining
+	parallel    *limits.Parallel
+	catalogue   catalogue
+	noUsage     sync.Map // *upstream.Route → time.Time: it refuses to be asked for usage, and is not asked until then
 
 	flights sync.WaitGroup  // exchanges that are not settled yet
 	life    context.Context // ends when streams still open are to be told that the gateway stops
@@ -104,7 +113,7 @@ func New(o Options) (*Gateway, error) {
 	if o.Paces == nil {
 		o.Paces = limits.NewPaces(nil)
 	}
-	g := &Gateway{Options: o, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
+	g := &Gateway{Options: o, parallel: limits.NewParallel(o.MaxParallel), cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
 	for _, path := range o.CacheRoutes {
 		g.cacheRoutes[path] = true
 	}

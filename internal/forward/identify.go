@@ -30,8 +30,7 @@ const nobody = "-"
 // identify finds the route and the caller from the request line and the headers alone.
 func (x *exchange) identify() error {
 	x.ip = x.clientIP()
-	path := x.r.URL.EscapedPath()
-	if err := x.match(path); err != nil {
+	if err := x.match(x.r.URL.EscapedPath()); err != nil {
 		return err
 	}
 	if !x.admitsIP() {
@@ -41,7 +40,16 @@ func (x *exchange) identify() error {
 		x.w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 		return &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "Method " + x.r.Method + " is not forwarded."}
 	}
-	return x.authenticate()
+	if err := x.attribute(x.r.Header.Get("X-User-Id")); err != nil {
+		return err
+	}
+	if err := x.authenticate(); err != nil {
+		return err
+	}
+	if !x.namesUsers() {
+		x.user = ""
+	}
+	return nil
 }
 
 // match finds the route. Only the path counts: whatever host an absolute-form request line names is ignored, so a
@@ -53,11 +61,16 @@ func (x *exchange) match(path string) error {
 		}
 		return err
 	}
+	path, err := x.userOfPath(path)
+	if err != nil {
+		return err
+	}
 	route, mount, rest, ok := x.Routes.Match(path)
 	if !ok {
 		return &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
 	}
 	x.route, x.mount, x.rest, x.limits = route, mount, rest, route.Name
+	x.matched, x.matchedRest = route, rest
 	// Judged by the readable path, forwarded by the one that came: the upstream takes /v1/chat/%63ompletions for what
 	// it is, and so do the rules.
 	x.plain = readable(rest)

@@ -1,6 +1,8 @@
 package forward
 
 import (
+	"errors"
+	"net/http"
 	"strings"
 
 	"forward/internal/dialect"
@@ -15,6 +17,12 @@ type ModelRoute struct {
 	Route  *upstream.Route
 }
 
+// Fallback names the models that are asked instead, in turn, when a model that matches the glob cannot be.
+type Fallback struct {
+	Models  string // a glob as in keys.Levels
+	Instead []string
+}
+
 // openAIBase is where a provider serves OpenAI's operations; elsewhere the path stays as it is. Sources:
 // https://docs.anthropic.com/en/api/openai-sdk (/v1, as OpenAI) and https://ai.google.dev/gemini-api/docs/openai.
 func openAIBase(r *upstream.Route, rest string) string {
@@ -24,21 +32,79 @@ func openAIBase(r *upstream.Route, rest string) string {
 	return rest
 }
 
-// follow leads an OpenAI request that came on / (and not on /openai, which names its provider) to the route of its model. The limits stay those of the path it came
-// on, and whoever may come in there may come in here: it is decided before.
+// leads returns the route that serves a model asked for on the route at /, where the request came.
+func (x *exchange) leads(model string) *upstream.Route {
+	for _, m := range x.Models {
+		if keys.Match(m.Models, model) {
+			return m.Route
+		}
+	}
+	return x.matched
+}
+
+// follow leads an OpenAI request that came on / (and not on /openai, which names its provider) to the route of its model.
+// The limits stay those of the path it came on, and whoever may come in there may come in here: it is decided before.
 func (x *exchange) follow() {
 	if x.mount != "/" || x.dialect != dialect.OpenAI || !x.op.Parsed() || x.ask.Model == "" {
 		return
 	}
-	for _, m := range x.Models {
-		if m.Route == x.route || !keys.Match(m.Models, x.ask.Model) {
-			continue
-		}
-		passes := !x.known && !x.swap && !x.strip && x.Ring.Len() > 0 // a provider key that was let through
-		x.route, x.rest = m.Route, openAIBase(m.Route, x.rest)
-		if !passes {
-			x.credential()
-		}
+	route := x.leads(x.ask.Model)
+	if route == x.route {
 		return
 	}
+	passes := !x.known && !x.swap && !x.strip && x.Ring.Len() > 0 // a provider key that was let through
+	x.route, x.rest = route, x.matchedRest
+	if route != x.matched {
+		x.rest = openAIBase(route, x.matchedRest)
+	}
+	if !passes {
+		x.credential()
+	}
+}
+
+// errFallBack is why an answer of the upstream is not relayed: another model is asked.
+var errFallBack = errors.New("another model is asked instead")
+
+// fallsBack chooses the next model to ask, if the configuration names one that the caller may use. It is asked only where
+// the upstream certainly has not begun: it was not reached, or says that it limits or is overloaded.
+func (x *exchange) fallsBack(status int, err error) bool {
+	if x.body == nil || !x.body.Get("model").Exists() {
+		return false
+	}
+	switch status {
+	case 0:
+		switch upstream.Classify(err).Cause {
+		case upstream.ConnectFailed, upstream.ConnectTimeout, upstream.DNS, upstream.TLS, upstream.Unhealthy, upstream.AuthFailed:
+		default:
+			return false
+		}
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // Anthropic's overloaded_error
+	default:
+		return false
+	}
+	for _, f := range x.Fallbacks {
+		if !keys.Match(f.Models, x.asked()) {
+			continue
+		}
+		for x.fallback < len(f.Instead) {
+			model := f.Instead[x.fallback]
+			x.fallback++
+			if model != x.ask.Model && x.Levels.Allows(x.caller.level, model) {
+				x.instead, x.ask.Model = model, model
+				x.memory.store = false // it is no answer to the question that was asked
+				x.follow()
+				return true
+			}
+		}
+		return false
+	}
+	return false
+}
+
+// asked is the model that the client named.
+func (x *exchange) asked() string {
+	if x.body == nil || x.instead == "" {
+		return x.ask.Model
+	}
+	return x.body.Get("model").String()
 }

@@ -31,6 +31,9 @@ func (x *exchange) open() error {
 			return err
 		}
 	}
+	if x.namesUsers() {
+		x.attribute(x.ask.User) // the provider's own field, and its to complain about
+	}
 	x.follow()
 	return nil
 }
@@ -74,8 +77,6 @@ func (x *exchange) readBody() error {
 		return nil
 	}
 	x.body = body
-	// The flag is ours and strict upstreams refuse it, so it is cut out whether or not the cache is on.
-	x.payload = body.Without("caching")
 	return nil
 }
 

@@ -25,8 +25,11 @@ type exchange struct {
 	// identify
 	ip          netip.Addr
 	route       *upstream.Route
-	mount       string   // the prefix on which it came
+	matched     *upstream.Route // by its path; route is another one when the model leads there
+	mount       string          // the prefix on which it came
+	matchedRest string
 	rest, plain string   // the path after the route's prefix: as it came, and readable
+	user        string   // whom the caller asks for
 	paths       []string // the request's path as it reads on each mount of the route; limits go by these
 	dialect     *dialect.Dialect
 	caller      caller
@@ -43,15 +46,22 @@ type exchange struct {
 	payload []byte        // what goes upstream of a body that was read; nil when the body streams
 
 	// admit
+	entered bool // counts as one of the caller's parallel requests
 	limited bool // the answer carries our limit headers, not the upstream's
 
 	// recall
 	memory memory
 
 	// send and relay
-	header   http.Header // of ours, set before the upstream is asked
-	attempts upstream.Attempts
-	secret   keys.Secret // the API key that was used: it must not come back
+	header       http.Header // of ours, set before the upstream is asked
+	attempts     upstream.Attempts
+	tries        int         // attempts before the current send
+	modified     []string    // what of the body is not the client's
+	addedUsage   bool        // the gateway asked for usage that the client did not ask for
+	withoutUsage bool        // it must not ask
+	instead      string      // the model that is asked instead of the client's
+	fallback     int         // how many of the configured ones were chosen
+	secret       keys.Secret // the API key that was used: it must not come back
 
 	tap    *tap
 	logged bool   // the request's line is in the chat log
@@ -82,6 +92,13 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	// May he ask now? Request limits count every admitted request, also one the cache answers.
 	if err := x.admit(); err != nil {
 		x.refuse(err)
+		return
+	}
+	// What models are there? Of several providers behind one address only the gateway knows.
+	if x.listsModels() {
+		if err := x.listModels(); err != nil {
+			x.refuse(err)
+		}
 		return
 	}
 	// Has it been answered before? Only after identity, model rules and limits, so that a revoked key gets

@@ -16,14 +16,13 @@ import (
 
 // memory is what the cache has to do with one exchange.
 type memory struct {
-	question   cache.Question
-	key        cache.Key
-	store      bool          // a complete answer is to be remembered
-	addedUsage bool          // the gateway asked for usage that the client did not ask for
-	ttl        time.Duration // of the remembered answer; 0: the cache's own
-	size       int           // bytes remembered so far, to see whether more came
-	status     string        // HIT, MISS, BYPASS; empty when the cache has nothing to do with it
-	detail     string        // Cache-Status after the name of the cache
+	question cache.Question
+	key      cache.Key
+	store    bool          // a complete answer is to be remembered
+	ttl      time.Duration // of the remembered answer; 0: the cache's own
+	size     int           // bytes remembered so far, to see whether more came
+	status   string        // HIT, MISS, BYPASS; empty when the cache has nothing to do with it
+	detail   string        // Cache-Status after the name of the cache
 }
 
 // announce tells the client what the cache did (X-Cache, and Cache-Status of RFC 9211).
@@ -67,7 +66,6 @@ func (x *exchange) recall() (*cache.Entry, error) {
 	}
 	if !offline && (control["no-cache"] || x.CacheMode == CacheRefresh) {
 		m.status, m.detail, m.store = "MISS", "fwd=request", true
-		x.askUsage()
 		return nil, nil
 	}
 	if entry := x.lookup(); entry != nil {
@@ -77,7 +75,6 @@ func (x *exchange) recall() (*cache.Entry, error) {
 		return nil, x.unanswered()
 	}
 	m.status, m.detail, m.store = "MISS", "fwd=miss", true
-	x.askUsage()
 	return nil, nil
 }
 
@@ -248,13 +245,22 @@ func (x *exchange) replay(e *cache.Entry) {
 	} else {
 		res.Header.Set("Content-Length", strconv.Itoa(len(e.Body)))
 	}
-	x.relay(res)
+	if err := x.relay(res); err != nil {
+		x.refuse(err)
+		return
+	}
 	h := x.w.Header()
 	for name, values := range res.Header {
 		h[name] = values
 	}
+	for name := range res.Trailer {
+		h.Add("Trailer", name)
+	}
 	x.w.WriteHeader(e.Status)
 	x.copy(res.Body, e.Stream)
+	for name, values := range res.Trailer {
+		h[name] = values
+	}
 }
 
 // copy writes an answer that does not come through ReverseProxy.

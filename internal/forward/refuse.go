@@ -23,6 +23,7 @@ const statusClientGone = 499
 type refusal struct {
 	status               int
 	code, message, param string
+	retryAfter           time.Duration
 	err                  error
 }
 
@@ -72,6 +73,7 @@ func (x *exchange) refuse(err error) {
 		over.SetHeader(h)
 	}
 	x.dialect.ErrorHeader(h, p)
+	x.trace(h)
 	body := x.dialect.Error(p)
 	x.status = x.dialect.Status(p)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
@@ -113,7 +115,7 @@ func problemOf(err error) dialect.Problem {
 	}
 	switch {
 	case errors.As(err, &own):
-		return dialect.Problem{Status: own.status, Code: own.code, Message: own.message, Param: own.param}
+		return dialect.Problem{Status: own.status, Code: own.code, Message: own.message, Param: own.param, RetryAfter: own.retryAfter}
 	case errors.As(err, &key):
 		return problemOfKey(key)
 	case errors.Is(err, keys.ErrConflict):
@@ -145,6 +147,8 @@ func problemOf(err error) dialect.Problem {
 			p.Status = http.StatusGatewayTimeout
 		case upstream.ConnectFailed:
 			p.RetryAfter = time.Second
+		case upstream.Unhealthy:
+			p.Status, p.RetryAfter = http.StatusServiceUnavailable, max(up.RetryAfter, time.Second)
 		}
 		return p
 	case errors.Is(err, context.Canceled):

@@ -4,6 +4,7 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,17 +16,41 @@ import (
 // silent swallows what ReverseProxy logs of aborted copies: settle writes the one line that says so.
 var silent = log.New(io.Discard, "", 0)
 
-// notRelayed are headers of an upstream's answer that are its own affair: cookies would be shared between callers,
-// which browser pages may read an answer is for CORS_ORIGINS to say, and how we call a request is for us.
+// notRelayed are headers of an upstream's answer that are its own affair: cookies would be shared between callers, which
+// browser pages may read an answer is for CORS_ORIGINS to say, and what became of a request here is for us.
 func notRelayed(name string) bool {
-	return name == "Set-Cookie" || name == "X-Forward-Request-Id" || strings.HasPrefix(name, "Access-Control-")
+	switch name {
+	case "Set-Cookie", "X-Forward-Request-Id", "X-Forward-Upstream", "X-Forward-Attempts", "X-Forward-Modified":
+		return true
+	}
+	return strings.HasPrefix(name, "Access-Control-")
+}
+
+// trace says what became of the request: who answered, at which attempt, and what of the body was not the client's.
+func (x *exchange) trace(h http.Header) {
+	n := x.tries + x.attempts.Count
+	if n == 0 {
+		return
+	}
+	name := x.route.Name
+	if len(x.route.Also) > 0 {
+		name += "#" + strconv.Itoa(x.attempts.Base+1)
+	}
+	h["X-Forward-Upstream"] = []string{name}
+	h["X-Forward-Attempts"] = []string{strconv.Itoa(n)}
+	if len(x.modified) > 0 {
+		h["X-Forward-Modified"] = []string{strings.Join(x.modified, ", ")}
+	}
 }
 
 // relay prepares an answer for the client: it cleans the headers and puts the one tap on the body. ReverseProxy calls
 // it before the first byte goes out.
 func (x *exchange) relay(res *http.Response) error {
-	if x.refusesOurs(res.StatusCode) {
+	if x.refusesUsage(res) {
 		return errUsageRefused
+	}
+	if x.fallsBack(res.StatusCode, nil) {
+		return errFallBack
 	}
 	x.status = res.StatusCode
 	x.restoreHeader()
@@ -48,6 +73,7 @@ func (x *exchange) relay(res *http.Response) error {
 		h.Del("Cache-Status")
 	}
 	x.memory.announce(x.w.Header())
+	x.trace(x.w.Header())
 	if _, said := h["Content-Type"]; !said {
 		x.w.Header()["Content-Type"] = nil // or net/http would guess one, if the first bytes come with the headers
 	}
@@ -60,15 +86,27 @@ func (x *exchange) relay(res *http.Response) error {
 	}
 	x.tap = x.newTap(res)
 	res.Body = x.tap
+	if x.tap.metered && !x.tap.stream && !x.tap.packedStream && isJSON(h) {
+		if err := x.tap.readAhead(); err != nil {
+			return err
+		}
+		if x.tap.finished {
+			x.tap.tellUsage(h)
+		}
+	}
 	return nil
 }
+
+func isJSON(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/json") }
 
 // newTap chooses what the tap does on the side for this answer.
 func (x *exchange) newTap(res *http.Response) *tap {
 	t := &tap{x: x, res: res, body: res.Body, length: res.ContentLength}
-	plain := res.Header.Get("Content-Encoding") == "" || res.Header.Get("Content-Encoding") == "identity"
-	t.stream = plain && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
-	if x.listening() && plain && x.r.Method != http.MethodHead {
+	t.packed = encodingOf(res.Header)
+	events := strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
+	t.stream, t.packedStream = events && t.packed == "", events && t.packed != ""
+	t.metered = x.meters(res)
+	if t.metered || x.listening() && t.packed == "" && x.r.Method != http.MethodHead {
 		t.answer = &dialect.Answer{}
 		t.record = x.recorder(res, t.stream)
 	}
@@ -78,11 +116,14 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	}
 	if t.stream {
 		t.pacer = limits.NewPacer(x.Paces.Interval(x.paths, x.caller.level))
-		t.hideUsage = x.memory.addedUsage && !x.ask.IncludeUsage && x.dialect.WithUsage != nil
+		t.hideUsage = x.addedUsage && !x.ask.IncludeUsage && x.dialect.WithUsage != nil
 	}
 	if t.hideUsage { // what is left is shorter than announced
 		res.Header.Del("Content-Length")
 		res.ContentLength, t.length = -1, -1
+	}
+	if t.stream {
+		t.announceUsage()
 	}
 	return t
 }

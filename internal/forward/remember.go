@@ -1,13 +1,11 @@
 package forward
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"forward/internal/cache"
-	"forward/internal/dialect"
 )
 
 // notRemembered are headers that say something of the moment or of the connection, not of the answer.
@@ -44,7 +42,7 @@ func (x *exchange) recorder(res *http.Response, stream bool) *recording {
 // the client has the last byte, and again at the end of a stream that went on after its marker.
 func (x *exchange) remember(t *tap, clean bool) {
 	m := &x.memory
-	if !m.store || t.record == nil || t.record.over || t.record.Len() == m.size || !t.complete(clean) {
+	if !m.store || t.packed != "" || t.record == nil || t.record.over || t.record.Len() == m.size || !t.complete(clean) {
 		return
 	}
 	if t.answer.Finish() == "content_filter" {
@@ -60,53 +58,4 @@ func (x *exchange) remember(t *tap, clean bool) {
 		e.Expires = now.Add(m.ttl)
 	}
 	x.Cache.Put(m.key, e)
-}
-
-// askUsage asks the upstream for the usage of a stream that is going to be remembered, so that a later request in the
-// other form, or with include_usage, can be told it. The extra chunk is taken out again for this client.
-func (x *exchange) askUsage() {
-	if x.dialect != dialect.OpenAI || !x.ask.Stream || x.ask.IncludeUsage || x.body == nil {
-		return
-	}
-	if x.op != dialect.Chat && x.op != dialect.Completion {
-		return
-	}
-	options := x.body.Get("stream_options")
-	if options.Value() != nil && !options.IsObject() {
-		return // the upstream is the one to complain
-	}
-	member := `"stream_options":{"include_usage":true}`
-	if options.IsObject() {
-		inner, err := dialect.Scan([]byte(options.Raw))
-		if err != nil {
-			return
-		}
-		member = `"stream_options":` + prepend(string(inner.Without("include_usage")), `"include_usage":true`)
-	}
-	x.payload = []byte(prepend(string(x.body.Without("caching", "stream_options")), member))
-	x.memory.addedUsage = true
-}
-
-// errUsageRefused is why an answer of the upstream is not relayed: it may be about stream_options, which the client did
-// not send.
-var errUsageRefused = errors.New("the upstream refuses a request in which we asked for usage")
-
-// refusesOurs reports whether the same is to be asked without what askUsage added. Such an answer says that nothing was
-// executed; Mistral and old Azure versions give it to a field that they do not know.
-func (x *exchange) refusesOurs(status int) bool {
-	if !x.memory.addedUsage || status != http.StatusBadRequest && status != http.StatusUnprocessableEntity {
-		return false
-	}
-	x.memory.addedUsage = false
-	x.payload = x.body.Without("caching")
-	return true
-}
-
-// prepend puts a member first into a JSON object.
-func prepend(object, member string) string {
-	at := strings.IndexByte(object, '{') + 1
-	if rest := strings.TrimLeft(object[at:], " \t\r\n"); strings.HasPrefix(rest, "}") {
-		return object[:at] + member + rest
-	}
-	return object[:at] + member + "," + object[at:]
 }

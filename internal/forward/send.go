@@ -17,6 +17,8 @@ import (
 // send forwards the request and relays its answer. The proxy is made anew for each exchange so that its hooks are
 // methods of the exchange: measured 12.3 µs against 13.9 µs for a shared one that finds its state in the context.
 func (x *exchange) send() {
+	x.compose()
+	x.tries += x.attempts.Count
 	x.attempts = upstream.Attempts{
 		Route:       x.route,
 		Level:       x.caller.level,
@@ -89,6 +91,9 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		p.Out.Trailer = x.r.Trailer // itself, not a copy: its values come with the end of the body, whatever keys are in them
 	}
 	h.Del("Cookie") // the gateway's own origin's, never the provider's
+	if !x.route.Open {
+		h.Del("X-User-Id") // for us, see attribute
+	}
 	for name := range h {
 		if strings.HasPrefix(name, "X-Forward-") {
 			delete(h, name)
@@ -112,7 +117,7 @@ func (x *exchange) fail(err error) {
 	if x.status == http.StatusSwitchingProtocols { // to something else than was asked for
 		err = &upstream.Error{Cause: upstream.BadResponse, Err: err, Route: x.route.Name}
 	}
-	if errors.Is(err, errUsageRefused) {
+	if errors.Is(err, errUsageRefused) || errors.Is(err, errFallBack) || x.fallsBack(0, err) {
 		x.send()
 		return
 	}

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,7 @@ func (x *exchange) logRequest() {
 	}
 	x.logged = true
 	x.ChatLog.Request(chatlog.Request{
-		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: strings.TrimPrefix(x.caller.name, nobody), User: x.ask.User, Time: x.begun,
+		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: strings.TrimPrefix(x.caller.name, nobody), User: cmp.Or(x.user, x.ask.User), Time: x.begun,
 		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model,
 	})
 }
@@ -27,6 +28,9 @@ func (x *exchange) logRequest() {
 // aborts a connection passes through, and nothing in it needs the client to be there still.
 func (x *exchange) settle() {
 	x.free()
+	if x.entered {
+		x.parallel.Leave(x.caller.id)
+	}
 	elapsed := time.Since(x.begun)
 	if x.cause == "" && x.r.Context().Err() != nil && !x.delivered() {
 		x.cause = "client_gone"
@@ -97,8 +101,11 @@ func (x *exchange) logLine(elapsed time.Duration) {
 	if x.tap != nil {
 		attrs = append(attrs, slog.Int64("bytes", x.tap.passed), slog.Float64("first_ms", float64(x.tap.first.Microseconds())/1000))
 	}
-	if x.attempts.Count > 1 {
-		attrs = append(attrs, slog.Int("attempts", x.attempts.Count))
+	if x.user != "" {
+		attrs = append(attrs, slog.String("user", x.user))
+	}
+	if n := x.tries + x.attempts.Count; n > 1 {
+		attrs = append(attrs, slog.Int("attempts", n))
 	}
 	if x.memory.status != "" {
 		attrs = append(attrs, slog.String("cache", cacheWord(x.memory.status)))

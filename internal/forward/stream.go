@@ -97,6 +97,9 @@ func (t *tap) conclude() {
 	}
 	t.out = append(t.buf[:0], t.x.dialect.ErrorEvent(p)...)
 	t.err = io.EOF
+	if t.trailers {
+		t.tellUsage(t.res.Trailer)
+	}
 }
 
 // hear reads one event on the side and reports whether the client is to see it.

@@ -28,6 +28,11 @@ type tap struct {
 	answer *dialect.Answer // what the answer says, when somebody listens
 	record *recording      // its bytes, when somebody needs them
 
+	metered      bool   // its usage is told
+	trailers     bool   // in trailers
+	packed       string // its Content-Encoding; read only when it is whole
+	packedStream bool
+
 	stream    bool // server-sent events that can be read
 	split     dialect.Splitter
 	pacer     *limits.Pacer // nil: unpaced
@@ -95,11 +100,13 @@ func (t *tap) finish() {
 	}
 	t.finished = true
 	upstream.ScrubHeader(t.res.Trailer, t.x.secret) // filled in by now; ReverseProxy sends it next
-	if t.answer != nil && !t.stream && t.record != nil && !t.record.over {
-		// A body that cannot be read leaves the answer incomplete; the client gets it all the same.
-		t.x.dialect.Body(t.x.op, t.answer, t.record.Bytes())
+	if !t.stream {
+		t.readAnswer()
 	}
 	t.x.remember(t, true)
+	if t.trailers {
+		t.tellUsage(t.res.Trailer)
+	}
 }
 
 // pass notes that n bytes go to the client now, and how long that write may take.

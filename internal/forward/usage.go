@@ -1,0 +1,173 @@
+package forward
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+
+	"forward/internal/dialect"
+	"forward/internal/upstream"
+)
+
+// The headers that tell what an answer cost, in tokens; trailers of streams, for nobody knows before the end.
+const (
+	inputTokens     = "X-Llm-Input-Tokens"
+	outputTokens    = "X-Llm-Output-Tokens"
+	totalTokens     = "X-Llm-Total-Tokens"
+	tokensEstimated = "X-Llm-Tokens-Estimated" // "true" when the provider did not tell them
+)
+
+const (
+	// maxAhead bounds what of a body is read before its headers go out, in bytes.
+	maxAhead = 1 << 20
+	// maxUnpacked bounds what a compressed answer may unpack to when it is read for its usage, in bytes.
+	maxUnpacked = 32 << 20
+)
+
+// meters reports whether the usage of an answer is read from it.
+func (x *exchange) meters(res *http.Response) bool {
+	return x.op.Parsed() && !x.route.Open && res.StatusCode == http.StatusOK && x.r.Method != http.MethodHead
+}
+
+// usage is what the answer cost as far as anybody knows.
+func (t *tap) usage() *dialect.Usage {
+	if t.answer == nil {
+		return nil
+	}
+	return t.answer.Usage
+}
+
+// tellUsage writes the usage of an answer into headers or trailers.
+func (t *tap) tellUsage(h http.Header) {
+	u := t.usage()
+	if u == nil || h == nil {
+		return
+	}
+	h[inputTokens] = []string{strconv.FormatInt(u.Input, 10)}
+	h[outputTokens] = []string{strconv.FormatInt(u.Output, 10)}
+	h[totalTokens] = []string{strconv.FormatInt(u.Total, 10)}
+}
+
+// announceUsage makes room for the usage in the trailers of a stream. HTTP/1.0 has none, nor has an answer with a length.
+func (t *tap) announceUsage() {
+	if !t.metered || t.length >= 0 || !t.x.r.ProtoAtLeast(1, 1) {
+		return
+	}
+	if t.res.Trailer == nil {
+		t.res.Trailer = http.Header{}
+	}
+	for _, name := range []string{inputTokens, outputTokens, totalTokens, tokensEstimated} {
+		t.res.Trailer[name] = nil
+	}
+	t.trailers = true
+}
+
+// readAhead reads a body that is no stream before its headers go out, as far as it is short, so that they can tell what
+// it cost; a body that breaks off within it is no answer at all. Providers that send white space while a long answer is
+// being made (DeepSeek and OpenRouter do) are not held up: such a body passes as it comes.
+func (t *tap) readAhead() error {
+	buf := t.x.buffers.Get()
+	defer t.x.buffers.Put(buf)
+	for len(t.out) < maxAhead && t.err == nil {
+		n, err := t.readBody(buf)
+		t.out = append(t.out, buf[:n]...)
+		if t.record != nil {
+			t.record.add(buf[:n])
+		}
+		switch {
+		case err == io.EOF || err == nil && int64(len(t.out)) == t.length:
+			t.finish()
+			t.err = io.EOF
+		case err != nil:
+			return t.x.cutShort(err)
+		case len(bytes.TrimSpace(t.out)) == 0:
+			return nil
+		}
+	}
+	return nil
+}
+
+// cutShort is the error of an answer that broke off before any of it was relayed.
+func (x *exchange) cutShort(err error) error {
+	p := x.cut(err)
+	if p.Status == statusClientGone {
+		return x.r.Context().Err()
+	}
+	if p.Code == string(upstream.Reset) {
+		p.Message = "The upstream '" + x.route.Name + "' closed the connection before its answer was complete. The request was not sent again, because it may have been executed."
+	}
+	return &refusal{status: p.Status, code: p.Code, message: p.Message, err: err}
+}
+
+// readAnswer reads a whole answer on the side. What cannot be unpacked or is too large leaves the answer unread.
+func (t *tap) readAnswer() {
+	if t.answer == nil || t.record == nil || t.record.over {
+		return
+	}
+	body := t.record.Bytes()
+	if t.packed != "" {
+		var err error
+		if body, err = unpack(t.packed, body); err != nil {
+			return
+		}
+	}
+	if !t.packedStream {
+		// A body that cannot be read leaves the answer incomplete; the client gets it all the same.
+		t.x.dialect.Body(t.x.op, t.answer, body)
+		return
+	}
+	split := dialect.Splitter{}
+	split.Feed(body)
+	for {
+		raw, ok := split.Next()
+		if !ok {
+			raw = split.Pending()
+		}
+		if event, found := dialect.ParseEvent(raw); found {
+			t.x.dialect.Event(t.x.op, t.answer, event)
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// unpack undoes a Content-Encoding that clients of the providers know (RFC 9110, section 8.4.1; RFC 7932; RFC 8878).
+func unpack(encoding string, body []byte) ([]byte, error) {
+	var r io.Reader
+	switch encoding {
+	case "gzip", "x-gzip":
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		r = z
+	case "br":
+		r = brotli.NewReader(bytes.NewReader(body))
+	case "zstd":
+		z, err := zstd.NewReader(bytes.NewReader(body), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
+		if err != nil {
+			return nil, err
+		}
+		defer z.Close()
+		r = z
+	default:
+		return nil, http.ErrNotSupported
+	}
+	return io.ReadAll(io.LimitReader(r, maxUnpacked))
+}
+
+// encodingOf is the one Content-Encoding of an answer, "" for none.
+func encodingOf(h http.Header) string {
+	e := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
+	if e == "identity" {
+		return ""
+	}
+	return e
+}

@@ -1,0 +1,60 @@
+package limits_test
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"forward/internal/limits"
+)
+
+func TestParallel(t *testing.T) {
+	p := limits.NewParallel(2)
+	for i, want := range []bool{true, true, false} {
+		if got := p.Enter("alice"); got != want {
+			t.Errorf("request %d: %v", i, got)
+		}
+	}
+	if !p.Enter("bob") {
+		t.Error("alice's requests count for bob")
+	}
+	p.Leave("alice")
+	if !p.Enter("alice") || p.Enter("alice") {
+		t.Error("what was left is not free again, once")
+	}
+	none := limits.NewParallel(0)
+	for range 100 {
+		if !none.Enter("alice") {
+			t.Fatal("no bound, and refused")
+		}
+	}
+	none.Leave("alice")
+}
+
+func TestParallelNeverExceeds(t *testing.T) {
+	p := limits.NewParallel(3)
+	var running, most, admitted atomic.Int64
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			for range 200 {
+				if !p.Enter("alice") {
+					continue
+				}
+				n := running.Add(1)
+				for seen := most.Load(); n > seen && !most.CompareAndSwap(seen, n); seen = most.Load() {
+				}
+				admitted.Add(1)
+				running.Add(-1)
+				p.Leave("alice")
+			}
+		})
+	}
+	wg.Wait()
+	if most.Load() > 3 || admitted.Load() == 0 {
+		t.Errorf("%d at once, %d admitted", most.Load(), admitted.Load())
+	}
+	if !p.Enter("alice") {
+		t.Error("nobody runs, and refused")
+	}
+}
