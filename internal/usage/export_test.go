@@ -2,3 +2,9 @@ package usage
 
 // TableData shows the embedded table to tests.
 func TableData(t *Table) Data { return t.data }
+
+// PlanOf shows how a question is asked.
+func PlanOf(r *Reader, q Query) (query string, args []any, err error) {
+	p, err := r.plan(q)
+	return p.query, p.args, err
+}

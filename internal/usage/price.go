@@ -80,8 +80,8 @@ type Tier struct {
 	Batch Rates `json:"batch,omitempty"` // for calls in a batch; nil: not known
 }
 
-// Row is the price of one model of one provider. It is read only.
-type Row struct {
+// Price is the price of one model of one provider. It is read only.
+type Price struct {
 	Provider  string `json:"provider"` // "" when it comes from an override for every provider
 	Model     string `json:"model"`
 	MaxOutput int64  `json:"max_output,omitempty"` // tokens that the model can answer with at most; 0: not known
@@ -141,7 +141,7 @@ func (e *NoRateError) Error() string {
 }
 
 // Cost prices a call. Its errors, a *NoRateError or an amount that cannot be true, mean that the call is unpriced.
-func (r Row) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
+func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 	counts := count(u, o)
 	cost := Cost{Batch: o.Batch || toldBatch(u)}
 	tier := r.tier(u.Input)
@@ -177,7 +177,7 @@ func (r Row) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 
 // Reserve returns the most that a call with so many prompt tokens and at most so many generated ones can cost: each at the dearest
 // rate that its kind of token has, for nobody knows yet what the provider's cache will do.
-func (r Row) Reserve(input, output int64) (Nano, error) {
+func (r Price) Reserve(input, output int64) (Nano, error) {
 	rates := r.tier(input).Rates
 	dearest := func(kinds ...Quantity) (most Nano) {
 		for _, q := range kinds {
@@ -197,7 +197,7 @@ func (r Row) Reserve(input, output int64) (Nano, error) {
 }
 
 // tier returns the rates for a prompt of so many tokens.
-func (r Row) tier(input int64) Tier {
+func (r Price) tier(input int64) Tier {
 	for i := len(r.Tiers) - 1; i > 0; i-- {
 		if input > r.Tiers[i].Above {
 			return r.Tiers[i]
@@ -210,7 +210,7 @@ func (r Row) tier(input int64) Tier {
 }
 
 // clone copies a row, so that who changes the copy changes no other.
-func (r Row) clone() Row {
+func (r Price) clone() Price {
 	r.Tiers = slices.Clone(r.Tiers)
 	for i, t := range r.Tiers {
 		r.Tiers[i].Rates, r.Tiers[i].Batch = maps.Clone(t.Rates), maps.Clone(t.Batch)

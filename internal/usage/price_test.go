@@ -236,7 +236,7 @@ func TestPriceIsNeverGuessed(t *testing.T) {
 
 // TestUnpriced checks that what has no rate is an error and not free.
 func TestUnpriced(t *testing.T) {
-	row := usage.Row{Model: "m", Tiers: []usage.Tier{{Rates: usage.Rates{usage.Input: 1000}}}}
+	row := usage.Price{Model: "m", Tiers: []usage.Tier{{Rates: usage.Rates{usage.Input: 1000}}}}
 	for _, c := range []struct {
 		name    string
 		usage   dialect.Usage

@@ -31,20 +31,20 @@ type Source struct {
 type Data struct {
 	Sources []Source          `json:"sources"`
 	Hosts   map[string]string `json:"hosts"` // host, or the end of one that begins with "." or "-" → provider
-	Rows    []Row             `json:"rows"`
+	Rows    []Price           `json:"rows"`
 }
 
 // Override is a price out of forward.yaml. It replaces whatever the table has for the model.
 type Override struct {
 	Model string // "provider/model", or a model of every provider, exactly as it is written in requests
 	Alias string // the "provider/model" of the table whose price it has; then Tiers are empty
-	Tiers []Tier // as in Row
+	Tiers []Tier // as in Price
 }
 
 // Table answers what a model costs. It is read only and safe for concurrent use.
 type Table struct {
 	data      Data
-	rows      map[string]Row // by "provider/model"
+	rows      map[string]Price // by "provider/model"
 	overrides map[string]Override
 }
 
@@ -54,7 +54,7 @@ func NewTable(overrides []Override) (*Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded prices: %w", err)
 	}
-	t := &Table{data: data, rows: make(map[string]Row, len(data.Rows)), overrides: map[string]Override{}}
+	t := &Table{data: data, rows: make(map[string]Price, len(data.Rows)), overrides: map[string]Override{}}
 	for _, r := range data.Rows {
 		t.rows[r.Provider+"/"+r.Model] = r
 	}
@@ -119,7 +119,7 @@ func home(dialect string) string {
 // Price returns the price of a model at a provider (also by the name of a dialect), and in words why it is this one. It looks for
 // the exact name, then for the name without the date at its end; in each step overrides come first. There is no guessing by
 // likeness: a model that is not found has no price, and ok is false.
-func (t *Table) Price(provider, model string) (row Row, why string, ok bool) {
+func (t *Table) Price(provider, model string) (row Price, why string, ok bool) {
 	provider = home(provider)
 	name := model
 	if provider == "google" {
@@ -133,17 +133,17 @@ func (t *Table) Price(provider, model string) (row Row, why string, ok bool) {
 			return row, why + ", the name without its date", true
 		}
 	}
-	return Row{}, fmt.Sprintf("no price of %q at %s: neither forward.yaml nor the table of %s has it", model, provider, t.Date()), false
+	return Price{}, fmt.Sprintf("no price of %q at %s: neither forward.yaml nor the table of %s has it", model, provider, t.Date()), false
 }
 
-func (t *Table) exact(provider, model string) (Row, string, bool) {
+func (t *Table) exact(provider, model string) (Price, string, bool) {
 	for _, name := range []string{provider + "/" + model, model} {
 		o, ok := t.overrides[name]
 		switch {
 		case ok && o.Alias != "":
 			return t.rows[o.Alias].clone(), fmt.Sprintf("forward.yaml says that %s is priced as %s", name, o.Alias), true
 		case ok:
-			return Row{Provider: provider, Model: model, Tiers: o.Tiers, Source: "forward.yaml"}, "forward.yaml has a price of " + name, true
+			return Price{Provider: provider, Model: model, Tiers: o.Tiers, Source: "forward.yaml"}, "forward.yaml has a price of " + name, true
 		}
 	}
 	row, ok := t.rows[provider+"/"+model]
@@ -165,8 +165,8 @@ func withoutDate(model string) (string, bool) {
 }
 
 // Named returns every row whose model has this exact name, at whichever provider, by provider.
-func (t *Table) Named(model string) []Row {
-	var found []Row
+func (t *Table) Named(model string) []Price {
+	var found []Price
 	for _, r := range t.data.Rows {
 		if r.Model == model {
 			found = append(found, r.clone())

@@ -57,12 +57,12 @@ type rule struct {
 
 type table struct {
 	hand  hand
-	rows  map[string]usage.Row
+	rows  map[string]usage.Price
 	hosts map[string]map[string]bool
 }
 
 func run(out string) error {
-	t := table{rows: map[string]usage.Row{}, hosts: map[string]map[string]bool{}}
+	t := table{rows: map[string]usage.Price{}, hosts: map[string]map[string]bool{}}
 	if err := readJSON(filepath.Join(tools, "hand.json"), &t.hand); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func run(out string) error {
 	for _, row := range t.rows {
 		data.Rows = append(data.Rows, row)
 	}
-	slices.SortFunc(data.Rows, func(a, b usage.Row) int {
+	slices.SortFunc(data.Rows, func(a, b usage.Price) int {
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
 	})
 	for name, date := range map[string]string{"@earendil-works/pi-ai": date, "gpt-tokenizer": ""} {
@@ -149,7 +149,7 @@ func (t *table) add(m piModel) error {
 	if err != nil || base == nil {
 		return err
 	}
-	row := usage.Row{Provider: m.Provider, Model: m.ID, MaxOutput: m.MaxTokens, Tiers: []usage.Tier{{Rates: base}}, Source: "pi-ai"}
+	row := usage.Price{Provider: m.Provider, Model: m.ID, MaxOutput: m.MaxTokens, Tiers: []usage.Tier{{Rates: base}}, Source: "pi-ai"}
 	for _, tier := range m.Cost.Tiers {
 		rates, err := tier.rates(m.Type)
 		if err != nil {
@@ -251,7 +251,7 @@ func (t *table) readOld() error {
 		if err != nil {
 			return err
 		}
-		t.rows["openai/"+name] = usage.Row{Provider: "openai", Model: name, Tiers: []usage.Tier{{Rates: rates, Batch: batch}}, Source: "gpt-tokenizer"}
+		t.rows["openai/"+name] = usage.Price{Provider: "openai", Model: name, Tiers: []usage.Tier{{Rates: rates, Batch: batch}}, Source: "gpt-tokenizer"}
 	}
 	return nil
 }
@@ -265,7 +265,7 @@ func (t *table) readHand() error {
 			return fmt.Errorf("hand.json: %s: in the packages: %t, but extends: %t", name, there, m.Extends)
 		}
 		if !there {
-			row = usage.Row{Provider: m.Provider, Model: m.Model, Tiers: []usage.Tier{{Rates: usage.Rates{}}}, Source: "hand.json"}
+			row = usage.Price{Provider: m.Provider, Model: m.Model, Tiers: []usage.Tier{{Rates: usage.Rates{}}}, Source: "hand.json"}
 		}
 		for i := range row.Tiers {
 			for q, n := range m.Rates {

@@ -1,0 +1,61 @@
+package usage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Reader answers questions about the ledger. It writes nothing, and so can work beside the process that does.
+type Reader struct {
+	db       *sql.DB
+	location *time.Location
+}
+
+// NewReader reads from a database. Days are those of the location; nil is time.Local.
+func NewReader(db *sql.DB, location *time.Location) *Reader {
+	if location == nil {
+		location = time.Local
+	}
+	return &Reader{db, location}
+}
+
+// ErrNoRow says that the ledger has no request of an id: it never reached the pipeline, is older than the retention, or was not yet written.
+var ErrNoRow = errors.New("the ledger has no request of this id")
+
+// Trail returns the row of one request. open says that it is still under way: then it has what was reserved.
+func (r *Reader) Trail(ctx context.Context, id string) (row Row, open bool, err error) {
+	query := "SELECT " + list(columns) + " FROM usage_requests WHERE id = ?"
+	row, err = scanRow(r.db.QueryRowContext(ctx, query, id).Scan)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return row, false, wrapRead(err)
+	}
+	var text string
+	err = r.db.QueryRowContext(ctx, `SELECT row FROM usage_open WHERE id = ?`, id).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Row{}, false, ErrNoRow
+	}
+	if err == nil {
+		row, err = unmarshalRow(text)
+	}
+	return row, true, wrapRead(err)
+}
+
+// spentSince sums up what the database knows of a key's spending since the begin of a quarter of an hour.
+func (r *Reader) spentSince(ctx context.Context, key string, since time.Time) (s spent, err error) {
+	from := since.Unix() / quarter
+	if since.IsZero() {
+		from = 0
+	}
+	err = r.db.QueryRowContext(ctx, `SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0) FROM usage_spend WHERE key = ? AND quarter >= ?`, key, from).Scan(&s.cost, &s.tokens)
+	return s, err
+}
+
+func wrapRead(err error) error {
+	if err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	return nil
+}

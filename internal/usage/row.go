@@ -1,0 +1,131 @@
+package usage
+
+import (
+	"encoding/json"
+	"time"
+
+	"forward/internal/dialect"
+)
+
+// Row is what the ledger keeps of one request that reached the pipeline. Fields that do not apply stay zero.
+type Row struct {
+	ID        string    // the request's id; a second row of the same id is not taken
+	Time      time.Time // when the request began; its period in budgets and reports goes by it
+	Key       string    // stable id of the caller, not secret
+	KeyName   string    // what it is called now
+	User      string    // whom the caller named, if he may
+	Tags      []string
+	Route     string
+	Upstream  string // provider whose prices hold
+	Slot      string // which of the route's API keys was used, masked or by number
+	Operation dialect.Operation
+	Model     string // as asked for
+	Answered  string // as the answer names it
+	Status    int    // what the client got; 499 when it left first
+	Cause     string // why it did not go well, in the words of the error codes
+	Finish    string
+	Stream    bool
+	Cache     string // hit, miss or bypass
+	Attempts  int
+
+	Queue, Ask, First, Total time.Duration // wait in line; the upstream's answer; its first token; all, since Time
+
+	Usage     dialect.Usage
+	Estimated bool // Usage is a count of ours, not the provider's
+	Priced    bool // Cost is known; false is not the same as free
+	Cost      Nano
+	Price     string // which price it was, or why there is none
+	Saved     Nano   // what a cache hit would have cost
+
+	BytesIn, BytesOut int64
+	Trail             []Step // how it went, for `forward why`
+}
+
+// Step is one line of a request's trail.
+type Step struct {
+	At   time.Duration `json:"at"` // since the request began
+	Name string        `json:"name"`
+	Text string        `json:"text"`
+}
+
+// columns are those of usage_requests, in the order of values and targets.
+var columns = []string{
+	"id", "time", "key", "key_name", "user", "tags", "route", "upstream", "slot", "operation", "model", "answered", "status", "cause",
+	"finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us", "input", "cached_read", "cached_write", "output",
+	"reasoning", "audio", "raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail",
+}
+
+// values are a row's, for the columns. An unpriced row has no cost, which sums as nothing and still is not 0.
+func (r *Row) values() []any {
+	var cost any
+	if r.Priced {
+		cost = int64(r.Cost)
+	}
+	return []any{
+		r.ID, r.Time.UnixMicro(), r.Key, r.KeyName, r.User, marshal(r.Tags), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered, r.Status, r.Cause,
+		r.Finish, r.Stream, r.Cache, r.Attempts, r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
+		r.Usage.Input, r.Usage.CachedRead, r.Usage.CachedWrite, r.Usage.Output,
+		r.Usage.Reasoning, r.Usage.Audio, string(r.Usage.Raw), r.Estimated, cost, r.Price, int64(r.Saved), r.BytesIn, r.BytesOut, marshal(r.Trail),
+	}
+}
+
+// scanRow reads the columns back.
+func scanRow(scan func(...any) error) (Row, error) {
+	var r Row
+	var at, queue, ask, first, total int64
+	var tags, raw, trail string
+	var cost *int64
+	err := scan(&r.ID, &at, &r.Key, &r.KeyName, &r.User, &tags, &r.Route, &r.Upstream, &r.Slot, &r.Operation, &r.Model, &r.Answered, &r.Status, &r.Cause,
+		&r.Finish, &r.Stream, &r.Cache, &r.Attempts, &queue, &ask, &first, &total,
+		&r.Usage.Input, &r.Usage.CachedRead, &r.Usage.CachedWrite, &r.Usage.Output,
+		&r.Usage.Reasoning, &r.Usage.Audio, &raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail)
+	if err != nil {
+		return r, err
+	}
+	micro := func(n int64) time.Duration { return time.Duration(n) * time.Microsecond }
+	r.Time, r.Queue, r.Ask, r.First, r.Total = time.UnixMicro(at), micro(queue), micro(ask), micro(first), micro(total)
+	r.Usage.Total = r.Usage.Input + r.Usage.Output
+	if raw != "" {
+		r.Usage.Raw = json.RawMessage(raw)
+	}
+	if cost != nil {
+		r.Priced, r.Cost = true, Nano(*cost)
+	}
+	// Both were written by values; a row that somebody edited by hand keeps the rest.
+	_ = json.Unmarshal([]byte(tags), &r.Tags)
+	_ = json.Unmarshal([]byte(trail), &r.Trail)
+	return r, nil
+}
+
+// marshal writes a list as JSON, and an empty one as nothing.
+func marshal[T any](list []T) string {
+	if len(list) == 0 {
+		return ""
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		return "" // strings and numbers only: it cannot fail
+	}
+	return string(text)
+}
+
+// tokens is what a budget in tokens counts: everything that went in and came out.
+func (r *Row) tokens() int64 { return max(0, r.Usage.Input) + max(0, r.Usage.Output) }
+
+// size is about what a row takes in memory, in bytes.
+func (r *Row) size() int64 {
+	n := 1024 + len(r.Usage.Raw)
+	for _, s := range r.Trail {
+		n += len(s.Name) + len(s.Text) + 48
+	}
+	return int64(n)
+}
+
+// unmarshalRow reads the row of an open call.
+func unmarshalRow(text string) (r Row, err error) {
+	err = json.Unmarshal([]byte(text), &r)
+	if string(r.Usage.Raw) == "null" {
+		r.Usage.Raw = nil
+	}
+	return r, err
+}

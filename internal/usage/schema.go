@@ -1,0 +1,89 @@
+package usage
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+)
+
+// sums are the columns that rollups add up; Sums has them as fields in the same order.
+var sums = []string{"requests", "errors", "estimated", "unpriced", "input", "cached_read", "cached_write", "output", "reasoning", "audio",
+	"cost", "estimated_cost", "saved", "bytes_in", "bytes_out"}
+
+// migrations bring the tables from one version to the next. A version that was released is never edited.
+//
+// usage_requests has a row a request, until retention takes it. usage_hours, usage_days and usage_users are their sums; hours are
+// UTC's, days (20261121) those of the ledger's time zone. usage_spend has what each key spent in each quarter of an hour: every time
+// zone's midnight is at the begin of one, so the sum since the begin of a budget's period is exact in any zone, also when somebody
+// changes the period or the zone. usage_open has the calls that are under way, with what was reserved for them.
+var migrations = []string{`
+CREATE TABLE usage_requests (
+	id TEXT PRIMARY KEY, time INTEGER NOT NULL, key TEXT NOT NULL, key_name TEXT NOT NULL, user TEXT NOT NULL, tags TEXT NOT NULL,
+	route TEXT NOT NULL, upstream TEXT NOT NULL, slot TEXT NOT NULL, operation TEXT NOT NULL, model TEXT NOT NULL, answered TEXT NOT NULL,
+	status INTEGER NOT NULL, cause TEXT NOT NULL, finish TEXT NOT NULL, stream INTEGER NOT NULL, cache TEXT NOT NULL, attempts INTEGER NOT NULL,
+	queue_us INTEGER NOT NULL, ask_us INTEGER NOT NULL, first_us INTEGER NOT NULL, total_us INTEGER NOT NULL,
+	input INTEGER NOT NULL, cached_read INTEGER NOT NULL, cached_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, audio INTEGER NOT NULL,
+	raw TEXT NOT NULL, estimated INTEGER NOT NULL, cost INTEGER, price TEXT NOT NULL, saved INTEGER NOT NULL,
+	bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, trail TEXT NOT NULL
+);
+CREATE INDEX usage_requests_time ON usage_requests (time);
+CREATE TABLE usage_open (id TEXT PRIMARY KEY, row TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE usage_hours (hour INTEGER NOT NULL, ` + rollupColumns + `, PRIMARY KEY (hour, key, route, model, operation, status, cache)) WITHOUT ROWID;
+CREATE TABLE usage_days (day INTEGER NOT NULL, ` + rollupColumns + `, PRIMARY KEY (day, key, route, model, operation, status, cache)) WITHOUT ROWID;
+CREATE TABLE usage_users (day INTEGER NOT NULL, key TEXT NOT NULL, user TEXT NOT NULL, ` + sumColumns + `, PRIMARY KEY (day, key, user)) WITHOUT ROWID;
+CREATE TABLE usage_spend (key TEXT NOT NULL, quarter INTEGER NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (key, quarter)) WITHOUT ROWID;
+CREATE TABLE usage_keys (key TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE usage_warnings (time INTEGER NOT NULL, key TEXT NOT NULL, budget TEXT NOT NULL, percent INTEGER NOT NULL, spent INTEGER NOT NULL, amount INTEGER NOT NULL);
+`}
+
+const (
+	rollupColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL, status INTEGER NOT NULL, cache TEXT NOT NULL, ` + sumColumns
+	sumColumns    = `requests INTEGER NOT NULL, errors INTEGER NOT NULL, estimated INTEGER NOT NULL, unpriced INTEGER NOT NULL, input INTEGER NOT NULL,
+	cached_read INTEGER NOT NULL, cached_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, audio INTEGER NOT NULL,
+	cost INTEGER NOT NULL, estimated_cost INTEGER NOT NULL, saved INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL`
+)
+
+// migrate makes the tables, or brings them up to date, in one transaction.
+func migrate(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("opening the ledger: %w", err)
+	}
+	defer tx.Rollback()
+	var version int
+	if _, err = tx.Exec(`CREATE TABLE IF NOT EXISTS usage_schema (version INTEGER NOT NULL)`); err == nil {
+		err = tx.QueryRow(`SELECT COALESCE(MAX(version), 0) FROM usage_schema`).Scan(&version)
+	}
+	if err != nil {
+		return fmt.Errorf("opening the ledger: %w", err)
+	}
+	if version > len(migrations) {
+		return fmt.Errorf("the ledger's tables are of version %d, this program knows %d: use a newer forward", version, len(migrations))
+	}
+	for i, step := range migrations[version:] {
+		if _, err := tx.Exec(step); err != nil {
+			return fmt.Errorf("bringing the ledger to version %d: %w", version+i+1, err)
+		}
+		if _, err := tx.Exec(`INSERT INTO usage_schema VALUES (?)`, version+i+1); err != nil {
+			return fmt.Errorf("bringing the ledger to version %d: %w", version+i+1, err)
+		}
+	}
+	return tx.Commit()
+}
+
+// insert is the statement that adds a row to a table, or does what conflict says.
+func insert(table string, columns []string, conflict string) string {
+	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")
+	return "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ") VALUES (" + marks + ") ON CONFLICT DO " + conflict
+}
+
+// addUp is the statement that adds sums to a rollup's cell, or makes the cell.
+func addUp(table string, cell []string, sums []string) string {
+	adds := make([]string, len(sums))
+	for i, s := range sums {
+		adds[i] = s + " = " + s + " + excluded." + s
+	}
+	columns := append(append([]string(nil), cell...), sums...)
+	return strings.Replace(insert(table, columns, "UPDATE SET "+strings.Join(adds, ", ")), "ON CONFLICT", "ON CONFLICT ("+strings.Join(cell, ", ")+")", 1)
+}
