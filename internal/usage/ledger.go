@@ -299,7 +299,7 @@ const most = 1e12
 
 // clean brings a row's numbers into range.
 func clean(r *Row) {
-	for _, n := range []*int64{&r.Usage.Input, &r.Usage.Output, &r.Usage.CachedRead, &r.Usage.CachedWrite, &r.Usage.Reasoning, &r.Usage.Audio, &r.BytesIn, &r.BytesOut} {
+	for _, n := range []*int64{&r.Usage.Input, &r.Usage.Output, &r.Usage.CachedRead, &r.Usage.CachedWrite, &r.Usage.CachedWriteHour, &r.Usage.Reasoning, &r.Usage.Audio, &r.Usage.AudioOutput, &r.BytesIn, &r.BytesOut} {
 		*n = min(max(*n, 0), most)
 	}
 	r.Cost, r.Saved = min(max(r.Cost, 0), maxCall), min(max(r.Saved, 0), maxCall)

@@ -80,7 +80,7 @@ func row(id string) usage.Row {
 		ID: id, Time: noon, Key: "k1", KeyName: "alice", User: "u1", Tags: []string{"web", "beta"}, Route: "openai", Upstream: "openai", Slot: "2",
 		Operation: dialect.Chat, Model: "gpt-4o", Answered: "gpt-4o-2024-08-06", Status: 200, Finish: "stop", Stream: true, Cache: "miss", Attempts: 2,
 		Queue: 5 * time.Millisecond, Ask: time.Second, First: 300 * time.Millisecond, Total: 1200 * time.Millisecond,
-		Usage:  dialect.Usage{Input: 2006, Output: 300, Total: 2306, CachedRead: 1920, Raw: []byte(`{"prompt_tokens":2006}`)},
+		Usage:  dialect.Usage{Input: 2006, Output: 300, Total: 2306, CachedRead: 1920, CachedWrite: 3, CachedWriteHour: 2, Reasoning: 4, Audio: 5, AudioOutput: 1, Seconds: 0.5, Raw: []byte(`{"prompt_tokens":2006}`)},
 		Priced: true, Cost: 5_615_000, Price: "openai/gpt-4o of 2026-11-10", BytesIn: 900, BytesOut: 1200,
 		Trail: []usage.Step{{At: time.Millisecond, Name: "cache", Text: "miss: not stored"}},
 	}

@@ -91,7 +91,9 @@ type Price struct {
 
 // CostOptions say what a usage object does not.
 type CostOptions struct {
-	Batch      bool  // the call was part of a batch
+	// Tier is what the call was served as, in the provider's word: "batch" and "flex" have the rates of batches, as OpenAI and
+	// Google have it; "", "default", "standard", "auto", "scale" and "on_demand" are the ordinary service. No other has a known price.
+	Tier       string
 	Images     int64 // images made
 	Characters int64 // characters spoken
 }
@@ -122,7 +124,7 @@ func (l Line) String() string {
 type Cost struct {
 	Total Nano   `json:"total"`
 	Above int64  `json:"above,omitempty"` // of the tier that held
-	Batch bool   `json:"batch,omitempty"`
+	Batch bool   `json:"batch,omitempty"` // the rates are those of batches
 	Lines []Line `json:"lines"`
 }
 
@@ -130,12 +132,12 @@ type Cost struct {
 type NoRateError struct {
 	Model    string
 	Quantity Quantity
-	Batch    bool
+	Tier     string // as in CostOptions
 }
 
 func (e *NoRateError) Error() string {
-	if e.Batch {
-		return fmt.Sprintf("no price of %s for %s in a batch", e.Quantity, e.Model)
+	if e.Tier != "" {
+		return fmt.Sprintf("no price of %s for %s served as %s", e.Quantity, e.Model, e.Tier)
 	}
 	return fmt.Sprintf("no price of %s for %s", e.Quantity, e.Model)
 }
@@ -143,12 +145,14 @@ func (e *NoRateError) Error() string {
 // Cost prices a call. Its errors, a *NoRateError or an amount that cannot be true, mean that the call is unpriced.
 func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 	counts := count(u, o)
-	cost := Cost{Batch: o.Batch || toldBatch(u)}
 	tier := r.tier(u.Input)
-	cost.Above = tier.Above
-	rates := tier.Rates
-	if cost.Batch {
-		rates = tier.Batch
+	cost := Cost{Above: tier.Above}
+	var rates Rates
+	switch o.Tier {
+	case "", "default", "standard", "auto", "scale", "on_demand":
+		rates = tier.Rates
+	case "batch", "flex":
+		rates, cost.Batch = tier.Batch, true
 	}
 	for _, q := range quantities {
 		n := counts[q]
@@ -157,7 +161,7 @@ func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 		}
 		rate, named, ok := rates.Of(q)
 		if !ok {
-			return Cost{}, &NoRateError{r.Model, q, cost.Batch}
+			return Cost{}, &NoRateError{r.Model, q, o.Tier}
 		}
 		amount, err := charge(n, rate, q.Per())
 		if err != nil {

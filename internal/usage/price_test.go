@@ -68,13 +68,13 @@ func TestCostByHand(t *testing.T) {
 			lines: []string{"75 input × $1.10/M = $0.0000825", "162 output × $4.40/M = $0.0007128", "1024 reasoning as output × $4.40/M = $0.0045056"},
 		},
 		{
-			name: "a batch of OpenAI", provider: "openai", model: "gpt-4.1-2025-04-14", options: usage.CostOptions{Batch: true},
+			name: "a batch of OpenAI", provider: "openai", model: "gpt-4.1-2025-04-14", options: usage.CostOptions{Tier: "batch"},
 			usage: openAI(t, `{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500,"prompt_tokens_details":{"cached_tokens":400}}`),
 			// half of 600 × 2.00 + 400 × 0.50 + 500 × 8.00 = half of 1200 + 200 + 4000
 			want: 2_700_000,
 		},
 		{
-			name: "a retired model in a batch", provider: "openai", model: "gpt-3.5-turbo-0125", options: usage.CostOptions{Batch: true},
+			name: "a retired model in a batch", provider: "openai", model: "gpt-3.5-turbo-0125", options: usage.CostOptions{Tier: "batch"},
 			usage: openAI(t, `{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}`),
 			want:  325_000, // 1000 × 0.25 + 100 × 0.75
 		},
@@ -90,7 +90,7 @@ func TestCostByHand(t *testing.T) {
 			want: 19_970_000,
 		},
 		{
-			name: "seconds of sound", provider: "openai", model: "whisper-1", usage: dialect.Usage{Raw: []byte(`{"type":"duration","seconds":27}`)},
+			name: "seconds of sound", provider: "openai", model: "whisper-1", usage: dialect.Usage{Seconds: 27.4},
 			want: 2_700_000, // 27 × $0.0001
 		},
 		{
@@ -104,7 +104,7 @@ func TestCostByHand(t *testing.T) {
 			want: 15_384_000,
 		},
 		{
-			name: "a batch of Anthropic, as its usage tells", provider: "anthropic", model: "claude-haiku-4-5",
+			name: "a batch of Anthropic", provider: "anthropic", model: "claude-haiku-4-5", options: usage.CostOptions{Tier: "batch"},
 			usage: anthropic(t, `{"input_tokens":21,"cache_creation_input_tokens":188086,"cache_read_input_tokens":0,"output_tokens":393,"service_tier":"batch"}`),
 			// half of 21 × 1 + 188086 × 1.25 + 393 × 5 = half of 21 + 235107.5 + 1965
 			want: 118_546_750,
@@ -122,7 +122,7 @@ func TestCostByHand(t *testing.T) {
 			want: 1_253_000,
 		},
 		{
-			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "gemini", model: "gemini-2.5-pro", options: usage.CostOptions{Batch: true},
+			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "gemini", model: "gemini-2.5-pro", options: usage.CostOptions{Tier: "batch"},
 			usage: gemini(t, `{"promptTokenCount":3000,"cachedContentTokenCount":1000,"candidatesTokenCount":100,"totalTokenCount":3100}`),
 			// 2000 × 0.625 + 1000 × 0.125 + 100 × 5
 			want: 1_875_000,
@@ -245,7 +245,8 @@ func TestUnpriced(t *testing.T) {
 	}{
 		{"output", dialect.Usage{Input: 1, Output: 1}, usage.CostOptions{}, usage.Output},
 		{"reasoning", dialect.Usage{Input: 1, Output: 1, Reasoning: 1}, usage.CostOptions{}, usage.Reasoning},
-		{"batch", dialect.Usage{Input: 1}, usage.CostOptions{Batch: true}, usage.Input},
+		{"batch", dialect.Usage{Input: 1}, usage.CostOptions{Tier: "batch"}, usage.Input},
+		{"priority", dialect.Usage{Input: 1}, usage.CostOptions{Tier: "priority"}, usage.Input},
 		{"images", dialect.Usage{Input: 1}, usage.CostOptions{Images: 1}, usage.Image},
 	} {
 		var missing *usage.NoRateError
@@ -325,7 +326,9 @@ func TestReserveCovers(t *testing.T) {
 		u.CachedRead = rapid.Int64Range(0, input).Draw(t, "read")
 		u.CachedWrite = rapid.Int64Range(0, input-u.CachedRead).Draw(t, "written")
 		u.Reasoning = rapid.Int64Range(0, output).Draw(t, "reasoning")
-		u.Audio = rapid.Int64Range(0, input).Draw(t, "audio")
+		u.CachedWriteHour = rapid.Int64Range(0, u.CachedWrite).Draw(t, "for an hour")
+		u.AudioOutput = rapid.Int64Range(0, output).Draw(t, "spoken")
+		u.Audio = u.AudioOutput + rapid.Int64Range(0, input).Draw(t, "heard")
 		cost, err := row.Cost(u, usage.CostOptions{})
 		if err != nil {
 			return

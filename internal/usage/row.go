@@ -51,8 +51,8 @@ type Step struct {
 // columns are those of usage_requests, in the order of values and targets.
 var columns = []string{
 	"id", "time", "key", "key_name", "user", "tags", "route", "upstream", "slot", "operation", "model", "answered", "status", "cause",
-	"finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us", "input", "cached_read", "cached_write", "output",
-	"reasoning", "audio", "raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail",
+	"finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us", "input", "cached_read", "cached_write", "cached_write_hour", "output",
+	"reasoning", "audio", "audio_output", "seconds", "raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail",
 }
 
 // values are a row's, for the columns. An unpriced row has no cost, which sums as nothing and still is not 0.
@@ -64,8 +64,8 @@ func (r *Row) values() []any {
 	return []any{
 		r.ID, r.Time.UnixMicro(), r.Key, r.KeyName, r.User, marshal(r.Tags), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered, r.Status, r.Cause,
 		r.Finish, r.Stream, r.Cache, r.Attempts, r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
-		r.Usage.Input, r.Usage.CachedRead, r.Usage.CachedWrite, r.Usage.Output,
-		r.Usage.Reasoning, r.Usage.Audio, string(r.Usage.Raw), r.Estimated, cost, r.Price, int64(r.Saved), r.BytesIn, r.BytesOut, marshal(r.Trail),
+		r.Usage.Input, r.Usage.CachedRead, r.Usage.CachedWrite, r.Usage.CachedWriteHour, r.Usage.Output,
+		r.Usage.Reasoning, r.Usage.Audio, r.Usage.AudioOutput, r.Usage.Seconds, string(r.Usage.Raw), r.Estimated, cost, r.Price, int64(r.Saved), r.BytesIn, r.BytesOut, marshal(r.Trail),
 	}
 }
 
@@ -77,8 +77,8 @@ func scanRow(scan func(...any) error) (Row, error) {
 	var cost *int64
 	err := scan(&r.ID, &at, &r.Key, &r.KeyName, &r.User, &tags, &r.Route, &r.Upstream, &r.Slot, &r.Operation, &r.Model, &r.Answered, &r.Status, &r.Cause,
 		&r.Finish, &r.Stream, &r.Cache, &r.Attempts, &queue, &ask, &first, &total,
-		&r.Usage.Input, &r.Usage.CachedRead, &r.Usage.CachedWrite, &r.Usage.Output,
-		&r.Usage.Reasoning, &r.Usage.Audio, &raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail)
+		&r.Usage.Input, &r.Usage.CachedRead, &r.Usage.CachedWrite, &r.Usage.CachedWriteHour, &r.Usage.Output,
+		&r.Usage.Reasoning, &r.Usage.Audio, &r.Usage.AudioOutput, &r.Usage.Seconds, &raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail)
 	if err != nil {
 		return r, err
 	}

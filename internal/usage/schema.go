@@ -23,7 +23,8 @@ CREATE TABLE usage_requests (
 	route TEXT NOT NULL, upstream TEXT NOT NULL, slot TEXT NOT NULL, operation TEXT NOT NULL, model TEXT NOT NULL, answered TEXT NOT NULL,
 	status INTEGER NOT NULL, cause TEXT NOT NULL, finish TEXT NOT NULL, stream INTEGER NOT NULL, cache TEXT NOT NULL, attempts INTEGER NOT NULL,
 	queue_us INTEGER NOT NULL, ask_us INTEGER NOT NULL, first_us INTEGER NOT NULL, total_us INTEGER NOT NULL,
-	input INTEGER NOT NULL, cached_read INTEGER NOT NULL, cached_write INTEGER NOT NULL, output INTEGER NOT NULL, reasoning INTEGER NOT NULL, audio INTEGER NOT NULL,
+	input INTEGER NOT NULL, cached_read INTEGER NOT NULL, cached_write INTEGER NOT NULL, cached_write_hour INTEGER NOT NULL,
+	output INTEGER NOT NULL, reasoning INTEGER NOT NULL, audio INTEGER NOT NULL, audio_output INTEGER NOT NULL, seconds REAL NOT NULL,
 	raw TEXT NOT NULL, estimated INTEGER NOT NULL, cost INTEGER, price TEXT NOT NULL, saved INTEGER NOT NULL,
 	bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, trail TEXT NOT NULL
 );
