@@ -28,7 +28,9 @@ const (
 	// sentinel is a file that exists in a generation while it is being opened. Badger ends the process on some kinds of
 	// damage (measured: a truncated table) and on a full disk, from goroutines that cannot be recovered. If the file
 	// is there at the next start, that happened, and the generation is not opened a second time.
-	sentinel = "OPENING"
+	sentinel        = "OPENING"
+	sentinelOpened  = "opened"
+	sentinelCreated = "created" // the first word in it, of a generation that holds nothing yet
 )
 
 // errBroken is wrapped by errors of directories that must be set aside.
@@ -91,16 +93,26 @@ func discard(dir string) error {
 	return nil
 }
 
-func markOpening(dir string) error {
+func markOpening(dir, how string) error {
 	f, err := os.OpenFile(filepath.Join(dir, sentinel), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("marking a generation: %w", err)
 	}
-	_, err = fmt.Fprintf(f, "opened at %s by process %d\n", time.Now().UTC().Format(time.RFC3339), os.Getpid())
+	_, err = fmt.Fprintf(f, "%s at %s by process %d\n", how, time.Now().UTC().Format(time.RFC3339), os.Getpid())
 	if err = errors.Join(err, f.Sync(), f.Close(), syncDir(dir)); err != nil {
 		return fmt.Errorf("marking a generation: %w", err)
 	}
 	return nil
+}
+
+// unborn reports whether a process died while it made this generation. There is nothing in it, and nothing to look at.
+func unborn(dir string) bool {
+	text, err := os.ReadFile(filepath.Join(dir, sentinel))
+	if err != nil {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	return strings.HasPrefix(string(text), sentinelCreated) || err == nil && len(entries) == 1
 }
 
 func clearOpening(dir string) error {

@@ -1,6 +1,8 @@
 package cache_test
 
 import (
+	"bytes"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -358,4 +360,36 @@ func TestPutDoesNotWaitForTheDisk(t *testing.T) {
 	if slowest > time.Second {
 		t.Errorf("a Put took %s", slowest)
 	}
+}
+
+// damageMiddle flips some bytes of a value in the file.
+func damageMiddle(t *testing.T, dir, file string) {
+	t.Helper()
+	path := filepath.Join(dir, file)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(bytes.TrimRight(data, "\x00"))
+	if err := flip(path, data, end/2); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// inFiles reports whether any file in dir contains the text.
+func inFiles(t *testing.T, dir, text string) bool {
+	t.Helper()
+	found := false
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Type().IsRegular() {
+			var data []byte
+			data, err = os.ReadFile(path)
+			found = found || bytes.Contains(data, []byte(text))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
 }

@@ -42,14 +42,26 @@ type generation struct {
 // used returns how many bytes the generation takes on disk, at most.
 func (g *generation) used() int64 { return g.measured + g.grown }
 
-// openGeneration opens the directory, which may be empty. The error wraps errBroken if it can only be set aside.
+// openGeneration opens the directory of a generation. The error wraps errBroken if it can only be set aside.
 func openGeneration(dir string, s sizes, log *slog.Logger) (*generation, error) {
 	if err := inspectDir(dir); err != nil {
 		return nil, err
 	}
-	if err := markOpening(dir); err != nil {
+	if err := markOpening(dir, sentinelOpened); err != nil {
 		return nil, err
 	}
+	return openMarked(dir, s, log)
+}
+
+// createGeneration opens an empty directory.
+func createGeneration(dir string, s sizes, log *slog.Logger) (*generation, error) {
+	if err := markOpening(dir, sentinelCreated); err != nil {
+		return nil, err
+	}
+	return openMarked(dir, s, log)
+}
+
+func openMarked(dir string, s sizes, log *slog.Logger) (*generation, error) {
 	db, err := badger.Open(badgerOptions(dir, s, log))
 	if err != nil {
 		if clearErr := clearOpening(dir); clearErr != nil {

@@ -128,7 +128,9 @@ func (c *Cache) Find(ctx context.Context, prefix string) (*Info, *Entry, error) 
 // whole returns the entry with the body of its question.
 func (c *Cache) whole(h held) (*Entry, error) {
 	if h.entry != nil {
-		return h.entry.clone(), nil
+		e := h.entry.clone()
+		e.Question.shorten()
+		return e, nil
 	}
 	return c.codec.decodeWhole(h.key, h.record)
 }

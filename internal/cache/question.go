@@ -134,7 +134,7 @@ func bodyFields(body []byte) []field {
 			rest.WriteString(v.Raw)
 			return
 		}
-		if depth == fieldDepth || !v.IsObject() && !v.IsArray() || len(v.Raw) == 2 {
+		if depth == fieldDepth || !v.IsObject() && !v.IsArray() || len(v.Raw) == 2 && depth > 0 {
 			list = append(list, newField(path, v.Raw))
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -177,7 +178,7 @@ func (d *disk) create(number int) (*generation, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, notOurs(dir, err)
 	}
-	return openGeneration(dir, d.sizes, d.log)
+	return createGeneration(dir, d.sizes, d.log)
 }
 
 // openGenerations opens the generations on disk and begins the first where there is none.
@@ -191,6 +192,10 @@ func (d *disk) openGenerations() error {
 			return err
 		}
 	}
+	numbers = slices.DeleteFunc(numbers, func(n int) bool {
+		dir := filepath.Join(d.dir, generationName(n))
+		return unborn(dir) && discard(dir) == nil
+	})
 	for ; len(numbers) > 2; numbers = numbers[1:] {
 		if err := discard(filepath.Join(d.dir, generationName(numbers[0]))); err != nil {
 			return err
