@@ -82,11 +82,11 @@ func (e *UnpricedError) Error() string {
 
 // Warning says that a part of a budget is used. It comes once for each of 50, 80 and 100 percent in a period.
 type Warning struct {
-	Time    time.Time `json:"time"`
-	Key     string    `json:"key"`
-	KeyName string    `json:"key_name"`
-	Balance Balance   `json:"-"`
-	Percent int       `json:"percent"`
+	Time    time.Time
+	Key     string
+	KeyName string
+	Balance Balance
+	Percent int
 }
 
 // levels are the parts of a budget at which there is a warning, in percent.

@@ -121,11 +121,20 @@ func (r *Row) size() int64 {
 	return int64(n)
 }
 
+// openRow is a Row in the form in which open calls are kept: all its fields, and not those that are for others to read.
+type openRow Row
+
+func marshalRow(r *Row) (string, error) {
+	text, err := json.Marshal((*openRow)(r))
+	return string(text), err
+}
+
 // unmarshalRow reads the row of an open call.
-func unmarshalRow(text string) (r Row, err error) {
-	err = json.Unmarshal([]byte(text), &r)
+func unmarshalRow(text string) (Row, error) {
+	var r openRow
+	err := json.Unmarshal([]byte(text), &r)
 	if string(r.Usage.Raw) == "null" {
 		r.Usage.Raw = nil
 	}
-	return r, err
+	return Row(r), err
 }

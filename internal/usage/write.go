@@ -3,7 +3,6 @@ package usage
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -146,11 +145,11 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 		if e.moot {
 			return false, nil
 		}
-		text, err := json.Marshal(e.row)
+		text, err := marshalRow(&e.row)
 		if err != nil {
 			return false, err
 		}
-		_, err = b.tx.ExecContext(ctx, `INSERT INTO usage_open (id, row) VALUES (?, ?) ON CONFLICT DO NOTHING`, e.row.ID, string(text))
+		_, err = b.tx.ExecContext(ctx, `INSERT INTO usage_open (id, row) VALUES (?, ?) ON CONFLICT DO NOTHING`, e.row.ID, text)
 		return false, err
 	case warned:
 		w := e.warning
