@@ -103,13 +103,24 @@ func (b *bucket) remember(lack int64) {
 		b.dips = b.dips[:len(b.dips)-1]
 	}
 	if len(b.dips) == maxDips {
-		// Two neighbours become one that says the less favourable of both.
-		for i := range maxDips / 2 {
-			b.dips[i] = dip{b.dips[2*i+1].take, b.dips[2*i].lack}
-		}
-		b.dips = b.dips[:maxDips/2]
+		b.merge()
 	}
 	b.dips = append(b.dips, dip{b.takes, lack})
+}
+
+// merge makes one of neighbours that are alike, so that at most half of the dips remain. It says the less favourable of them.
+func (b *bucket) merge() {
+	alike := (b.dips[maxDips-1].lack-b.dips[0].lack)/(maxDips/2-1) + 1
+	last := 0
+	for _, d := range b.dips[1:] {
+		if d.lack < b.dips[last].lack+alike {
+			b.dips[last].take = d.take
+		} else {
+			last++
+			b.dips[last] = d
+		}
+	}
+	b.dips = b.dips[:last+1]
 }
 
 // giveBack undoes a part, cost long, of the take at m. Had it not been taken, the bucket would have been fuller since, and

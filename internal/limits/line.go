@@ -90,7 +90,7 @@ type waiter struct {
 	expiry           int // place in byExpiry
 	grant            *Grant
 	err              *QueueError
-	done             chan struct{} // of the shell
+	done             chan struct{} // of the unit; nil in a simulation
 }
 
 const never = int64(1<<63 - 1)

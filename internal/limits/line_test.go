@@ -1,0 +1,399 @@
+package limits
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// course drives a line by its own word alone: it is called when it says and when somebody does something.
+type course struct {
+	r   *rapid.T
+	l   *line
+	now int64
+
+	waiting []*request
+	flying  []*request
+	gone    []*request // settled, or still flying at the end
+}
+
+// request is one of a course.
+type request struct {
+	Demand
+	w           *waiter
+	g           *Grant
+	asked, went int64
+	order       int
+	used        int64
+	refused     *QueueError
+}
+
+func (c *course) ask(d Demand) *request {
+	q := &request{Demand: d, asked: c.now, used: d.Tokens}
+	q.g, q.w, q.refused = c.l.ask(c.now, d)
+	switch {
+	case q.g != nil:
+		q.went = c.now
+		c.flying = append(c.flying, q)
+	case q.w != nil:
+		c.waiting = append(c.waiting, q)
+	}
+	c.collect()
+	return q
+}
+
+// collect takes what was decided, and checks that nothing was left undecided.
+func (c *course) collect() {
+	for _, w := range c.l.decided {
+		i := slices.IndexFunc(c.waiting, func(q *request) bool { return q.w == w })
+		if i < 0 {
+			c.r.Fatal("decided of somebody who does not wait")
+		}
+		q := c.waiting[i]
+		for _, other := range c.waiting {
+			if w.grant != nil && other.Caller == q.Caller && other.w.order < w.order {
+				c.r.Fatalf("%s: a later request went first", q.Caller)
+			}
+		}
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+		if q.g, q.refused = w.grant, w.err; q.g != nil {
+			q.went = c.now
+			c.flying = append(c.flying, q)
+		} else if q.refused.Reason == QueueTimeout && c.now != w.expires {
+			c.r.Fatalf("out of time %v late", time.Duration(c.now-w.expires))
+		}
+	}
+	c.l.decided = c.l.decided[:0]
+	if next := c.l.next(c.now); next <= c.now {
+		c.r.Fatalf("at %v the line wants to be called at %v again", time.Duration(c.now), time.Duration(next))
+	}
+	if len(c.waiting) != c.l.waiting {
+		c.r.Fatalf("%d wait, and the line counts %d", len(c.waiting), c.l.waiting)
+	}
+}
+
+// pass lets time go by, with a stop whenever the line asks for it.
+func (c *course) pass(d int64) {
+	for end := c.now + d; c.now < end; {
+		c.now = min(c.l.next(c.now), end)
+		c.l.advance(c.now)
+		c.collect()
+	}
+}
+
+func (c *course) settle(i int, used int64) {
+	q := c.flying[i]
+	c.flying = slices.Delete(c.flying, i, i+1)
+	if used < 0 {
+		q.used = 0
+		c.l.cancel(c.now, q.g)
+	} else {
+		q.used = used
+		c.l.settle(c.now, q.g, used)
+		c.gone = append(c.gone, q)
+	}
+	c.collect()
+}
+
+func (c *course) leave(i int) {
+	q := c.waiting[i]
+	c.waiting = slices.Delete(c.waiting, i, i+1)
+	c.l.leave(c.now, q.w)
+	c.collect()
+}
+
+func drawModel(r *rapid.T) Model {
+	m := Model{MaxQueue: rapid.IntRange(0, 40).Draw(r, "queue"), RPM: rapid.Int64Range(0, 120).Draw(r, "rpm")}
+	if rapid.Bool().Draw(r, "tokens") {
+		m.TPM = rapid.Int64Range(100, 10_000).Draw(r, "tpm")
+	}
+	if rapid.Bool().Draw(r, "parallel") {
+		m.MaxParallel = rapid.IntRange(1, 20).Draw(r, "max parallel")
+	}
+	if rapid.Bool().Draw(r, "wait") {
+		m.MaxWait = time.Duration(rapid.Int64Range(1, int64(3*time.Minute)).Draw(r, "max wait"))
+	}
+	return m
+}
+
+func drawDemand(r *rapid.T, m Model) Demand {
+	d := Demand{
+		Caller: fmt.Sprint(rapid.IntRange(0, 6).Draw(r, "caller")), Priority: rapid.IntRange(-1, 1).Draw(r, "priority"),
+		Tokens: rapid.Int64Range(0, max(m.TPM, 100)).Draw(r, "tokens"),
+	}
+	if rapid.IntRange(0, 4).Draw(r, "deadline") == 0 {
+		d.MaxWait = time.Duration(rapid.Int64Range(1, int64(time.Minute)).Draw(r, "max wait"))
+	}
+	return d
+}
+
+// TestArrivals lets requests come, leave, end early and fail in any order.
+func TestArrivals(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		m := drawModel(r)
+		c := &course{r: r, l: newLine(m)}
+		for range rapid.IntRange(1, 120).Draw(r, "steps") {
+			switch rapid.SampledFrom([]string{"ask", "ask", "ask", "pass", "settle", "cancel", "leave"}).Draw(r, "step") {
+			case "ask":
+				for d := drawDemand(r, m); d.Caller != ""; d.Caller = "" {
+					c.ask(d)
+				}
+			case "pass":
+				c.pass(rapid.Int64Range(1, minute/4).Draw(r, "time"))
+			case "settle":
+				if n := len(c.flying); n > 0 {
+					i := rapid.IntRange(0, n-1).Draw(r, "which")
+					c.settle(i, rapid.Int64Range(0, c.flying[i].Tokens).Draw(r, "used"))
+				}
+			case "cancel":
+				if n := len(c.flying); n > 0 {
+					c.settle(rapid.IntRange(0, n-1).Draw(r, "which"), -1)
+				}
+			case "leave":
+				if n := len(c.waiting); n > 0 {
+					c.leave(rapid.IntRange(0, n-1).Draw(r, "which"))
+				}
+			}
+			c.checkSums()
+			if m.MaxParallel > 0 && len(c.flying) > m.MaxParallel {
+				r.Fatalf("%d are executed, and %d may be", len(c.flying), m.MaxParallel)
+			}
+			if len(c.waiting) > m.MaxQueue {
+				r.Fatalf("%d wait, and %d may", len(c.waiting), m.MaxQueue)
+			}
+		}
+		c.checkWindows()
+		c.checkRetryAfter(drawDemand(r, m))
+		c.checkEnd()
+	})
+}
+
+// checkWindows looks at all windows of time: in none there may be more than a bucket and what refills in it.
+func (c *course) checkWindows() {
+	went := append(slices.Clone(c.gone), c.flying...)
+	slices.SortFunc(went, func(a, b *request) int { return cmp.Compare(a.went, b.went) })
+	check := func(what string, b *bucket, units func(*request) int64) {
+		// The sum of the costs in a window is to be at most its length and a minute: so the sum up to any request, less
+		// its time, is at most a minute above the least such number before it.
+		sum, least := int64(0), int64(0)
+		for i, q := range went {
+			least = min(least, sum-q.went)
+			if sum += b.cost(units(q)); sum-q.went-least > minute {
+				c.r.Fatalf("%s: up to number %d %v too much", what, i, time.Duration(sum-q.went-least-minute))
+			}
+		}
+	}
+	check("requests", &c.l.requests, func(*request) int64 { return 1 })
+	check("tokens", &c.l.tokens, func(q *request) int64 { return q.used })
+}
+
+// checkSums compares what the line keeps with what can be counted.
+func (c *course) checkSums() {
+	l := c.l
+	var cost int64
+	var b backlog
+	flows := 0
+	for name, f := range l.flows {
+		if f.length > 0 {
+			flows++
+			b.add(f)
+			n := 0
+			for w := f.head; w != nil; w = w.after {
+				n++
+				cost += w.cost
+			}
+			if n != f.length || f.finish != f.start+f.share(f.head.cost) {
+				c.r.Fatalf("%s: %d in line, counted %d", name, f.length, n)
+			}
+		} else if f.finished <= l.virtual || f.place[3] < 0 {
+			c.r.Fatalf("%s is remembered for nothing", name)
+		}
+	}
+	if cost != l.cost || b != l.backlog || len(l.byStart.items) != flows || len(l.byFinish.items) != flows || len(l.byLength.items) != flows {
+		c.r.Fatal("the sums of the line are wrong")
+	}
+	if len(l.flows) != flows+len(l.spent.items) {
+		c.r.Fatal("callers are remembered for nothing")
+	}
+	for i, f := range l.byStart.items {
+		if parent := l.byStart.items[max(i-1, 0)/2]; f.place[0] != i || f.start < parent.start {
+			c.r.Fatal("the line is out of order")
+		}
+	}
+}
+
+// checkRetryAfter waits as a refusal says, while nobody else comes: then the same request goes at once.
+func (c *course) checkRetryAfter(d Demand) {
+	if c.l.model.MaxParallel > 0 {
+		return // how long requests are executed is only guessed
+	}
+	d.MaxWait = 1
+	q := c.ask(d)
+	if q.refused == nil || q.refused.Reason == TooLarge {
+		return
+	}
+	c.pass(int64(q.refused.RetryAfter))
+	if again := c.ask(d); again.g == nil {
+		c.r.Fatalf("waited %v as told, and now it is %+v", q.refused.RetryAfter, again.refused)
+	}
+}
+
+// checkEnd lets everybody leave: then nothing may be left of them.
+func (c *course) checkEnd() {
+	for len(c.waiting) > 0 {
+		c.leave(len(c.waiting) - 1)
+	}
+	for len(c.flying) > 0 {
+		c.settle(0, -1)
+	}
+	l := c.l
+	c.now += 2 * minute
+	if !l.idle(c.now) || len(l.flows) != 0 || len(l.byExpiry.items) != 0 || l.reserved != 0 || l.cost != 0 || l.next(c.now) != never || l.backlog != (backlog{}) {
+		c.r.Fatalf("something is left: %+v", l)
+	}
+}
+
+// TestALoneRequestBesideAFlood holds the line to its rule: however many requests other callers have in line and go on
+// to send, who has none waits for one of each of them and for his own, and at most twice as long.
+func TestALoneRequestBesideAFlood(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		m := Model{RPM: rapid.Int64Range(10, 1000).Draw(r, "rpm"), TPM: 10_000, MaxQueue: 100_000}
+		c := &course{r: r, l: newLine(m)}
+		callers := rapid.IntRange(1, 5).Draw(r, "callers")
+		largest := rapid.SampledFrom([]int64{10, 500, 10_000}).Draw(r, "largest")
+		flood := func(n int) {
+			for range n {
+				c.ask(Demand{Caller: fmt.Sprint(rapid.IntRange(1, callers).Draw(r, "who")), Tokens: rapid.Int64Range(0, largest).Draw(r, "tokens")})
+			}
+		}
+		for range rapid.IntRange(1, 4).Draw(r, "rounds") {
+			flood(30)
+			c.pass(rapid.Int64Range(0, minute/2).Draw(r, "time"))
+		}
+		most := map[string]int64{}
+		for _, q := range c.waiting {
+			most[q.Caller] = max(most[q.Caller], c.l.price(q.Tokens))
+		}
+		lone := c.ask(Demand{Caller: "lone", Tokens: rapid.Int64Range(0, 10_000).Draw(r, "own")})
+		bound := c.l.price(lone.Tokens)
+		for _, cost := range most {
+			bound += cost
+		}
+		for bound = 2 * bound; lone.w != nil && lone.w.grant == nil; flood(rapid.IntRange(0, 5).Draw(r, "more")) {
+			if c.pass(minute / 50); c.now-lone.asked > bound+minute/50 {
+				r.Fatalf("waits %v, the rule says %v", time.Duration(c.now-lone.asked), time.Duration(bound))
+			}
+		}
+	})
+}
+
+// TestSharesOfAFlood lets callers of different priority, with requests of different size, have more in line than can go.
+// In the long run each must get what the rule says, whatever the size of his requests.
+func TestSharesOfAFlood(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		m := Model{RPM: 60, TPM: 60_000, MaxQueue: 1 << 20}
+		c := &course{r: r, l: newLine(m)}
+		type caller struct {
+			Demand
+			got float64
+		}
+		var callers []*caller
+		for i := range rapid.IntRange(2, 6).Draw(r, "callers") {
+			callers = append(callers, &caller{Demand: Demand{
+				Caller: fmt.Sprint(i), Priority: rapid.IntRange(-2, 2).Draw(r, "priority"), Tokens: rapid.Int64Range(0, 20_000).Draw(r, "tokens"),
+			}})
+		}
+		for range 60 {
+			c.ask(Demand{Caller: "who was first", Tokens: 1000})
+		}
+		for range 20 { // minutes
+			for _, d := range callers {
+				for c.l.flows[d.Caller] == nil || c.l.flows[d.Caller].length < 70 {
+					c.ask(d.Demand)
+				}
+			}
+			c.pass(minute)
+		}
+		for _, q := range c.flying {
+			for _, d := range callers {
+				if d.Caller == q.Caller {
+					d.got += float64(c.l.price(q.Tokens)) / float64(weight(q.Priority))
+				}
+			}
+		}
+		request := func(d *caller) float64 { return float64(c.l.price(d.Tokens)) / float64(weight(d.Priority)) }
+		largest := 0.0
+		for _, d := range callers {
+			largest = max(largest, request(d))
+		}
+		for _, a := range callers {
+			for _, b := range callers {
+				// Start-time fair queueing: shares differ by at most one request of each; and who passes gets ahead of his by no more than
+				// the request whose turn it is.
+				if a.got-b.got > request(a)+request(b)+largest {
+					r.Fatalf("%+v has got %v and %+v %v", a.Demand, a.got, b.Demand, b.got)
+				}
+			}
+		}
+	})
+}
+
+// TestALargeRequest stands a request that needs the whole bucket against callers with small ones, who never stop.
+func TestALargeRequest(t *testing.T) {
+	c := &course{l: newLine(Model{TPM: 6000, MaxQueue: 1000})}
+	for range 60 {
+		c.ask(Demand{Caller: "small", Tokens: 100})
+	}
+	large := c.ask(Demand{Caller: "large", Tokens: 6000})
+	for passed := 0; large.w.grant == nil; {
+		c.ask(Demand{Caller: "small", Tokens: 100})
+		c.ask(Demand{Caller: "tiny", Tokens: 10})
+		before := len(c.flying)
+		c.pass(minute / 60)
+		if passed += len(c.flying) - before; c.now == minute && passed < 20 {
+			t.Errorf("in its first minute it has let only %d small ones pass", passed)
+		}
+		if c.now > 2*minute+minute/60 {
+			t.Fatal("it is starved by small ones")
+		}
+	}
+	if large.went < minute {
+		t.Error("it went before its tokens were there")
+	}
+}
+
+// TestWorkGrowsWithTheLogarithm counts comparisons: a queue of any length costs little by request.
+func TestWorkGrowsWithTheLogarithm(t *testing.T) {
+	for _, n := range []int{100, 10_000, 100_000} {
+		for _, callers := range []int{1, 50, n} {
+			l := newLine(Model{RPM: 60, TPM: 60_000, MaxQueue: n, MaxWait: 24 * 365 * time.Hour})
+			compared := 0
+			counted := func(h *heap[flow]) {
+				less := h.less
+				h.less = func(a, b *flow) bool { compared++; return less(a, b) }
+			}
+			counted(&l.byStart)
+			counted(&l.byFinish)
+			counted(&l.byLength)
+			counted(&l.spent)
+			less := l.byExpiry.less
+			l.byExpiry.less = func(a, b *waiter) bool { compared++; return less(a, b) }
+			now := int64(0)
+			for i := range n + 60 {
+				l.ask(now, Demand{Caller: fmt.Sprint(i % callers), Tokens: int64(i % 900)})
+			}
+			for l.waiting > 0 {
+				now = l.next(now)
+				l.advance(now)
+			}
+			if most := 20 * (bits.Len(uint(n)) + 1); compared > n*most {
+				t.Errorf("%d requests of %d callers: %d comparisons each", n, callers, compared/n)
+			}
+		}
+	}
+}
