@@ -35,6 +35,7 @@ func (x *exchange) open() error {
 		x.attribute(x.ask.User) // the provider's own field, and its to complain about
 	}
 	x.follow()
+	x.stick()
 	return nil
 }
 
@@ -43,7 +44,12 @@ func (x *exchange) wantsBody() bool {
 	if x.r.Method != http.MethodPost || x.encoded() {
 		return false
 	}
-	return x.op.Parsed() || x.cacheRoutes[x.plain] || x.isJSON() && x.Levels.Restricted(x.caller.level)
+	return x.op.Parsed() || x.ruled() || x.isJSON() && x.sticky() && x.r.ContentLength <= maxStateRequest
+}
+
+// ruled reports whether rules of ours need the body of an operation that the dialect does not know.
+func (x *exchange) ruled() bool {
+	return x.cacheRoutes[x.plain] || x.isJSON() && x.Levels.Restricted(x.caller.level)
 }
 
 func (x *exchange) encoded() bool {
@@ -71,7 +77,7 @@ func (x *exchange) readBody() error {
 	x.payload = raw
 	body, err := dialect.Scan(raw)
 	if err != nil {
-		if x.op.Parsed() || x.isJSON() {
+		if x.op.Parsed() || x.ruled() && x.isJSON() {
 			return err
 		}
 		return nil

@@ -55,13 +55,14 @@ type exchange struct {
 	// send and relay
 	header       http.Header // of ours, set before the upstream is asked
 	attempts     upstream.Attempts
-	tries        int         // attempts before the current send
-	modified     []string    // what of the body is not the client's
-	addedUsage   bool        // the gateway asked for usage that the client did not ask for
-	withoutUsage bool        // it must not ask
-	instead      string      // the model that is asked instead of the client's
-	fallback     int         // how many of the configured ones were chosen
-	secret       keys.Secret // the API key that was used: it must not come back
+	place        upstream.Place // the only API key and base URL that will do; see stick
+	tries        int            // attempts before the current send
+	modified     []string       // what of the body is not the client's
+	addedUsage   bool           // the gateway asked for usage that the client did not ask for
+	withoutUsage bool           // it must not ask
+	instead      string         // the model that is asked instead of the client's
+	fallback     int            // how many of the configured ones were chosen
+	secret       keys.Secret    // the API key that was used: it must not come back
 
 	tap    *tap
 	logged bool   // the request's line is in the chat log

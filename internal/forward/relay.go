@@ -86,7 +86,7 @@ func (x *exchange) relay(res *http.Response) error {
 	}
 	x.tap = x.newTap(res)
 	res.Body = x.tap
-	if x.tap.metered && !x.tap.stream && !x.tap.packedStream && isJSON(h) {
+	if (x.tap.metered || x.tap.keeps) && !x.tap.stream && !x.tap.packedStream && isJSON(h) {
 		if err := x.tap.readAhead(); err != nil {
 			return err
 		}
@@ -106,6 +106,9 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	events := strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
 	t.stream, t.packedStream = events && t.packed == "", events && t.packed != ""
 	t.metered = x.meters(res)
+	if t.keeps = x.keepsObjects(res); t.keeps && !t.metered && isJSON(res.Header) {
+		t.record = &recording{max: maxStateAnswer}
+	}
 	if t.metered || x.listening() && t.packed == "" && x.r.Method != http.MethodHead {
 		t.answer = &dialect.Answer{}
 		t.record = x.recorder(res, t.stream)

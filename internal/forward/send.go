@@ -24,6 +24,7 @@ func (x *exchange) send() {
 		Level:       x.caller.level,
 		Slot:        x.slot,
 		Swap:        x.swap,
+		Stick:       x.place,
 		Transport:   x.Transport,
 		Retries:     x.Retries,
 		RetryStatus: x.RetryStatus,

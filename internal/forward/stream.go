@@ -113,6 +113,9 @@ func (t *tap) hear(raw []byte) bool {
 	if event, ok := dialect.ParseEvent(raw); ok {
 		t.x.dialect.Event(t.x.op, t.answer, event)
 	}
+	if t.keeps {
+		t.keepObjects(t.answer.State)
+	}
 	if t.answer.Ended {
 		t.x.remember(t, false)
 	}

@@ -33,6 +33,9 @@ type tap struct {
 	packed       string // its Content-Encoding; read only when it is whole
 	packedStream bool
 
+	keeps bool // the objects that it made are remembered
+	kept  int  // how many are
+
 	stream    bool // server-sent events that can be read
 	split     dialect.Splitter
 	pacer     *limits.Pacer // nil: unpaced
@@ -102,6 +105,9 @@ func (t *tap) finish() {
 	upstream.ScrubHeader(t.res.Trailer, t.x.secret) // filled in by now; ReverseProxy sends it next
 	if !t.stream {
 		t.readAnswer()
+	}
+	if t.keeps && !t.stream {
+		t.keepObjects(t.objects())
 	}
 	t.x.remember(t, true)
 	if t.trailers {
