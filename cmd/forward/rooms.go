@@ -2,12 +2,14 @@ package main
 
 import (
 	"cmp"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"forward/internal/cache"
@@ -27,6 +29,7 @@ type rooms struct {
 	table   *upstream.Table
 	gate    *limits.Gate
 	cache   *cache.Cache // nil: off
+	db      *sql.DB      // nil: nothing is kept in it
 	closers []io.Closer  // in the order in which they were opened
 }
 
@@ -53,12 +56,16 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
 		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry,
 		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
+		MaxParallel: cfg.MaxParallel, TrustUserIDs: cfg.TrustUserIDs,
 		Log: logger, Version: buildVersion(),
 	}
 	if options.Routes, err = routes(cfg); err != nil {
 		return r, err
 	}
 	options.Models = modelRoutes(cfg, options.Routes)
+	for _, f := range cfg.Fallbacks {
+		options.Fallbacks = append(options.Fallbacks, forward.Fallback{Models: f.Model, Instead: f.Instead})
+	}
 	if options.Ring, err = ring(cfg); err != nil {
 		return r, err
 	}
@@ -84,8 +91,28 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		}
 		options.ChatLog, r.closers = log, append(r.closers, log)
 	}
+	if options.Affinity, err = r.affinity(cfg, logger); err != nil {
+		return r, err
+	}
 	r.gateway, err = forward.New(options)
 	return r, err
+}
+
+// affinity is needed where a route has several API keys or base URLs. Where nothing can be written it lasts as long as the
+// process, with a warning: settings of old that never had a place for state start all the same.
+func (r *rooms) affinity(cfg *config.Config, logger *slog.Logger) (*upstream.Affinity, error) {
+	if !slices.ContainsFunc(r.table.Routes(), func(u *upstream.Route) bool { return u.Places() > 1 && !u.Open }) {
+		return nil, nil
+	}
+	db, err := openDatabase(cfg.DataDir)
+	if err != nil {
+		logger.Warn("which API key made which file, batch or response will be forgotten at the next restart; set DATA_DIR to a place that can be written", "error", err)
+		if db, err = memoryDatabase(); err != nil {
+			return nil, err
+		}
+	}
+	r.db, r.closers = db, append(r.closers, db)
+	return upstream.NewAffinity(db, nil)
 }
 
 // routes makes the route table, with BENCHMARK_MODE's canned upstream if it is on.

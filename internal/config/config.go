@@ -105,6 +105,7 @@ type Config struct {
 	ShutdownTimeout   time.Duration // how long a stop waits for running requests
 	Retries           int           // further attempts after a failure in which nothing was sent
 	RetryStatus       []int         // 5xx answers to retry before the first byte
+	MaxParallel       int           // requests of one caller at the same time; 0: no bound
 	MaxBody           int64         // bytes of a request body that is parsed
 
 	DataDir   string

@@ -87,6 +87,7 @@ func table() []setting {
 		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: duration(0, func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
 		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Retries })},
 		{name: "RETRY_STATUS", tree: true, set: retryStatus},
+		{name: "MAX_PARALLEL_REQUESTS", def: "0", set: number(0, 1<<20, func(c *Config) *int { return &c.MaxParallel })},
 		{name: "MAX_BODY_BYTES", def: "32MiB", set: size(1<<10, func(c *Config) *int64 { return &c.MaxBody })},
 
 		{name: "DATA_DIR", def: "./data", set: text(func(c *Config) *string { return &c.DataDir })},
