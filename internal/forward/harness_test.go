@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -260,4 +261,20 @@ func (b *bench) again(base string) []*upstream.Route {
 	r := b.route("openai", "/", []string{canary}, "/openai")
 	r.Base, _ = url.Parse(base)
 	return []*upstream.Route{r}
+}
+
+func mustParse(s string) *url.URL {
+	u, err := url.Parse(s)
+	if err != nil {
+		panic(err)
+	}
+	return u
+}
+
+// unused is an address that nothing listens on.
+func unused(t testing.TB) string {
+	t.Helper()
+	l := must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	defer l.Close()
+	return l.Addr().String()
 }
