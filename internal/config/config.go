@@ -98,6 +98,15 @@ type Config struct {
 	LogLevel     string        // debug, info, warn or error
 	LogFormat    string        // text or json
 
+	Prices          []Price
+	LedgerRetention time.Duration // of single requests; 0 keeps all
+	LedgerStrict    bool          // refuse calls while the ledger cannot be written
+	UsageFile       string        // JSON lines of every request; "" for none
+	UsageStatsD     *url.URL      // datadog or statsd, with host and port
+	UsageWebhook    keys.Secret   // an address that every request is posted to
+	BudgetWebhook   keys.Secret   // one that warnings about budgets are posted to
+	WebhookSecret   keys.Secret   // signs what is posted
+
 	Proxy             *url.URL      // http, https or socks5; nil connects directly
 	ConnectTimeout    time.Duration // TIMEOUT
 	HeaderTimeout     time.Duration // from the request sent to the answer's headers; 0 waits for ever

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"forward/internal/keys"
 )
 
 // setting is one row of the table: its names, its default and how its text becomes part of the Config.
@@ -79,6 +81,15 @@ func table() []setting {
 		{name: "LOG_RETENTION", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.LogRetention })},
 		{name: "LOG_LEVEL", def: "info", set: logLevel},
 		{name: "LOG_FORMAT", def: "text", set: logFormat},
+
+		{name: "PRICES", tree: true, set: prices},
+		{name: "LEDGER_RETENTION", def: "90d", set: duration(0, func(c *Config) *time.Duration { return &c.LedgerRetention })},
+		{name: "LEDGER_STRICT", def: "false", set: boolean(func(c *Config) *bool { return &c.LedgerStrict })},
+		{name: "USAGE_FILE", set: text(func(c *Config) *string { return &c.UsageFile })},
+		{name: "USAGE_STATSD", set: statsD},
+		{name: "USAGE_WEBHOOK", secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.UsageWebhook })},
+		{name: "BUDGET_WEBHOOK", secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.BudgetWebhook })},
+		{name: "WEBHOOK_SECRET", secret: true, set: secret(func(c *Config) *keys.Secret { return &c.WebhookSecret })},
 
 		{name: "PROXY", url: true, set: proxy},
 		{name: "TIMEOUT", def: "10s", set: duration(time.Millisecond, func(c *Config) *time.Duration { return &c.ConnectTimeout })},

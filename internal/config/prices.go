@@ -1,0 +1,166 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"forward/internal/keys"
+	"forward/internal/usage"
+)
+
+// Price is one entry of PRICES, which forward.yaml writes as `prices`. It replaces what the price table has for the model.
+type Price struct {
+	Model string      // "provider/model", or a model of every provider
+	Alias string      // "provider/model" of the table whose price it has; then there are no tiers
+	Tiers []PriceTier // by Above, the first with 0
+}
+
+// PriceTier holds the rates of calls with more than Above prompt tokens, in nano-dollars for a million tokens or for one image,
+// second or request. The names are usage's quantities.
+type PriceTier struct {
+	Above        int64
+	Rates, Batch map[string]int64
+}
+
+const priceExample = `write {"my-model": {"input": 2.50, "output": 10}}, in dollars for a million tokens, or {"my-model": "openai/gpt-4o"}`
+
+// prices reads model → rates, or model → the model of the table that costs as much:
+//
+//	prices:
+//	  openai/gpt-4o: {input: 2.50, output: 10, cached_read: 1.25, batch: {input: 1.25, output: 5}}
+//	  big-context: {input: 1, output: 2, tiers: [{above: 200000, input: 2, output: 4}]}
+//	  team-model: openai/gpt-4o
+func prices(l *loader, v value) (string, error) {
+	if v.kind != object {
+		return "", bad("prices by model were expected", priceExample)
+	}
+	for _, p := range v.pairs {
+		price := Price{Model: strings.TrimSpace(p.key)}
+		switch {
+		case price.Model == "" || p.value.empty():
+			return "", bad(fmt.Sprintf("the entry %q has no price", shorten(p.key)), priceExample)
+		case slices.ContainsFunc(l.cfg.Prices, func(have Price) bool { return have.Model == price.Model }):
+			return "", bad(fmt.Sprintf("%q has two prices", shorten(p.key)), "keep one of the two")
+		case p.value.kind == scalar:
+			price.Alias = strings.TrimSpace(p.value.text)
+		case p.value.kind == object:
+			tiers, err := priceTiers(p.value)
+			if err != nil {
+				f := err.(*fault)
+				return "", bad(fmt.Sprintf("%s: %s", shorten(p.key), f.problem), f.fix)
+			}
+			price.Tiers = tiers
+		default:
+			return "", bad(fmt.Sprintf("the price of %q is a list", shorten(p.key)), priceExample)
+		}
+		l.cfg.Prices = append(l.cfg.Prices, price)
+	}
+	return fmt.Sprintf("%d of our own", len(l.cfg.Prices)), nil
+}
+
+// priceTiers reads the rates of a model and, in tiers, those above so many prompt tokens.
+func priceTiers(n node) ([]PriceTier, error) {
+	base, err := priceTier(n, "tiers")
+	if err != nil {
+		return nil, err
+	}
+	tiers := []PriceTier{base}
+	more, _ := n.get("tiers")
+	for _, item := range more.items {
+		above, _ := item.get("above")
+		t, err := priceTier(item, "above")
+		if err != nil {
+			return nil, err
+		}
+		t.Above, err = strconv.ParseInt(strings.TrimSpace(above.text), 10, 64)
+		if err != nil || t.Above <= tiers[len(tiers)-1].Above {
+			return nil, bad("tiers need rising numbers of prompt tokens", `write "tiers": [{"above": 200000, "input": 5, "output": 20}]`)
+		}
+		tiers = append(tiers, t)
+	}
+	if more.kind != list && !more.empty() {
+		return nil, bad("tiers are not a list", `write "tiers": [{"above": 200000, "input": 5, "output": 20}]`)
+	}
+	return tiers, nil
+}
+
+// priceTier reads one price list, with what a batch costs; other is what it may also have.
+func priceTier(n node, other string) (t PriceTier, err error) {
+	rest := node{kind: object}
+	for _, p := range n.pairs {
+		switch strings.ToLower(p.key) {
+		case "batch":
+			if t.Batch, err = priceRates(p.value); err != nil {
+				return t, err
+			}
+		case other:
+		default:
+			rest.pairs = append(rest.pairs, p)
+		}
+	}
+	t.Rates, err = priceRates(rest)
+	return t, err
+}
+
+func priceRates(n node) (map[string]int64, error) {
+	var names []string
+	for _, q := range usage.Quantities() {
+		names = append(names, string(q))
+	}
+	rates := map[string]int64{}
+	for _, p := range n.pairs {
+		name := strings.ToLower(p.key)
+		if !slices.Contains(names, name) {
+			fix := "write " + strings.Join(names, ", ")
+			if near := nearest(name, names); near != "" {
+				fix = "did you mean " + near + "?"
+			}
+			return nil, bad(fmt.Sprintf("%q is nothing that has a rate", shorten(p.key)), fix)
+		}
+		amount, err := usage.ParseDollars(p.value.text)
+		if p.value.kind != scalar || err != nil {
+			return nil, bad(fmt.Sprintf("the rate of %s is not an amount of dollars", name), "write it like 2.50, for a million tokens")
+		}
+		rates[name] = int64(amount)
+	}
+	if len(rates) == 0 {
+		return nil, bad("there is no rate", priceExample)
+	}
+	return rates, nil
+}
+
+// statsD reads datadog://host:8125 or statsd://host:8125.
+func statsD(l *loader, v value) (string, error) {
+	u, err := url.Parse(strings.TrimSpace(v.text))
+	if err != nil || u.Scheme != "datadog" && u.Scheme != "statsd" || u.Hostname() == "" || u.Path != "" || u.User != nil {
+		return "", bad("not an address of a StatsD server", "write datadog://localhost:8125, or statsd://localhost:8125 for one that knows no tags")
+	}
+	if u.Port() == "" {
+		u.Host += ":8125"
+	}
+	l.cfg.UsageStatsD = u
+	return "", nil
+}
+
+// webhook reads an address to post to. It may hold a token, and so it is a secret as a whole.
+func webhook(field func(*Config) *keys.Secret) setter {
+	return func(l *loader, v value) (string, error) {
+		u, err := url.Parse(strings.TrimSpace(v.text))
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return "", bad("not an address to post to", "write https://host/path")
+		}
+		*field(l.cfg) = keys.NewSecret(u.String())
+		return u.Scheme + "://" + u.Host + "/…", nil
+	}
+}
+
+func secret(field func(*Config) *keys.Secret) setter {
+	return func(l *loader, v value) (string, error) {
+		s, err := newSecret(v.text)
+		*field(l.cfg) = s
+		return s.String(), err
+	}
+}

@@ -1,0 +1,35 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// TestPricesInYAML reads prices the way people write them, with a comment and numbers that are not text.
+func TestPricesInYAML(t *testing.T) {
+	dir(t, map[string]string{"forward.yaml": `
+prices:
+  openai/gpt-4o: {input: 2.50, output: 10, cached_read: 1.25}
+  my-model: # of the machine in the cellar
+    input: 0
+    output: 0
+    tiers:
+      - above: 200000
+        input: 0.075
+        output: 1
+        batch: {input: 0.0375, output: 0.5}
+  team-model: openai/gpt-4o
+`})
+	c, _ := mustLoad(t)
+	want := "[{openai/gpt-4o  [{0 map[cached_read:1250000000 input:2500000000 output:10000000000] map[]}]} " +
+		"{my-model  [{0 map[input:0 output:0] map[]} {200000 map[input:75000000 output:1000000000] map[input:37500000 output:500000000]}]} {team-model openai/gpt-4o []}]"
+	if got := fmt.Sprint(c.Prices); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+	dir(t, map[string]string{"forward.yaml": "prices:\n  a:\n    inptu: 1\n"})
+	found := problems(t)
+	if len(found) != 1 || !strings.Contains(found[0].Fix, "input") || !strings.HasPrefix(found[0].Where, "forward.yaml:") {
+		t.Errorf("%+v", found)
+	}
+}
