@@ -54,15 +54,52 @@ func (x *exchange) said() answer {
 	if say, ok := contents()[a.model]; ok {
 		say(&a)
 	}
-	for i, name := range x.toolNames() {
-		a.calls = append(a.calls, toolCall{id: fmt.Sprintf("call_%s_%d", a.id, i), name: name, arguments: marshal(obj{"query": prompt, "number": i})})
-		a.text = ""
+	if results := x.toolResults(); len(results) > 0 {
+		a.text = "The tools say: " + strings.Join(results, ", ")
+	} else {
+		x.callTools(&a, prompt)
 	}
 	a.out = len(strings.Fields(a.text + a.refusal + a.reasoning))
 	for _, c := range a.calls {
 		a.out += len(c.arguments)
 	}
 	return a
+}
+
+// callTools calls every function that the request offers, in parallel.
+func (x *exchange) callTools(a *answer, prompt string) {
+	for i, name := range x.toolNames() {
+		a.calls = append(a.calls, toolCall{id: fmt.Sprintf("call_%s_%d", a.id, i), name: name, arguments: marshal(obj{"query": prompt, "number": i})})
+		a.text = ""
+	}
+}
+
+// toolResults are what the functions returned that the answer before called: the messages, parts or items at the end of
+// the conversation that hold results.
+func (x *exchange) toolResults() []string {
+	var out []string
+	for _, m := range x.field("messages").Array() {
+		switch {
+		case m.Get("role").Str == "tool":
+			out = append(out, plain(m.Get("content")))
+		default: // Anthropic's results are blocks of a message of the user; any other message begins a new turn
+			out = nil
+			for _, b := range m.Get(`content.#(type=="tool_result")#.content`).Array() {
+				out = append(out, plain(b))
+			}
+		}
+	}
+	for _, r := range x.field("contents.@reverse.0.parts.#.functionResponse.response").Array() {
+		out = append(out, r.Raw)
+	}
+	for _, item := range x.field("input").Array() {
+		if item.Get("type").Str != "function_call_output" {
+			out = nil
+			continue
+		}
+		out = append(out, item.Get("output").String())
+	}
+	return out
 }
 
 // prompt is the text of the last message or input, in any protocol.
@@ -92,8 +129,10 @@ func plain(v gjson.Result) string {
 
 // toolNames are the functions that the request offers; all of them are called, in parallel.
 func (x *exchange) toolNames() []string {
-	if x.field("tool_choice").String() == "none" {
-		return nil
+	for _, path := range []string{"tool_choice", "tool_choice.type", "toolConfig.functionCallingConfig.mode"} {
+		if strings.EqualFold(x.field(path).String(), "none") {
+			return nil
+		}
 	}
 	var names []string
 	for _, path := range []string{"tools.#.function.name", "tools.#.name", "tools.0.functionDeclarations.#.name"} {
@@ -132,21 +171,10 @@ func (x *exchange) dialect() protocol {
 	switch {
 	case strings.Contains(path, "/messages") || x.r.Header.Get("Anthropic-Version") != "":
 		return anthropic
-	case strings.Contains(path, "/v1beta/models"):
+	case strings.Contains(path, "/v1beta/") && !strings.Contains(path, "/openai/"):
 		return gemini
 	}
 	return openai
-}
-
-// failure is an error answer in the shape of the request's protocol.
-func (x *exchange) failure(status int, code, message string) reply {
-	switch x.dialect() {
-	case anthropic:
-		return jsonReply(status, marshal(obj{"type": "error", "error": obj{"type": code, "message": message}, "request_id": "req_upstream"}))
-	case gemini:
-		return jsonReply(status, marshal(obj{"error": obj{"code": status, "message": message, "status": strings.ToUpper(code)}}))
-	}
-	return jsonReply(status, marshal(obj{"error": obj{"message": message, "type": "scripted", "param": nil, "code": code}}))
 }
 
 // operation answers one kind of request.
@@ -167,6 +195,7 @@ func operations() []operation {
 		{"POST", "/audio/speech", (*exchange).speech},
 		{"POST", "/audio/transcriptions", (*exchange).transcription},
 		{"POST", "/audio/translations", (*exchange).transcription},
+		{"POST", "/upload/v1beta/files", (*exchange).resumableUpload},
 		{"POST", "/files", (*exchange).upload},
 		{"GET", "/files", (*exchange).listFiles},
 		{"GET", "/files/*/content", (*exchange).fileContent},
@@ -174,10 +203,14 @@ func operations() []operation {
 		{"DELETE", "/files/*", (*exchange).deleteFile},
 		{"POST", "/messages", (*exchange).messages},
 		{"POST", "/messages/count_tokens", (*exchange).countTokens},
+		{"POST", "/messages/batches", (*exchange).messageBatch},
+		{"GET", "/messages/batches", (*exchange).messageBatches},
+		{"GET", "/messages/batches/*", (*exchange).messageBatch},
 		{"POST", "/models/*:generateContent", (*exchange).generate},
 		{"POST", "/models/*:streamGenerateContent", (*exchange).generate},
 		{"POST", "/models/*:countTokens", (*exchange).generateCount},
 		{"POST", "/models/*:embedContent", (*exchange).embedContent},
+		{"POST", "/models/*:batchEmbedContents", (*exchange).batchEmbedContents},
 		{"GET", "/models", (*exchange).models},
 		{"GET", "/models/*", (*exchange).models},
 		{"GET", "/realtime", (*exchange).realtime},

@@ -77,13 +77,15 @@ func credential(r *http.Request) string {
 	return r.URL.Query().Get("key")
 }
 
-// start writes status and headers. Every answer carries a request id, as providers send one.
+// start writes status and headers. The answers of OpenAI and Anthropic carry a request id.
 func (x *exchange) start(r reply) {
 	h := x.w.Header()
 	for name, values := range r.header {
 		h[name] = values
 	}
-	h.Set("X-Request-Id", "req_upstream_"+strconv.Itoa(x.rec.Seq))
+	if name := x.requestIDHeader(); name != "" {
+		h.Set(name, x.requestID())
+	}
 	x.w.WriteHeader(r.status)
 }
 

@@ -6,9 +6,12 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -72,7 +75,20 @@ func (x *exchange) transcription() reply {
 	return jsonReply(200, marshal(obj{"text": text, "usage": obj{"type": "duration", "seconds": 1}}))
 }
 
-func (u upload) object() obj {
+// objectOf describes the file as a provider does.
+func (u upload) objectOf(p protocol) obj {
+	switch p {
+	case anthropic:
+		return obj{
+			"id": u.id, "type": "file", "filename": u.name, "size_bytes": len(u.content), "mime_type": "application/octet-stream",
+			"created_at": "2025-01-01T00:00:00Z", "downloadable": false,
+		}
+	case gemini:
+		return obj{
+			"name": "files/" + u.id, "displayName": u.name, "sizeBytes": strconv.Itoa(len(u.content)),
+			"mimeType": "application/octet-stream", "state": "ACTIVE",
+		}
+	}
 	return obj{
 		"id": u.id, "object": "file", "bytes": len(u.content), "created_at": 1700000000, "filename": u.name,
 		"purpose": u.purpose, "status": "processed",
@@ -88,15 +104,40 @@ func (x *exchange) upload() reply {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
 	x.s.files[u.id] = u
-	return jsonReply(200, marshal(u.object()))
+	return jsonReply(200, marshal(u.objectOf(x.dialect())))
+}
+
+// resumableUpload is Google's: the first request is answered by an address in a header, which names the host that the
+// upstream believes to be, and the bytes go there. Source: https://ai.google.dev/gemini-api/docs/files.
+func (x *exchange) resumableUpload() reply {
+	id := x.r.URL.Query().Get("upload_id")
+	if id == "" {
+		r := jsonReply(200, "")
+		r.header.Set("X-Goog-Upload-Status", "active")
+		r.header.Set("X-Goog-Upload-Url", fmt.Sprintf("http://%s%s?upload_id=up%d&upload_protocol=resumable", x.r.Host, x.r.URL.Path, x.rec.Seq))
+		return r
+	}
+	u := upload{id: id, name: x.r.Header.Get("X-Goog-Upload-File-Name"), content: x.body}
+	x.s.mu.Lock()
+	defer x.s.mu.Unlock()
+	x.s.files[id] = u
+	r := jsonReply(200, marshal(obj{"file": u.objectOf(gemini)}))
+	r.header.Set("X-Goog-Upload-Status", "final")
+	return r
 }
 
 func (x *exchange) listFiles() reply {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
 	data := []obj{}
-	for _, u := range x.s.files {
-		data = append(data, u.object())
+	for _, id := range slices.Sorted(maps.Keys(x.s.files)) {
+		data = append(data, x.s.files[id].objectOf(x.dialect()))
+	}
+	switch x.dialect() {
+	case anthropic:
+		return jsonReply(200, marshal(page(data)))
+	case gemini:
+		return jsonReply(200, marshal(obj{"files": data}))
 	}
 	return jsonReply(200, marshal(obj{"object": "list", "data": data, "has_more": false}))
 }
@@ -116,7 +157,7 @@ func (x *exchange) file() reply {
 	if !ok {
 		return x.failure(404, "not_found", "No such file.")
 	}
-	return jsonReply(200, marshal(u.object()))
+	return jsonReply(200, marshal(u.objectOf(x.dialect())))
 }
 
 func (x *exchange) fileContent() reply {
@@ -135,5 +176,8 @@ func (x *exchange) deleteFile() reply {
 	x.s.mu.Lock()
 	defer x.s.mu.Unlock()
 	delete(x.s.files, u.id)
+	if x.dialect() == anthropic {
+		return jsonReply(200, marshal(obj{"id": u.id, "type": "file_deleted"}))
+	}
 	return jsonReply(200, marshal(obj{"id": u.id, "object": "file", "deleted": true}))
 }

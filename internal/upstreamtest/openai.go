@@ -146,6 +146,12 @@ func (x *exchange) moderation() reply {
 }
 
 func (x *exchange) models() reply {
+	switch x.dialect() {
+	case anthropic:
+		return x.anthropicModels()
+	case gemini:
+		return x.geminiModels()
+	}
 	model := func(id string) obj {
 		return obj{"id": id, "object": "model", "created": 1700000000, "owned_by": "scripted"}
 	}

@@ -8,6 +8,11 @@ func (x *exchange) responses() reply {
 	if !x.field("stream").Bool() {
 		return jsonReply(200, marshal(a.response("completed")))
 	}
+	return streamReply(a.responseEvents())
+}
+
+// responseEvents is a Responses stream.
+func (a answer) responseEvents() []event {
 	var out []event
 	send := func(name string, fields obj) {
 		fields["type"], fields["sequence_number"] = name, len(out)
@@ -33,7 +38,7 @@ func (x *exchange) responses() reply {
 		send("response.output_item.done", obj{"output_index": i, "item": item})
 	}
 	send("response.completed", obj{"response": a.response("completed")})
-	return streamReply(out)
+	return out
 }
 
 // response is the response object; what is in progress has no output and no usage yet.

@@ -20,7 +20,7 @@ type behaviour struct {
 // behaviours is the whole repertoire. Any name may end in "-then-ok": it is played once, later requests are answered well.
 func behaviours() []behaviour {
 	return []behaviour{
-		{name: "err-#", means: "status # with an error body; 429 and 503 carry Retry-After: 1", deliver: (*exchange).playError},
+		{name: "err-#", means: "status # with an error body; 429 and 503 carry Retry-After: 1 (Gemini's 429 says it in its body)", deliver: (*exchange).playError},
 		{name: "echo-auth", means: "401 whose body and header quote the credential that came", deliver: func(x *exchange, _ int) { x.echoAuth(401) }},
 		{name: "echo-auth-#", means: "the same with status #", deliver: (*exchange).echoAuth},
 		{name: "echo-headers", means: "200 with the request's headers as JSON", deliver: (*exchange).echoHeaders},
@@ -35,7 +35,7 @@ func behaviours() []behaviour {
 		{name: "burst-#", means: "# events and the end mark in one write, before the request body is read", early: true, deliver: (*exchange).burst},
 		{name: "burst-wait-#", means: "the same, after the request body was read", deliver: (*exchange).burst},
 		{name: "events-#", means: "# events, each flushed", deliver: func(x *exchange, n int) { x.deliver(x.numbered(n)) }},
-		{name: "slow-stream-#-ms", means: "100 events, # ms apart", deliver: (*exchange).slowStream},
+		{name: "slow-stream-#-ms", means: "100 words, # ms apart", deliver: (*exchange).slowStream},
 		{name: "byte-by-byte", means: "a stream flushed after every byte", deliver: (*exchange).byteByByte},
 		{name: "crlf", means: "a stream with CRLF line ends and comments", deliver: (*exchange).crlf},
 		{name: "wide-event-#-kb", means: "a stream with one event of # KiB", deliver: (*exchange).wideEvent},
@@ -107,7 +107,7 @@ func scriptOutsideBody(r *http.Request) string {
 
 func (x *exchange) playError(status int) {
 	r := x.failure(status, "scripted_error", "This error is scripted.")
-	if status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+	if (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) && x.dialect() != gemini {
 		r.header.Set("Retry-After", "1")
 	}
 	x.deliver(r)

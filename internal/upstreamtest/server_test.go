@@ -64,6 +64,8 @@ func TestOperations(t *testing.T) {
 		{"chat length", "/v1/chat/completions", `{"model":"finish-length","messages":[]}`, `"finish_reason":"length"`},
 		{"chat stream", "/v1/chat/completions", chat + `,"stream":true}`, `"delta":{"content":"there"}`},
 		{"chat stream usage", "/v1/chat/completions", chat + `,"stream":true,"stream_options":{"include_usage":true}}`, `"total_tokens":6`},
+		{"chat results", "/v1/chat/completions", `{"tools":[{"function":{"name":"f"}}],"messages":[{"role":"tool","content":"sun"},{"role":"tool","content":"noon"}]}`, `"content":"The tools say: sun, noon"`},
+		{"chat after results", "/v1/chat/completions", `{"messages":[{"role":"tool","content":"sun"},{"role":"user","content":"hi"}]}`, `"content":"You said: hi"`},
 		{"chat stream tools", "/v1/chat/completions", chat + tools + `,"stream":true}`, `"index":1`},
 		{"completion", "/v1/completions", `{"prompt":"hi"}`, `"text":"You said: hi"`},
 		{"completion stream", "/v1/completions", `{"prompt":"hi","stream":true}`, `"text":"hi"`},
@@ -73,15 +75,24 @@ func TestOperations(t *testing.T) {
 		{"responses", "/v1/responses", `{"input":"hi"}`, `"text":"You said: hi"`},
 		{"responses items", "/v1/responses", `{"input":[{"role":"user","content":"hi"}]}`, `"text":"You said: hi"`},
 		{"responses stream", "/v1/responses", `{"input":"hi","stream":true}`, "event: response.completed\n"},
+		{"responses results", "/v1/responses", `{"tools":[{"type":"function","name":"f"}],"input":[{"type":"function_call_output","output":"sun"}]}`, `"text":"The tools say: sun"`},
 		{"responses tools", "/v1/responses", `{"input":"hi","stream":true,"tools":[{"type":"function","name":"f"}]}`, `function_call_arguments.done`},
 		{"image", "/v1/images/generations", `{"prompt":"cat","n":2}`, `"b64_json"`},
 		{"messages", "/v1/messages", chat + `}`, `"stop_reason":"end_turn"`},
 		{"messages stream", "/v1/messages", chat + `,"stream":true}`, "event: message_stop\n"},
 		{"messages tools", "/v1/messages", chat + `,"stream":true,"tools":[{"name":"f"}]}`, `"type":"input_json_delta"`},
+		{"messages thoughts", "/v1/messages", `{"model":"reasoning","stream":true,"messages":[]}`, `"type":"signature_delta"`},
+		{"messages results", "/v1/messages", `{"tools":[{"name":"f"}],"messages":[{"role":"user","content":[{"type":"tool_result","content":"sun"},{"type":"tool_result","content":"noon"}]}]}`, `"text":"The tools say: sun, noon"`},
+		{"messages batch", "/v1/messages/batches", `{"requests":[{},{}]}`, `"processing":2`},
 		{"count tokens", "/v1/messages/count_tokens", chat + `}`, `{"input_tokens":2}`},
 		{"gemini", "/v1beta/models/g:generateContent", `{"contents":[{"parts":[{"text":"hi"}]}]}`, `"finishReason":"STOP"`},
 		{"gemini sse", "/v1beta/models/g:streamGenerateContent?alt=sse", `{"contents":[{"parts":[{"text":"hi"}]}]}`, "data: {\"candidates\""},
 		{"gemini array", "/v1beta/models/g:streamGenerateContent", `{"contents":[{"parts":[{"text":"hi"}]}]}`, "[{\"candidates\""},
+		{"gemini thoughts", "/v1beta/models/reasoning:streamGenerateContent?alt=sse", `{"contents":[{"parts":[{"text":"hi"}]}]}`, `"thought":true`},
+		{"gemini tools", "/v1beta/models/g:generateContent", `{"tools":[{"functionDeclarations":[{"name":"f"}]}],"contents":[{"parts":[{"text":"hi"}]}]}`, `"thoughtSignature"`},
+		{"gemini tools off", "/v1beta/models/g:generateContent", `{"tools":[{"functionDeclarations":[{"name":"f"}]}],"toolConfig":{"functionCallingConfig":{"mode":"NONE"}},"contents":[{"parts":[{"text":"hi"}]}]}`, `You said: hi`},
+		{"gemini results", "/v1beta/models/g:generateContent", `{"tools":[{"functionDeclarations":[{"name":"f"}]}],"contents":[{"parts":[{"functionResponse":{"name":"f","response":{"sun":1}}}]}]}`, `The tools say: {\"sun\":1}`},
+		{"gemini batch embed", "/v1beta/models/g:batchEmbedContents", `{"requests":[{"content":{"parts":[{"text":"hi"}]}},{}]}`, `{"embeddings":[{"values":[2,0,0.25]},{"values":[0,1,0.25]}]}`},
 		{"gemini count", "/v1beta/models/g:countTokens", `{"contents":[{"parts":[{"text":"hi"}]}]}`, `{"totalTokens":1}`},
 		{"gemini embed", "/v1beta/models/g:embedContent", `{}`, `"values"`},
 		{"anything else", "/v1/x%2Fy?a=%20", `{}`, `"uri":"/v1/x%2Fy?a=%20"`},
@@ -107,6 +118,51 @@ func TestEqualRequestsGetEqualTextUnderNewIDs(t *testing.T) {
 	}
 	if gjson.Get(first, "id").Str == gjson.Get(second, "id").Str {
 		t.Error("the second call has the first one's id, so a cached answer could not be told apart")
+	}
+}
+
+// TestErrorsAreTheProviders holds an error of each protocol against its documentation.
+func TestErrorsAreTheProviders(t *testing.T) {
+	s := upstreamtest.New(t)
+	for _, c := range []struct{ path, want string }{
+		{"/v1/chat/completions?script=err-429", `{"error":{"code":"scripted_error","message":"This error is scripted.","param":null,"type":"scripted"}}`},
+		{"/v1/messages?script=err-400", `{"error":{"message":"This error is scripted.","type":"invalid_request_error"},"request_id":"req_upstream_2","type":"error"}`},
+		{"/v1/messages?script=err-529", `{"error":{"message":"This error is scripted.","type":"overloaded_error"},"request_id":"req_upstream_3","type":"error"}`},
+		{"/v1beta/models/g:generateContent?script=err-400", `{"error":{"code":400,"message":"This error is scripted.","status":"INVALID_ARGUMENT"}}`},
+		{"/v1beta/models/g:generateContent?script=err-500", `{"error":{"code":500,"message":"This error is scripted.","status":"INTERNAL"}}`},
+		{"/v1beta/models/g:generateContent?script=err-429", `{"error":{"code":429,"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1s"}],"message":"This error is scripted.","status":"RESOURCE_EXHAUSTED"}}`},
+	} {
+		if got := post(t, s.URL+c.path, "{}"); got != c.want {
+			t.Errorf("%s answered\n%s, want\n%s", c.path, got, c.want)
+		}
+	}
+}
+
+// TestListsAreTheProviders asks the same paths as a client of each protocol.
+func TestListsAreTheProviders(t *testing.T) {
+	s := upstreamtest.New(t)
+	for _, c := range []struct{ path, version, want string }{
+		{"/v1/models", "", "data.0.object"}, {"/v1/models", "2023-06-01", "data.0.display_name"}, {"/v1/models", "2023-06-01", "has_more"},
+		{"/v1beta/models", "", "models.0.supportedGenerationMethods"}, {"/v1beta/openai/models", "", "data.0.object"},
+		{"/v1/files", "", "object"}, {"/v1/files", "2023-06-01", "has_more"}, {"/v1beta/files", "", "files"},
+		{"/v1/messages/batches", "2023-06-01", "data.0.processing_status"}, {"/v1/messages/batches/b", "2023-06-01", "request_counts"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), "GET", s.URL+c.path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.version != "" {
+			req.Header.Set("Anthropic-Version", c.version)
+		}
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !gjson.GetBytes(body, c.want).Exists() {
+			t.Errorf("%s, version %q: no %s in %s (%v)", c.path, c.version, c.want, body, err)
+		}
 	}
 }
 

@@ -9,8 +9,29 @@ import (
 	"time"
 )
 
-// numbered is a chat stream of n events with one word each, whose text a client can predict: see NumberedStream.
-func (x *exchange) numbered(n int) reply { return streamReply(numberedEvents(n)) }
+// numbered is a stream of n words, whose text a client can predict. In OpenAI's chat it is one event a word: see
+// NumberedStream.
+func (x *exchange) numbered(n int) reply {
+	a := answer{id: "numbered", model: x.model(), text: numberedText(n), out: n}
+	switch x.dialect() {
+	case anthropic:
+		return streamReply(a.messageEvents())
+	case gemini:
+		return streamReply(a.chunkEvents())
+	}
+	if strings.HasSuffix(x.r.URL.Path, "/responses") {
+		return streamReply(a.responseEvents())
+	}
+	return streamReply(numberedEvents(n))
+}
+
+func numberedText(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "word%d ", i)
+	}
+	return strings.TrimSpace(b.String())
+}
 
 // filler makes 20 events longer than the 4 KiB that a proxy's transport reads ahead: what it has read ahead is not lost with
 // the connection, so a shorter stream would hide a fault.

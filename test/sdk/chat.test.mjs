@@ -1,15 +1,9 @@
 // Chat, legacy completions and the Responses API, whole and streamed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiKey, forwardKey, newClient, uniquePrompt, upstreamRequests, user, weatherAndTime } from './support.mjs';
+import { apiKey, collect, forwardKey, newClient, uniquePrompt, upstreamRequests, user, weatherAndTime } from './support.mjs';
 
 const client = newClient();
-
-async function collect(stream) {
-  const chunks = [];
-  for await (const chunk of stream) chunks.push(chunk);
-  return chunks;
-}
 
 const textOf = (chunks) => chunks.map((c) => c.choices[0]?.delta.content ?? '').join('');
 

@@ -1,6 +1,7 @@
 // What the suites share: clients, and the upstream's own record of what reached it.
 //
 // forward and the scripted upstream run already; test/e2e/sdk_test.go starts both and says where in the environment.
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
@@ -13,8 +14,14 @@ function required(name) {
 
 export const forwardURL = required('FORWARD_URL');
 export const forwardKey = required('FORWARD_TEST_KEY');
-export const limitedKey = required('FORWARD_TEST_LIMITED_KEY'); // 1 embedding request in 2 seconds
-export const apiKey = required('FORWARD_TEST_API_KEY'); // the one that forward puts in its place
+export const limitedKey = required('FORWARD_TEST_LIMITED_KEY'); // 1 request in 2 seconds: embeddings, all of /anthropic, all of /gemini
+export const narrowKey = required('FORWARD_TEST_NARROW_KEY'); // may use gpt-4o-mini and nothing else
+// What forward puts in place of those, and where each provider is at the scripted upstream.
+export const apiKey = required('FORWARD_TEST_API_KEY');
+export const anthropicKey = required('FORWARD_TEST_ANTHROPIC_KEY');
+export const geminiKey = required('FORWARD_TEST_GEMINI_KEY');
+export const anthropicBase = '/at-anthropic';
+export const geminiBase = '/at-google';
 const upstreamURL = required('UPSTREAM_URL');
 
 // The SDK's own retries are off unless a test is about them.
@@ -34,6 +41,66 @@ export async function upstreamRequests(mark) {
   const response = await fetch(`${upstreamURL}/__requests`);
   const all = (await response.json()) ?? [];
   return all.filter((r) => (r.body ?? '').includes(mark) || r.uri.includes(mark));
+}
+
+// The one record of that kind.
+export async function upstreamRequest(mark) {
+  const requests = await upstreamRequests(mark);
+  assert.equal(requests.length, 1, 'upstream requests');
+  return requests[0];
+}
+
+// Forgets all records, and which scripts named "…-then-ok" were played.
+export const resetUpstream = () => fetch(`${upstreamURL}/__reset`);
+
+// The header that makes the upstream misbehave while the request names a model of the provider's own.
+export const script = (name) => ({ 'X-Script': name });
+
+// What a rejected promise was rejected with.
+export async function failure(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new assert.AssertionError({ message: 'it should have failed' });
+}
+
+export async function collect(stream) {
+  const chunks = [];
+  for await (const chunk of stream) chunks.push(chunk);
+  return chunks;
+}
+
+// A fetch for a client, and what it did: one entry for each attempt that got an answer.
+export function watchedFetch() {
+  const attempts = [];
+  const watched = async (url, init) => {
+    const started = performance.now();
+    const response = await fetch(url, init);
+    attempts.push({ started, ended: performance.now(), status: response.status, headers: response.headers });
+    return response;
+  };
+  return { attempts, fetch: watched };
+}
+
+// The milliseconds between each attempt's answer and the next attempt.
+export const waits = (attempts) => attempts.slice(1).map((a, i) => a.started - attempts[i].ended);
+
+// Before each further attempt the client waited what the answer before asked for. Timers may be some ms early.
+export function assertWaitedAsTold(attempts) {
+  for (const [i, waited] of waits(attempts).entries()) {
+    const told = attempts[i].headers.get('retry-after-ms') ?? Number(attempts[i].headers.get('retry-after')) * 1000;
+    assert.ok(Number(told) > 0, 'the answer says how long to wait');
+    assert.ok(waited >= Number(told) - 5, `waited ${waited} ms although ${told} were asked`);
+  }
+}
+
+// The upstream saw its connection close long before it had sent the hundred words of its script.
+export async function assertCancelled(mark, how) {
+  await eventually(async () => (await upstreamRequests(mark))[0]?.aborted, 5000, `the upstream was cancelled (${how})`);
+  const { events } = await upstreamRequest(mark);
+  assert.ok((events ?? 0) < 50, `${events} of 100 words were produced (${how})`);
 }
 
 // Polls until probe returns something, at most ms milliseconds.
