@@ -115,9 +115,16 @@ func (s *Handler) watchAbort(r *http.Request, rec *Request) (stop func() bool) {
 	})
 }
 
-func (s *Handler) finish(rec *Request, stop func() bool) {
-	stop()
-	s.update(rec, func(q *Request) { q.Ended = time.Now() })
+// finish notes the end. The answer may notice that the client is gone before watchAbort's function has begun, which stop
+// then keeps from running.
+func (s *Handler) finish(r *http.Request, rec *Request, stop func() bool) {
+	missed := stop() && r.Context().Err() != nil
+	s.update(rec, func(q *Request) {
+		q.Ended = time.Now()
+		if missed {
+			q.Aborted = q.Ended
+		}
+	})
 }
 
 // readBody reads the whole body once, keeping only its beginning, so that an upload of any size costs no memory.

@@ -84,7 +84,7 @@ func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x := &exchange{s: s, w: w, r: r}
 	x.rec = s.record(r)
 	stop := s.watchAbort(r, x.rec)
-	defer s.finish(x.rec, stop)
+	defer s.finish(r, x.rec, stop)
 
 	if h, ok := s.overrides[r.URL.Path]; ok {
 		counted := &countingBody{ReadCloser: r.Body}
