@@ -24,8 +24,8 @@ var Anthropic = &Dialect{
 	Status:          anthropicStatus,
 	TransportFields: openAITransportFields,
 	VersionHeaders:  []string{"Anthropic-Version", "Anthropic-Beta"},
-	Fold:            openAIFold,
-	Cut:             openAICut,
+	Fold:            anthropicFold,
+	Cut:             anthropicCut,
 	WithUsage:       openAIWithUsage,
 	state:           &anthropicState,
 	compatible: func(path string) bool {
@@ -83,6 +83,8 @@ func anthropicEvent(op Operation, a *Answer, ev Event) {
 		a.block(count(root.Get("index")), root.Get("content_block"), false)
 	case "content_block_delta":
 		a.blockDelta(count(root.Get("index")), root.Get("delta"))
+	case "content_block_stop":
+		a.blockStopped(count(root.Get("index")))
 	case "message_delta":
 		a.stopped(root.Get("delta"))
 		a.made(root.Get("delta.container.id"))
@@ -108,6 +110,10 @@ func (a *Answer) block(index int64, b gjson.Result, whole bool) {
 		if input := b.Get("input"); whole || len(input.Map()) > 0 {
 			a.keep(&t.arguments, input.Raw)
 		}
+	case "fallback": // from here on another model answers, and is to be paid
+		if to := stringOf(b.Get("to.model")); to != "" {
+			a.Model = clip(to, maxName)
+		}
 	case "code_execution_tool_result", "bash_code_execution_tool_result":
 		b.Get("content.content").ForEach(func(_, output gjson.Result) bool {
 			a.made(output.Get("file_id"))
@@ -125,6 +131,17 @@ func (a *Answer) blockDelta(index int64, d gjson.Result) {
 		a.keep(&c.reasoning, stringOf(d.Get("thinking")))
 	case "input_json_delta":
 		a.keep(&a.call(c, callKey{index: index}).arguments, stringOf(d.Get("partial_json")))
+	}
+}
+
+// blockStopped ends a call, whose input may have been none at all.
+func (a *Answer) blockStopped(index int64) {
+	for _, c := range a.choices {
+		for _, t := range c.calls {
+			if t.index == index && len(t.arguments) == 0 {
+				a.keep(&t.arguments, "{}")
+			}
+		}
 	}
 }
 

@@ -76,7 +76,7 @@ func TestTranscripts(t *testing.T) {
 			if kind == ".sse" {
 				got = lookAt(read(d, op, in))
 				body, ok := d.Fold(op, in)
-				if ok != (got.Complete && (op == dialect.Chat || op == dialect.Completion)) {
+				if ok != (got.Complete && folds(op)) {
 					t.Errorf("folded: %t, complete: %t", ok, got.Complete)
 				}
 				golden(t, file+".folded", body)
@@ -88,12 +88,18 @@ func TestTranscripts(t *testing.T) {
 					if diff := cmp.Diff(withoutSpaces(got), withoutSpaces(lookAt(again))); diff != "" {
 						t.Errorf("the stream and its body say different things:\n%s", diff)
 					}
+					checkCut(t, d, op, body)
 				}
 			} else {
 				var a dialect.Answer
 				err := d.Body(op, &a, in)
 				if got = lookAt(&a); err != nil {
 					got.BodyError = err.Error()
+				}
+				if array := bytes.HasPrefix(in, []byte("[")); got.Complete && folds(op) && !array {
+					golden(t, file+".stream", checkCut(t, d, op, in))
+				} else if events, ok := d.Cut(op, in, true); ok {
+					t.Errorf("cut to %s", events)
 				}
 			}
 			text, err := json.MarshalIndent(got, "", "\t")
@@ -106,6 +112,55 @@ func TestTranscripts(t *testing.T) {
 	if found < 40 {
 		t.Errorf("only %d transcripts found", found)
 	}
+}
+
+// checkCut cuts a body and returns the events, after they fold to the same body again and say the same as it does.
+func checkCut(t interface {
+	Helper()
+	Errorf(string, ...any)
+	Fatalf(string, ...any)
+}, d *dialect.Dialect, op dialect.Operation, body []byte) (events []byte) {
+	t.Helper()
+	events, ok := d.Cut(op, body, true)
+	if !ok {
+		t.Fatalf("not cut: %s", body)
+	}
+	folded, ok := d.Fold(op, events)
+	if !ok {
+		t.Fatalf("cut, but not folded again:\n%s", events)
+	}
+	if diff := cmp.Diff(decoded(t, body), decoded(t, folded)); diff != "" {
+		t.Fatalf("what was cut folds to another body (-body +folded):\n%s\n%s", diff, events)
+	}
+	var whole dialect.Answer
+	var compact bytes.Buffer // a stream has no white space that is not said
+	json.Compact(&compact, body)
+	if err := d.Body(op, &whole, compact.Bytes()); err != nil {
+		t.Fatalf("%v", err)
+	}
+	if diff := cmp.Diff(sortedUsage(t, lookAt(&whole)), sortedUsage(t, lookAt(read(d, op, events)))); diff != "" && !bytes.Contains(body, []byte(`\uD83D`)) {
+		t.Errorf("a body and its stream say different things (-body +stream):\n%s\n%s", diff, events)
+	}
+	return events
+}
+
+// sortedUsage spells the usage so that the order of its members does not matter.
+func sortedUsage(t interface{ Fatalf(string, ...any) }, s seen) seen {
+	if s.Usage != nil && s.Usage.Raw != nil {
+		u := *s.Usage
+		u.Raw, _ = json.Marshal(decoded(t, u.Raw))
+		s.Usage = &u
+	}
+	return s
+}
+
+// folds reports whether answers of an operation have two forms that the gateway can turn into each other.
+func folds(op dialect.Operation) bool {
+	switch op {
+	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
+		return true
+	}
+	return false
 }
 
 func withoutSpaces(s seen) seen {

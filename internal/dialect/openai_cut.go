@@ -24,6 +24,9 @@ type cutting struct {
 // role, the texts in pieces about as long as a token, tool calls by index, the finish reason; then usage, if asked
 // for, and [DONE].
 func openAICut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
+	if op == Responses {
+		return responsesCut(body)
+	}
 	if op != Chat && op != Completion || !valid(body) {
 		return nil, false
 	}

@@ -26,6 +26,9 @@ type foldingChoice struct {
 // openAIFold joins the chunks of a complete stream. Fields it does not know survive: those of a chunk or a choice with
 // their last value, those of a message if joining them is plain; else there is no body, for a wrong one is worse.
 func openAIFold(op Operation, events []byte) ([]byte, bool) {
+	if op == Responses {
+		return responsesFold(events)
+	}
 	if op != Chat && op != Completion {
 		return nil, false
 	}

@@ -90,6 +90,9 @@ func (a *Answer) response(r gjson.Result) {
 }
 
 func (a *Answer) responseItem(c *choice, item gjson.Result) {
+	for _, part := range item.Get("summary").Array() { // comes before the content in streams too
+		a.keep(&c.reasoning, stringOf(part.Get("text")))
+	}
 	for _, part := range item.Get("content").Array() {
 		switch stringOf(part.Get("type")) {
 		case "output_text":
@@ -99,8 +102,5 @@ func (a *Answer) responseItem(c *choice, item gjson.Result) {
 		case "reasoning_text":
 			a.keep(&c.reasoning, stringOf(part.Get("text")))
 		}
-	}
-	for _, part := range item.Get("summary").Array() {
-		a.keep(&c.reasoning, stringOf(part.Get("text")))
 	}
 }
