@@ -25,8 +25,24 @@ func NewReader(db *sql.DB, location *time.Location) *Reader {
 // ErrNoRow says that the ledger has no request of an id: it never reached the pipeline, is older than the retention, or was not yet written.
 var ErrNoRow = errors.New("the ledger has no request of this id")
 
+// ErrNoLedger says that nothing was ever written into this database.
+var ErrNoLedger = errors.New("there is no ledger yet: it is made when forward runs for the first time")
+
+// check reports whether there are tables to read. A reader makes none.
+func (r *Reader) check(ctx context.Context) error {
+	var n int
+	err := r.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name = 'usage_schema'`).Scan(&n)
+	if err == nil && n == 0 {
+		return ErrNoLedger
+	}
+	return wrapRead(err)
+}
+
 // Trail returns the row of one request. open says that it is still under way: then it has what was reserved.
 func (r *Reader) Trail(ctx context.Context, id string) (row Row, open bool, err error) {
+	if err := r.check(ctx); err != nil {
+		return Row{}, false, err
+	}
 	query := "SELECT " + list(columns) + " FROM usage_requests WHERE id = ?"
 	row, err = scanRow(r.db.QueryRowContext(ctx, query, id).Scan)
 	if !errors.Is(err, sql.ErrNoRows) {

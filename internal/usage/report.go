@@ -48,6 +48,9 @@ type Group struct {
 
 // Report adds up what was used. Groups come in the order of their times, then by cost, the dearest first.
 func (r *Reader) Report(ctx context.Context, q Query) ([]Group, error) {
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
 	names, err := r.keyNames(ctx)
 	if err != nil {
 		return nil, err
@@ -193,22 +196,34 @@ func (r *Reader) plan(q Query) (plan, error) {
 	return p, nil
 }
 
-func (r *Reader) table(q Query) (table, error) {
+// Check reports what is wrong with a question.
+func Check(q Query) error {
 	known := Dimensions()
-	has := map[Dimension]bool{}
-	for _, d := range q.By {
+	for i, d := range q.By {
 		if !slices.Contains(known, d) {
-			return table{}, fmt.Errorf("%q is nothing to group by: write %s", d, words(known))
+			return fmt.Errorf("%q is nothing to group by: write %s", d, words(known))
 		}
-		if has[d] {
-			return table{}, fmt.Errorf("%q is twice in what to group by", d)
+		if slices.Contains(q.By[:i], d) {
+			return fmt.Errorf("%q is twice in what to group by", d)
 		}
-		has[d] = true
 	}
 	for d := range q.Filter {
 		if !slices.Contains(known, d) || layouts[d] != "" || d == ByTag {
-			return table{}, fmt.Errorf("%q is nothing to filter by", d)
+			return fmt.Errorf("%q is nothing to filter by", d)
 		}
+	}
+	return nil
+}
+
+func (r *Reader) table(q Query) (table, error) {
+	if err := Check(q); err != nil {
+		return table{}, err
+	}
+	has := map[Dimension]bool{}
+	for _, d := range q.By {
+		has[d] = true
+	}
+	for d := range q.Filter {
 		has[d] = true
 	}
 	only := func(allowed ...Dimension) bool {

@@ -9,21 +9,21 @@ import (
 
 // Sums are what a group of requests adds up to.
 type Sums struct {
-	Requests      int64 `json:"requests"`
-	Errors        int64 `json:"errors"`    // with a status of 400 and above, or without one
-	Estimated     int64 `json:"estimated"` // whose tokens are our count
-	Unpriced      int64 `json:"unpriced"`  // that used tokens of no known price; they are not in Cost
-	Input         int64 `json:"input"`     // tokens, with cached ones
-	CachedRead    int64 `json:"cached_read"`
-	CachedWrite   int64 `json:"cached_write"`
-	Output        int64 `json:"output"` // tokens, with reasoning
-	Reasoning     int64 `json:"reasoning"`
-	Audio         int64 `json:"audio"`
-	Cost          Nano  `json:"cost"`           // nano-dollars
-	EstimatedCost Nano  `json:"estimated_cost"` // the part of Cost that is estimated
-	Saved         Nano  `json:"saved"`          // by cache hits
-	BytesIn       int64 `json:"bytes_in"`
-	BytesOut      int64 `json:"bytes_out"`
+	Requests      int64
+	Errors        int64 // with a status of 400 and above, or without one
+	Estimated     int64 // whose tokens are our count
+	Unpriced      int64 // that used tokens of no known price; they are not in Cost
+	Input         int64 // tokens, with cached ones
+	CachedRead    int64
+	CachedWrite   int64
+	Output        int64 // tokens, with reasoning
+	Reasoning     int64
+	Audio         int64
+	Cost          Nano // nano-dollars
+	EstimatedCost Nano // the part of Cost that is estimated
+	Saved         Nano // by cache hits
+	BytesIn       int64
+	BytesOut      int64
 }
 
 // fields are the sums in the order of their columns.

@@ -29,6 +29,7 @@ type Source struct {
 
 // Data is the embedded table's form: JSON, packed with zstd.
 type Data struct {
+	Date    string            `json:"date"` // of the source of most prices, YYYY-MM-DD
 	Sources []Source          `json:"sources"`
 	Hosts   map[string]string `json:"hosts"` // host, or the end of one that begins with "." or "-" → provider
 	Rows    []Price           `json:"rows"`
@@ -84,14 +85,8 @@ func unpack(packed []byte) (Data, error) {
 // Sources returns where the embedded prices come from.
 func (t *Table) Sources() []Source { return slices.Clone(t.data.Sources) }
 
-// Date is that of the newest source, the day of which the prices are.
-func (t *Table) Date() string {
-	var newest string
-	for _, s := range t.data.Sources {
-		newest = max(newest, s.Date)
-	}
-	return newest
-}
+// Date is the day of which the prices are, YYYY-MM-DD. Those that are kept by hand can be younger.
+func (t *Table) Date() string { return t.data.Date }
 
 // Provider names whose prices hold at a host: the one the table knows there, else the home of the dialect that is spoken, for many
 // gateways stand before one of the three. The dialects are openai, anthropic and gemini.
@@ -164,13 +159,47 @@ func withoutDate(model string) (string, bool) {
 	return model[:at[0]], true
 }
 
-// Named returns every row whose model has this exact name, at whichever provider, by provider.
-func (t *Table) Named(model string) []Price {
-	var found []Price
-	for _, r := range t.data.Rows {
-		if r.Model == model {
-			found = append(found, r.clone())
+// Match is a price that holds for a name somewhere.
+type Match struct {
+	Price Price // its Provider is "" when forward.yaml has it for every one
+	Why   string
+}
+
+// Find returns every price that a name has: at each provider, and as "provider/model".
+func (t *Table) Find(name string) []Match {
+	var found []Match
+	undated, _ := withoutDate(name)
+	for _, n := range []string{name, undated} {
+		if price, why, ok := t.exact("", n); ok {
+			return []Match{{price, why}}
+		}
+	}
+	for _, provider := range t.providers() {
+		if price, why, ok := t.Price(provider, name); ok {
+			found = append(found, Match{price, why})
+		}
+	}
+	if provider, model, ok := strings.Cut(name, "/"); ok {
+		if price, why, ok := t.Price(provider, model); ok {
+			found = append(found, Match{price, why})
 		}
 	}
 	return found
+}
+
+// providers returns the names of all providers, in order.
+func (t *Table) providers() []string {
+	var names []string
+	for _, r := range t.data.Rows {
+		if len(names) == 0 || names[len(names)-1] != r.Provider { // rows are in that order
+			names = append(names, r.Provider)
+		}
+	}
+	for name := range t.overrides {
+		if provider, _, ok := strings.Cut(name, "/"); ok {
+			names = append(names, provider)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }

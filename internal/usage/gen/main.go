@@ -77,7 +77,7 @@ func run(out string) error {
 	if err := t.readHand(); err != nil {
 		return err
 	}
-	data := usage.Data{Hosts: t.hand.Hosts}
+	data := usage.Data{Date: date, Hosts: t.hand.Hosts}
 	for host, providers := range t.hosts {
 		if len(providers) == 1 {
 			for p := range providers {

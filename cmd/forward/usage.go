@@ -1,0 +1,377 @@
+package main
+
+import (
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"forward/internal/config"
+	"forward/internal/usage"
+)
+
+// usageFlags are what `forward usage` is asked.
+type usageFlags struct {
+	by, since, until, output string
+	key, model, route, user  string
+	provider                 string
+	limit                    int
+}
+
+// usageCommand shows what was used and what it cost, out of the ledger. It works beside a running gateway.
+func usageCommand() *cobra.Command {
+	var f usageFlags
+	c := &cobra.Command{
+		Use:   "usage",
+		Short: "Show what was used and what it cost",
+		Long: "usage adds up the ledger's requests, also while the gateway runs.\n\n" +
+			"--by takes a comma list of: " + dimensions() + ".\nThose up to month, and user with key and days, come out of sums; all others look at single requests, as far back\nas LEDGER_RETENTION goes. By day and month, times are taken to whole days.",
+		Example: "  forward usage --by key,model,day --since 30d\n  forward usage --by user --key alice --since 2026-11-01 -o csv",
+	}
+	load := settingsFlags(c)
+	flags := c.Flags()
+	flags.StringVar(&f.by, "by", "key,model", "what to group by")
+	flags.StringVar(&f.since, "since", "30d", "begin: an age (12h, 30d, 8w), a day (2026-11-01), a time (RFC 3339) or all")
+	flags.StringVar(&f.until, "until", "", "end, in the same forms (default now)")
+	flags.StringVar(&f.key, "key", "", "only this key, by name or id")
+	flags.StringVar(&f.model, "model", "", "only this model")
+	flags.StringVar(&f.route, "route", "", "only this route")
+	flags.StringVar(&f.user, "user", "", "only this user")
+	flags.StringVarP(&f.output, "output", "o", "table", "table, csv or json")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if f.output != "table" && f.output != "csv" && f.output != "json" {
+			return &usageError{fmt.Errorf("unknown output %q: write table, csv or json", f.output)}
+		}
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		q, err := f.query(time.Now().In(cfg.Location))
+		if err != nil {
+			return &usageError{err}
+		}
+		return withReader(cfg, func(r *usage.Reader) error {
+			groups, err := r.Report(c.Context(), q)
+			if err != nil {
+				return err
+			}
+			switch f.output {
+			case "csv":
+				return usage.WriteCSV(c.OutOrStdout(), q, groups)
+			case "json":
+				return usage.WriteJSON(c.OutOrStdout(), q, groups)
+			}
+			usageTable(c.OutOrStdout(), q, groups)
+			return nil
+		})
+	}
+	c.AddCommand(pricesCommand())
+	noArguments(c)
+	return c
+}
+
+func dimensions() string {
+	var names []string
+	for _, d := range usage.Dimensions() {
+		names = append(names, string(d))
+	}
+	return strings.Join(names, ", ")
+}
+
+// query turns the flags into a question.
+func (f *usageFlags) query(now time.Time) (q usage.Query, err error) {
+	for name := range strings.SplitSeq(f.by, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			q.By = append(q.By, usage.Dimension(name))
+		}
+	}
+	if q.Since, err = moment(f.since, now); err != nil {
+		return q, fmt.Errorf("--since %w", err)
+	}
+	if q.Until, err = moment(f.until, now); err != nil {
+		return q, fmt.Errorf("--until %w", err)
+	}
+	q.Filter = map[usage.Dimension]string{}
+	for d, value := range map[usage.Dimension]string{usage.ByKey: f.key, usage.ByModel: f.model, usage.ByRoute: f.route, usage.ByUser: f.user} {
+		if value != "" {
+			q.Filter[d] = value
+		}
+	}
+	return q, usage.Check(q)
+}
+
+// moment reads a time as people write it. Ages in days and weeks begin at midnight, so that a report has whole days; "" and all are
+// open.
+func moment(s string, now time.Time) (time.Time, error) {
+	if s == "" || s == "all" {
+		return time.Time{}, nil
+	}
+	if number, unit := s[:len(s)-1], s[len(s)-1]; unit == 'd' || unit == 'w' {
+		if n, err := strconv.Atoi(number); err == nil && n >= 0 && n <= 36500 {
+			if unit == 'w' {
+				n *= 7
+			}
+			start, _, err := usage.Daily.Window(now.AddDate(0, 0, -n), now.Location())
+			return start, err
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil && d >= 0 {
+		return now.Add(-d), nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t, nil
+	}
+	if t, err := time.Parse(time.DateOnly, s); err == nil {
+		start, _, err := usage.Daily.Window(time.Date(t.Year(), t.Month(), t.Day(), 12, 0, 0, 0, now.Location()), now.Location())
+		return start, err
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time: write 12h, 30d, 8w, 2026-11-01 or 2026-11-01T12:00:00Z", s)
+}
+
+// withReader opens the ledger to read in it. It makes no database where there is none.
+func withReader(cfg *config.Config, read func(*usage.Reader) error) (err error) {
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("%w (DATA_DIR is %s)", usage.ErrNoLedger, cfg.DataDir)
+	}
+	var db *sql.DB
+	if db, err = openDatabase(cfg.DataDir); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return read(usage.NewReader(db, cfg.Location))
+}
+
+// usageTable writes a report for people. Sums that nobody has are left out.
+func usageTable(w io.Writer, q usage.Query, groups []usage.Group) {
+	if len(groups) == 0 {
+		fmt.Fprintln(w, "nothing was used in this time")
+		return
+	}
+	total := usage.SumUp(groups)
+	columns := sumColumns(total)
+	t := newTable(w)
+	head, foot := table.Row{}, table.Row{}
+	for _, d := range q.By {
+		head, foot = append(head, d), append(foot, "")
+	}
+	var numbers []table.ColumnConfig
+	for _, c := range columns {
+		head, foot = append(head, c.name), append(foot, c.show(&total))
+		numbers = append(numbers, table.ColumnConfig{Name: c.name, Align: text.AlignRight, AlignFooter: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(numbers)
+	t.AppendHeader(head)
+	for i := range groups {
+		g, line := &groups[i], table.Row{}
+		for i, d := range q.By {
+			value := g.Values[i]
+			if d == usage.ByKey && g.KeyName != "" {
+				value = g.KeyName
+			}
+			line = append(line, visible(value))
+		}
+		for _, c := range columns {
+			line = append(line, c.show(&g.Sums))
+		}
+		t.AppendRow(line)
+	}
+	if len(q.By) > 0 {
+		t.AppendFooter(foot)
+	}
+	t.Render()
+	if total.Unpriced > 0 {
+		fmt.Fprintf(w, "%d requests used models without a price, which are not in the cost: see `forward usage prices MODEL`.\n", total.Unpriced)
+	}
+	if total.Estimated > 0 {
+		fmt.Fprintf(w, "%d requests ended without the provider's count; %s of the cost is estimated.\n", total.Estimated, total.EstimatedCost)
+	}
+}
+
+type sumColumn struct {
+	name string
+	show func(*usage.Sums) string
+}
+
+func sumColumns(total usage.Sums) []sumColumn {
+	count := func(name string, n func(*usage.Sums) int64) sumColumn {
+		return sumColumn{name, func(s *usage.Sums) string { return strconv.FormatInt(n(s), 10) }}
+	}
+	columns := []sumColumn{count("requests", func(s *usage.Sums) int64 { return s.Requests })}
+	for _, c := range []sumColumn{
+		count("errors", func(s *usage.Sums) int64 { return s.Errors }),
+		count("unpriced", func(s *usage.Sums) int64 { return s.Unpriced }),
+	} {
+		if c.show(&total) != "0" {
+			columns = append(columns, c)
+		}
+	}
+	columns = append(columns,
+		count("input", func(s *usage.Sums) int64 { return s.Input }),
+		count("cached", func(s *usage.Sums) int64 { return s.CachedRead }),
+		count("output", func(s *usage.Sums) int64 { return s.Output }),
+		sumColumn{"cost", func(s *usage.Sums) string { return s.Cost.String() }})
+	if total.Saved > 0 {
+		columns = append(columns, sumColumn{"saved", func(s *usage.Sums) string { return s.Saved.String() }})
+	}
+	return columns
+}
+
+// newTable is a table without a frame, which reads well in a terminal and in a pipe.
+func newTable(w io.Writer) table.Writer {
+	t := table.NewWriter()
+	t.SetOutputMirror(w)
+	t.SetStyle(table.StyleLight)
+	t.Style().Options = table.Options{SeparateHeader: true, SeparateFooter: true}
+	t.Style().Format = table.FormatOptions{}
+	return t
+}
+
+// visible shows names that clients choose without letting them write to the terminal.
+func visible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r < 0xa0 {
+			return '·'
+		}
+		return r
+	}, s)
+}
+
+// pricesCommand shows what a model costs and why.
+func pricesCommand() *cobra.Command {
+	var provider, output string
+	c := &cobra.Command{
+		Use:   "prices MODEL",
+		Short: "Show what a model costs, and where the price is from",
+		Long: "prices looks a model up the way the gateway does: by its exact name, then without the date at its end, in forward.yaml first.\n" +
+			"Without --provider it shows every provider that has a model of this name; MODEL may be provider/model.",
+		Example: "  forward usage prices gpt-4o-2024-08-06\n  forward usage prices --provider anthropic claude-sonnet-4-5",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return &usageError{errors.New("write the name of one model")}
+			}
+			return nil
+		},
+	}
+	load := settingsFlags(c)
+	c.Flags().StringVar(&provider, "provider", "", "whose price, such as openai, anthropic, google, azure")
+	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if output != "table" && output != "json" {
+			return &usageError{fmt.Errorf("unknown output %q: write table or json", output)}
+		}
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		prices, err := usage.NewTable(priceOverrides(cfg))
+		if err != nil {
+			return err
+		}
+		found := prices.Find(args[0])
+		if provider != "" {
+			found = nil
+			if price, why, ok := prices.Price(provider, args[0]); ok {
+				found = []usage.Match{{Price: price, Why: why}}
+			}
+		}
+		if len(found) == 0 {
+			return fmt.Errorf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens", args[0], args[0])
+		}
+		if output == "json" {
+			return writeJSON(c.OutOrStdout(), found)
+		}
+		for _, m := range found {
+			printPrice(c.OutOrStdout(), m)
+		}
+		return printSources(c.ErrOrStderr(), prices)
+	}
+	return c
+}
+
+// priceOverrides are the prices of the settings, as the table takes them.
+func priceOverrides(cfg *config.Config) []usage.Override {
+	rates := func(m map[string]int64) usage.Rates {
+		if m == nil {
+			return nil
+		}
+		out := usage.Rates{}
+		for q, n := range m {
+			out[usage.Quantity(q)] = usage.Nano(n)
+		}
+		return out
+	}
+	var list []usage.Override
+	for _, p := range cfg.Prices {
+		o := usage.Override{Model: p.Model, Alias: p.Alias}
+		for _, t := range p.Tiers {
+			o.Tiers = append(o.Tiers, usage.Tier{Above: t.Above, Rates: rates(t.Rates), Batch: rates(t.Batch)})
+		}
+		list = append(list, o)
+	}
+	return list
+}
+
+func printPrice(w io.Writer, m usage.Match) {
+	name := m.Price.Model
+	if m.Price.Provider != "" {
+		name = m.Price.Provider + "/" + name
+	}
+	fmt.Fprintf(w, "%s: %s (%s)\n", name, m.Why, m.Price.Source)
+	for _, tier := range m.Price.Tiers {
+		if tier.Above > 0 {
+			fmt.Fprintf(w, "  calls with more than %d prompt tokens:\n", tier.Above)
+		}
+		t := newTable(w)
+		head := table.Row{"", "price", "per"}
+		if tier.Batch != nil {
+			head = append(head, "in a batch")
+		}
+		t.AppendHeader(head)
+		for _, q := range usage.Quantities() {
+			rate, named, ok := tier.Rates.Of(q)
+			if !ok || named != q {
+				continue
+			}
+			per := "million"
+			if q.Per() == 1 {
+				per = "one"
+			}
+			line := table.Row{"  " + string(q), rate, per}
+			if batch, ok := tier.Batch[q]; ok {
+				line = append(line, batch)
+			}
+			t.AppendRow(line)
+		}
+		t.Render()
+	}
+	if m.Price.MaxOutput > 0 {
+		fmt.Fprintf(w, "  answers with up to %d tokens\n", m.Price.MaxOutput)
+	}
+	fmt.Fprintln(w)
+}
+
+func printSources(w io.Writer, prices *usage.Table) error {
+	var list []string
+	for _, s := range prices.Sources() {
+		list = append(list, strings.Join(strings.Fields(strings.Join([]string{s.Name, s.Version, s.License, s.Date}, " ")), " "))
+	}
+	_, err := fmt.Fprintf(w, "prices of %s: %s\n", prices.Date(), strings.Join(list, "; "))
+	return err
+}
+
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"forward/internal/usage"
+)
+
+// whyCommand explains one request out of the ledger.
+func whyCommand() *cobra.Command {
+	var output string
+	c := &cobra.Command{
+		Use:     "why REQUEST-ID",
+		Short:   "Explain what happened to one request",
+		Long:    "why shows the trail of a request: who asked what, what the cache, the line and the upstream did, and what it cost.\nThe id is in each answer's X-Forward-Request-Id, and in the log.",
+		Example: "  forward why 01JD2Z8N4X",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return &usageError{errors.New("write the id of one request: the X-Forward-Request-Id of its answer")}
+			}
+			return nil
+		},
+	}
+	load := settingsFlags(c)
+	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if output != "table" && output != "json" {
+			return &usageError{fmt.Errorf("unknown output %q: write table or json", output)}
+		}
+		cfg, err := load()
+		if err != nil {
+			return err
+		}
+		return withReader(cfg, func(r *usage.Reader) error {
+			row, open, err := r.Trail(c.Context(), args[0])
+			if errors.Is(err, usage.ErrNoRow) {
+				return fmt.Errorf("%w: %q; it may be older than LEDGER_RETENTION, or was refused before its route and key were known", err, args[0])
+			}
+			if err != nil {
+				return err
+			}
+			if output == "json" {
+				return writeJSON(c.OutOrStdout(), row)
+			}
+			return printWhy(c.OutOrStdout(), &row, open, cfg.Location)
+		})
+	}
+	return c
+}
+
+// printWhy writes one subject a line; what does not apply is left out.
+func printWhy(w io.Writer, r *usage.Row, open bool, zone *time.Location) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(name string, parts ...string) {
+		var said []string
+		for _, p := range parts {
+			if p != "" {
+				said = append(said, visible(p))
+			}
+		}
+		if len(said) > 0 {
+			fmt.Fprintf(t, "%s\t%s\n", name, strings.Join(said, ", "))
+		}
+	}
+	when := func(condition bool, format string, args ...any) string {
+		if !condition {
+			return ""
+		}
+		return fmt.Sprintf(format, args...)
+	}
+	line("request", r.ID, when(open, "still under way: tokens and cost are what is reserved for it"))
+	line("began", r.Time.In(zone).Format("2006-01-02 15:04:05.000 MST"))
+	line("key", when(r.KeyName != "", "%s", r.KeyName), when(r.Key != "", "id %s", r.Key), when(r.User != "", "user %s", r.User), when(len(r.Tags) > 0, "tags %s", strings.Join(r.Tags, " ")))
+	line("route", r.Route, when(r.Upstream != "", "upstream %s", r.Upstream), when(r.Slot != "", "API key %s", r.Slot))
+	line("asked", string(r.Operation), when(r.Model != "", "model %s", r.Model), when(r.Answered != "" && r.Answered != r.Model, "answered by %s", r.Answered), when(r.Stream, "streamed"))
+	line("status", when(r.Status != 0, "%d", r.Status), when(r.Cause != "", "cause %s", r.Cause), when(r.Finish != "", "finish reason %s", r.Finish))
+	line("cache", r.Cache, when(r.Saved > 0, "saved %s", r.Saved))
+	line("attempts", when(r.Attempts > 0, "%d", r.Attempts))
+	line("times", when(r.Queue > 0, "%s in line", short(r.Queue)), when(r.First > 0, "%s to the first token", short(r.First)),
+		when(r.Ask > 0, "%s of the upstream", short(r.Ask)), when(r.Total > 0, "%s in all", short(r.Total)))
+	line("tokens", when(r.Usage.Input+r.Usage.Output > 0, "%d in", r.Usage.Input), when(r.Usage.CachedRead > 0, "%d of them cached", r.Usage.CachedRead),
+		when(r.Usage.CachedWrite > 0, "%d written to the cache", r.Usage.CachedWrite), when(r.Usage.Input+r.Usage.Output > 0, "%d out", r.Usage.Output),
+		when(r.Usage.Reasoning > 0, "%d of them reasoning", r.Usage.Reasoning), when(r.Usage.Audio > 0, "%d of sound", r.Usage.Audio), when(r.Estimated, "estimated"))
+	line("bytes", when(r.BytesIn+r.BytesOut > 0, "%d in, %d out", r.BytesIn, r.BytesOut))
+	cost := "unpriced"
+	if r.Priced {
+		cost = r.Cost.String()
+	}
+	line("cost", cost, r.Price)
+	for _, s := range r.Trail {
+		fmt.Fprintf(t, "  %s\t%s: %s\n", short(s.At), visible(s.Name), visible(s.Text))
+	}
+	return t.Flush()
+}
+
+// short shows a time to about three figures.
+func short(d time.Duration) string {
+	switch {
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	case d >= time.Millisecond:
+		return d.Round(10 * time.Microsecond).String()
+	}
+	return d.Round(time.Microsecond).String()
+}
