@@ -1,9 +1,11 @@
 package tokens_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
+	"forward/internal/dialect"
 	"forward/internal/tokens"
 )
 
@@ -79,4 +81,68 @@ func BenchmarkLoad(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPrompt is what admission of a chat request of 1.5 KB pays: all of it, from the body to the demand. Scan is
+// beside it because the forward itself cannot do without.
+func BenchmarkPrompt(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		op    dialect.Operation
+		model string
+		raw   []byte
+	}{
+		{"chat", dialect.Chat, "gpt-4o-mini", chatBody(b, 1500)},
+		{"messages", dialect.Messages, "claude-sonnet-4-5", chatBody(b, 1500)},
+		{"chat 100 KB", dialect.Chat, "gpt-4o-mini", chatBody(b, 100_000)},
+		{"picture 1 MB", dialect.Chat, "gpt-4o-mini", []byte(`{"messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` +
+			strings.Repeat("iVBORw0KGgoA", 1<<20/12) + `"}}]}]}`)},
+	} {
+		b.Run(c.name+"/prompt", func(b *testing.B) {
+			body := mustScan(b, c.raw)
+			b.SetBytes(int64(len(c.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				tokens.Prompt(c.op, c.model, body)
+			}
+		})
+		b.Run(c.name+"/scan", func(b *testing.B) {
+			b.SetBytes(int64(len(c.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				mustScan(b, c.raw)
+			}
+		})
+	}
+}
+
+// chatBody is a chat request of about size bytes: a system message and turns of prose with line breaks and quotes.
+func chatBody(t testing.TB, size int) []byte {
+	t.Helper()
+	text := corpus(t, "english")
+	type message struct {
+		Role    string `json:"role"`
+		Content string `json:"content"`
+	}
+	var messages []message
+	for n := 0; n < size-150; {
+		from := n % (len(text) - 500)
+		m := message{Role: []string{"system", "user", "assistant"}[len(messages)%3], Content: text[from:][:min(400, size-150-n)]}
+		messages = append(messages, m)
+		n += len(m.Content)
+	}
+	raw, err := json.Marshal(map[string]any{"model": "gpt-4o-mini", "messages": messages, "max_tokens": 100, "temperature": 0.7})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func mustScan(t testing.TB, raw []byte) *dialect.Body {
+	t.Helper()
+	body, err := dialect.Scan(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }

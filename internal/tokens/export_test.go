@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"unicode"
+
+	"forward/internal/dialect"
 )
 
 // CountAll counts without the bound of MaxExact, for tests of the counter's growth and of the sampling error.
@@ -110,4 +112,36 @@ func ClassEdges() []rune {
 // Load builds the vocabulary of enc anew.
 func Load(enc Encoding) {
 	lazily(enc, splitO200k)()
+}
+
+// Work returns how many bytes of text Prompt would count of a request, and how many tokens the request has if all of its
+// text is counted.
+func Work(op dialect.Operation, model, json string) (bytes int, all int64) {
+	read := func(room int) *tally {
+		t := newTally(model, len(json))
+		t.room = room
+		r := request{tally: t, model: baseName(model), answers: 1, prompts: 1}
+		r.read(op, json)
+		return t
+	}
+	t := read(MaxExact)
+	bytes = MaxExact - t.room + int(t.windows.bytes)
+	return bytes, read(1 << 40).total()
+}
+
+// Walk returns the keys and the values of an object, or the elements of an array.
+func Walk(json string) (keys, values []string) {
+	for c := walk(json); c.next(); {
+		keys, values = append(keys, c.key), append(values, c.value)
+	}
+	return keys, values
+}
+
+// Unescape returns the text of a JSON string.
+func Unescape(value string) string { return plain(inner(value)) }
+
+// ImageSize reads the size of an image in base64.
+func ImageSize(data string) (width, height int64, ok bool) {
+	s, ok := imageSize(data)
+	return s.width, s.height, ok
 }

@@ -1,0 +1,34 @@
+package tokens
+
+import "forward/internal/dialect"
+
+// Completion counts what an answer said: text, refusal, reasoning and calls of tools of all choices. It is for answers
+// that came without usage, as streams do that were cut off or whose client did not ask for it; where the answer has usage,
+// that is the truth. Reasoning that the provider keeps to itself is not seen, so the count is a lower bound for reasoning
+// models, and an answer that was longer than the Answer kept is counted as far as it was kept.
+func Completion(op dialect.Operation, model string, a *dialect.Answer) int64 {
+	if a == nil || op == dialect.Embedding || op == dialect.EmbedContent || op == dialect.Moderation {
+		return 0
+	}
+	choices := a.Choices()
+	size := 0
+	for _, c := range choices {
+		size += len(c.Text) + len(c.Refusal) + len(c.Reasoning)
+		for _, call := range c.ToolCalls {
+			size += len(call.Name) + len(call.Arguments)
+		}
+	}
+	t := newTally(model, size)
+	defer t.release()
+	for _, c := range choices {
+		t.text(c.Text, false)
+		t.text(c.Refusal, false)
+		t.text(c.Reasoning, false)
+		for _, call := range c.ToolCalls {
+			t.add(toolCalled)
+			t.text(call.Name, false)
+			t.text(call.Arguments, false)
+		}
+	}
+	return t.total()
+}

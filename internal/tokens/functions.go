@@ -1,0 +1,176 @@
+package tokens
+
+import "strings"
+
+// maxSchemaDepth is how deep a schema is read. What is nested deeper is counted as the JSON that it is, for each level
+// reads all below it once more.
+const maxSchemaDepth = 16
+
+// tools adds the definitions of tools and reports whether there are any. The model reads functions as TypeScript:
+//
+//	namespace functions {
+//
+//	// description
+//	type name = (_: {
+//	// description
+//	location: string,
+//	unit?: "celsius" | "fahrenheit",
+//	}) => any;
+//
+//	} // namespace functions
+//
+// That form is known from the models' own words and from counts; it isn't published. Other kinds of tools (web search,
+// file search, code) have prompts that nobody knows, and count nothing here.
+func (r *request) tools(value string) bool {
+	dst := append(r.render[:0], "namespace functions {\n\n"...)
+	some := false
+	for c := walk(value); c.next(); {
+		if isObject(c.value) {
+			dst = appendFunction(dst, c.value)
+			some = true
+		}
+	}
+	if some {
+		dst = append(dst, "} // namespace functions"...)
+		r.inexact = true
+		r.add(perTools)
+		r.tally.text(view(dst), false)
+	}
+	r.render = dst
+	return some
+}
+
+// appendFunction writes the function of a tool, which in the chat API is nested in the tool.
+func appendFunction(dst []byte, tool string) []byte {
+	name, description, parameters := function(tool, true)
+	if name == "" {
+		return dst
+	}
+	dst = appendComment(dst, description)
+	dst = append(dst, "type "...)
+	dst = appendPlain(dst, name)
+	dst = append(dst, " = ("...)
+	before := len(dst)
+	dst = append(dst, "_: {\n"...)
+	start := len(dst)
+	if dst = appendProperties(dst, parameters, 0); len(dst) == start {
+		dst = dst[:before]
+	} else {
+		dst = append(dst, "\n}"...)
+	}
+	return append(dst, ") => any;\n\n"...)
+}
+
+// function reads what a tool is called, says of itself and takes.
+func function(tool string, outer bool) (name, description, parameters string) {
+	for c := walk(tool); c.next(); {
+		switch c.key {
+		case "function", "custom":
+			if outer {
+				name, description, parameters = function(c.value, false)
+			}
+		case "name":
+			name = inner(c.value)
+		case "description":
+			description = inner(c.value)
+		case "parameters", "format":
+			parameters = c.value
+		}
+	}
+	return name, description, parameters
+}
+
+func appendComment(dst []byte, description string) []byte {
+	if description == "" {
+		return dst
+	}
+	dst = append(dst, "// "...)
+	dst = appendPlain(dst, description)
+	return append(dst, '\n')
+}
+
+// appendProperties writes the properties of an object schema, each on its line.
+//
+// A property that is not required has a question mark. "?:" and ":" are one token each, so it is left out: to look each
+// name up in the list of the required ones would be quadratic.
+func appendProperties(dst []byte, schema string, depth int) []byte {
+	start := len(dst)
+	for s := walk(schema); s.next(); {
+		if s.key != "properties" {
+			if s.key == "$defs" || s.key == "definitions" {
+				dst = append(append(dst, s.value...), '\n')
+			}
+			continue
+		}
+		for p := walk(s.value); p.next(); {
+			if len(dst) > start {
+				dst = append(dst, '\n')
+			}
+			dst = appendProperty(dst, p.key, p.value, depth)
+		}
+	}
+	return dst
+}
+
+func appendProperty(dst []byte, name, schema string, depth int) []byte {
+	for s := walk(schema); s.next(); {
+		if s.key == "description" && len(s.value) > 2 {
+			dst = appendComment(appendIndent(dst, depth), inner(s.value))
+		}
+	}
+	dst = append(append(appendIndent(dst, depth), name...), ": "...)
+	return append(appendType(dst, schema, depth), ',')
+}
+
+func appendIndent(dst []byte, depth int) []byte {
+	const spaces = "                                " // two for each of maxSchemaDepth
+	return append(dst, spaces[:min(2*depth, len(spaces))]...)
+}
+
+// appendType writes the type that a schema describes. What has no form in the samples is left as JSON.
+func appendType(dst []byte, schema string, depth int) []byte {
+	kind, enum, items, other := "", "", "", false
+	for s := walk(schema); s.next(); {
+		switch s.key {
+		case "type":
+			kind = inner(s.value)
+			other = other || kind == ""
+		case "enum":
+			enum = s.value
+		case "items":
+			items = s.value
+		case "anyOf", "oneOf", "allOf", "$ref", "prefixItems", "const":
+			other = true
+		}
+	}
+	switch {
+	case depth >= maxSchemaDepth || other:
+		return append(dst, schema...)
+	case enum != "":
+		return appendEnum(dst, enum)
+	case kind == "array":
+		return append(appendType(dst, items, depth+1), "[]"...)
+	case kind == "object":
+		dst = append(dst, "{\n"...)
+		dst = appendProperties(dst, schema, depth+1)
+		return append(dst, "\n}"...)
+	case kind == "integer":
+		return append(dst, "number"...)
+	case kind == "":
+		return append(dst, "any"...)
+	}
+	return append(dst, kind...) // string, number, boolean, null
+}
+
+func appendEnum(dst []byte, enum string) []byte {
+	first := true
+	for e := walk(enum); e.next(); first = false {
+		if !first {
+			dst = append(dst, " | "...)
+		}
+		dst = append(dst, '"')
+		dst = appendPlain(dst, strings.Trim(e.value, `"`))
+		dst = append(dst, '"')
+	}
+	return dst
+}

@@ -1,0 +1,261 @@
+package tokens
+
+import "strings"
+
+// The rules for OpenAI's chat format. OpenAI publishes those for messages (cookbook, "How to count tokens with tiktoken",
+// num_tokens_from_messages). Those for tools were measured by others: https://github.com/hmarr/openai-chat-tokens and the
+// counts of the API in the tests of https://github.com/pamelafox/openai-messages-token-helper.
+const (
+	perMessage = 3 // <|start|>{role}<|message|>{content}<|end|>, without role and content
+	perName    = 1
+	perAnswer  = 3 // every answer is primed with <|start|>assistant<|message|>
+
+	perTools      = 9  // around the definitions
+	toolsInSystem = -4 // they share the message with the system's own text
+	toolsForbid   = 1  // tool_choice "none"
+	toolForced    = 7  // a tool_choice that names one, besides the name
+	funcForced    = 4  // the same of function_call
+	funcCalled    = 3  // around name and arguments of a function_call
+
+	// The same of tool_calls, where several in one message are written as one call of multi_tool_use.parallel. Measured in
+	// https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914: 40, 89, 114 tokens.
+	toolCalled   = 4
+	toolParallel = 5 // more, each
+	allParallel  = 19
+)
+
+// cookbook are the families of models for which OpenAI publishes the rules for messages. The reasoning models count up
+// to two tokens less per request.
+var cookbook = []string{"gpt-3.5", "gpt-35", "gpt-4", "gpt-4o", "chatgpt-4o"}
+
+func (r *request) chat(json string) {
+	r.inexact = r.inexact || !hasFamily(r.model, cookbook)
+	r.add(perAnswer)
+	tools := false
+	for c := walk(json); c.next(); {
+		switch c.key {
+		case "messages":
+			for m := walk(c.value); m.next(); {
+				r.message(m.value)
+			}
+		case "tools", "functions":
+			tools = r.tools(c.value) || tools
+		case "tool_choice":
+			r.forced(c.value, toolForced)
+		case "function_call":
+			r.forced(c.value, funcForced)
+		case "response_format":
+			r.format(c.value)
+		default:
+			r.option(c.key, c.value)
+		}
+	}
+	if tools && r.system {
+		r.add(toolsInSystem)
+	}
+}
+
+// message adds a message of the chat API.
+func (r *request) message(value string) {
+	each, name := int64(perMessage), int64(perName)
+	if r.model == "gpt-3.5-turbo-0301" {
+		each, name = 4, -1 // a newline more; if there is a name, it stands for the role
+	}
+	r.add(each)
+	for c := walk(value); c.next(); {
+		switch c.key {
+		case "role":
+			r.string(c.value)
+			r.system = r.system || c.value == `"system"` || c.value == `"developer"`
+		case "name":
+			r.string(c.value)
+			r.add(name)
+		case "content":
+			r.content(c.value)
+		case "tool_calls":
+			calls := 0
+			for call := walk(c.value); call.next(); calls++ {
+				r.call(call.value)
+			}
+			if calls > 1 {
+				r.add(allParallel + int64(calls)*toolParallel)
+			}
+		case "function_call":
+			r.called(c.value, funcCalled)
+		case "refusal", "reasoning_content", "reasoning": // an answer that is sent back; only some servers read the latter
+			r.string(c.value)
+		}
+	}
+}
+
+// content adds what a message says: a text or a list of parts.
+func (r *request) content(value string) {
+	if isString(value) {
+		r.string(value)
+		return
+	}
+	for c := walk(value); c.next(); {
+		r.part(c.value)
+	}
+}
+
+// part adds one part of a content, of the chat API or of the responses API. Unknown kinds count by their text.
+func (r *request) part(value string) {
+	if isString(value) { // some servers take texts among the parts
+		r.string(value)
+		return
+	}
+	picture, detail, file, isPicture := "", "", "", false
+	for c := walk(value); c.next(); {
+		switch c.key {
+		case "text", "refusal", "input_text", "output_text":
+			r.string(c.value)
+		case "type":
+			isPicture = isPicture || c.value == `"input_image"`
+		case "image_url": // {"url":…,"detail":…} in the chat API, the URL itself in the other
+			picture, isPicture = c.value, true
+			for i := walk(c.value); i.next(); {
+				switch i.key {
+				case "url":
+					picture = i.value
+				case "detail":
+					detail = i.value
+				}
+			}
+		case "detail":
+			detail = c.value
+		case "input_audio":
+			r.openAIAudio(c.value)
+		case "file":
+			for f := walk(c.value); f.next(); {
+				if f.key == "file_data" || f.key == "file_id" && file == "" {
+					file = f.value
+				}
+			}
+		case "file_data", "file_url":
+			file = c.value
+		}
+	}
+	if isPicture {
+		r.openAIImage(inner(picture), inner(detail))
+	}
+	if file != "" {
+		r.document(payload(inner(file)), openAIPage)
+	}
+}
+
+// call adds a call of a tool that the model made before: {"id":…,"type":…,"function":{…}}. Its id is not counted.
+func (r *request) call(value string) {
+	for c := walk(value); c.next(); {
+		if c.key == "function" || c.key == "custom" {
+			r.called(c.value, toolCalled)
+		}
+	}
+}
+
+// called adds {"name":…,"arguments":…}, or input instead of arguments, and what is around them.
+func (r *request) called(value string, around int64) {
+	r.inexact = true
+	r.add(around)
+	for c := walk(value); c.next(); {
+		switch c.key {
+		case "name", "arguments", "input":
+			r.string(c.value)
+		}
+	}
+}
+
+// forced adds a tool_choice.
+func (r *request) forced(value string, named int64) {
+	if value == `"none"` {
+		r.add(toolsForbid)
+		return
+	}
+	for c := walk(value); c.next(); {
+		if c.key == "name" {
+			r.add(named)
+			r.string(c.value)
+		} else if isObject(c.value) { // {"type":"function","function":{"name":…}}
+			for f := walk(c.value); f.next(); {
+				if f.key == "name" {
+					r.add(named)
+					r.string(f.value)
+				}
+			}
+		}
+	}
+}
+
+// format adds the schema of an answer, which the model reads; how it is written is not published.
+func (r *request) format(value string) {
+	for c := walk(value); c.next(); {
+		if c.key == "json_schema" || c.key == "schema" {
+			r.inexact = true
+			r.raw(c.value)
+		}
+	}
+}
+
+// responses adds a request of the responses API. The rules are taken to be the chat format's; what is stored at the
+// provider (previous_response_id, conversation, prompt templates, files) is not seen.
+func (r *request) responses(json string) {
+	r.inexact = true
+	r.add(perAnswer)
+	tools := false
+	for c := walk(json); c.next(); {
+		switch c.key {
+		case "instructions":
+			r.add(perMessage + 1) // the role
+			r.string(c.value)
+			r.system = r.system || isString(c.value)
+		case "input":
+			if isString(c.value) {
+				r.add(perMessage + 1)
+				r.string(c.value)
+			}
+			for i := walk(c.value); i.next(); {
+				r.item(i.value)
+			}
+		case "tools":
+			tools = r.tools(c.value) || tools
+		case "tool_choice":
+			r.forced(c.value, toolForced)
+		case "text": // {"format":{"type":"json_schema","schema":…}}
+			for f := walk(c.value); f.next(); {
+				r.format(f.value)
+			}
+		default:
+			r.option(c.key, c.value)
+		}
+	}
+	if tools && r.system {
+		r.add(toolsInSystem)
+	}
+}
+
+// item adds an item of a response's input: a message, a call, what a tool answered, or reasoning, whose encrypted form
+// is not counted.
+func (r *request) item(value string) {
+	r.add(perMessage)
+	for c := walk(value); c.next(); {
+		switch c.key {
+		case "role", "name", "arguments":
+			r.string(c.value)
+			r.system = r.system || c.value == `"system"` || c.value == `"developer"`
+		case "input": // of a custom tool
+			r.string(c.value)
+		case "content", "output", "summary":
+			r.content(c.value)
+		}
+	}
+}
+
+// hasFamily reports whether a name is one of the families', or goes on with a dash or a dot.
+func hasFamily(name string, families []string) bool {
+	for _, f := range families {
+		if rest, ok := strings.CutPrefix(name, f); ok && (rest == "" || rest[0] == '-' || rest[0] == '.') {
+			return true
+		}
+	}
+	return false
+}
