@@ -77,8 +77,7 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		return r, err
 	}
 	if cfg.CacheChat || cfg.CacheEmbedding || len(cfg.CacheRoutes) > 0 {
-		r.cache, err = cache.Open(cache.Options{Backend: cfg.CacheBackend, Dir: cfg.CacheDir, TTL: orForever(cfg.CacheTTL),
-			MaxBytes: cfg.CacheMaxBytes, MaxEntryBytes: cfg.CacheMaxEntry, Log: logger})
+		r.cache, err = openCache(cfg, logger)
 		if err != nil {
 			return r, fmt.Errorf("opening the cache: %w", err)
 		}

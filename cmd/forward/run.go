@@ -44,6 +44,14 @@ func run(ctx context.Context, cfg *config.Config) (err error) {
 	if err != nil {
 		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Host, cfg.Port, err)
 	}
+	if commands := rooms.controls(); commands != nil {
+		side, failed := listenControl(cfg.DataDir, commands)
+		if failed != nil { // no reason not to answer requests
+			logger.Warn("commands such as forward cache will not find this gateway", "error", failed)
+		} else {
+			defer func() { err = errors.Join(err, side.Close()) }()
+		}
+	}
 	server := &http.Server{
 		Handler:           rooms.gateway.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,

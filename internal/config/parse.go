@@ -116,6 +116,9 @@ func duration(low time.Duration, field func(*Config) *time.Duration) setter {
 	}
 }
 
+// ParseDuration reads a duration as settings write them: 10 (seconds), 500ms, 12h, 30d, 2w.
+func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }
+
 // parseDuration reads a plain number as seconds, as openai-forward's TIMEOUT is written, and adds days and weeks to Go's units.
 func parseDuration(s string) (time.Duration, error) {
 	s = strings.ToLower(strings.ReplaceAll(s, " ", ""))
