@@ -21,6 +21,7 @@ var lodgers = map[string]string{
 	"github.com/ulule/limiter":      "forward/internal/limits",
 	"github.com/pkoukk/tiktoken-go": "forward/internal/tokens",
 	"github.com/joho/godotenv":      "forward/internal/config",
+	"modernc.org/sqlite":            "forward/cmd/forward",
 }
 
 // TestImportsGoDownward keeps the floor plan of docs/design.md true.
