@@ -87,6 +87,7 @@ type Gateway struct {
 	quiet       atomic.Bool // not ready: draining
 	parallel    *limits.Parallel
 	catalogue   catalogue
+	shared      flights
 	noUsage     sync.Map // *upstream.Route → time.Time: it refuses to be asked for usage, and is not asked until then
 
 	flights sync.WaitGroup  // exchanges that are not settled yet

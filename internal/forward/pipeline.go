@@ -52,6 +52,9 @@ type exchange struct {
 	// recall
 	memory memory
 
+	// share
+	calling bool // this is the call of a flight, for several callers, and not the exchange of one
+
 	// send and relay
 	header       http.Header // of ours, set before the upstream is asked
 	attempts     upstream.Attempts
@@ -109,6 +112,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	} else if entry != nil {
 		x.replay(entry)
+		return
+	}
+	// Does somebody ask the same right now? Then one call answers all (share.go).
+	if x.memory.shared {
+		x.share()
 		return
 	}
 	// Ask the upstream and relay what it says (relay.go). Failures before the first byte end in refuse.

@@ -19,6 +19,7 @@ type memory struct {
 	question cache.Question
 	key      cache.Key
 	store    bool          // a complete answer is to be remembered
+	shared   bool          // with all who ask the same meanwhile
 	ttl      time.Duration // of the remembered answer; 0: the cache's own
 	size     int           // bytes remembered so far, to see whether more came
 	status   string        // HIT, MISS, BYPASS; empty when the cache has nothing to do with it
@@ -74,7 +75,7 @@ func (x *exchange) recall() (*cache.Entry, error) {
 	if offline || control["only-if-cached"] {
 		return nil, x.unanswered()
 	}
-	m.status, m.detail, m.store = "MISS", "fwd=miss", true
+	m.status, m.detail, m.store, m.shared = "MISS", "fwd=miss", true, true
 	return nil, nil
 }
 
@@ -194,13 +195,25 @@ func (x *exchange) transportField(name string) bool {
 	return false
 }
 
-// lookup finds the answer in the form that was asked for, turning a stream into a body or back where it has to.
+// lookup finds the answer in the form that was asked for.
 func (x *exchange) lookup() *cache.Entry {
 	found, ok := x.Cache.Get(x.ctx, x.memory.key, x.memory.question.Key())
 	if !ok {
 		return nil
 	}
-	entry := *found
+	entry, ok := x.inForm(*found)
+	if !ok {
+		return nil
+	}
+	age := int64(time.Since(entry.Stored) / time.Second)
+	x.memory.status = "HIT"
+	x.memory.detail = "hit; ttl=" + strconv.FormatInt(int64(time.Until(entry.Expires)/time.Second), 10)
+	x.w.Header().Set("Age", strconv.FormatInt(max(age, 0), 10))
+	return &entry
+}
+
+// inForm turns a stream into a body or back where the other one was asked for.
+func (x *exchange) inForm(entry cache.Entry) (_ cache.Entry, ok bool) {
 	d, op := x.dialect, x.op
 	switch {
 	case !op.Parsed():
@@ -211,23 +224,19 @@ func (x *exchange) lookup() *cache.Entry {
 		}
 	case x.ask.Stream && d.Cut != nil:
 		if entry.Body, ok = d.Cut(op, entry.Body, x.ask.IncludeUsage); !ok {
-			return nil
+			return entry, false
 		}
 		entry.Header = withType(entry.Header, "text/event-stream; charset=utf-8")
 	case entry.Stream && d.Fold != nil:
 		if entry.Body, ok = d.Fold(op, entry.Body); !ok {
-			return nil
+			return entry, false
 		}
 		entry.Header = withType(entry.Header, "application/json")
 	default:
-		return nil
+		return entry, false
 	}
 	entry.Stream = strings.HasPrefix(entry.Header.Get("Content-Type"), "text/event-stream")
-	age := int64(time.Since(entry.Stored) / time.Second)
-	x.memory.status = "HIT"
-	x.memory.detail = "hit; ttl=" + strconv.FormatInt(int64(time.Until(entry.Expires)/time.Second), 10)
-	x.w.Header().Set("Age", strconv.FormatInt(max(age, 0), 10))
-	return &entry
+	return entry, true
 }
 
 func withType(h http.Header, contentType string) http.Header {
@@ -245,7 +254,13 @@ func (x *exchange) replay(e *cache.Entry) {
 	} else {
 		res.Header.Set("Content-Length", strconv.Itoa(len(e.Body)))
 	}
-	if err := x.relay(res); err != nil {
+	x.addedUsage = false
+	x.deliver(res, e.Stream)
+}
+
+// deliver writes an answer that does not come through ReverseProxy.
+func (x *exchange) deliver(res *http.Response, flush bool) {
+	if err := x.present(res); err != nil {
 		x.refuse(err)
 		return
 	}
@@ -256,14 +271,14 @@ func (x *exchange) replay(e *cache.Entry) {
 	for name := range res.Trailer {
 		h.Add("Trailer", name)
 	}
-	x.w.WriteHeader(e.Status)
-	x.copy(res.Body, e.Stream)
+	x.w.WriteHeader(res.StatusCode)
+	x.copy(res.Body, flush)
 	for name, values := range res.Trailer {
 		h[name] = values
 	}
 }
 
-// copy writes an answer that does not come through ReverseProxy.
+// copy writes the body.
 func (x *exchange) copy(body io.Reader, flush bool) {
 	buf := x.buffers.Get()
 	defer x.buffers.Put(buf)

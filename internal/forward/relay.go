@@ -43,8 +43,7 @@ func (x *exchange) trace(h http.Header) {
 	}
 }
 
-// relay prepares an answer for the client: it cleans the headers and puts the one tap on the body. ReverseProxy calls
-// it before the first byte goes out.
+// relay decides whether an answer of the upstream is the one. ReverseProxy calls it before the first byte goes out.
 func (x *exchange) relay(res *http.Response) error {
 	if x.refusesUsage(res) {
 		return errUsageRefused
@@ -52,6 +51,11 @@ func (x *exchange) relay(res *http.Response) error {
 	if x.fallsBack(res.StatusCode, nil) {
 		return errFallBack
 	}
+	return x.present(res)
+}
+
+// present prepares an answer for the client: it cleans the headers and puts the one tap on the body.
+func (x *exchange) present(res *http.Response) error {
 	x.status = res.StatusCode
 	x.restoreHeader()
 	h := res.Header
@@ -119,7 +123,7 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	}
 	if t.stream {
 		t.pacer = limits.NewPacer(x.Paces.Interval(x.paths, x.caller.level))
-		t.hideUsage = x.addedUsage && !x.ask.IncludeUsage && x.dialect.WithUsage != nil
+		t.hideUsage = x.addedUsage && !x.calling && !x.ask.IncludeUsage && x.dialect.WithUsage != nil
 	}
 	if t.hideUsage { // what is left is shorter than announced
 		res.Header.Del("Content-Length")

@@ -1,0 +1,112 @@
+package forward
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+
+	"forward/internal/cache"
+)
+
+// share answers out of one call of the upstream for all who ask the same at the same time, whichever form they want.
+func (x *exchange) share() {
+	reader, begin := x.shared.join(x.memory.key, x.ask.Stream, x.CacheMaxEntry)
+	reader.ctx = x.ctx
+	defer reader.Close()
+	if begin != nil {
+		x.depart(begin)
+	} else {
+		x.memory.detail += "; collapsed"
+	}
+	x.Log.LogAttrs(x.ctx, slog.LevelDebug, "waits for the same answer as others", slog.String("id", x.id), slog.Bool("calls", begin != nil))
+	x.memory.store = false // the call does
+	x.logRequest()
+	status, head, err := reader.begin()
+	if err != nil {
+		x.refuse(err)
+		return
+	}
+	call := reader.flight.call
+	if begin != nil {
+		x.tries, x.modified, x.route = call.tries+call.attempts.Count, call.modified, call.route
+	}
+	x.addedUsage = call.addedUsage
+	head.Del("Trailer") // each answer has its own
+	res := &http.Response{StatusCode: status, Header: head, Body: reader, ContentLength: -1}
+	if n, err := strconv.ParseInt(head.Get("Content-Length"), 10, 64); err == nil {
+		res.ContentLength = n
+	}
+	if status == http.StatusOK && x.op.Parsed() && x.ask.Stream != reader.flight.stream {
+		x.shareOtherForm(reader, res)
+		return
+	}
+	x.deliver(res, true)
+	if x.cause == "" && reader.ended {
+		x.cause = call.cause
+	}
+}
+
+// shareOtherForm waits for the whole answer and gives it in the form that the call was not asked for.
+func (x *exchange) shareOtherForm(reader *flightReader, res *http.Response) {
+	body, err := io.ReadAll(io.LimitReader(reader, x.CacheMaxEntry))
+	if err != nil {
+		x.refuse(x.cutShort(err))
+		return
+	}
+	if entry, ok := x.inForm(cache.Entry{Status: res.StatusCode, Header: res.Header, Body: body, Stream: reader.flight.stream}); ok {
+		x.replay(&entry)
+		return
+	}
+	if call := reader.flight.call; reader.ended && call.cause != "" {
+		x.refuse(&refusal{status: http.StatusBadGateway, code: call.cause, message: "The upstream '" + x.route.Name + "' broke off its answer. It may have been executed."})
+		return
+	}
+	x.send() // a whole answer that cannot be put in the other form
+}
+
+// depart makes the call, in a goroutine of its own that the gateway waits for.
+func (x *exchange) depart(f *flight) {
+	key := x.memory.key
+	call := *x
+	call.w, call.calling, call.entered = f, true, false
+	ctx, stop := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
+	call.ctx, call.stop, f.cancel = ctx, stop, stop
+	call.r = x.r.WithContext(ctx)
+	call.free = context.AfterFunc(x.life, func() { stop(errShuttingDown) })
+	f.call = &call
+	x.flights.Add(1)
+	go func() {
+		defer x.flights.Done()
+		var failure error
+		defer func() {
+			if v := recover(); v != nil {
+				failure = io.ErrUnexpectedEOF // the answer broke off, and ReverseProxy would have cut the connection
+				if v != http.ErrAbortHandler {
+					x.Log.Error("panic", "panic", v, "stack", string(debug.Stack()))
+				}
+			}
+			if failure == nil && f.status == 0 {
+				failure = fmt.Errorf("the call ended without an answer")
+			}
+			call.settleCall()
+			x.shared.land(key, f, failure)
+		}()
+		// Asked again, now that everybody else who asks comes here: a call may have ended just before.
+		if entry := call.lookup(); entry != nil {
+			call.memory.store = false
+			call.replay(entry)
+			return
+		}
+		call.send()
+	}()
+}
+
+// settleCall closes the accounts of a call that is not one caller's alone.
+func (x *exchange) settleCall() {
+	x.free()
+	x.stop(nil)
+}
