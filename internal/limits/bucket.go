@@ -29,6 +29,8 @@ type bucket struct {
 	full    int64 // when it is full again; before now: it is, and has been spilling since then
 	spilled int64 // refill that found it full, in time
 	learned int64 // what the provider's answers have taken, in time
+	cushion int64 // by how much we stay below what the provider says, in time
+	raised  int64 // when the cushion was raised, or lowered
 	takes   int64 // how many there were
 	last    int64 // when the last was
 	dips    []dip // ascending in both fields
@@ -166,7 +168,11 @@ func (b *bucket) learn(now int64, m mark, remaining int64) {
 	if b.limit <= 0 {
 		return
 	}
-	gap := b.cost(b.limit-max(remaining, 0)) - m.lack - (b.learned - m.learned)
+	if past := now - b.raised; past > maxCushion {
+		b.cushion -= b.cushion * min(past, cushionLife) / cushionLife
+		b.raised = now
+	}
+	gap := b.cost(b.limit-min(max(remaining, 0), b.limit)) + b.cushion - m.lack - (b.learned - m.learned)
 	if gap <= 0 {
 		return
 	}
@@ -174,12 +180,23 @@ func (b *bucket) learn(now int64, m mark, remaining int64) {
 	b.charge(now, m, gap)
 }
 
-// empty leaves nothing in the bucket before and at the given time.
-func (b *bucket) empty(now, until int64) {
+// The cushion is what may have been used without our knowing when a request arrives, by others who share the allowance. Each
+// refusal of the provider doubles it, and it fades with time. It costs no throughput, for what is left in the
+// provider's bucket is not lost, but it makes bursts smaller.
+const (
+	minCushion  = int64(500 * time.Millisecond)
+	maxCushion  = int64(10 * time.Second)
+	cushionLife = 30 * minute
+)
+
+// refused says that the provider found less than we did. Nothing is in the bucket before and at the given time.
+func (b *bucket) refused(now, until int64) {
 	if b.limit <= 0 {
 		return
 	}
 	b.spill(now)
+	b.cushion = min(max(2*b.cushion, minCushion), maxCushion)
+	b.raised = now
 	if gap := until + minute - b.full; gap > 0 {
 		b.learned += gap
 		b.full += gap

@@ -53,12 +53,14 @@ const (
 
 // day is a simulation. Its times are nanoseconds, as those of lines.
 type day struct {
-	how    string
-	rnd    *rand.Rand
-	length int64
-	mean   float64 // ns between two arrivals
-	left   int     // requests to come
-	end    int64   // when the last of them came
+	how     string
+	foreign float64 // part of what the upstreams allow that somebody else uses
+	deaf    bool    // nobody listens to what the upstreams say
+	rnd     *rand.Rand
+	length  int64
+	mean    float64 // ns between two arrivals
+	left    int     // requests to come
+	end     int64   // when the last of them came
 
 	now     int64
 	events  heap[event]
@@ -169,6 +171,8 @@ func (d *day) run() {
 		switch e.what {
 		case 'a':
 			d.arrive()
+		case 'f':
+			d.stranger(m, e.model)
 		case 'l':
 			if m.next != d.now {
 				continue
@@ -181,7 +185,7 @@ func (d *day) run() {
 			if q.g != nil {
 				f := q.feedback()
 				f.Limited, f.RetryAfter = true, time.Duration(q.seconds*float64(time.Second))
-				m.line.learn(d.now, q.g, f)
+				d.learn(m, q, f)
 				m.line.cancel(d.now, q.g)
 			}
 		case 'e':
@@ -190,7 +194,7 @@ func (d *day) run() {
 			d.at(d.now+d.network(), 's', q.model, q)
 		case 's':
 			if q.g != nil {
-				m.line.learn(d.now, q.g, q.feedback())
+				d.learn(m, q, q.feedback())
 				m.line.settle(d.now, q.g, q.used)
 			}
 		}
@@ -266,6 +270,22 @@ func (d *day) send(q *dayRequest) {
 	d.at(d.now+d.network(), 'u', q.model, q)
 }
 
+// stranger uses a part of what the upstream allows that the line does not know of.
+func (d *day) stranger(m *dayModel, model int) {
+	m.requests.refill(d.now)
+	m.tokens.refill(d.now)
+	if m.requests.level >= 1 && m.tokens.level >= dayPrompt {
+		m.requests.level--
+		m.tokens.level -= dayPrompt
+		m.used[0]++
+		m.used[1] += dayPrompt
+	}
+	often := d.foreign * min(m.requests.limit, m.tokens.limit/dayPrompt)
+	if d.left > 0 {
+		d.at(d.now+int64(d.rnd.ExpFloat64()*float64(minute)/often), 'f', model, nil)
+	}
+}
+
 // network is how long a way takes, from 20 to 220 ms.
 func (d *day) network() int64 {
 	return int64(20*time.Millisecond) + d.rnd.Int64N(int64(200*time.Millisecond))
@@ -293,6 +313,13 @@ func (d *day) reach(m *dayModel, q *dayRequest) {
 	d.served[q.model][q.caller] += q.cost(m)
 	q.seconds = min(0.3+d.rnd.ExpFloat64()*4, 60)
 	d.at(d.now+int64(q.seconds*1e9), 'e', q.model, q)
+}
+
+// learn passes on what the upstream said, unless nobody listens.
+func (d *day) learn(m *dayModel, q *dayRequest, f Feedback) {
+	if !d.deaf {
+		m.line.learn(d.now, q.g, f)
+	}
 }
 
 func (q *dayRequest) feedback() Feedback {
@@ -389,4 +416,40 @@ const daysHead = "            served  refused here  429 upstream  use (least)   
 func (r result) String() string {
 	return fmt.Sprintf("%-10s %7d  %12d  %11.3f%%  %.2f%% (%.2f%%)  %.3f  %.1f/%.1f/%.1f/%.1f s  %.1f/%.1f/%.1f/%.1f s", r.how, r.sent, r.refused,
 		100*r.limited, 100*r.use, 100*r.leastUse, r.jain, r.waits[0], r.waits[1], r.waits[2], r.waits[3], r.light[0], r.light[1], r.light[2], r.light[3])
+}
+
+// TestWhatUpstreamsSay keeps from the line that somebody else uses a part of what the upstreams allow, or that they allow less than
+// is configured. It can only know it by what their answers say.
+func TestWhatUpstreamsSay(t *testing.T) {
+	requests, length, most := 1_000_000/24, time.Hour, 0.003 // in an hour the first surprises count for more
+	if os.Getenv("FORWARD_DAY") != "" {
+		requests, length, most = 1_000_000, 24*time.Hour, 0.001
+	}
+	t.Log(daysHead)
+	for _, test := range []struct {
+		name          string
+		foreign, less float64
+	}{{"others use 5 %", 0.05, 0}, {"others use 20 %", 0.2, 0}, {"10 % less", 0, 0.1}} {
+		for _, deaf := range []bool{true, false} {
+			d := newDay("fair line", requests, length)
+			d.foreign, d.deaf = test.foreign, deaf
+			for i := range d.models {
+				m := &d.models[i]
+				m.requests.limit *= 1 - test.less
+				m.tokens.limit *= 1 - test.less
+				if d.foreign > 0 {
+					d.at(1, 'f', i, nil)
+				}
+			}
+			d.run()
+			r := d.result()
+			t.Logf("%v  %s, deaf: %v", r, test.name, deaf)
+			if deaf && r.limited < 10*most {
+				t.Errorf("%s: when nobody listens %.3f %% are refused: this is no test", test.name, 100*r.limited)
+			}
+			if !deaf && (r.limited >= most || r.use < 0.95) {
+				t.Errorf("%s: %.3f %% are refused, and %.2f %% is used", test.name, 100*r.limited, 100*r.use)
+			}
+		}
+	}
 }

@@ -54,7 +54,7 @@ const maxReading = 1 << 50
 
 func readLeft(h http.Header, now time.Time, remaining, reset string) Left {
 	n, err := strconv.ParseFloat(strings.TrimSpace(h.Get(remaining)), 64) // some write 1e3 or 12.0
-	if err != nil || math.IsNaN(n) || n < 0 {
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
 		return Left{}
 	}
 	return Left{Known: true, Remaining: int64(min(n, maxReading)), Reset: readReset(h.Get(reset), now)}
@@ -93,7 +93,7 @@ func readWait(h http.Header, now time.Time) time.Duration {
 // readNumber is 0 for what is none.
 func readNumber(v string) float64 {
 	n, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
-	if err != nil || math.IsNaN(n) || n < 0 {
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) || n < 0 {
 		return 0
 	}
 	return min(n, 4e9)

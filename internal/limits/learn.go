@@ -46,10 +46,10 @@ func (l *line) learn(now int64, g *Grant, f Feedback) {
 	if held := l.notice.held; f.Limited && held > now {
 		// It says when this request would fit, and until then nothing is left for others.
 		if short := k.requests.Known && k.requests.Remaining < 1; short {
-			l.requests.empty(now, held)
+			l.requests.refused(now, held)
 		}
 		if short := k.tokens.Known && k.tokens.Remaining < g.tokens; short {
-			l.tokens.empty(now, held)
+			l.tokens.refused(now, held)
 		}
 	}
 }
