@@ -97,6 +97,9 @@ func (l *line) end(now int64, g *Grant) bool {
 		return false
 	}
 	g.over = true
+	if l.asking == g {
+		l.asking = nil
+	}
 	l.inFlight--
 	l.reserved -= g.tokens
 	return true

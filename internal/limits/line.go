@@ -42,7 +42,9 @@ type line struct {
 	requests bucket
 	tokens   bucket
 	notice   notice // of the provider
-	held     int64  // until when another replica has the allowance
+	held     int64  // until when other replicas have the allowance
+	confirms bool   // who has waited asks them before he goes, one at a time
+	asking   *Grant // who does so now; meanwhile nobody goes
 
 	inFlight int
 	reserved int64 // tokens of those in flight
@@ -208,7 +210,7 @@ func (l *line) next(now int64) int64 {
 // candidate is who goes next, and when, if nothing else happens before; nil when no moment is known.
 func (l *line) candidate(now int64) (*waiter, int64) {
 	turn := l.byStart.first()
-	if turn == nil || l.model.MaxParallel > 0 && l.inFlight >= l.model.MaxParallel {
+	if turn == nil || l.asking != nil || l.model.MaxParallel > 0 && l.inFlight >= l.model.MaxParallel {
 		return nil, 0
 	}
 	w := turn.head
@@ -232,7 +234,7 @@ func (l *line) ready(now, requests, tokens int64) int64 {
 
 // goes reports whether a request could go now, were it its turn.
 func (l *line) goes(now, tokens int64) bool {
-	return (l.model.MaxParallel <= 0 || l.inFlight < l.model.MaxParallel) && l.ready(now, 1, tokens) <= now
+	return l.asking == nil && (l.model.MaxParallel <= 0 || l.inFlight < l.model.MaxParallel) && l.ready(now, 1, tokens) <= now
 }
 
 // enter puts a request at the end of its caller's line.
@@ -310,10 +312,21 @@ func (l *line) serve(now int64, w *waiter) {
 	f.start = f.finished
 	l.remove(w)
 	w.grant = l.take(now, w.tokens, w.arrived)
+	if l.confirms {
+		l.asking = w.grant
+	}
 	l.decided = append(l.decided, w)
 	for f := l.spent.first(); f != nil && f.finished <= l.virtual; f = l.spent.first() {
 		l.spent.remove(f)
 		delete(l.flows, f.caller)
+	}
+}
+
+// confirm says that other replicas have left room for a grant.
+func (l *line) confirm(now int64, g *Grant) {
+	if l.asking == g {
+		l.asking = nil
+		l.advance(now)
 	}
 }
 

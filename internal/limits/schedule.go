@@ -155,6 +155,7 @@ func (s *Scheduler) Acquire(ctx context.Context, d Demand) (*Grant, error) {
 				if err = ctx.Err(); err != nil {
 					g.Cancel()
 				}
+				u.confirm(g)
 				break
 			}
 			g, w, err = u.back(d, g, w, wait)
@@ -195,6 +196,7 @@ func (s *Scheduler) unit(d Demand) *unit {
 		return u
 	}
 	u = &unit{s: s, key: key, rule: rule, line: newLine(s.rules[rule].Model), set: never}
+	u.line.confirms = s.shared != nil
 	s.units[key] = u
 	s.count[rule]++
 	return u

@@ -104,6 +104,14 @@ func (u *unit) wait(ctx context.Context, w *waiter) (*Grant, error) {
 	return w.grant, nil
 }
 
+// confirm says that other replicas have left room.
+func (u *unit) confirm(g *Grant) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.line.confirm(u.s.now(), g)
+	u.tell()
+}
+
 // back puts a request that other replicas left no room for at the front of its caller's line.
 func (u *unit) back(d Demand, g *Grant, w *waiter, wait time.Duration) (*Grant, *waiter, error) {
 	u.mu.Lock()
