@@ -134,7 +134,7 @@ func cacheStats() *cobra.Command {
 		}
 		s.Running = client.running
 		if object {
-			return writeIndented(c.OutOrStdout(), s)
+			return writeJSON(c.OutOrStdout(), s)
 		}
 		t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 		row := func(name, format string, values ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", values...) }
@@ -249,7 +249,7 @@ func cacheShow() *cobra.Command {
 		if err := client.get("/entries/"+url.PathEscape(args[0]), nil, &entry); err != nil {
 			return err
 		}
-		return writeIndented(c.OutOrStdout(), entry)
+		return writeJSON(c.OutOrStdout(), entry)
 	})
 }
 
@@ -393,7 +393,7 @@ func cacheVerify() *cobra.Command {
 			return err
 		}
 		if object {
-			err = writeIndented(c.OutOrStdout(), v)
+			err = writeJSON(c.OutOrStdout(), v)
 		} else {
 			_, err = fmt.Fprintf(c.OutOrStdout(), "%d answers are whole (%s), %d are damaged, %d are of another version of forward\n", v.Entries, sizeText(v.Bytes), v.Damaged, v.Foreign)
 		}
@@ -402,13 +402,6 @@ func cacheVerify() *cobra.Command {
 		}
 		return err
 	})
-}
-
-func writeIndented(w io.Writer, value any) error {
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(value)
 }
 
 // sizeText writes bytes as people read them.
