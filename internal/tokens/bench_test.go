@@ -51,6 +51,14 @@ func BenchmarkAttack(b *testing.B) {
 				tokens.Count("gpt-4o", text)
 			}
 		})
+		b.Run(c.name+"/1MB/Prompt", func(b *testing.B) {
+			body := mustScan(b, []byte(`{"messages":[{"role":"user","content":"`+text+`"}]}`))
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				tokens.Prompt(dialect.Chat, "gpt-4o", body)
+			}
+		})
 		b.Run(c.name+"/256KiB/Count", func(b *testing.B) {
 			b.SetBytes(tokens.MaxExact)
 			b.ReportAllocs()

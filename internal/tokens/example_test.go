@@ -3,6 +3,7 @@ package tokens_test
 import (
 	"fmt"
 
+	"forward/internal/dialect"
 	"forward/internal/tokens"
 )
 
@@ -14,4 +15,16 @@ func Example() {
 	// Output:
 	// 6
 	// o200k_base false
+}
+
+func ExamplePrompt() {
+	body, err := dialect.Scan([]byte(`{"model":"gpt-4o","max_tokens":60,"messages":[
+		{"role":"system","content":"You are a helpful assistant."},
+		{"role":"user","content":"Who won the world series in 2020?"}]}`))
+	if err != nil {
+		panic(err)
+	}
+	demand := tokens.Prompt(dialect.Chat, "gpt-4o", body)
+	fmt.Println(demand.Prompt, demand.Completion, demand.Exact)
+	// Output: 27 60 true
 }

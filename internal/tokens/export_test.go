@@ -114,20 +114,34 @@ func Load(enc Encoding) {
 	lazily(enc, splitO200k)()
 }
 
-// Work returns how many bytes of text Prompt would count of a request, and how many tokens the request has if all of its
-// text is counted.
+// Work returns how many bytes Prompt cuts into pieces to count a request, each as often as it does, and how many tokens
+// the request has if all of its text is counted.
 func Work(op dialect.Operation, model, json string) (bytes int, all int64) {
-	read := func(room int) *tally {
+	read := func(room int) int64 {
 		t := newTally(model, len(json))
-		t.room = room
+		if room > 0 {
+			t.room = room
+		}
+		v := t.vocabulary
+		t.vocabulary = &vocabulary{classes: v.classes, pairs: v.pairs, slots: v.slots, tokens: v.tokens, longest: v.longest}
+		t.vocabulary.scratch.New = func() any { return new(scratch) }
+		t.vocabulary.split = func(c *classes, text []byte, i int) int {
+			end := v.split(c, text, i)
+			bytes += end - i
+			return end
+		}
 		r := request{tally: t, model: baseName(model), answers: 1, prompts: 1}
 		r.read(op, json)
-		return t
+		return t.total()
 	}
-	t := read(MaxExact)
-	bytes = MaxExact - t.room + int(t.windows.bytes)
-	return bytes, read(1 << 40).total()
+	all = read(1 << 40)
+	bytes = 0
+	read(0)
+	return bytes, all
 }
+
+// Function returns how the definition of a tool is written for the model.
+func Function(tool string) string { return string(appendFunction(nil, tool)) }
 
 // Walk returns the keys and the values of an object, or the elements of an array.
 func Walk(json string) (keys, values []string) {

@@ -1,7 +1,5 @@
 package tokens
 
-import "strings"
-
 // maxSchemaDepth is how deep a schema is read. What is nested deeper is counted as the JSON that it is, for each level
 // reads all below it once more.
 const maxSchemaDepth = 16
@@ -169,7 +167,11 @@ func appendEnum(dst []byte, enum string) []byte {
 			dst = append(dst, " | "...)
 		}
 		dst = append(dst, '"')
-		dst = appendPlain(dst, strings.Trim(e.value, `"`))
+		if isString(e.value) {
+			dst = appendPlain(dst, inner(e.value))
+		} else {
+			dst = append(dst, e.value...)
+		}
 		dst = append(dst, '"')
 	}
 	return dst

@@ -83,6 +83,8 @@ func TestImagesOfOpenAI(t *testing.T) {
 		{"gpt-4o", 1024, 1024, "high", 765},   // the guide
 		{"gpt-4o", 2048, 4096, "high", 1105},  // the guide
 		{"gpt-4o", 4096, 8192, "low", 85},     // the guide
+		{"gpt-4o", 800, 1600, "high", 1105},   // made smaller to 768 × 1536
+		{"gpt-4o", 760, 1600, "high", 1445},   // as it is: 2 × 4 tiles
 		{"gpt-4.1", 1024, 1024, "auto", 765},  // as gpt-4o
 		{"gpt-4o", 128, 64, "high", 267 - 12}, // https://community.openai.com/t/…/1262691, text of 12 tokens, as the next ones
 		{"o3", 128, 64, "high", 236 - 11},

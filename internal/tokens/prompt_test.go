@@ -1,6 +1,7 @@
 package tokens_test
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -145,6 +146,31 @@ func TestPublishedCountsOfTools(t *testing.T) {
 	}
 }
 
+// TestFunctionsAreWrittenAsTypeScript holds the form that is counted, and the depth from which on it is JSON.
+func TestFunctionsAreWrittenAsTypeScript(t *testing.T) {
+	for _, c := range [][2]string{
+		{`{"function":{"name":"f"},"type":"function"}`, "type f = () => any;\n\n"},
+		{`{"type":"function","name":"f","description":"say \"it\"","parameters":{"type":"object","properties":{}}}`, "// say \"it\"\ntype f = () => any;\n\n"},
+		{`{"name":"f","parameters":{"required":["a"],"properties":{"a":{"description":"A","type":"string","enum":["x","y"]},` +
+			`"b":{"type":"array","items":{"type":"integer"}},"c":{"properties":{"d":{"type":"boolean"}},"type":"object"},"e":{"anyOf":[]},"g":{}}}}`,
+			"type f = (_: {\n// A\na: \"x\" | \"y\",\nb: number[],\nc: {\n  d: boolean,\n},\ne: {\"anyOf\":[]},\ng: any,\n}) => any;\n\n"},
+		{`{"type":"web_search"}`, ""},
+	} {
+		if got := tokens.Function(c[0]); got != c[1] {
+			t.Errorf("%s is written\n%q, want\n%q", c[0], got, c[1])
+		}
+	}
+	nested := func(depth int) string {
+		return tokens.Function(`{"name":"f","parameters":` + strings.Repeat(`{"type":"object","properties":{"a":`, depth) + `{}` + strings.Repeat("}}", depth) + `}`)
+	}
+	if got := nested(16); strings.Contains(got, `"type"`) {
+		t.Errorf("16 levels are written %q", got)
+	}
+	if got := nested(400); strings.Count(got, "a: {\n") != 16 || strings.Count(got, `"type"`) != 400-17 {
+		t.Errorf("400 levels are written %q", got)
+	}
+}
+
 // TestPromptOfEveryOperation holds small requests whose tokens can be counted by hand: "hello world" has two in o200k_base
 // and cl100k_base, "user" one.
 func TestPromptOfEveryOperation(t *testing.T) {
@@ -154,19 +180,21 @@ func TestPromptOfEveryOperation(t *testing.T) {
 		want        int64
 		exact       bool
 	}{
-		"chat":                   {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","content":"hello world"}]}`, 3 + 1 + 2 + 3, true},
-		"chat, fine-tuned":       {dialect.Chat, "ft:gpt-4o-mini-2024-07-18:acme::id", `{"messages":[{"role":"user","content":"hello world"}]}`, 9, true},
-		"chat, reasoning":        {dialect.Chat, "o3", `{"messages":[{"role":"user","content":"hello world"}]}`, 9, false},
-		"chat, other maker":      {dialect.Chat, "llama3.2", `{"messages":[{"role":"user","content":"hello world"}]}`, 9, false},
-		"chat, no messages":      {dialect.Chat, "gpt-4o", `{}`, 3, true},
-		"chat, escaped key":      {dialect.Chat, "gpt-4o", `{"m\u0065ssages":[{"r\u006fle":"user","content":"h\u0065llo\u0020world"}]}`, 9, true},
-		"chat, parts":            {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","content":[{"type":"text","text":"hello world"},{"text":"hello world","type":"text"}]}]}`, 3 + 1 + 4 + 3, true},
-		"chat, wrong types":      {dialect.Chat, "gpt-4o", `{"messages":[{"role":7,"content":null},"x",5,[[]]]}`, 4*3 + 3, true},
-		"chat, function_call":    {dialect.Chat, "gpt-4o", `{"messages":[{"role":"assistant","function_call":{"name":"user","arguments":"hello world"}}]}`, 3 + 1 + 3 + 1 + 2 + 3, false},
-		"chat, refusal":          {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","refusal":"hello world"}]}`, 9, true},
-		"chat, twice":            {dialect.Chat, "gpt-4o", `{"tool_choice":"none","tool_choice":"none"}`, 3 + 2, true},
-		"chat, schema":           {dialect.Chat, "gpt-4o", `{"response_format":{"type":"json_schema","json_schema":[1]}}`, 3 + 3, false},
-		"chat, sound":            {dialect.Chat, "gpt-4o-audio-preview", `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"format":"mp3","data":"` + strings.Repeat("A", 64000) + `"}}]}]}`, 3 + 1 + 30 + 3, false}, // 48,000 bytes are 3 s
+		"chat":                {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","content":"hello world"}]}`, 3 + 1 + 2 + 3, true},
+		"chat, fine-tuned":    {dialect.Chat, "ft:gpt-4o-mini-2024-07-18:acme::id", `{"messages":[{"role":"user","content":"hello world"}]}`, 9, true},
+		"chat, reasoning":     {dialect.Chat, "o3", `{"messages":[{"role":"user","content":"hello world"}]}`, 9, false},
+		"chat, other maker":   {dialect.Chat, "llama3.2", `{"messages":[{"role":"user","content":"hello world"}]}`, 9, false},
+		"chat, no messages":   {dialect.Chat, "gpt-4o", `{}`, 3, true},
+		"chat, escaped key":   {dialect.Chat, "gpt-4o", `{"m\u0065ssages":[{"r\u006fle":"user","content":"h\u0065llo\u0020world"}]}`, 9, true},
+		"chat, parts":         {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","content":[{"type":"text","text":"hello world"},{"text":"hello world","type":"text"}]}]}`, 3 + 1 + 4 + 3, true},
+		"chat, wrong types":   {dialect.Chat, "gpt-4o", `{"messages":[{"role":7,"content":null},"x",5,[[]]]}`, 4*3 + 3, true},
+		"chat, function_call": {dialect.Chat, "gpt-4o", `{"messages":[{"role":"assistant","function_call":{"name":"user","arguments":"hello world"}}]}`, 3 + 1 + 3 + 1 + 2 + 3, false},
+		"chat, refusal":       {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","refusal":"hello world"}]}`, 9, true},
+		"chat, twice":         {dialect.Chat, "gpt-4o", `{"tool_choice":"none","tool_choice":"none"}`, 3 + 2, true},
+		"chat, schema":        {dialect.Chat, "gpt-4o", `{"response_format":{"type":"json_schema","json_schema":[1]}}`, 3 + 3, false},
+		"chat, sound":         {dialect.Chat, "gpt-4o-audio-preview", `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"format":"mp3","data":"` + strings.Repeat("A", 64000) + `"}}]}]}`, 3 + 1 + 30 + 3, false}, // 48,000 bytes are 3 s
+		"chat, wave": {dialect.Chat, "gpt-4o-audio-preview", `{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{"data":"` +
+			base64.StdEncoding.EncodeToString(append([]byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\xc0\x5d\x00\x00\x80\xbb\x00\x00"), make([]byte, 96000-32)...)) + `"}}]}]}`, 3 + 1 + 20 + 3, false}, // 48,000 bytes a second
 		"chat, file":             {dialect.Chat, "gpt-4o", `{"messages":[{"role":"user","content":[{"type":"file","file":{"filename":"a.pdf","file_data":"data:application/pdf;base64,` + strings.Repeat("A", 80<<10) + `"}}]}]}`, 3 + 1 + 2*1500 + 3, false},
 		"completion":             {dialect.Completion, "gpt-3.5-turbo-instruct", `{"prompt":"hello world"}`, 2, true},
 		"completion, suffix":     {dialect.Completion, "gpt-3.5-turbo-instruct", `{"prompt":"hello world","suffix":"hello world"}`, 4, true},
@@ -269,7 +297,7 @@ func TestLongPromptsAreBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("arithmetic in one goroutine, and slow under the race detector")
 	}
-	english := strings.Repeat(corpus(t, "english"), 300)
+	english := strings.Repeat(corpus(t, "english"), 120)
 	quote := func(s string) string { raw, _ := json.Marshal(s); return string(raw) }
 	many := func(s string, size int) string {
 		var b strings.Builder

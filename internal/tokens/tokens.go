@@ -7,6 +7,10 @@
 // EncodeOrdinary, to the token; the tests hold the two side by side. Special tokens like <|endoftext|> are counted as the
 // text that they are in a user's mouth.
 //
+// Prompt counts a whole request, of every operation and dialect, and what it may be answered; Completion counts an answer
+// that came without usage. Both walk the JSON where it is and allocate nothing for an ordinary request. They follow the
+// providers' published rules, and where there are none, counts that the providers' APIs were seen to answer.
+//
 // A text above MaxExact bytes is sampled, so that no request costs more than counting MaxExact bytes does: 2 ms for prose
 // and about 60 ms for the worst text known. Models of other makers are counted as o200k_base, which is a fair guess and
 // no more. Where an answer carries the provider's own usage, that is the truth and this package is not asked.
