@@ -165,13 +165,13 @@ func marshal(v any) string {
 	return string(b)
 }
 
-// dialect tells by the path whose shapes the client expects.
+// dialect tells by the path, and where providers share one by the headers, whose shapes the client expects.
 func (x *exchange) dialect() protocol {
 	path := x.r.URL.Path
 	switch {
 	case strings.Contains(path, "/messages") || x.r.Header.Get("Anthropic-Version") != "":
 		return anthropic
-	case strings.Contains(path, "/v1beta/") && !strings.Contains(path, "/openai/"):
+	case x.r.Header.Get("X-Goog-Api-Key") != "" || strings.Contains(path, "/v1beta/") && !strings.Contains(path, "/openai/"):
 		return gemini
 	}
 	return openai
@@ -195,7 +195,7 @@ func operations() []operation {
 		{"POST", "/audio/speech", (*exchange).speech},
 		{"POST", "/audio/transcriptions", (*exchange).transcription},
 		{"POST", "/audio/translations", (*exchange).transcription},
-		{"POST", "/upload/v1beta/files", (*exchange).resumableUpload},
+		{"POST", "/upload/*/files", (*exchange).resumableUpload},
 		{"POST", "/files", (*exchange).upload},
 		{"GET", "/files", (*exchange).listFiles},
 		{"GET", "/files/*/content", (*exchange).fileContent},

@@ -20,7 +20,7 @@ func (a answer) responseEvents() []event {
 	}
 	send("response.created", obj{"response": a.response("in_progress")})
 	for i, item := range a.items() {
-		send("response.output_item.added", obj{"output_index": i, "item": item})
+		send("response.output_item.added", obj{"output_index": i, "item": begun(item)})
 		if item["type"] == "function_call" {
 			for _, part := range halves(item["arguments"].(string)) {
 				send("response.function_call_arguments.delta", obj{"item_id": item["id"], "output_index": i, "delta": part})
@@ -72,6 +72,14 @@ func (a answer) items() []obj {
 		})
 	}
 	return out
+}
+
+// begun is an item of which nothing has been said yet.
+func begun(item obj) obj {
+	if item["type"] == "function_call" {
+		return with(item, obj{"status": "in_progress", "arguments": ""})
+	}
+	return with(item, obj{"status": "in_progress", "content": []obj{}})
 }
 
 func outputText(text string) obj {
