@@ -192,9 +192,11 @@ func (w *window) balance() Balance {
 
 // reserve holds an amount in every budget, or in none. A call may begin while anything is left: spent and held together may pass
 // the limit by this one call's reserve, and no further.
-func (a *account) reserve(ctx context.Context, r *Reservation, now time.Time, sum sumSince) ([]hold, error) {
+func (a *account) reserve(ctx context.Context, r *Reservation, clock func() time.Time, sum sumSince) ([]hold, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := clock() // with the lock: who comes second must not turn a window back that the first has begun
+	r.Row.Booked = now
 	holds := make([]hold, 0, len(r.Budgets))
 	for _, b := range r.Budgets {
 		if b.Unit == USD && !r.Row.Priced && !b.AllowUnpriced {
@@ -223,7 +225,7 @@ func (a *account) settle(r *Row, holds []hold) (passed []Balance, percent []int)
 	}
 	s := spentBy(r)
 	for _, w := range a.windows {
-		if !w.covers(r.Time) {
+		if !w.covers(r.booked()) {
 			continue
 		}
 		w.spent = add(w.spent, s.in(w.unit))

@@ -109,10 +109,13 @@ func TestBudgetOutlivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Daily, Zone: kathmandu}, 100)
-	c.set(time.Date(2026, 11, 21, 18, 15, 0, 0, time.UTC)) // midnight there
-	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Daily, Zone: kathmandu}, 0)
-	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Daily}, 100)
-	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Total}, 100)
+	c.set(time.Date(2026, 11, 21, 18, 15, 0, 0, time.UTC))         // midnight there
+	if err := c.call(next, "midnight", 0, cents(10)); err != nil { // in the day's first instant, and not yet written
+		t.Fatal(err)
+	}
+	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Daily, Zone: kathmandu}, 10)
+	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Daily}, 110)
+	want(next, usage.Budget{Unit: usage.USD, Amount: 1, Period: usage.Total}, 110)
 }
 
 // TestCallsBelongToThePeriodInWhichTheyBegan ends a call after the month turned.
@@ -134,6 +137,33 @@ func TestCallsBelongToThePeriodInWhichTheyBegan(t *testing.T) {
 	after, err := l.Balances(t.Context(), "k1", []usage.Budget{monthly(100)})
 	if err != nil || after[0].Held != 0 || after[0].Spent != 0 {
 		t.Errorf("after it ended: %+v, %v", after, err)
+	}
+}
+
+// TestWaitingOverMidnight lets a call through that had come the day before: it counts in the day in which it was let through, so that the
+// new day's budget holds, also in the next process; reports have it where it began.
+func TestWaitingOverMidnight(t *testing.T) {
+	c := newClock(time.Date(2026, 11, 22, 0, 0, 1, 0, time.UTC))
+	db := newDB(t)
+	l := mustOpen(t, db, usage.Options{Now: c.read})
+	daily := []usage.Budget{{Unit: usage.USD, Amount: int64(cents(10)), Period: usage.Daily}}
+	r := usage.Row{ID: "a", Time: time.Date(2026, 11, 21, 23, 59, 0, 0, time.UTC), Key: "k1", Priced: true, Cost: cents(8)}
+	call, err := l.Begin(t.Context(), usage.Reservation{Row: r, Budgets: daily})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call.Settle(r)
+	for _, process := range []string{"this", "the next"} {
+		if b, err := l.Balances(t.Context(), "k1", daily); err != nil || b[0].Spent != int64(cents(8)) || b[0].Held != 0 {
+			t.Errorf("%s process: %+v, %v", process, b, err)
+		}
+		if err := l.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		l = mustOpen(t, db, usage.Options{Now: c.read})
+	}
+	if g := mustReport(t, l.Reader, usage.Query{By: []usage.Dimension{usage.ByDay}}); g[0].Values[0] != "2026-11-21" {
+		t.Errorf("%+v", g)
 	}
 }
 
@@ -177,14 +207,19 @@ func TestParallelCallsAtTheLastCent(t *testing.T) {
 		t.Fatal(err)
 	}
 	var admitted atomic.Int64
-	var all sync.WaitGroup
+	var begun, all sync.WaitGroup
+	begun.Add(100)
 	for i := range 100 {
 		all.Go(func() {
-			var spent *usage.BudgetError
-			switch err := c.call(l, fmt.Sprint(i), cents(3), cents(2), b); {
-			case err == nil:
+			r := usage.Row{ID: fmt.Sprint(i), Time: c.read(), Key: "k1", Priced: true, Cost: cents(3)}
+			call, err := l.Begin(t.Context(), usage.Reservation{Row: r, Budgets: []usage.Budget{b}})
+			begun.Done()
+			begun.Wait() // none ends before all have tried
+			if err == nil {
 				admitted.Add(1)
-			case !errors.As(err, &spent):
+				r.Cost = cents(2)
+				call.Settle(r)
+			} else if !errors.As(err, new(*usage.BudgetError)) {
 				t.Error(err)
 			}
 		})
@@ -320,9 +355,12 @@ func TestWarnings(t *testing.T) {
 	call("7", 50, 100)
 	want("alice 50% of $1.00/month")
 	mustFlush(t, l)
-	var kept int
-	if err := db.QueryRow(`SELECT COUNT(*) FROM usage_warnings WHERE key = 'k1' AND amount > 0`).Scan(&kept); err != nil || kept != 4 {
-		t.Errorf("%d warnings in the ledger (%v)", kept, err)
+	kept, err := l.Warnings(t.Context(), "k1", noon.AddDate(0, 0, 1))
+	if err != nil || len(kept) != 1 || kept[0].Budget != "$1.00/month" || kept[0].Percent != 50 || kept[0].Spent != int64(cents(50)) || kept[0].Limit != int64(cents(100)) {
+		t.Errorf("%+v, %v", kept, err)
+	}
+	if all, err := l.Warnings(t.Context(), "", time.Time{}); err != nil || len(all) != 4 {
+		t.Errorf("%+v, %v", all, err)
 	}
 	// A new process does not tell again what was told.
 	if err := l.Close(t.Context()); err != nil {

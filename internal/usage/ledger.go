@@ -113,7 +113,7 @@ func (l *Ledger) Begin(ctx context.Context, r Reservation) (*Call, error) {
 	c := &Call{l: l}
 	if len(r.Budgets) > 0 {
 		var err error
-		if c.holds, err = l.account(r.Row.Key).reserve(ctx, &r, l.o.Now(), l.spentSince); err != nil {
+		if c.holds, err = l.account(r.Row.Key).reserve(ctx, &r, l.o.Now, l.spentSince); err != nil {
 			return nil, err
 		}
 	}
@@ -138,7 +138,7 @@ func (l *Ledger) settle(r Row, c *Call) {
 	var holds []hold
 	if c != nil { // what is told apart by stays as it was reserved
 		begun := &c.open.row
-		r.ID, r.Key, r.Time, holds = begun.ID, begun.Key, begun.Time, c.holds
+		r.ID, r.Key, r.Time, r.Booked, holds = begun.ID, begun.Key, begun.Time, begun.Booked, c.holds
 	}
 	clean(&r)
 	e := &entry{kind: settled, row: r}
@@ -180,9 +180,10 @@ func (l *Ledger) Balances(ctx context.Context, key string, budgets []Budget) ([]
 	a := l.account(key)
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	now := l.o.Now()
 	list := make([]Balance, 0, len(budgets))
 	for _, b := range budgets {
-		w, err := a.window(ctx, key, b, l.o.Now(), l.spentSince)
+		w, err := a.window(ctx, key, b, now, l.spentSince)
 		if err != nil {
 			return nil, err
 		}
@@ -217,7 +218,7 @@ func (l *Ledger) spentSince(ctx context.Context, key string, since time.Time) (s
 		return s, err
 	}
 	l.queue.each(func(e *entry) {
-		if e.kind == settled && e.row.Key == key && !e.row.Time.Before(since) {
+		if e.kind == settled && e.row.Key == key && !e.row.booked().Before(since) {
 			more := spentBy(&e.row)
 			s.cost, s.tokens = add(s.cost, more.cost), add(s.tokens, more.tokens)
 		}

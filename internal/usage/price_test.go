@@ -154,6 +154,20 @@ func TestCostByHand(t *testing.T) {
 	}
 }
 
+// TestRounding checks that each line is rounded half up by itself, and that the total is the sum of what is shown.
+func TestRounding(t *testing.T) {
+	price := usage.Price{Tiers: []usage.Tier{{Rates: usage.Rates{usage.Input: 2_500_000, usage.Output: 2_499_999, usage.Request: 7}}}} // 2.5 and 2.499999 nano-dollars a token
+	for _, c := range []struct {
+		input, output int64
+		want          usage.Nano
+	}{{1, 0, 3 + 7}, {2, 0, 5 + 7}, {3, 0, 8 + 7}, {0, 1, 2 + 7}, {1, 1, 3 + 2 + 7}, {0, 0, 7}} {
+		cost, err := price.Cost(dialect.Usage{Input: c.input, Output: c.output}, usage.CostOptions{})
+		if err != nil || cost.Total != c.want {
+			t.Errorf("%d in and %d out cost %d (%v), want %d: %v", c.input, c.output, cost.Total, err, c.want, cost.Lines)
+		}
+	}
+}
+
 // TestLongContext checks both sides of thresholds: the dearer rates hold for the whole call, and from the first token above.
 func TestLongContext(t *testing.T) {
 	table := mustTable(t)

@@ -75,3 +75,37 @@ func wrapRead(err error) error {
 	}
 	return nil
 }
+
+// WarningRow is a warning about a budget as the ledger keeps it.
+type WarningRow struct {
+	Time    time.Time `json:"time"`
+	Key     string    `json:"key"`
+	Budget  string    `json:"budget"` // as Budget.String writes it
+	Percent int       `json:"percent"`
+	Spent   int64     `json:"spent"` // nano-dollars or tokens
+	Limit   int64     `json:"limit"`
+}
+
+// Warnings returns the warnings about a key's budgets since an instant, the newest first and at most 1000; "" is every key.
+func (r *Reader) Warnings(ctx context.Context, key string, since time.Time) ([]WarningRow, error) {
+	if err := r.check(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := r.db.QueryContext(ctx, `SELECT time, key, budget, percent, spent, amount FROM usage_warnings
+		WHERE time >= ? AND (key = ? OR ? = '') ORDER BY time DESC LIMIT 1000`, since.UnixMicro(), key, key)
+	if err != nil {
+		return nil, wrapRead(err)
+	}
+	defer rows.Close()
+	var list []WarningRow
+	for rows.Next() {
+		var w WarningRow
+		var at int64
+		if err := rows.Scan(&at, &w.Key, &w.Budget, &w.Percent, &w.Spent, &w.Limit); err != nil {
+			return nil, wrapRead(err)
+		}
+		w.Time = time.UnixMicro(at)
+		list = append(list, w)
+	}
+	return list, wrapRead(rows.Err())
+}

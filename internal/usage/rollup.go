@@ -107,7 +107,8 @@ func (r *rollups) add(row *Row) {
 	into(r.days, c).add(row)
 	into(r.users, userCell{day, row.Key, r.caps.limit(day, "u"+row.Key, row.User, maxUsers)}).add(row)
 	if s := spentBy(row); s != (spent{}) {
-		at := spendCell{row.Key, (seconds - mod(seconds, quarter)) / quarter}
+		booked := row.booked().Unix()
+		at := spendCell{row.Key, (booked - mod(booked, quarter)) / quarter}
 		have := r.spend[at]
 		r.spend[at] = spent{add(have.cost, s.cost), add(have.tokens, s.tokens)}
 	}

@@ -10,7 +10,8 @@ import (
 // Row is what the ledger keeps of one request that reached the pipeline. Fields that do not apply stay zero.
 type Row struct {
 	ID        string    // the request's id; a second row of the same id is not taken
-	Time      time.Time // when the request began; its period in budgets and reports goes by it
+	Time      time.Time // when the request began; reports go by it
+	Booked    time.Time // in whose period budgets count it; Begin sets it, zero means Time. Not kept
 	Key       string    // stable id of the caller, not secret
 	KeyName   string    // what it is called now
 	User      string    // whom the caller named, if he may
@@ -107,6 +108,14 @@ func marshal[T any](list []T) string {
 		return "" // strings and numbers only: it cannot fail
 	}
 	return string(text)
+}
+
+// booked is when a row counts in budgets. A request that waited in line over midnight was let through in the new day.
+func (r *Row) booked() time.Time {
+	if r.Booked.IsZero() {
+		return r.Time
+	}
+	return r.Booked
 }
 
 // tokens is what a budget in tokens counts: everything that went in and came out.

@@ -44,6 +44,7 @@ func TestWindow(t *testing.T) {
 		{"a day with two midnights", "America/Havana", "2026-11-01T12:00:00Z", usage.Daily, "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"},
 		{"between its midnights", "America/Havana", "2026-11-01T04:30:00Z", usage.Daily, "2026-11-01T00:00:00-04:00", "2026-11-02T00:00:00-05:00"},
 		{"the day before that", "America/Havana", "2026-11-01T03:30:00Z", usage.Daily, "2026-10-31T00:00:00-04:00", "2026-11-01T00:00:00-04:00"},
+		{"a day that begins at half past", "America/Toronto", "1919-03-31T12:00:00Z", usage.Daily, "1919-03-31T00:30:00-04:00", "1919-04-01T00:00:00-04:00"},
 		{"a date that a zone left out", "Pacific/Apia", "2011-12-30T08:00:00Z", usage.Daily, "2011-12-29T00:00:00-10:00", "2011-12-31T00:00:00+14:00"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

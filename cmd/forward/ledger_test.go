@@ -1,0 +1,74 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"forward/internal/usage"
+)
+
+// TestTheLedgerTellsEverybody opens the ledger with all sinks, spends half a budget and closes: everybody was told before Close returned.
+func TestTheLedgerTellsEverybody(t *testing.T) {
+	var mu sync.Mutex
+	told := map[string]string{}
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		told[r.URL.Path] += string(text)
+		if r.Header.Get("X-Forward-Signature") == "" {
+			t.Error("a post is not signed")
+		}
+	}))
+	defer server.Close()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "usage.jsonl")
+	cfg := load(t, "DATA_DIR="+dir+"\nUSAGE_FILE="+file+"\nUSAGE_WEBHOOK="+server.URL+"/usage\nBUDGET_WEBHOOK="+server.URL+"/budget\nWEBHOOK_SECRET=whsec-0123456789\nUSAGE_STATSD=statsd://127.0.0.1:9\nLEDGER_RETENTION=0\n")
+	db, err := openDatabase(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	b, err := openLedger(cfg, db, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := usage.Row{ID: "a", Time: time.Now(), Key: "k", KeyName: "alice", Priced: true, Cost: usage.Dollar, Status: 200}
+	call, err := b.Begin(t.Context(), usage.Reservation{Row: r, Budgets: []usage.Budget{{Unit: usage.USD, Amount: 2 * int64(usage.Dollar), Period: usage.Daily}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	call.Settle(r)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(text), `"id":"a"`) {
+		t.Errorf("%q, %v", text, err)
+	}
+	if !strings.Contains(told["/usage"], `"cost_usd":1`) || !strings.Contains(told["/budget"], `"percent":50`) {
+		t.Errorf("%q", told)
+	}
+}
+
+func TestALedgerThatCannotOpen(t *testing.T) {
+	dir := t.TempDir()
+	db, err := openDatabase(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, setting := range []string{"USAGE_FILE=" + dir + "/no/such/dir/usage.jsonl", "BUDGET_WEBHOOK=http://127.0.0.1:9/\nUSAGE_FILE=" + dir} {
+		if b, err := openLedger(load(t, setting), db, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "USAGE_FILE") {
+			t.Errorf("%s: %v, %v", setting, b, err)
+		}
+	}
+}
