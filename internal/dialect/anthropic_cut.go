@@ -5,7 +5,8 @@ import "github.com/tidwall/gjson"
 // anthropicCutting is a stream in the making.
 type anthropicCutting struct {
 	out   []byte
-	index int64 // of the block at hand
+	index int64  // of the block at hand
+	model string // that the last block of a fallback names
 }
 
 // anthropicCut cuts a message into the events that the API streams it as. Source: "Streaming Messages": message_start
@@ -32,7 +33,7 @@ func anthropicCut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 	content := m.get("content")
 	last := messageEnd(m, usage)
 	c.event("message_start", `,"message":`+m.String())
-	if !eachItem(content, c.block) {
+	if !eachItem(content, c.block) || c.model != "" && c.model != m.get("model") {
 		return nil, false
 	}
 	c.event("message_delta", last)
@@ -127,15 +128,19 @@ func (c *anthropicCutting) block(v gjson.Result) bool {
 		}
 	case `"tool_use"`, `"server_tool_use"`:
 		input := b.get("input")
-		if isObjectText(input) {
-			b.replace("input", "{}")
-			deltas = func() {
-				c.delta(`{"type":"input_json_delta","partial_json":""}`)
-				if input != "{}" {
-					c.pieces("input_json_delta", "partial_json", string(appendString(nil, input)))
-				}
+		if !isObjectText(input) {
+			return false
+		}
+		b.replace("input", "{}")
+		deltas = func() {
+			c.delta(`{"type":"input_json_delta","partial_json":""}`)
+			if input != "{}" {
+				c.pieces("input_json_delta", "partial_json", string(appendString(nil, input)))
 			}
 		}
+	}
+	if to := gjson.Get(b.get("to"), "model"); b.get("type") == `"fallback"` && to.Type == gjson.String && to.Str != "" {
+		c.model = to.Raw // readers of the stream take it for that of the message from here on
 	}
 	at := `,"index":` + string(appendInt(nil, c.index))
 	c.event("content_block_start", at+`,"content_block":`+b.String())

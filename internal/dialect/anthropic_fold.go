@@ -113,7 +113,7 @@ func (f *anthropicFolding) begin(b *foldingBlock) bool {
 	case `"thinking"`:
 		return b.get("thinking") == "" || b.more(b.get("thinking"))
 	case `"fallback"`: // from here on another model answers, and the message is said to be its
-		if to := gjson.Get(b.get("to"), "model"); to.Type == gjson.String {
+		if to := gjson.Get(b.get("to"), "model"); to.Type == gjson.String && to.Str != "" {
 			f.message.set("model", to.Raw)
 		}
 	}

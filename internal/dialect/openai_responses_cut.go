@@ -46,12 +46,14 @@ func (c *responsesCutting) cutItem(v gjson.Result) bool {
 	if !ok || !isString(item.get("type")) {
 		return false
 	}
-	c.item = `,"output_index":` + string(appendInt(nil, c.output))
-	if id := item.get("id"); isString(id) {
-		c.item = `,"item_id":` + id + c.item
-	}
+	at := `,"output_index":` + string(appendInt(nil, c.output))
 	begun := append(fields(nil), item...)
 	var inside func() bool
+	id := item.get("id")
+	if !isString(id) || id == `""` {
+		return false // events have to name their item; OpenAI's SDK throws otherwise
+	}
+	c.item = `,"item_id":` + id + at
 	switch item.get("type") {
 	case `"message"`:
 		content := item.get("content")
@@ -78,7 +80,6 @@ func (c *responsesCutting) cutItem(v gjson.Result) bool {
 	case `"custom_tool_call"`:
 		inside = c.input(item, begun, "input", "response.custom_tool_call_input")
 	}
-	at := `,"output_index":` + string(appendInt(nil, c.output))
 	c.event("response.output_item.added", at+`,"item":`+begun.String())
 	if inside != nil && !inside() {
 		return false
