@@ -5,6 +5,7 @@ import "github.com/tidwall/gjson"
 // anthropicCutting is a stream in the making.
 type anthropicCutting struct {
 	out   []byte
+	most  int    // bytes that may become of it
 	index int64  // of the block at hand
 	model string // that the last block of a fallback names
 }
@@ -29,7 +30,7 @@ func anthropicCut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 	if !ok || isAbsent(usage.get("output_tokens")) {
 		return nil, false
 	}
-	c := &anthropicCutting{out: make([]byte, 0, 8*len(body))}
+	c := &anthropicCutting{out: make([]byte, 0, 8*len(body)), most: mostOut(len(body))}
 	content := m.get("content")
 	last := messageEnd(m, usage)
 	c.event("message_start", `,"message":`+m.String())
@@ -38,7 +39,7 @@ func anthropicCut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 	}
 	c.event("message_delta", last)
 	c.event("message_stop", "")
-	return c.out, true
+	return c.out, len(c.out) <= c.most
 }
 
 // atEnd are the fields of a message that the last delta tells: inside of it, or beside it.
@@ -167,6 +168,9 @@ func (c *anthropicCutting) delta(delta string) {
 }
 
 func (c *anthropicCutting) event(name, members string) {
+	if len(c.out) > c.most {
+		return
+	}
 	c.out = append(append(append(c.out, "event: "...), name...), "\ndata: {\"type\":\""...)
 	c.out = append(append(append(append(c.out, name...), '"'), members...), "}\n\n"...)
 }

@@ -9,6 +9,7 @@ import (
 // anthropicFolding is a message in the making.
 type anthropicFolding struct {
 	message fields
+	usage   fields // nil when the start tells none
 	blocks  []*foldingBlock
 	stopped bool // message_delta gave a stop reason
 	done    bool // message_stop was seen
@@ -50,6 +51,9 @@ func anthropicFold(op Operation, events []byte) ([]byte, bool) {
 		}
 	}
 	f.message.set("content", unsafeString(append(content, ']')))
+	if f.usage != nil {
+		f.message.set("usage", f.usage.String())
+	}
 	return f.message.appendTo(make([]byte, 0, len(content)+1<<10)), true
 }
 
@@ -66,6 +70,9 @@ func (f *anthropicFolding) event(root gjson.Result) bool {
 			return false
 		}
 		f.message, ok = fieldsOf(gjson.Parse(e.get("message")))
+		if usage := f.message.get("usage"); ok && !isAbsent(usage) {
+			f.usage, ok = fieldsOf(gjson.Parse(usage))
+		}
 		return ok && f.message.get("content") == "[]"
 	case `"content_block_start"`, `"content_block_delta"`, `"content_block_stop"`:
 		return f.message != nil && !f.stopped && f.block(e)
@@ -220,15 +227,13 @@ func (f *anthropicFolding) delta(e fields) bool {
 		lay(&f.message, m)
 	}
 	if raw := e.get("usage"); !isAbsent(raw) {
-		usage, ok := fieldsOf(gjson.Parse(f.message.get("usage")))
-		more, fine := fieldsOf(gjson.Parse(raw))
-		if !ok || !fine {
+		more, ok := fieldsOf(gjson.Parse(raw))
+		if !ok {
 			return false
 		}
 		for _, m := range more {
-			lay(&usage, m)
+			lay(&f.usage, m)
 		}
-		f.message.set("usage", usage.String())
 	}
 	reason := f.message.get("stop_reason")
 	f.stopped = isString(reason) && reason != `""`

@@ -283,6 +283,23 @@ func TestAnArrayOfChunksFolds(t *testing.T) {
 	}
 }
 
+// TestAStreamIsBounded cuts bodies whose ids would be repeated in each of two thousand events.
+func TestAStreamIsBounded(t *testing.T) {
+	long, text := strings.Repeat("x", 300<<10), strings.Repeat("ab ", 8<<10)
+	for op, format := range map[dialect.Operation]string{
+		dialect.Chat:      `{"id":"%s","choices":[{"index":0,"message":{"role":"assistant","content":"%s"},"finish_reason":"stop"}]}`,
+		dialect.Generate:  `{"responseId":"%s","candidates":[{"content":{"parts":[{"text":"%s"}]},"finishReason":"STOP"}]}`,
+		dialect.Responses: `{"status":"completed","output":[{"id":"%s","type":"message","content":[{"type":"output_text","text":"%s"}]}]}`,
+	} {
+		if _, ok := dialectOf(op).Cut(op, fmt.Appendf(nil, format, "x", text), true); !ok {
+			t.Errorf("%s with a short id is not cut", op)
+		}
+		if events, ok := dialectOf(op).Cut(op, fmt.Appendf(nil, format, long, text), true); ok {
+			t.Errorf("%s became %d bytes", op, len(events))
+		}
+	}
+}
+
 // FuzzForms: whatever folds is valid JSON, is complete as a stream and says the same; whatever is cut folds back to it.
 func FuzzForms(f *testing.F) {
 	for op, word := range map[dialect.Operation]string{dialect.Messages: "anthropic/messages", dialect.Generate: "gemini/generate", dialect.Responses: "openai/responses"} {

@@ -5,6 +5,7 @@ import "github.com/tidwall/gjson"
 // geminiCutting is a stream in the making.
 type geminiCutting struct {
 	out    []byte
+	most   int    // bytes that may become of it
 	tail   string // what every chunk ends with
 	extras string // what the first one has besides
 
@@ -28,7 +29,7 @@ func geminiCut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 	if !ok || !isAbsent(top.get("error")) {
 		return nil, false
 	}
-	c := &geminiCutting{out: make([]byte, 0, 8*len(body))}
+	c := &geminiCutting{out: make([]byte, 0, 8*len(body)), most: mostOut(len(body))}
 	candidates := top.get("candidates")
 	if candidates == "" { // the prompt was refused, and all is said at once
 		c.write(root.Raw)
@@ -39,12 +40,13 @@ func geminiCut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 		return nil, false
 	}
 	left := len(gjson.Parse(candidates).Array())
-	return c.out, eachItem(candidates, func(v gjson.Result) bool {
+	ok = eachItem(candidates, func(v gjson.Result) bool {
 		if left--; left > 0 {
 			return c.candidate(v, "")
 		}
 		return c.candidate(v, usage)
 	})
+	return c.out, ok && len(c.out) <= c.most
 }
 
 // apart reports whether candidates can be told apart in chunks of their own.
@@ -164,6 +166,9 @@ func (c *geminiCutting) flush() {
 
 // chunk writes a chunk of the candidate at hand, with its parts so far and the given other members.
 func (c *geminiCutting) chunk(content, parts bool, rest fields, last string) {
+	if len(c.out) > c.most {
+		return
+	}
 	b := []byte(`{"candidates":[{`)
 	if content {
 		b = append(b, `"content":{`...)

@@ -14,6 +14,7 @@ func appendInt(dst []byte, i int64) []byte { return strconv.AppendInt(dst, i, 10
 type cutting struct {
 	op           Operation
 	out          []byte
+	most         int    // bytes that may become of it
 	head, extras string // what every chunk begins with; what the first one has besides
 	tail         string // what every chunk but the last ends with
 
@@ -39,7 +40,7 @@ func openAICut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 	if e := root.Get("error"); !choices.IsArray() || e.Exists() && e.Type != gjson.Null {
 		return nil, false
 	}
-	c := &cutting{op: op, out: make([]byte, 0, 8*len(body))}
+	c := &cutting{op: op, out: make([]byte, 0, 8*len(body)), most: mostOut(len(body))}
 	usage := c.envelope(root)
 	if includeUsage {
 		c.tail = `,"usage":null`
@@ -58,7 +59,7 @@ func openAICut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 		c.out = append(append(append(c.out, `data: {`...), c.head...), `"choices":[],"usage":`...)
 		c.out = append(append(c.out, usage.Raw...), "}\n\n"...)
 	}
-	return append(c.out, "data: [DONE]\n\n"...), true
+	return append(c.out, "data: [DONE]\n\n"...), len(c.out) <= c.most
 }
 
 // envelope keeps what is around the choices, and returns the usage.
@@ -246,6 +247,9 @@ func (c *cutting) callOf(f gjson.Result, input string, around [3]string) {
 
 // chunk writes one chunk; finish is the finish reason and what may follow it in the choice.
 func (c *cutting) chunk(payload, logprobs, finish string) {
+	if len(c.out) > c.most {
+		return
+	}
 	b := append(append(append(c.out, `data: {`...), c.head...), c.extras...)
 	c.extras = ""
 	b = append(append(append(b, `"choices":[{"index":`...), c.index...), ',')

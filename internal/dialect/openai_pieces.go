@@ -5,6 +5,10 @@ import "unicode/utf8"
 // maxPieces bounds into how many chunks one text is cut, so that a long answer does not grow a hundredfold.
 const maxPieces = 2048
 
+// mostOut is how long a stream may get that is cut from a body of n bytes. An event weighs some ten times the token that
+// it carries; what gets beyond this has an id or a name that was made to be repeated.
+func mostOut(n int) int { return 32*n + 1<<20 }
+
 // pieces writes the chunks of one JSON string, quoted in raw. A text with logprobs stays in one piece with them, for
 // which of them belong to which part of it cannot be told in general.
 func (c *cutting) pieces(before, raw, after string) {

@@ -5,6 +5,7 @@ import "github.com/tidwall/gjson"
 // responsesCutting is a stream in the making.
 type responsesCutting struct {
 	out    []byte
+	most   int   // bytes that may become of it
 	events int64 // so far: the next one's sequence_number
 	output int64 // index of the item at hand
 	item   string
@@ -30,14 +31,14 @@ func responsesCut(body []byte) ([]byte, bool) {
 		begun.replace(key, "null")
 	}
 	begun.replace("output_text", `""`) // which SDKs add
-	c := &responsesCutting{out: make([]byte, 0, 10*len(body))}
+	c := &responsesCutting{out: make([]byte, 0, 10*len(body)), most: mostOut(len(body))}
 	c.event("response.created", `,"response":`+begun.String())
 	c.event("response.in_progress", `,"response":`+begun.String())
 	if !eachItem(output, c.cutItem) {
 		return nil, false
 	}
 	c.event("response."+inner(r.get("status")), `,"response":`+root.Raw)
-	return c.out, true
+	return c.out, len(c.out) <= c.most
 }
 
 // cutItem writes the events of one output item.
@@ -215,6 +216,9 @@ func (c *responsesCutting) pieces(name, at, raw, rest string) {
 }
 
 func (c *responsesCutting) event(name, members string) {
+	if len(c.out) > c.most {
+		return
+	}
 	c.out = append(append(append(c.out, "event: "...), name...), "\ndata: {\"type\":\""...)
 	c.out = append(append(append(c.out, name...), `","sequence_number":`...), appendInt(nil, c.events)...)
 	c.out = append(append(c.out, members...), "}\n\n"...)
