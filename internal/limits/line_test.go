@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/bits"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -369,7 +370,7 @@ func TestALargeRequest(t *testing.T) {
 
 // TestWorkGrowsWithTheLogarithm counts comparisons: a queue of any length costs little by request.
 func TestWorkGrowsWithTheLogarithm(t *testing.T) {
-	for _, n := range []int{100, 10_000, 100_000} {
+	for _, n := range []int{100, 1000, 20_000} {
 		for _, callers := range []int{1, 50, n} {
 			l := newLine(Model{RPM: 60, TPM: 60_000, MaxQueue: n, MaxWait: 24 * 365 * time.Hour})
 			compared := 0
@@ -394,6 +395,47 @@ func TestWorkGrowsWithTheLogarithm(t *testing.T) {
 			if most := 20 * (bits.Len(uint(n)) + 1); compared > n*most {
 				t.Errorf("%d requests of %d callers: %d comparisons each", n, callers, compared/n)
 			}
+		}
+	}
+}
+
+// BenchmarkLine measures a request that comes to the end of a line of n while the first goes: with one caller, and with
+// as many as wait. "B/waiting" is what each of them costs here, beside the goroutine of his client.
+func BenchmarkLine(b *testing.B) {
+	for _, n := range []int{100, 10_000, 100_000} {
+		for _, callers := range []int{1, n} {
+			b.Run(fmt.Sprintf("waiting=%d/callers=%d", n, callers), func(b *testing.B) {
+				names := make([]string, callers)
+				for i := range names {
+					names[i] = fmt.Sprint("caller-", i)
+				}
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				l := newLine(Model{RPM: 6000, TPM: 6_000_000, MaxQueue: 2 * n})
+				come := func(now int64, i int) {
+					l.ask(now, Demand{Caller: names[i%callers], Tokens: int64(i%7) * 100})
+					for _, w := range l.decided {
+						l.settle(now, w.grant, -1)
+					}
+					clear(l.decided)
+					l.decided = l.decided[:0]
+				}
+				for i := range n + 6000 {
+					come(0, i)
+				}
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				b.ReportAllocs()
+				b.ResetTimer()
+				now, i := int64(0), 0
+				for b.Loop() {
+					now += minute / 6000
+					come(now, i)
+					i++
+				}
+				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(n), "B/waiting")
+			})
 		}
 	}
 }
