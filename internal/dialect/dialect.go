@@ -76,6 +76,7 @@ type Request struct {
 	MaxTokens            int64 // output tokens per answer
 	N                    int64 // answers wanted
 	User                 string
+	Array                bool // the stream is to come as one JSON array and not as events; see JSONArray
 	Store                bool // the provider keeps the answer, to be had again by its id
 }
 

@@ -77,7 +77,9 @@ func geminiRequest(op Operation, path, rawQuery string, b *Body) Request {
 	model, verb := geminiModel(path)
 	r.Model = model
 	query, _ := url.ParseQuery(rawQuery) // what can be read of it
-	r.Stream = verb == "streamGenerateContent" || query.Get("alt") == "sse"
+	sse := query.Get("alt") == "sse"
+	r.Stream = verb == "streamGenerateContent" || sse
+	r.Array = r.Stream && !sse
 	if b == nil {
 		return r
 	}

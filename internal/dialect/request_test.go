@@ -122,7 +122,7 @@ func TestRequest(t *testing.T) {
 			dialect.Request{Model: "gemini-2.5-pro", MaxTokens: 10, N: 2, Caching: &yes}},
 		"gemini snake":      {dialect.Gemini, "/v1beta/models/g:generateContent", "", `{"generation_config":{"max_output_tokens":10}}`, dialect.Request{Model: "g", MaxTokens: 10}},
 		"gemini stream":     {dialect.Gemini, "/v1beta/models/g%2Fx%3AstreamGenerateContent", "alt=sse", `{}`, dialect.Request{Model: "g/x", Stream: true}},
-		"gemini array":      {dialect.Gemini, "/v1beta/models/g:streamGenerateContent", "", `{}`, dialect.Request{Model: "g", Stream: true}},
+		"gemini array":      {dialect.Gemini, "/v1beta/models/g:streamGenerateContent", "", `{}`, dialect.Request{Model: "g", Stream: true, Array: true}},
 		"gemini no body":    {dialect.Gemini, "/v1beta/models/g", "%zz", "", dialect.Request{}},
 		"gemini compatible": {dialect.Gemini, "/v1beta/openai/chat/completions", "", `{"model":"g","stream":true,"user":"u"}`, dialect.Request{Model: "g", Stream: true, User: "u"}},
 	} {
@@ -182,5 +182,24 @@ func TestByName(t *testing.T) {
 	}
 	if d, ok := dialect.ByName("OpenAI"); ok || d != nil {
 		t.Error("names have one spelling")
+	}
+}
+
+func TestPlainForm(t *testing.T) {
+	for _, test := range []struct {
+		d                        *dialect.Dialect
+		path, query, plain, rest string
+	}{
+		{dialect.Gemini, "/v1beta/models/m:streamGenerateContent", "alt=sse", "/v1beta/models/m:generateContent", ""},
+		{dialect.Gemini, "/v1beta/models/m:streamGenerateContent", "", "/v1beta/models/m:generateContent", ""},
+		{dialect.Gemini, "/v1beta/models/m:streamGenerateContent", "x=1&alt=sse&y=%20", "/v1beta/models/m:generateContent", "x=1&y=%20"},
+		{dialect.Gemini, "/v1beta/models/m:streamGenerateContent", "alt=media", "/v1beta/models/m:generateContent", "alt=media"},
+		{dialect.Gemini, "/v1beta/models/m:generateContent", "x=1&&y", "/v1beta/models/m:generateContent", "x=1&&y"},
+		{dialect.OpenAI, "/v1/chat/completions", "alt=sse", "/v1/chat/completions", "alt=sse"},
+	} {
+		plain, rest := test.d.PlainForm(test.d.Operation("POST", test.path), test.path, test.query)
+		if plain != test.plain || rest != test.rest {
+			t.Errorf("%s?%s is %s?%s", test.path, test.query, plain, rest)
+		}
 	}
 }
