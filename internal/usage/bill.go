@@ -1,0 +1,88 @@
+package usage
+
+import (
+	"cmp"
+	"slices"
+
+	"forward/internal/dialect"
+)
+
+// unboundOutput is how many tokens an answer is taken to have at most when neither the request nor the price table says.
+const unboundOutput = 16_384
+
+// Estimate prepares a row for Begin: its tokens become the prompt's and the most that can be generated, its cost what they cost at most.
+// output is what the request bounds itself to, for all its choices together; 0 is no bound, and then the model's own holds. r.Upstream and
+// r.Model say whose price it is. Without a price the tokens are there all the same, for budgets that count them.
+func (t *Table) Estimate(r *Row, input, output int64) {
+	price, why, ok := t.Price(r.Upstream, r.Model)
+	output = cmp.Or(max(0, output), price.MaxOutput, unboundOutput)
+	r.Usage, r.Estimated = dialect.Usage{Input: input, Output: output, Total: input + output}, true
+	r.Price, r.Priced, r.Cost = why, false, 0
+	if !ok {
+		return
+	}
+	cost, err := price.Reserve(input, output)
+	if err != nil {
+		r.Price = err.Error()
+		return
+	}
+	r.Priced, r.Cost = true, cost
+}
+
+// Bill works out what a row's usage costs, sets Priced, Cost, Saved and Price, and tells the trail how. The price is that of the model as
+// it was asked for when forward.yaml names it, else of the model that answered, else of the one that was asked for.
+//
+// An answer out of the cache costs nothing and saves what it would have cost. A request that failed and used nothing is free, and so are
+// those that never cost anything, such as lists of models. Where an answer should have a usage and has none, the row is unpriced.
+func (t *Table) Bill(r *Row, o CostOptions) {
+	r.Priced, r.Cost, r.Saved = false, 0, 0
+	price, why, known := t.priceOf(r)
+	var cost Cost
+	var err error
+	if known {
+		cost, err = price.Cost(r.Usage, o)
+	}
+	failed := r.Status >= 400 || r.Status == 0
+	used := r.tokens() > 0 || o.Images > 0 || o.Characters > 0 || r.Usage.Seconds > 0 || !failed && len(cost.Lines) > 0 // by the call itself
+	switch {
+	case !used && failed:
+		r.Priced, r.Price = true, "nothing was used"
+	case !used && !consumes(r.Operation):
+		r.Priced, r.Price = true, "free"
+	case !used:
+		r.Price = "the answer told no usage"
+	case !known:
+		r.Price = why
+	case err != nil:
+		r.Price = err.Error()
+	default:
+		r.Priced, r.Cost, r.Price = true, cost.Total, why
+		for _, l := range cost.Lines {
+			r.Trail = append(r.Trail, Step{r.Total, "price", l.String()})
+		}
+	}
+	if r.Cache == "hit" {
+		r.Priced, r.Cost, r.Saved = true, 0, r.Cost
+	}
+}
+
+func (t *Table) priceOf(r *Row) (Price, string, bool) {
+	_, everywhere := t.overrides[r.Model]
+	_, there := t.overrides[home(r.Upstream)+"/"+r.Model]
+	names := []string{r.Answered, r.Model}
+	if everywhere || there || r.Answered == "" {
+		names = []string{r.Model}
+	}
+	for _, name := range names {
+		if price, why, ok := t.Price(r.Upstream, name); ok {
+			return price, why, true
+		}
+	}
+	_, why, _ := t.Price(r.Upstream, r.Model)
+	return Price{}, why, false
+}
+
+// consumes reports whether an operation has a cost by its nature.
+func consumes(op dialect.Operation) bool {
+	return !slices.Contains([]dialect.Operation{dialect.Other, dialect.Models, dialect.CountTokens, dialect.Moderation}, op)
+}
