@@ -97,7 +97,7 @@ func (f fields) appendTo(dst []byte) []byte {
 
 func (f fields) String() string { return string(f.appendTo(nil)) }
 
-// isNull reports whether a member is absent or null.
+// isAbsent reports whether a member is absent or null.
 func isAbsent(raw string) bool { return raw == "" || raw == "null" }
 
 func isString(raw string) bool { return len(raw) >= 2 && raw[0] == '"' }

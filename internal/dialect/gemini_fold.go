@@ -36,13 +36,6 @@ type tokenList struct {
 	items []byte
 }
 
-// foldingPart is one part: text that can be continued, or any other as it came.
-type foldingPart struct {
-	text    []byte // between the quotes
-	thought string // the JSON text of that member
-	raw     string // of a part that is not plain text
-}
-
 // geminiFold joins the chunks of a complete stream: server-sent events, or the JSON array that a stream without
 // alt=sse is. Texts are continued from one chunk to the next if they are of the same kind and have nothing beside them,
 // for a part with a thought signature must not be joined with another (https://ai.google.dev/gemini-api/docs/thought-signatures).
@@ -264,18 +257,6 @@ func (c *foldingCandidate) part(v gjson.Result, first bool) bool {
 	return true
 }
 
-// partOf reads a part. It is plain text when it has nothing else but the mark of a thought.
-func partOf(v gjson.Result) (p foldingPart, ok bool) {
-	all, ok := fieldsOf(v)
-	if !ok {
-		return p, false
-	}
-	if text := all.get("text"); isString(text) && all.only("text", "thought") {
-		return foldingPart{text: []byte(inner(text)), thought: all.get("thought")}, true
-	}
-	return foldingPart{raw: v.Raw}, true
-}
-
 // body writes what was joined. size is a guess of its length in bytes.
 func (f *geminiFolding) body(size int) ([]byte, bool) {
 	out := append(make([]byte, 0, size), '{')
@@ -341,17 +322,6 @@ func appendTokens(dst []byte, lists []tokenList) []byte {
 	for i, list := range lists {
 		dst = append(dst, "{,"[min(i, 1)])
 		dst = append(append(append(appendString(dst, list.key), ":["...), list.items...), ']')
-	}
-	return append(dst, '}')
-}
-
-func (p foldingPart) appendTo(dst []byte) []byte {
-	if p.raw != "" {
-		return append(dst, p.raw...)
-	}
-	dst = append(append(append(dst, `{"text":"`...), p.text...), '"')
-	if p.thought != "" {
-		dst = append(append(dst, `,"thought":`...), p.thought...)
 	}
 	return append(dst, '}')
 }
