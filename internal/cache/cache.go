@@ -27,6 +27,7 @@ type Entry struct {
 	Status  int
 	Header  http.Header // only what is replayed
 	Body    []byte      // the bytes of the answer; of a stream, all its events
+	Zstd    []byte      // from Get: Body as one zstd frame, for clients that accept it; nil where it is not kept so
 	Stream  bool        // Body is a stream of events
 	Stored  time.Time   // zero in Put: now
 	Expires time.Time   // zero in Put: Stored plus Options.TTL

@@ -33,7 +33,7 @@ func mountSmall(t *testing.T, size string) string {
 // TestFullDisk fills the disk from outside while answers are being written, several times. A Badger that writes on would
 // be the end of this process.
 func TestFullDisk(t *testing.T) {
-	disk := mountSmall(t, "100m")
+	disk := mountSmall(t, "200m")
 	filler := filepath.Join(disk, "filler")
 	var log output
 	c := MustOpen(t, cache.Options{Dir: filepath.Join(disk, "cache"), Log: log.logger()})

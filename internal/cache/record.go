@@ -160,6 +160,9 @@ func (c *codec) decode(k Key, rec []byte) (*Entry, error) {
 	if e.Body, err = c.unpack(r.body, r.flags&flagZstd != 0, r.info.Answered); err != nil {
 		return nil, err
 	}
+	if r.flags&flagZstd != 0 {
+		e.Zstd = slices.Clone(r.body)
+	}
 	return e, nil
 }
 

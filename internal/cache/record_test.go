@@ -2,12 +2,17 @@ package cache
 
 import (
 	"bytes"
+	"errors"
+	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func mustCodec(t testing.TB) *codec {
@@ -30,8 +35,8 @@ func testQuestion() Question {
 	return q
 }
 
-// equal compares entries with what is not exported of their questions.
-var equal = cmp.AllowUnexported(Question{}, field{})
+// equal compares entries with what is not exported of their questions, and without what only Get gives.
+var equal = cmp.Options{cmp.AllowUnexported(Question{}, field{}), cmpopts.IgnoreFields(Entry{}, "Zstd")}
 
 func testEntry() *Entry {
 	return &Entry{
@@ -91,8 +96,34 @@ func TestEntrySharesNothingWithItsRecord(t *testing.T) {
 
 func TestLongBodiesArePacked(t *testing.T) {
 	c, e := mustCodec(t), testEntry()
-	if rec := c.encode(Key{}, e); len(rec) > len(e.Body)/5 {
+	rec := c.encode(Key{}, e)
+	if len(rec) > len(e.Body)/5 {
 		t.Errorf("%d bytes for a body of %d", len(rec), len(e.Body))
+	}
+	got, err := c.decode(Key{}, rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(rec)
+	if body, err := c.dec.DecodeAll(got.Zstd, nil); err != nil || !bytes.Equal(body, e.Body) {
+		t.Errorf("the packed body is not the body: %v", err)
+	}
+	e.Body = []byte("short")
+	if got, err := c.decode(Key{}, c.encode(Key{}, e)); err != nil || got.Zstd != nil {
+		t.Errorf("%d bytes packed, %v", len(got.Zstd), err)
+	}
+}
+
+// TestRecordsOfOtherVersionsAreMisses: neither an older nor a newer record is an error, or a reason to complain.
+func TestRecordsOfOtherVersionsAreMisses(t *testing.T) {
+	c, k := mustCodec(t), NewKey([]byte("question"))
+	for _, version := range []byte{0, 1, recordVersion + 1, 255} {
+		rec := c.encode(k, testEntry())
+		rec[4] = version
+		sum(rec, rec[recordSum:recordSum])
+		if _, err := c.decode(k, rec); err != errVersion {
+			t.Errorf("version %d: %v", version, err)
+		}
 	}
 }
 
@@ -110,7 +141,7 @@ func FuzzRecord(f *testing.F) {
 			sum(rec, rec[recordSum:recordSum])
 		}
 		e, err := c.decodeWhole(k, rec)
-		if err != nil {
+		if err != nil || len(e.Question.Body) > maxKept || e.Question.sum == [32]byte{} {
 			return
 		}
 		again, err := c.decodeWhole(k, c.encode(k, e))
@@ -193,4 +224,55 @@ func TestTidyingGivesWay(t *testing.T) {
 	if e := q.get(k); e == nil || e.Status != 1 {
 		t.Error("an old record took the place of a new answer")
 	}
+}
+
+// TestAnOlderCacheIsEmpty opens a directory whose records have the version before this one: they are misses without a
+// complaint, Verify counts them, and new answers take their place.
+func TestAnOlderCacheIsEmpty(t *testing.T) {
+	dir, codec, e := t.TempDir(), mustCodec(t), testEntry()
+	path := filepath.Join(dir, generationName(1))
+	if err := os.Mkdir(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e.Stored, e.Expires = time.Now(), time.Now().Add(time.Hour)
+	old := codec.encode(Key{1}, e)
+	old[4]--
+	sum(old, old[recordSum:recordSum])
+	g, err := createGeneration(path, plan(MinBytes, 1<<20, 1<<40), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	batch := []*pending{{key: Key{1}, raw: old, expires: e.Expires}}
+	if err := errors.Join(g.commit(batch, [][]byte{old}, time.Now()), g.close()); err != nil {
+		t.Fatal(err)
+	}
+
+	var log bytes.Buffer
+	c, err := Open(Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := c.Verify(t.Context())
+	if err != nil || v != (Verified{Foreign: 1}) {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if sum, err := c.Count(t.Context(), Filter{}); err != nil || sum.Entries != 0 {
+		t.Errorf("%+v, %v", sum, err)
+	}
+	if _, ok := c.Get(t.Context(), Key{1}); ok {
+		t.Error("a hit")
+	}
+	c.Put(Key{1}, testEntryNow())
+	if _, ok := c.Get(t.Context(), Key{1}); !ok {
+		t.Error("an old record is in the way of a new answer")
+	}
+	if err := c.Close(); err != nil || log.String() != "" || c.Stats().Damaged != 0 {
+		t.Errorf("%v, %s", err, log.String())
+	}
+}
+
+func testEntryNow() *Entry {
+	e := testEntry()
+	e.Stored, e.Expires = time.Time{}, time.Time{}
+	return e
 }
