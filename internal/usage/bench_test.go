@@ -11,13 +11,14 @@ import (
 	"forward/internal/usage"
 )
 
-// fill writes n requests through the ledger: 60 days, 50 keys, 20 models, 3 routes, and a few errors.
+// fill writes n requests through the ledger, by 50 keys in bursts of 40, over 60 days: 20 models on 3 routes, 1000 users, and a few errors.
 func fill(b *testing.B, l *usage.Ledger, n int) {
 	b.Helper()
 	for i := range n {
 		r := row(strconv.FormatUint(uint64(i)*0x9e3779b97f4a7c15, 36)) // ids come in no order
 		r.Time = noon.Add(-time.Duration(i) * 60 * 24 * time.Hour / time.Duration(n))
-		r.Key, r.Model, r.Route, r.User = fmt.Sprint("key", i%50), fmt.Sprint("model", i/7%20), fmt.Sprint("route", i%3), fmt.Sprint("user", i%1000)
+		model := i / 2000 % 20
+		r.Key, r.Model, r.Route, r.User = fmt.Sprint("key", i/40%50), fmt.Sprint("model", model), fmt.Sprint("route", model%3), fmt.Sprint("user", i/40%1000)
 		if r.Status = 200; i%97 == 0 {
 			r.Status = 502
 		}
