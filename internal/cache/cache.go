@@ -80,6 +80,7 @@ type Cache struct {
 	codec        *codec     // for what has to be read beside answers
 	nearest      sync.Mutex // one search at a time
 	ttl          time.Duration
+	patience     time.Duration // of one Get; 0: the store needs no bound
 	maxEntry     int64
 	now          func() time.Time
 	hits, misses atomic.Int64
@@ -152,7 +153,7 @@ func Open(o Options) (*Cache, error) {
 		c.backend = "MEMORY"
 		c.store, err = openMemory(o)
 	case isURL && (scheme == "redis" || scheme == "rediss" || scheme == "unix"):
-		c.backend = "REDIS"
+		c.backend, c.patience = "REDIS", redisPatience
 		c.store, err = openRedis(o, codec)
 	default: // the value is not repeated: a URL may hold a password
 		err = fmt.Errorf("%w: the backend is none of BADGER, MEMORY and redis://…", ErrOptions)
@@ -168,7 +169,15 @@ func Open(o Options) (*Cache, error) {
 // entry is the caller's own. An answer that has expired or cannot be verified is not returned; neither is one that takes
 // longer to get than asking again would be worth.
 func (c *Cache) Get(ctx context.Context, keys ...Key) (*Entry, bool) {
+	if c.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, c.patience, errPatience)
+		defer cancel()
+	}
 	for _, k := range keys {
+		if ctx.Err() != nil {
+			break
+		}
 		if e, ok := c.store.get(ctx, k); ok && c.now().Before(e.Expires) {
 			c.hits.Add(1)
 			return e, true

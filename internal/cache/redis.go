@@ -72,6 +72,9 @@ func openRedis(o Options, c *codec) (store, error) {
 	return store{get: s.get, put: s.put, report: s.report, close: s.close, each: s.each, load: s.load, remove: s.remove, clear: s.clear}, nil
 }
 
+// errPatience is why a Get that took too long was ended.
+var errPatience = errors.New("redis took too long")
+
 func redisKey(k Key) string { return redisPrefix + string(k[:]) }
 
 func (s *shared) get(ctx context.Context, k Key) (*Entry, bool) {
@@ -81,16 +84,14 @@ func (s *shared) get(ctx context.Context, k Key) (*Entry, bool) {
 	if s.down.Load() {
 		return nil, false
 	}
-	limited, cancel := context.WithTimeout(ctx, redisPatience)
-	defer cancel()
-	record, err := s.client.Get(limited, redisKey(k)).Bytes()
+	record, err := s.client.Get(ctx, redisKey(k)).Bytes()
 	if errors.Is(err, redis.Nil) {
 		s.failed.Store(0)
 		return nil, false
 	}
 	if err != nil {
 		// A client that left says nothing about Redis.
-		if ctx.Err() == nil && s.failed.Add(1) >= redisFailures {
+		if cause := context.Cause(ctx); (cause == nil || cause == errPatience) && s.failed.Add(1) >= redisFailures {
 			s.fail(err)
 		}
 		return nil, false

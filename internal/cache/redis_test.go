@@ -178,9 +178,9 @@ func TestRedisStalls(t *testing.T) {
 	waited := time.Duration(0)
 	for range 50 {
 		start := time.Now()
-		get(c, keyOf(1))
+		c.Get(t.Context(), keyOf(1), keyOf(2))
 		d := time.Since(start)
-		// The promise is 50 ms; a busy machine may take the processor away for longer than that.
+		// The promise is 50 ms, however many keys are tried; a busy machine may take the processor away for longer than that.
 		if waited += d; d > 500*time.Millisecond {
 			t.Errorf("a miss took %s", d)
 		}
