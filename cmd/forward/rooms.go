@@ -72,6 +72,9 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 	if options.Gate, options.Paces, err = gate(cfg, logger); err != nil {
 		return r, err
 	}
+	if options.Scheduler, err = scheduler(cfg); err != nil {
+		return r, err
+	}
 	r.table, r.gate, r.closers = options.Routes, options.Gate, append(r.closers, options.Gate)
 	if options.Transport, err = upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: orForever(cfg.HeaderTimeout)}); err != nil {
 		return r, err
@@ -187,6 +190,19 @@ func gate(cfg *config.Config, logger *slog.Logger) (*limits.Gate, *limits.Paces,
 	}
 	g, err := limits.NewGate(options)
 	return g, limits.NewPaces(paces), err
+}
+
+// scheduler makes the lines of the models that forward.yaml bounds; nil when there are none.
+func scheduler(cfg *config.Config) (*limits.Scheduler, error) {
+	if len(cfg.Models) == 0 {
+		return nil, nil
+	}
+	var list []limits.ModelRule
+	for _, m := range cfg.Models {
+		list = append(list, limits.ModelRule{Route: m.Route, Models: m.Model, Model: limits.Model{
+			RPM: m.RPM, TPM: m.TPM, MaxParallel: m.MaxParallel, MaxQueue: m.MaxQueueSize, MaxWait: m.MaxQueueWait}})
+	}
+	return limits.NewScheduler(limits.SchedulerOptions{Rules: list, Match: keys.Match})
 }
 
 func rules(list []config.RateRule) ([]limits.Rule, error) {

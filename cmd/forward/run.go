@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 
 	"forward/internal/config"
 	"forward/internal/forward"
+	"forward/internal/tokens"
 )
 
 // addRun makes c run the gateway.
@@ -60,6 +62,9 @@ func run(ctx context.Context, cfg *config.Config) (err error) {
 		// No WriteTimeout: it would cut streams. Each write has a deadline of its own instead.
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
+	var warming sync.WaitGroup
+	warming.Go(tokens.Warm) // the first answer whose tokens are counted should not wait for the vocabulary
+	defer warming.Wait()
 	banner(os.Stderr, cfg, rooms, listener.Addr())
 	return serve(ctx, server, listener, cfg, rooms.gateway, logger)
 }

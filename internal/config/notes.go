@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -68,8 +67,5 @@ func (l *loader) noteLater() {
 		if v := l.chosen[name]; !v.empty() {
 			l.warn(v, "understood, but not in force in this version")
 		}
-	}
-	if n := len(l.cfg.Models); n > 0 {
-		l.warnings = append(l.warnings, Warning{"routes", fmt.Sprintf("rpm, tpm and queues of %d %s are understood, but not in force in this version", n, plural(n, "model", "models")), l.at(l.routes)})
 	}
 }

@@ -117,11 +117,18 @@ func (l *loader) readRoute(path string, p pair) {
 	l.readModels(path+".models", cleanPrefix(t.prefix), models)
 }
 
+// A model that says nothing of its queue has one: to wait is what its rpm and tpm are for.
+const (
+	defaultQueueSize = 100
+	defaultQueueWait = 60 * time.Second
+)
+
 // readModels reads the bounds of a route's models. LLProxy's cpm was parsed and never used; it is accepted and not used.
 func (l *loader) readModels(path, prefix string, models node) {
 	for _, p := range models.pairs {
 		m := Model{Route: prefix, Model: p.key}
-		fields := map[string]*int64{"rpm": &m.RPM, "tpm": &m.TPM, "cpm": new(int64), "max_parallel": new(int64), "maxqueuesize": new(int64), "maxqueuewait": new(int64)}
+		size, wait := int64(defaultQueueSize), int64(defaultQueueWait/time.Second)
+		fields := map[string]*int64{"rpm": &m.RPM, "tpm": &m.TPM, "cpm": new(int64), "max_parallel": new(int64), "maxqueuesize": &size, "maxqueuewait": &wait}
 		for _, member := range p.value.pairs {
 			field, ok := fields[strings.ToLower(member.key)]
 			if !ok {
@@ -135,8 +142,8 @@ func (l *loader) readModels(path, prefix string, models node) {
 			}
 			*field = n
 		}
-		m.MaxParallel, m.MaxQueueSize = int(*fields["max_parallel"]), int(*fields["maxqueuesize"])
-		m.MaxQueueWait = time.Duration(min(*fields["maxqueuewait"], 86400)) * time.Second
+		m.MaxParallel, m.MaxQueueSize = int(*fields["max_parallel"]), int(size)
+		m.MaxQueueWait = time.Duration(min(wait, 86400)) * time.Second
 		l.cfg.Models = append(l.cfg.Models, m)
 	}
 }

@@ -173,7 +173,7 @@ func answersDiffer(direct, through message) (list []difference) {
 
 // ofUsage reports whether a header tells the tokens of an answer and is the gateway's.
 func ofUsage(direct map[string][]string, name string) bool {
-	return strings.HasPrefix(name, "x-llm-") && strings.HasSuffix(name, "-tokens") && direct[name] == nil
+	return (strings.HasPrefix(name, "x-llm-") && strings.HasSuffix(name, "-tokens") || name == "x-llm-tokens-estimated") && direct[name] == nil
 }
 
 // headersDiffer compares all headers but hop-by-hop ones and those in free.

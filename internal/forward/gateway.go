@@ -38,11 +38,12 @@ const (
 // default or that the feature is off. The stores stay the caller's: the Gateway never closes them.
 type Options struct {
 	Routes    *upstream.Table
-	Ring      *keys.Ring   // forward keys; an empty ring asks nobody for one
-	Models    []ModelRoute // where requests on / go whose model matches; the first one wins
-	Fallbacks []Fallback   // which models are asked instead; the first one that matches wins
-	Levels    keys.Levels  // which models each level may use
-	Gate      *limits.Gate // request limits
+	Ring      *keys.Ring        // forward keys; an empty ring asks nobody for one
+	Models    []ModelRoute      // where requests on / go whose model matches; the first one wins
+	Fallbacks []Fallback        // which models are asked instead; the first one that matches wins
+	Levels    keys.Levels       // which models each level may use
+	Gate      *limits.Gate      // request limits
+	Scheduler *limits.Scheduler // the lines of models with rpm or tpm; nil: none has any
 	Paces     *limits.Paces
 	Transport http.RoundTripper // to every route without a transport of its own
 
@@ -68,6 +69,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
 	CORSOrigins    []string       // "*" or exact origins; empty: no CORS headers
 
+	DefaultMaxTokens  int64         // reserved for the completion of a request that names no bound; 1024 by default
 	MaxParallel       int           // requests of one caller at the same time; 0: no bound
 	MaxBody           int64         // bytes of a request body that is parsed; 32 MiB by default
 	Retries           int           // further tries after a failure in which nothing was sent
@@ -106,6 +108,7 @@ func New(o Options) (*Gateway, error) {
 	o.CacheMode = cmp.Or(o.CacheMode, CacheNormal)
 	o.CacheMaxEntry = cmp.Or(o.CacheMaxEntry, 8<<20)
 	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.DefaultMaxTokens = cmp.Or(o.DefaultMaxTokens, 1024)
 	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 120*time.Second)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
 	if o.Log == nil {

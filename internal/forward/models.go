@@ -73,9 +73,7 @@ func (x *exchange) fallsBack(status int, err error) bool {
 	}
 	switch status {
 	case 0:
-		switch upstream.Classify(err).Cause {
-		case upstream.ConnectFailed, upstream.ConnectTimeout, upstream.DNS, upstream.TLS, upstream.Unhealthy, upstream.AuthFailed:
-		default:
+		if !neverSent(err) && upstream.Classify(err).Cause != upstream.AuthFailed {
 			return false
 		}
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // Anthropic's overloaded_error

@@ -8,6 +8,8 @@ import (
 
 	"forward/internal/dialect"
 	"forward/internal/keys"
+	"forward/internal/limits"
+	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
 
@@ -54,6 +56,11 @@ type exchange struct {
 
 	// share
 	calling bool // this is the call of a flight, for several callers, and not the exchange of one
+
+	// schedule
+	demand *tokens.Demand // what the request may cost; nil until somebody asks
+	grant  *limits.Grant  // nil: its model has no line
+	unsent bool           // the attempt is known to have sent nothing
 
 	// send and relay
 	header       http.Header // of ours, set before the upstream is asked
@@ -117,6 +124,11 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	// Does somebody ask the same right now? Then one call answers all (share.go).
 	if x.memory.shared {
 		x.share()
+		return
+	}
+	// Is there room for it in its model's rpm and tpm? Otherwise it waits in line.
+	if err := x.schedule(); err != nil {
+		x.refuse(err)
 		return
 	}
 	// Ask the upstream and relay what it says (relay.go). Failures before the first byte end in refuse.

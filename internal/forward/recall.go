@@ -132,10 +132,7 @@ func (x *exchange) cacheTTL() error {
 	if value == "" {
 		return nil
 	}
-	ttl, err := time.ParseDuration(value)
-	if seconds, number := strconv.ParseInt(value, 10, 32); number == nil {
-		ttl, err = time.Duration(seconds)*time.Second, nil
-	}
+	ttl, err := parseSeconds(value)
 	if err != nil || ttl <= 0 {
 		return &refusal{status: http.StatusBadRequest, code: "invalid_cache_ttl", message: "X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h."}
 	}

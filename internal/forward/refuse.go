@@ -105,6 +105,7 @@ func problemOf(err error) dialect.Problem {
 		own    *refusal
 		key    *keyError
 		over   *limits.ExceededError
+		queue  *limits.QueueError
 		up     *upstream.Error
 		path   *upstream.ErrPath
 		syntax *dialect.SyntaxError
@@ -114,6 +115,12 @@ func problemOf(err error) dialect.Problem {
 		return dialect.Problem{Status: status, Code: code, Message: message}
 	}
 	switch {
+	case errors.As(err, &queue):
+		p := problem(http.StatusTooManyRequests, string(queue.Reason), queue.Error())
+		if p.RetryAfter = queue.RetryAfter; queue.Reason == limits.TooLarge {
+			p.Status, p.RetryAfter = http.StatusBadRequest, 0
+		}
+		return p
 	case errors.As(err, &own):
 		return dialect.Problem{Status: own.status, Code: own.code, Message: own.message, Param: own.param, RetryAfter: own.retryAfter}
 	case errors.As(err, &key):

@@ -118,11 +118,30 @@ func (x *exchange) fail(err error) {
 	if x.status == http.StatusSwitchingProtocols { // to something else than was asked for
 		err = &upstream.Error{Cause: upstream.BadResponse, Err: err, Route: x.route.Name}
 	}
-	if errors.Is(err, errUsageRefused) || errors.Is(err, errFallBack) || x.fallsBack(0, err) {
+	switch {
+	case errors.Is(err, errUsageRefused):
 		x.send()
-		return
+	case errors.Is(err, errFallBack), x.fallsBack(0, err):
+		x.unsent = true
+		x.settleGrant() // of the model that was asked before
+		if err := x.schedule(); err != nil {
+			x.refuse(err)
+			return
+		}
+		x.send()
+	default:
+		x.unsent = x.attempts.Count == 0 || neverSent(err)
+		x.refuse(err)
 	}
-	x.refuse(err)
+}
+
+// neverSent reports whether it is certain that the upstream has seen nothing of the request.
+func neverSent(err error) bool {
+	switch upstream.Classify(err).Cause {
+	case upstream.ConnectFailed, upstream.ConnectTimeout, upstream.DNS, upstream.TLS, upstream.Unhealthy:
+		return true
+	}
+	return false
 }
 
 // restoreHeader sets our headers again: ReverseProxy clears all there are when an upstream sends an interim answer, such

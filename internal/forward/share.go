@@ -65,7 +65,12 @@ func (x *exchange) shareOtherForm(reader *flightReader, res *http.Response) {
 		x.refuse(&refusal{status: http.StatusBadGateway, code: call.cause, message: "The upstream '" + x.route.Name + "' broke off its answer. It may have been executed."})
 		return
 	}
-	x.send() // a whole answer that cannot be put in the other form
+	// A whole answer that cannot be put in the other form is asked for in it.
+	if err := x.schedule(); err != nil {
+		x.refuse(err)
+		return
+	}
+	x.send()
 }
 
 // depart makes the call, in a goroutine of its own that the gateway waits for.
@@ -101,6 +106,10 @@ func (x *exchange) depart(f *flight) {
 			call.replay(entry)
 			return
 		}
+		if err := call.schedule(); err != nil {
+			call.refuse(err)
+			return
+		}
 		call.send()
 	}()
 }
@@ -108,5 +117,6 @@ func (x *exchange) depart(f *flight) {
 // settleCall closes the accounts of a call that is not one caller's alone.
 func (x *exchange) settleCall() {
 	x.free()
+	x.settleGrant()
 	x.stop(nil)
 }

@@ -28,9 +28,10 @@ type tap struct {
 	answer *dialect.Answer // what the answer says, when somebody listens
 	record *recording      // its bytes, when somebody needs them
 
-	metered      bool   // its usage is told
-	trailers     bool   // in trailers
-	packed       string // its Content-Encoding; read only when it is whole
+	metered      bool           // its usage is told
+	estimate     *dialect.Usage // instead of what the provider did not tell
+	trailers     bool           // in trailers
+	packed       string         // its Content-Encoding; read only when it is whole
 	packedStream bool
 
 	keeps bool // the objects that it made are remembered

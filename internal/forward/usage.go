@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"forward/internal/dialect"
+	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
 
@@ -35,19 +36,35 @@ func (x *exchange) meters(res *http.Response) bool {
 	return x.op.Parsed() && !x.route.Open && res.StatusCode == http.StatusOK && x.r.Method != http.MethodHead
 }
 
-// usage is what the answer cost as far as anybody knows.
-func (t *tap) usage() *dialect.Usage {
-	if t.answer == nil {
-		return nil
+// usage is what the answer cost: what the provider says, and otherwise, where text was answered, what can be counted of
+// the prompt and of as much of the answer as came.
+func (t *tap) usage() (u *dialect.Usage, estimated bool) {
+	x := t.x
+	switch {
+	case t.answer == nil:
+		return nil, false
+	case t.answer.Usage != nil:
+		return t.answer.Usage, false
+	case !t.stream || !answersText(x.op) || len(t.answer.Choices()) == 0:
+		return nil, false
 	}
-	return t.answer.Usage
+	if t.estimate == nil {
+		x.tokensAsked()
+		u := &dialect.Usage{Input: x.demand.Prompt, Output: tokens.Completion(x.op, x.ask.Model, t.answer)}
+		u.Total = u.Input + u.Output
+		t.estimate = u
+	}
+	return t.estimate, true
 }
 
 // tellUsage writes the usage of an answer into headers or trailers.
 func (t *tap) tellUsage(h http.Header) {
-	u := t.usage()
+	u, estimated := t.usage()
 	if u == nil || h == nil {
 		return
+	}
+	if estimated {
+		h[tokensEstimated] = []string{"true"}
 	}
 	h[inputTokens] = []string{strconv.FormatInt(u.Input, 10)}
 	h[outputTokens] = []string{strconv.FormatInt(u.Output, 10)}

@@ -72,6 +72,23 @@ func (p *Pool) Serves(level int) bool {
 	return p != nil && slices.ContainsFunc(p.keys, func(k *PoolKey) bool { return k.serves(level) })
 }
 
+// Count returns how many keys there are for callers of the level, in whatever state.
+func (p *Pool) Count(level int) (n int) {
+	for _, k := range p.all() {
+		if k.serves(level) {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *Pool) all() []*PoolKey {
+	if p == nil {
+		return nil
+	}
+	return p.keys
+}
+
 func (k *PoolKey) serves(level int) bool {
 	return len(k.Levels) == 0 || slices.Contains(k.Levels, level)
 }
