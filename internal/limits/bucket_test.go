@@ -54,7 +54,7 @@ func TestLateCorrections(t *testing.T) {
 			mark               mark
 		}
 		late, knowing := bucket{limit: 60_000}, bucket{limit: 60_000}
-		downward := rapid.Bool().Draw(r, "only refunds")
+		downward, upward := rapid.Bool().Draw(r, "only refunds"), rapid.Bool().Draw(r, "only charges")
 		var open []request
 		var done []request
 		now := int64(0)
@@ -74,7 +74,7 @@ func TestLateCorrections(t *testing.T) {
 				continue
 			}
 			q.used = rapid.Int64Range(0, q.reserved).Draw(r, "used")
-			if !downward {
+			if !downward && (upward || rapid.Bool().Draw(r, "charge")) {
 				q.used = q.reserved + rapid.Int64Range(0, 30_000).Draw(r, "more")
 			}
 			q.mark = late.take(now, q.reserved)

@@ -21,6 +21,9 @@ type Demand struct {
 	Priority     int           // of the caller, from -4 to 4; each step doubles his share
 	Tokens       int64         // of the prompt, and what is reserved for the completion
 	MaxWait      time.Duration // the client's own deadline; 0: none
+
+	Beat   time.Duration // how often OnBeat is called while the request waits; 0: never
+	OnBeat func()        // called by the goroutine that waits, to keep its client's connection alive
 }
 
 // The least and the highest priority that counts, and how a weight is written: 1 is 1<<maxPriority.
@@ -218,8 +221,8 @@ func (l *line) candidate(now int64) (*waiter, int64) {
 	if due <= now {
 		return w, due
 	}
-	small := l.byFinish.first()
-	if small != turn && small.finish <= turn.finish && w.passed+small.head.cost <= w.cost {
+	small := l.byFinish.first() // if it is another, it ends before the one whose turn it is
+	if small != turn && w.passed+small.head.cost <= w.cost {
 		if soon := l.ready(now, 1, small.head.tokens); soon < due {
 			return small.head, soon
 		}

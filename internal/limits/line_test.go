@@ -29,7 +29,6 @@ type request struct {
 	w           *waiter
 	g           *Grant
 	asked, went int64
-	order       int
 	used        int64
 	refused     *QueueError
 }
@@ -342,6 +341,29 @@ func TestSharesOfAFlood(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestWhoComesBackForMore lets a caller have one large request in line at a time, and come back as soon as it went: the line must
+// remember what he was given while others wait.
+func TestWhoComesBackForMore(t *testing.T) {
+	c := &course{l: newLine(Model{TPM: 6000, MaxQueue: 1000})}
+	c.ask(Demand{Caller: "who was first", Tokens: 6000})
+	large, got := c.ask(Demand{Caller: "large", Tokens: 1000}), map[string]int64{}
+	for range 600 {
+		c.ask(Demand{Caller: "small", Tokens: 100})
+	}
+	for c.now < 10*minute {
+		c.pass(minute / 60)
+		if large.w.grant != nil {
+			large = c.ask(Demand{Caller: "large", Tokens: 1000})
+		}
+	}
+	for _, q := range c.flying {
+		got[q.Caller] += q.Tokens
+	}
+	if apart := got["large"] - got["small"]; apart > 1000 || apart < -2000 {
+		t.Errorf("%v", got)
+	}
 }
 
 // TestALargeRequest stands a request that needs the whole bucket against callers with small ones, who never stop.

@@ -145,13 +145,13 @@ func (s *Scheduler) Acquire(ctx context.Context, d Demand) (*Grant, error) {
 		}
 		for {
 			if err == nil && w != nil {
-				g, err = u.wait(ctx, w)
+				g, err = u.wait(ctx, d, w)
 			}
 			if err != nil || s.shared == nil {
 				break
 			}
 			var wait time.Duration
-			if wait, err = s.shared.Take(ctx, u.sharedKey(), u.line.model, d.Tokens); err != nil || wait <= 0 {
+			if wait, err = s.shared.Take(ctx, u.sharedKey(), u.line.model, g.tokens); err != nil || wait <= 0 {
 				if err = ctx.Err(); err != nil {
 					g.Cancel()
 				}

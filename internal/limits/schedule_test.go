@@ -78,14 +78,6 @@ func all(ends <-chan outcome) (list []outcome) {
 	return list
 }
 
-func names(list []outcome) string {
-	var names []string
-	for _, o := range list {
-		names = append(names, o.name)
-	}
-	return strings.Join(names, " ")
-}
-
 func repeat(d limits.Demand, n int) []limits.Demand { return slices.Repeat([]limits.Demand{d}, n) }
 
 // TestSixAtOnce is what LLProxy promises and does not do: there two were served and four hung.
@@ -217,7 +209,7 @@ func TestTheClientsDeadline(t *testing.T) {
 		d.MaxWait = 0
 		waiting := send(t, s, repeat(d, 12)...)
 		early := 0
-		for range 2 {
+		for range 2 { // they end before those who wait
 			if o := <-waiting; o.reason() == limits.QueueTimeout && o.after == 0 && o.err.RetryAfter == 11*time.Second {
 				early++
 			}
@@ -225,17 +217,12 @@ func TestTheClientsDeadline(t *testing.T) {
 		if early != 2 {
 			t.Errorf("%d of the two that would have to wait over 10 s were refused at once, to come back after 11", early)
 		}
-		all(waiting2(waiting, 10))
+		for i := range 10 {
+			if o, want := <-waiting, time.Duration(i+1)*time.Second; o.err != nil || o.after != want {
+				t.Errorf("number %d: %s after %v, want %v", i, o.reason(), o.after, want)
+			}
+		}
 	})
-}
-
-// waiting2 narrows a channel of ends to the n that are to come.
-func waiting2(ends <-chan outcome, n int) <-chan outcome {
-	rest := make(chan outcome, n)
-	for range n {
-		rest <- <-ends
-	}
-	return rest
 }
 
 func TestAClientThatLeaves(t *testing.T) {

@@ -83,25 +83,40 @@ func (u *unit) tick() {
 }
 
 // wait returns what is decided for w, or the error of ctx.
-func (u *unit) wait(ctx context.Context, w *waiter) (*Grant, error) {
-	select {
-	case <-w.done:
-	case <-ctx.Done():
-		u.mu.Lock()
-		defer u.mu.Unlock()
-		switch {
-		case w.flow != nil:
-			u.line.leave(u.s.now(), w)
-		case w.grant != nil:
-			u.line.cancel(u.s.now(), w.grant)
+func (u *unit) wait(ctx context.Context, d Demand, w *waiter) (*Grant, error) {
+	var beat <-chan time.Time
+	if d.Beat > 0 && d.OnBeat != nil {
+		ticker := time.NewTicker(d.Beat)
+		defer ticker.Stop()
+		beat = ticker.C
+	}
+	for {
+		select {
+		case <-beat:
+			d.OnBeat()
+		case <-w.done:
+			if w.err != nil {
+				return nil, w.err
+			}
+			return w.grant, nil
+		case <-ctx.Done():
+			u.leave(w)
+			return nil, ctx.Err()
 		}
-		u.tell()
-		return nil, ctx.Err()
 	}
-	if w.err != nil {
-		return nil, w.err
+}
+
+// leave takes a request out whose client is gone, also when it was let go just now.
+func (u *unit) leave(w *waiter) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case w.flow != nil:
+		u.line.leave(u.s.now(), w)
+	case w.grant != nil:
+		u.line.cancel(u.s.now(), w.grant)
 	}
-	return w.grant, nil
+	u.tell()
 }
 
 // confirm says that other replicas have left room.

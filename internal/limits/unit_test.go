@@ -24,10 +24,10 @@ func TestClientsOfALine(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	rapid.Check(t, func(r *rapid.T) {
 		type client struct {
-			pause, patience, deadline, work time.Duration
-			used                            int64
-			fails                           bool
-			d                               limits.Demand
+			pause, patience, work time.Duration
+			used                  int64
+			fails                 bool
+			d                     limits.Demand
 		}
 		m := limits.Model{
 			RPM: rapid.Int64Range(1, 60).Draw(r, "rpm"), TPM: rapid.Int64Range(100, 1000).Draw(r, "tpm"),
@@ -290,6 +290,23 @@ func TestAReplicaWithoutALine(t *testing.T) {
 			}
 			if i == 1 && (o.err.Reason != limits.QueueFull || o.err.RetryAfter != time.Minute) {
 				t.Errorf("%+v", o.err)
+			}
+		}
+	})
+}
+
+func TestBeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1, MaxQueue: 1}})
+		beats := 0
+		d := limits.Demand{Beat: 15 * time.Second, OnBeat: func() { beats++ }}
+		for _, want := range []int{0, 3} {
+			if _, err := s.Acquire(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+			// At 60 s both the turn and the fourth beat come.
+			if beats != want && beats != want+want/3 {
+				t.Errorf("%d beats, want %d", beats, want)
 			}
 		}
 	})
