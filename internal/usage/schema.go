@@ -73,6 +73,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return tx.Commit()
 }
 
+// insertRequest adds a request, unless it is there.
+var insertRequest = insert("usage_requests", columns, "NOTHING")
+
 // insert is the statement that adds a row to a table, or does what conflict says.
 func insert(table string, columns []string, conflict string) string {
 	marks := strings.TrimSuffix(strings.Repeat("?, ", len(columns)), ", ")

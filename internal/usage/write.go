@@ -78,9 +78,9 @@ func (l *Ledger) writeBatch() (int, error) {
 		l.commit.Unlock()
 		return 0, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the writer is not part of any request
-	defer cancel()
-	err := l.store(ctx, batch)
+	// The writer is no part of any request, and the database bounds its own waits. With a context that can end, the driver would
+	// start a goroutine for every statement.
+	err := l.store(context.Background(), batch)
 	if err != nil {
 		l.commit.Unlock()
 		return 0, err
@@ -100,7 +100,7 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 		return fmt.Errorf("writing the ledger: %w", err)
 	}
 	defer tx.Rollback()
-	b := booking{tx: tx, rollups: newRollups(l.o.Location, &l.caps)}
+	b := booking{tx: tx, rollups: newRollups(l.o.Location, &l.caps), prepared: map[string]*sql.Stmt{}}
 	fresh := make([]Row, 0, len(batch))
 	for _, e := range batch {
 		isNew, err := b.entry(ctx, e)
@@ -132,9 +132,25 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 
 // booking is a transaction and the statements in it.
 type booking struct {
-	tx      *sql.Tx
-	rollups *rollups
-	insert  *sql.Stmt
+	tx       *sql.Tx
+	rollups  *rollups
+	prepared map[string]*sql.Stmt // closed with the transaction
+}
+
+// exec runs a statement, which is compiled once in a transaction.
+func (b *booking) exec(ctx context.Context, statement string, args ...any) (changed int64, err error) {
+	prepared := b.prepared[statement]
+	if prepared == nil {
+		if prepared, err = b.tx.PrepareContext(ctx, statement); err != nil {
+			return 0, err
+		}
+		b.prepared[statement] = prepared
+	}
+	result, err := prepared.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
 // entry writes one entry, and reports whether it is a request that was not there. Only such a one is added to sums, and so a row that
@@ -149,36 +165,27 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		_, err = b.tx.ExecContext(ctx, `INSERT INTO usage_open (id, row) VALUES (?, ?) ON CONFLICT DO NOTHING`, e.row.ID, text)
+		_, err = b.exec(ctx, `INSERT INTO usage_open (id, row) VALUES (?, ?) ON CONFLICT DO NOTHING`, e.row.ID, text)
 		return false, err
 	case warned:
-		w := e.warning
-		_, err = b.tx.ExecContext(ctx, `INSERT INTO usage_warnings (time, key, budget, percent, spent, amount) VALUES (?, ?, ?, ?, ?, ?)`,
+		w := &e.warning
+		_, err = b.exec(ctx, `INSERT INTO usage_warnings (time, key, budget, percent, spent, amount) VALUES (?, ?, ?, ?, ?, ?)`,
 			w.Time.UnixMicro(), w.Key, w.Balance.Budget.String(), w.Percent, w.Balance.Spent, w.Balance.Budget.Amount)
 		return false, err
 	case flushed:
 		return false, nil
 	}
-	if b.insert == nil {
-		if b.insert, err = b.tx.PrepareContext(ctx, insert("usage_requests", columns, "NOTHING")); err != nil {
-			return false, err
-		}
-	}
-	result, err := b.insert.ExecContext(ctx, e.row.values()...)
+	added, err := b.exec(ctx, insertRequest, e.row.values()...)
 	if err != nil {
 		return false, err
 	}
-	n, err := result.RowsAffected()
-	if err != nil {
-		return false, err
-	}
-	if n == 1 {
+	if added == 1 {
 		b.rollups.add(&e.row)
 	}
 	if e.open != nil && e.open.taken {
-		_, err = b.tx.ExecContext(ctx, `DELETE FROM usage_open WHERE id = ?`, e.row.ID)
+		_, err = b.exec(ctx, `DELETE FROM usage_open WHERE id = ?`, e.row.ID)
 	}
-	return n == 1, err
+	return added == 1, err
 }
 
 // storeNames keeps what keys are called, for reports: they add up by id, and people read names. It returns the names that are new.
