@@ -1,6 +1,9 @@
 package limits
 
-import "time"
+import (
+	"testing"
+	"time"
+)
 
 // Patient returns options of a gate that waits longer for Redis than requests do, on machines that are busy with other
 // tests.
@@ -13,4 +16,30 @@ func Patient(o Options) Options {
 func Eager(o Options) Options {
 	o.retry = 10 * time.Millisecond
 	return o
+}
+
+// MaxCounters is how many names are counted at a time.
+const MaxCounters = maxCounters
+
+// Counted returns how many names are kept in memory.
+func Counted(q *Quotas) int {
+	q.memory.mu.Lock()
+	defer q.memory.mu.Unlock()
+	return len(q.memory.names)
+}
+
+// Sent waits until all gifts of b were sent.
+func Sent(t testing.TB, b *SharedBuckets) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		b.mu.Lock()
+		sends := b.sends
+		b.mu.Unlock()
+		if !sends {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("gifts are not sent")
+		}
+	}
 }

@@ -81,6 +81,15 @@ func (g *Gate) Backend() string {
 	return "redis"
 }
 
+// Redis returns the connection that the replicas share, for Quotas and SharedBuckets; nil when requests are counted in memory. The
+// gate closes it.
+func (g *Gate) Redis() *Redis {
+	if g.redis == nil {
+		return nil
+	}
+	return g.redis.Redis
+}
+
 // Healthy reports whether the backend answers. While it does not, each replica counts for itself.
 func (g *Gate) Healthy() (ok bool, detail string) {
 	if g.redis == nil || !g.redis.down.Load() {

@@ -22,7 +22,8 @@ type line struct {
 	net.Listener
 	to       string
 	swallows atomic.Bool
-	mu       sync.Mutex // guards conns
+	got      atomic.Int64 // messages to Redis
+	mu       sync.Mutex   // guards conns
 	conns    []net.Conn
 	wg       sync.WaitGroup
 }
@@ -65,6 +66,7 @@ func (l *line) pump(out, in net.Conn) {
 		if err != nil {
 			return
 		}
+		l.got.Add(1)
 		if !l.swallows.Load() {
 			out.Write(buf[:n])
 		}

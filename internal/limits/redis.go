@@ -3,12 +3,9 @@ package limits
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	_ "embed"
 	"errors"
 	"log/slog"
 	"net/url"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,36 +21,34 @@ const (
 	redisRetry    = time.Second            // how often is asked whether a Redis that is down is back
 )
 
-// takeScript looks at all windows of a caller before it counts in any, by the clock of Redis.
-//
-//go:embed take.lua
-var takeScript string
+// probeScript does what the limits do, on a key of its own: a Redis that answers PING but cannot write, because it is a
+// replica or full, is down for us.
+var probeScript = redis.NewScript(`redis.call('TIME') redis.call('SET', KEYS[1], 1, 'PX', 1000) return {1}`)
 
-// redisStore counts in Redis, for several replicas. While Redis does not answer, take says so and costs nothing.
-// With go-redis's own defaults each request would block for 1.7 s (measured).
+// Redis is what the replicas of a gateway share: the connection by which requests, quotas and the buckets of the schedulers are
+// counted, and what is known of its health. A Gate opens and closes it. While Redis does not answer, run says so and
+// costs nothing, and everybody counts for himself. With go-redis's own defaults each request would block for 1.7 s (measured).
 //
 // One request that got no answer says little: the machine may have been busy. So it starts a probe, and only if that
-// fails too is Redis down, which is said once and lasts until a probe succeeds.
-type redisStore struct {
+// fails too is Redis down, which is said once and lasts until a probe succeeds. Nobody else asks until the probe has told: a
+// request that needs Redis three times must not wait three times for one that hangs.
+type Redis struct {
 	client   *redis.Client
-	script   *redis.Script
-	strategy Strategy
 	log      *slog.Logger
 	patience time.Duration
 	retry    time.Duration
+	doubted  atomic.Bool // a probe runs, or the last one failed
 	down     atomic.Bool
 
-	instance string // with moves, the unique name of each admitted request
-	moves    atomic.Uint64
-
-	ctx     context.Context // of the probe; ends with close
+	ctx     context.Context // of what runs beside the requests; ends with close
 	stop    context.CancelFunc
-	probes  sync.WaitGroup
-	mu      sync.Mutex // guards probing: a probe must not start after close has begun to wait
+	beside  sync.WaitGroup
+	mu      sync.Mutex // guards probing and closed: nothing must start after close has begun to wait
 	probing bool
+	closed  bool
 }
 
-func newRedisStore(g Options) (*redisStore, error) {
+func openRedis(g Options) (*Redis, error) {
 	o, err := redis.ParseURL(g.Redis)
 	if err != nil {
 		if u, ok := errors.AsType[*url.Error](err); ok {
@@ -69,10 +64,7 @@ func newRedisStore(g Options) (*redisStore, error) {
 	o.DisableIdentity = true // saves two commands for each connection
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	logging.Disable() // it would print each failed dial; we say it once
-	r := &redisStore{
-		client: redis.NewClient(o), script: redis.NewScript(takeScript), strategy: g.Strategy, log: g.Log,
-		patience: patience, retry: cmp.Or(g.retry, redisRetry), instance: rand.Text(),
-	}
+	r := &Redis{client: redis.NewClient(o), log: g.Log, patience: patience, retry: cmp.Or(g.retry, redisRetry)}
 	r.ctx, r.stop = context.WithCancel(context.Background())
 	if err := r.probe(o.DialTimeout); err != nil { // also makes a connection before the first request needs it
 		r.fail(err)
@@ -80,75 +72,70 @@ func newRedisStore(g Options) (*redisStore, error) {
 	return r, nil
 }
 
-func (r *redisStore) close() error {
+func (r *Redis) close() error {
 	r.stop()
 	r.mu.Lock()
-	r.probing = true // no other begins
+	r.closed = true
 	r.mu.Unlock()
-	r.probes.Wait()
+	r.beside.Wait()
 	return r.client.Close()
 }
 
-// take asks for one request in every window of the key. It reports false when Redis did not answer in time.
-func (r *redisStore) take(ctx context.Context, key string, rates []Rate) ([]Window, bool) {
-	if r.down.Load() {
+// run runs a script that answers with n numbers, or n = 0 for any. It reports false when Redis did not answer in time, or not as it should.
+func (r *Redis) run(ctx context.Context, script *redis.Script, keys []string, n int, args ...any) ([]int64, bool) {
+	if r.doubted.Load() {
 		return nil, false
 	}
-	windows, err := r.run(ctx, key, rates, r.patience)
+	reply, err := r.ask(ctx, script, keys, n, r.patience, args...)
 	if err != nil {
 		if ctx.Err() == nil { // otherwise the client left, which says nothing of Redis
 			r.fail(err)
 		}
 		return nil, false
 	}
-	return windows, true
+	return reply, true
 }
 
-func (r *redisStore) run(ctx context.Context, key string, rates []Rate, patience time.Duration) ([]Window, error) {
-	keys := make([]string, len(rates))
-	args := []any{string(r.strategy), r.instance + strconv.FormatUint(r.moves.Add(1), 36)}
-	for i, rate := range rates {
-		// One hash tag for all windows of a caller: a cluster keeps them in one slot, as the script needs.
-		keys[i] = "forward:limits:{" + key + "}:" + string(r.strategy) + ":" + rate.String()
-		args = append(args, rate.Limit, rate.Period.Microseconds(), time.Duration(rate.slice()).Microseconds())
-	}
+func (r *Redis) ask(ctx context.Context, script *redis.Script, keys []string, n int, patience time.Duration, args ...any) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	reply, err := r.script.Run(ctx, r.client, keys, args...).Int64Slice()
-	if err != nil {
-		return nil, err
+	reply, err := script.Run(ctx, r.client, keys, args...).Int64Slice()
+	if err == nil && len(reply) != n && n > 0 {
+		err = errors.New("the script answered something else than it should")
 	}
-	if len(reply) != 3*len(rates) {
-		return nil, errors.New("the script answered something else than it should")
-	}
-	windows := make([]Window, len(rates))
-	for i, rate := range rates {
-		reset, wait := time.Duration(reply[3*i+1])*time.Microsecond, time.Duration(reply[3*i+2])*time.Microsecond
-		windows[i] = Window{Rate: rate, Remaining: reply[3*i], Reset: reset, Wait: wait}
-	}
-	return windows, nil
+	return reply, err
 }
 
-// probe does what a request does, on a key of its own: a Redis that answers PING but cannot write, because it is a
-// replica or full, is down for us.
-func (r *redisStore) probe(patience time.Duration) error {
-	_, err := r.run(r.ctx, "probe", []Rate{{Limit: 1 << 30, Period: time.Second}}, patience)
+func (r *Redis) probe(patience time.Duration) error {
+	_, err := r.ask(r.ctx, probeScript, []string{"forward:limits:{probe}"}, 1, patience)
 	return err
 }
 
-// fail starts the probe that decides whether Redis is down, and that finds out when it is back. One runs at a time.
-func (r *redisStore) fail(err error) {
+// start runs what must not hold a request up, unless the connection is closed. close waits for it.
+func (r *Redis) start(work func()) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.probing {
+	if r.closed {
+		return false
+	}
+	r.beside.Go(work)
+	return true
+}
+
+// fail starts the probe that decides whether Redis is down, and that finds out when it is back. One runs at a time.
+func (r *Redis) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.probing || r.closed {
 		return
 	}
 	r.probing = true
-	r.probes.Go(func() { r.watch(err) })
+	r.doubted.Store(true)
+	r.beside.Go(func() { r.watch(err) })
 }
 
 // watch probes until Redis answers or the store is closed.
-func (r *redisStore) watch(cause error) {
+func (r *Redis) watch(cause error) {
 	for r.ctx.Err() == nil {
 		err := r.probe(r.patience)
 		if err == nil {
@@ -168,6 +155,7 @@ func (r *redisStore) watch(cause error) {
 		return
 	}
 	r.probing = false
+	r.doubted.Store(false)
 	if r.down.Swap(false) {
 		r.log.Info("Redis answers again: limits are shared")
 	}

@@ -1,0 +1,414 @@
+package limits_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"pgregory.net/rapid"
+
+	"forward/internal/limits"
+)
+
+func ExampleQuotas() {
+	now := time.Date(2026, 11, 21, 9, 30, 40, 0, time.UTC)
+	quotas, _ := limits.NewQuotas(limits.QuotaOptions{Now: func() time.Time { return now }, Quotas: []limits.Quota{
+		{Scope: limits.ScopeUser, TokensPerMinute: 1000},
+		{Scope: limits.ScopeUser, Match: "vip-*", TokensPerMinute: 5000},
+	}})
+	ask := limits.Estimate{Input: 600, Output: 200}
+	first, _ := quotas.Reserve(context.Background(), limits.Subject{User: "bob"}, ask)
+	_, err := quotas.Reserve(context.Background(), limits.Subject{User: "bob"}, ask)
+	fmt.Println(err)
+	first.Settle(100, 50) // what was really used
+	_, err = quotas.Reserve(context.Background(), limits.Subject{User: "bob"}, ask)
+	fmt.Println(err)
+	// Output:
+	// Rate limit reached for user:bob on tokens per minute: Limit 1000, Remaining 200, Requested 800. Please try again in 20s.
+	// <nil>
+}
+
+// clock is a clock that tests set.
+type clock struct{ at atomic.Int64 }
+
+func newClock(t time.Time) *clock {
+	c := &clock{}
+	c.at.Store(t.UnixNano())
+	return c
+}
+
+func (c *clock) now() time.Time        { return time.Unix(0, c.at.Load()) }
+func (c *clock) pass(by time.Duration) { c.at.Add(int64(by)) }
+
+func mustQuotas(t interface{ Fatal(...any) }, o limits.QuotaOptions) *limits.Quotas {
+	q, err := limits.NewQuotas(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// refusal is the error of a reservation, nil when there is none.
+func refusal(t interface{ Fatal(...any) }, err error) *limits.QuotaError {
+	if err == nil {
+		return nil
+	}
+	e, ok := errors.AsType[*limits.QuotaError](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// booked is a reservation in the ledger.
+type booked struct {
+	subject  limits.Subject
+	at       time.Time
+	in, out  int64
+	canceled bool
+}
+
+func scopeNames(s limits.Subject) map[limits.Scope]string {
+	return map[limits.Scope]string{limits.ScopeGlobal: "", limits.ScopeRoute: s.Route, limits.ScopeModel: s.Model, limits.ScopeKey: s.Key, limits.ScopeUser: s.User}
+}
+
+// TestQuotasAgainstALedger compares every answer with a ledger of all reservations: what is admitted is within every
+// limit, what is refused is not, what was refused or canceled counts nowhere, and what is settled counts in its own windows.
+func TestQuotasAgainstALedger(t *testing.T) {
+	server := miniredis.RunT(t)
+	gate := mustGate(t, limits.Patient(limits.Options{Redis: "redis://" + server.Addr()}))
+	zone, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shared := range []bool{false, true} {
+		t.Run(map[bool]string{false: "memory", true: "redis"}[shared], rapid.MakeCheck(func(t *rapid.T) {
+			c := newClock(time.Date(2026, 10, 24, 23, 58, 30, 0, zone)) // the next day has 25 hours
+			o := limits.QuotaOptions{Now: c.now, Location: zone}
+			set := func() {}
+			if shared {
+				server.FlushAll()
+				o.Redis, set = gate.Redis(), func() { server.SetTime(c.now()) }
+			}
+			limit := rapid.Custom(func(t *rapid.T) limits.Quota {
+				small, large := rapid.SampledFrom([]int64{0, 2, 5}), rapid.SampledFrom([]int64{0, 0, 30, 100})
+				return limits.Quota{
+					RequestsPerMinute: small.Draw(t, "rpm"), RequestsPerDay: 2 * small.Draw(t, "rpd"), TokensPerMinute: large.Draw(t, "tpm"), TokensPerDay: 2 * large.Draw(t, "tpd"),
+					InputPerMinute: large.Draw(t, "ipm"), InputPerDay: 2 * large.Draw(t, "ipd"), OutputPerMinute: large.Draw(t, "opm"), OutputPerDay: 2 * large.Draw(t, "opd"),
+				}
+			})
+			for _, scope := range limits.Scopes() {
+				q := limit.Draw(t, string(scope))
+				q.Scope = scope
+				o.Quotas = append(o.Quotas, q)
+				if scope != limits.ScopeGlobal {
+					q = limit.Draw(t, "override")
+					q.Scope, q.Match = scope, "a"
+					o.Quotas = append(o.Quotas, q)
+				}
+			}
+			q := mustQuotas(t, o)
+			var ledger []*booked
+			open := map[*booked]*limits.Reservation{}
+			name := rapid.SampledFrom([]string{"a", "b"})
+			t.Repeat(map[string]func(*rapid.T){
+				"reserve": func(t *rapid.T) {
+					set()
+					s := limits.Subject{Route: name.Draw(t, "route"), Model: name.Draw(t, "model"), Key: name.Draw(t, "key"), User: name.Draw(t, "user")}
+					b := &booked{subject: s, at: c.now(), in: rapid.Int64Range(0, 40).Draw(t, "in"), out: rapid.Int64Range(0, 40).Draw(t, "out")}
+					r, err := q.Reserve(t.Context(), s, limits.Estimate{Input: b.in, Output: b.out})
+					over := refusal(t, err)
+					if want := room(ledger, o.Quotas, b, zone); want != (over == nil) {
+						t.Fatalf("%+v: room %v, answer %v", b, want, err)
+					}
+					if over != nil {
+						reset := map[string]time.Time{"minute": b.at.Truncate(time.Minute).Add(time.Minute), "day": midnight(b.at, zone)}[over.Window]
+						if over.Reset != reset.Sub(b.at) {
+							t.Fatalf("at %v the %s resets in %v", b.at, over.Window, over.Reset)
+						}
+						return
+					}
+					ledger = append(ledger, b)
+					open[b] = r
+				},
+				"settle": func(t *rapid.T) {
+					set()
+					for _, b := range ledger {
+						if r, ok := open[b]; ok {
+							delete(open, b)
+							b.in, b.out = rapid.Int64Range(0, 60).Draw(t, "in"), rapid.Int64Range(0, 60).Draw(t, "out")
+							r.Settle(b.in, b.out)
+							r.Settle(0, 0)
+							r.Cancel()
+							return
+						}
+					}
+				},
+				"cancel": func(t *rapid.T) {
+					set()
+					for _, b := range ledger {
+						if r, ok := open[b]; ok {
+							delete(open, b)
+							b.canceled = true
+							r.Cancel()
+							r.Settle(40, 40)
+							return
+						}
+					}
+				},
+				"time": func(t *rapid.T) {
+					c.pass(rapid.SampledFrom([]time.Duration{time.Second, 29 * time.Second, time.Minute, time.Hour, 24 * time.Hour}).Draw(t, "time"))
+				},
+			})
+		}))
+	}
+}
+
+func midnight(t time.Time, in *time.Location) time.Time {
+	y, m, d := t.In(in).Date()
+	return time.Date(y, m, d+1, 0, 0, 0, 0, in)
+}
+
+// room says whether the ledger has room for one more in all quotas that count for it.
+func room(ledger []*booked, quotas []limits.Quota, b *booked, in *time.Location) bool {
+	day := func(t time.Time) string { return t.In(in).Format(time.DateOnly) }
+	minute := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+	for scope, name := range scopeNames(b.subject) {
+		var rule limits.Quota
+		for _, q := range quotas {
+			if q.Scope == scope && (q.Match == "" && rule.Scope == "" || q.Match == name && name != "") {
+				rule = q
+			}
+		}
+		for _, w := range []struct {
+			of                              func(time.Time) string
+			requests, tokens, input, output int64
+		}{
+			{minute, rule.RequestsPerMinute, rule.TokensPerMinute, rule.InputPerMinute, rule.OutputPerMinute},
+			{day, rule.RequestsPerDay, rule.TokensPerDay, rule.InputPerDay, rule.OutputPerDay},
+		} {
+			requests, input, output := int64(1), b.in, b.out
+			for _, other := range ledger {
+				if !other.canceled && scopeNames(other.subject)[scope] == name && w.of(other.at) == w.of(b.at) {
+					requests, input, output = requests+1, input+other.in, output+other.out
+				}
+			}
+			over := func(limit, sum, mine int64) bool { return limit > 0 && mine > 0 && sum > limit }
+			if over(w.requests, requests, 1) || over(w.tokens, input+output, b.in+b.out) || over(w.input, input, b.in) || over(w.output, output, b.out) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func TestOverridesOfQuotas(t *testing.T) {
+	q := mustQuotas(t, limits.QuotaOptions{Now: newClock(time.Unix(0, 0)).now, Quotas: []limits.Quota{
+		{Scope: limits.ScopeModel, RequestsPerMinute: 2},
+		{Scope: limits.ScopeModel, Match: "gpt-4o*", RequestsPerMinute: 3},
+		{Scope: limits.ScopeModel, Match: "gpt-4o", RequestsPerMinute: 5},
+		{Scope: limits.ScopeModel, Match: "org/*", RequestsPerMinute: 4},
+		{Scope: limits.ScopeModel, Match: "free"},
+		{Scope: limits.ScopeModel, Match: "gpt-4o", RequestsPerMinute: 1, Shadow: true},
+	}})
+	for model, want := range map[string]int{"gpt-4o": 5, "gpt-4o-mini": 3, "x": 2, "": 2, "org/a/b": 4, "a/b": 2, "free": 9, strings.Repeat("long", 1000): 2} {
+		got := 0
+		for range 9 {
+			if _, err := q.Reserve(t.Context(), limits.Subject{Model: model}, limits.Estimate{}); err == nil {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%.20q: %d admitted, want %d", model, got, want)
+		}
+	}
+	if n := q.ShadowRefusals(); n != 4 {
+		t.Errorf("%d would have been refused by the shadow, want 4", n)
+	}
+}
+
+func TestHeadersOfQuotas(t *testing.T) {
+	var shadowed []string
+	q := mustQuotas(t, limits.QuotaOptions{
+		Now: newClock(time.Date(2026, 1, 1, 23, 59, 30, 0, time.UTC)).now, Shadowed: func(e *limits.QuotaError) { shadowed = append(shadowed, e.Error()) },
+		Quotas: []limits.Quota{
+			{Scope: limits.ScopeKey, TokensPerDay: 1000, RequestsPerMinute: 10}, {Scope: limits.ScopeUser, InputPerMinute: 400},
+			{Scope: limits.ScopeGlobal, OutputPerMinute: 50, Shadow: true},
+		},
+	})
+	s := limits.Subject{Key: "team", User: "bob\r\nX: y"}
+	r, err := q.Reserve(t.Context(), s, limits.Estimate{Input: 300, Output: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := http.Header{}
+	r.SetHeader(h)
+	for name, want := range map[string]string{
+		"x-ratelimit-limit-tokens": "400", "x-ratelimit-remaining-tokens": "100", "x-ratelimit-reset-tokens": "30s",
+		"x-ratelimit-limit-requests": "10", "x-ratelimit-remaining-requests": "9",
+		"x-ratelimit-scope": `user:bob\r\nX: y`, "x-ratelimit-metric": "input_tokens", "x-ratelimit-window": "minute", "x-ratelimit-limit": "400", "x-ratelimit-remaining": "100", "x-ratelimit-reset": "30s",
+	} {
+		if h.Get(name) != want {
+			t.Errorf("%s: %q, want %q", name, h.Get(name), want)
+		}
+	}
+	_, err = q.Reserve(t.Context(), s, limits.Estimate{Input: 101, Output: 1000})
+	e := refusal(t, err)
+	if e == nil || !e.TooLarge || e.Scope != limits.ScopeKey || e.Metric != "tokens" || e.Window != "day" || e.Remaining != 600 || e.Asked != 1101 {
+		t.Fatalf("%+v", e)
+	}
+	e.SetHeader(h)
+	if h.Get("x-ratelimit-reason") != "daily limit exceeded" || h.Get("x-ratelimit-scope") != "key:team" || h.Get("x-ratelimit-remaining-tokens") != "600" {
+		t.Errorf("%v", h)
+	}
+	if len(shadowed) != 1 || !strings.Contains(shadowed[0], "global on output tokens per minute: Limit 50, Remaining 50, Requested 100") {
+		t.Errorf("%q", shadowed)
+	}
+	var none *limits.Reservation
+	none.Settle(1, 1)
+	none.Cancel()
+	none.SetHeader(h)
+}
+
+// TestManyNames makes names up without an end: memory stays bounded, and who is near his limit stays there.
+func TestManyNames(t *testing.T) {
+	c := newClock(time.Unix(0, 0))
+	q := mustQuotas(t, limits.QuotaOptions{Now: c.now, Quotas: []limits.Quota{{Scope: limits.ScopeUser, RequestsPerMinute: 3}}})
+	ask := func(user string) bool {
+		_, err := q.Reserve(t.Context(), limits.Subject{User: user}, limits.Estimate{})
+		return err == nil
+	}
+	for range 3 {
+		ask("full")
+	}
+	for i := range limits.MaxCounters + 20000 {
+		ask(fmt.Sprint(i))
+	}
+	if n := limits.Counted(q); n > limits.MaxCounters {
+		t.Errorf("%d names are kept", n)
+	}
+	if ask("full") {
+		t.Error("made-up names freed one that had used its limit up")
+	}
+	c.pass(time.Minute)
+	ask("next")
+	if n := limits.Counted(q); n != 1 {
+		t.Errorf("a minute later %d names are kept", n)
+	}
+}
+
+// TestReplicasShareTheirQuotas asks two replicas for more than there is, at once.
+func TestReplicasShareTheirQuotas(t *testing.T) {
+	eachRedis(t, func(t *testing.T, url string) {
+		var replicas []*limits.Quotas
+		for range 2 {
+			g := mustGate(t, limits.Patient(limits.Options{Redis: url}))
+			replicas = append(replicas, mustQuotas(t, limits.QuotaOptions{Redis: g.Redis(), Quotas: []limits.Quota{
+				{Scope: limits.ScopeKey, RequestsPerDay: 60}, {Scope: limits.ScopeUser, TokensPerDay: 100},
+			}}))
+		}
+		reserve := func(i int, user string, tokens int64) (*limits.Reservation, bool) {
+			r, err := replicas[i%2].Reserve(t.Context(), limits.Subject{Key: "team", User: user}, limits.Estimate{Input: tokens})
+			return r, refusal(t, err) == nil
+		}
+		// A minute that ends meanwhile would not matter; a midnight would. So the day begins anew before it can.
+		if left := time.Until(midnight(time.Now(), time.UTC)); left < 30*time.Second {
+			time.Sleep(left)
+		}
+		if _, ok := reserve(0, "bob", 100); !ok {
+			t.Fatal("the first was refused")
+		}
+		for i := range 20 { // refused by the user's quota, and not counted in the key's
+			if _, ok := reserve(i, "bob", 1); ok {
+				t.Fatal("bob has more than his quota")
+			}
+		}
+		var admitted atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				for j := range 50 {
+					if j == 25 {
+						client(t, url).ScriptFlush(t.Context())
+					}
+					if _, ok := reserve(i, "", 0); ok {
+						admitted.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := admitted.Load(); n != 59 {
+			t.Errorf("%d of 400 admitted beside one", n)
+		}
+		for _, key := range client(t, url).Keys(t.Context(), "*quota*").Val() {
+			if ttl := client(t, url).PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > 26*time.Hour {
+				t.Errorf("%q expires in %v", key, ttl)
+			}
+		}
+		client(t, url).FlushAll(t.Context())
+		r, ok := reserve(1, "bob", 100)
+		if !ok {
+			t.Fatal("FLUSHALL did not begin anew")
+		}
+		r.Settle(40, 0)
+		if _, ok := reserve(0, "bob", 60); !ok {
+			t.Error("what was not used did not come back")
+		}
+	})
+}
+
+// TestQuotasWithoutRedis loses Redis between requests: the memory counts, no error is told, and what was reserved in Redis is
+// not settled in memory.
+func TestQuotasWithoutRedis(t *testing.T) {
+	m := miniredis.RunT(t)
+	l := newLine(t, m.Addr())
+	g := mustGate(t, limits.Eager(limits.Options{Redis: "redis://" + l.Addr().String()}))
+	eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
+	q := mustQuotas(t, limits.QuotaOptions{Redis: g.Redis(), Quotas: []limits.Quota{{Scope: limits.ScopeKey, TokensPerDay: 100}}})
+	first, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.swallows.Store(true)
+	admitted := 0
+	for range 50 {
+		if _, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: 50}); refusal(t, err) == nil {
+			admitted++
+		}
+	}
+	first.Settle(0, 0)
+	if _, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: 50}); refusal(t, err) == nil {
+		t.Error("a reservation of Redis was given back in memory")
+	}
+	if admitted != 2 {
+		t.Errorf("without Redis %d of 50 were admitted, memory allows 2", admitted)
+	}
+	l.swallows.Store(false)
+	eventually(t, "counts in Redis again", func() bool {
+		q.Reserve(t.Context(), limits.Subject{Key: "again"}, limits.Estimate{Input: 1})
+		return hasKey(m, "key:again")
+	})
+}
+
+func TestWrongQuotas(t *testing.T) {
+	for want, quotas := range map[string][]limits.Quota{
+		"no such scope":    {{Scope: "team"}},
+		"has no names":     {{Scope: limits.ScopeGlobal, Match: "x"}},
+		"said twice":       {{Scope: limits.ScopeKey}, {Scope: limits.ScopeKey, Match: "*"}},
+		"is no limit":      {{Scope: limits.ScopeKey, TokensPerDay: -1}},
+		"write 0 for none": {{Scope: limits.ScopeKey, InputPerDay: 1 << 60}},
+		"syntax error":     {{Scope: limits.ScopeKey, Match: "["}},
+	} {
+		if _, err := limits.NewQuotas(limits.QuotaOptions{Quotas: quotas}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v", quotas, err)
+		}
+	}
+}

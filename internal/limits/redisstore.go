@@ -1,0 +1,56 @@
+package limits
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// takeScript looks at all windows of a caller before it counts in any, by the clock of Redis.
+//
+//go:embed take.lua
+var takeScript string
+
+// redisStore counts requests in Redis.
+type redisStore struct {
+	*Redis
+	script   *redis.Script
+	strategy Strategy
+
+	instance string // with moves, the unique name of each admitted request
+	moves    atomic.Uint64
+}
+
+func newRedisStore(o Options) (*redisStore, error) {
+	r, err := openRedis(o)
+	if err != nil {
+		return nil, err
+	}
+	return &redisStore{Redis: r, script: redis.NewScript(takeScript), strategy: o.Strategy, instance: rand.Text()}, nil
+}
+
+// take asks for one request in every window of the key. It reports false when Redis did not answer in time.
+func (r *redisStore) take(ctx context.Context, key string, rates []Rate) ([]Window, bool) {
+	keys := make([]string, len(rates))
+	args := []any{string(r.strategy), r.instance + strconv.FormatUint(r.moves.Add(1), 36)}
+	for i, rate := range rates {
+		// One hash tag for all windows of a caller: a cluster keeps them in one slot, as the script needs.
+		keys[i] = "forward:limits:{" + key + "}:" + string(r.strategy) + ":" + rate.String()
+		args = append(args, rate.Limit, rate.Period.Microseconds(), time.Duration(rate.slice()).Microseconds())
+	}
+	reply, ok := r.run(ctx, r.script, keys, 3*len(rates), args...)
+	if !ok {
+		return nil, false
+	}
+	windows := make([]Window, len(rates))
+	for i, rate := range rates {
+		reset, wait := time.Duration(reply[3*i+1])*time.Microsecond, time.Duration(reply[3*i+2])*time.Microsecond
+		windows[i] = Window{Rate: rate, Remaining: reply[3*i], Reset: reset, Wait: wait}
+	}
+	return windows, true
+}

@@ -1,0 +1,211 @@
+package limits_test
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"pgregory.net/rapid"
+
+	"forward/internal/limits"
+)
+
+func buckets(t testing.TB, url string) *limits.SharedBuckets {
+	t.Helper()
+	return limits.NewSharedBuckets(mustGate(t, limits.Patient(limits.Options{Redis: url})).Redis())
+}
+
+func demand(name string, limit, n int64) limits.BucketDemand {
+	return limits.BucketDemand{Name: name, Capacity: limit, PerMinute: limit, Take: n}
+}
+
+// TestReplicasShareTheirBuckets takes 400 times from a bucket that holds 60 and gains 60 an hour, on two replicas.
+func TestReplicasShareTheirBuckets(t *testing.T) {
+	eachRedis(t, func(t *testing.T, url string) {
+		replicas := []*limits.SharedBuckets{buckets(t, url), buckets(t, url)}
+		requests := limits.BucketDemand{Name: "{m}:requests", Capacity: 60, PerMinute: 1, Take: 1}
+		var taken atomic.Int64
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				for range 50 {
+					ok, wait, err := replicas[i%2].Take(t.Context(), []limits.BucketDemand{requests, demand("{m}:tokens", 1000, 0)})
+					if err != nil || ok != (wait == 0) {
+						t.Errorf("%v %v %v", ok, wait, err)
+					}
+					if ok {
+						taken.Add(1)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if n := taken.Load(); n != 60 {
+			t.Errorf("%d of 400 taken", n)
+		}
+		c := client(t, url)
+		c.ScriptFlush(t.Context())
+		if ok, wait, err := replicas[0].Take(t.Context(), []limits.BucketDemand{requests}); ok || err != nil || wait > time.Minute {
+			t.Errorf("after SCRIPT FLUSH: %v %v %v", ok, wait, err)
+		}
+		if ttl := c.PTTL(t.Context(), "forward:limits:bucket:{m}:requests").Val(); ttl < 59*time.Minute || ttl > 61*time.Minute {
+			t.Errorf("the bucket is forgotten in %v", ttl)
+		}
+		c.FlushAll(t.Context())
+		if ok, _, err := replicas[1].Take(t.Context(), []limits.BucketDemand{requests}); !ok || err != nil {
+			t.Errorf("after FLUSHALL: %v %v", ok, err)
+		}
+	})
+}
+
+// TestBucketsInAnyWindow: what is taken at once is within all buckets, never more than capacity and refill in any
+// stretch of time; and who waits as long as he was told gets what he wanted.
+func TestBucketsInAnyWindow(t *testing.T) {
+	server := miniredis.RunT(t)
+	b := buckets(t, "redis://"+server.Addr())
+	rapid.Check(t, func(t *rapid.T) {
+		server.FlushAll()
+		now := time.Unix(1e9, 0)
+		limit := []int64{rapid.Int64Range(1, 100).Draw(t, "requests"), rapid.Int64Range(100, 1e7).Draw(t, "tokens")}
+		type take struct {
+			at time.Time
+			n  [2]int64
+		}
+		var takes []take
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.Int64Range(0, 20e6).Draw(t, "µs")) * time.Microsecond)
+			server.SetTime(now)
+			n := [2]int64{1, rapid.Int64Range(0, limit[1]).Draw(t, "n")}
+			demands := []limits.BucketDemand{demand("r", limit[0], n[0]), demand("t", limit[1], n[1])}
+			ok, wait, err := b.Take(t.Context(), demands)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !ok {
+				server.SetTime(now.Add(wait - 2*time.Microsecond))
+				if early, _, _ := b.Take(t.Context(), demands); early {
+					t.Fatalf("told to wait %v, and there before", wait)
+				}
+				now = now.Add(wait)
+				server.SetTime(now)
+				if ok, again, err := b.Take(t.Context(), demands); !ok {
+					t.Fatalf("waited %v as told, and then %v %v", wait, again, err)
+				}
+			}
+			takes = append(takes, take{now, n})
+			for i := range limit {
+				sum := int64(0)
+				for j := len(takes) - 1; j >= 0; j-- {
+					sum += takes[j].n[i]
+					if most := float64(limit[i]) * (1 + now.Sub(takes[j].at).Minutes()); float64(sum) > most*(1+1e-9) {
+						t.Fatalf("%d in %v, limit %d a minute", sum, now.Sub(takes[j].at), limit[i])
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestGiveAndLower(t *testing.T) {
+	server := miniredis.RunT(t)
+	b := buckets(t, "redis://"+server.Addr())
+	now := time.Unix(1e9, 0)
+	server.SetTime(now)
+	left := func() (n int64) {
+		t.Helper()
+		for n = 100; n > 0; n-- {
+			if ok, _, err := b.Take(t.Context(), []limits.BucketDemand{demand("b", 100, n)}); ok && err == nil {
+				b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, n)})
+				limits.Sent(t, b)
+				return n
+			}
+		}
+		return 0
+	}
+	step := func(what string, want int64) {
+		t.Helper()
+		limits.Sent(t, b)
+		if got := left(); got != want {
+			t.Errorf("%s: %d left, want %d", what, got, want)
+		}
+	}
+	step("at first", 100)
+	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, 50)})
+	step("more than it holds", 100)
+	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, -30)})
+	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, -30)})
+	step("charged", 40)
+	if err := b.Lower(t.Context(), []limits.BucketDemand{demand("b", 100, 70)}); err != nil {
+		t.Fatal(err)
+	}
+	step("lowered to more than there is", 40)
+	b.Lower(t.Context(), []limits.BucketDemand{demand("b", 100, 10)})
+	step("lowered", 10)
+	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, -60)})
+	step("in debt", 0)
+	server.SetTime(now.Add(time.Minute))
+	step("a minute later", 50)
+	server.SetTime(now)
+	step("the clock set back", 50)
+	server.SetTime(now.Add(15 * time.Second))
+	step("and on from there", 75)
+	for _, d := range []limits.BucketDemand{demand("b", 100, 101), demand("b", 100, -1), demand("b", 0, 0)} {
+		if _, _, err := b.Take(t.Context(), []limits.BucketDemand{d}); err == nil || errors.Is(err, limits.ErrAlone) || !strings.Contains(err.Error(), "never") {
+			t.Errorf("%+v: %v", d, err)
+		}
+	}
+}
+
+// TestBucketsWithoutRedis: a scheduler then counts for itself.
+func TestBucketsWithoutRedis(t *testing.T) {
+	m := miniredis.RunT(t)
+	l := newLine(t, m.Addr())
+	g := mustGate(t, limits.Eager(limits.Options{Redis: "redis://" + l.Addr().String()}))
+	b := limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(g.Redis())}
+	model := limits.Model{RPM: 2, TPM: 100}
+	eventually(t, "there", func() bool { _, err := b.Take(t.Context(), "other", limits.Model{RPM: 1 << 20}, 0); return err == nil })
+	if wait, err := b.Take(t.Context(), "r\x00m", model, 100); wait != 0 || err != nil {
+		t.Fatal(wait, err)
+	}
+	if wait, err := b.Take(t.Context(), "r\x00m", model, 50); wait <= 0 || wait > 30*time.Second || err != nil {
+		t.Errorf("wait %v, %v", wait, err)
+	}
+	b.Give("r\x00m", model, 0, 50)
+	limits.Sent(t, b.SharedBuckets)
+	if wait, err := b.Take(t.Context(), "r\x00m", model, 50); wait != 0 || err != nil {
+		t.Error("what was given back is not there:", wait, err)
+	}
+	l.swallows.Store(true)
+	for range 20 {
+		if _, err := b.Take(t.Context(), "r\x00m", model, 1); !errors.Is(err, limits.ErrAlone) {
+			t.Fatal(err)
+		}
+		b.Give("r\x00m", model, 0, 1)
+	}
+	eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
+	l.swallows.Store(false)
+	eventually(t, "there again", func() bool { _, err := b.Take(t.Context(), "r\x00m", model, 0); return err == nil })
+}
+
+// TestNobodyWaitsBesideTheProbe: of many requests that need a hanging Redis, only those that were there before it was noticed
+// wait for it.
+func TestNobodyWaitsBesideTheProbe(t *testing.T) {
+	m := miniredis.RunT(t)
+	l := newLine(t, m.Addr())
+	g := mustGate(t, limits.Options{Global: rates(t, "1000/hour"), Redis: "redis://" + l.Addr().String()})
+	eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
+	l.swallows.Store(true)
+	ask(t, g, "a") // finds out
+	before := l.got.Load()
+	for range 200 {
+		ask(t, g, "a")
+	}
+	eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
+	if n := l.got.Load() - before; n > 3 { // the probe, and perhaps its next
+		t.Errorf("Redis was asked %d times by 200 requests", n)
+	}
+}
