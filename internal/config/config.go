@@ -77,6 +77,11 @@ type Config struct {
 	RateBackend string // "memory" or a redis URL (may hold a password: do not print)
 	TokenRates  []RateRule
 
+	Quotas           []Quota
+	Estimation       Estimation
+	DefaultMaxTokens int64         // reserved for the answer of a request that sets no limit
+	QueueKeepalive   time.Duration // between SSE comments to a stream that waits in line; 0 sends none
+
 	CacheChat      bool
 	CacheEmbedding bool
 	CacheRoutes    []string // further paths below a route prefix that may be cached

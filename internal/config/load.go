@@ -113,8 +113,8 @@ func (l *loader) readConfigFile(f Flags) layer {
 	if strings.HasSuffix(path, "openai-forward-config.yaml") && f.ConfigFile == "" && !root.empty() {
 		l.warnings = append(l.warnings, Warning{Message: "settings were read from " + path + "; the environment and .env win over it, and forward.yaml would replace it"})
 	}
-	values, routes, problems := flatten(path, root)
-	l.file, l.routes, l.problems = path, routes, append(l.problems, problems...)
+	values, routes, problems, warnings := flatten(path, root)
+	l.file, l.routes, l.problems, l.warnings = path, routes, append(l.problems, problems...), append(l.warnings, warnings...)
 	return values
 }
 

@@ -83,6 +83,17 @@ func number(low, high int, field func(*Config) *int) setter {
 	}
 }
 
+func count(low, high int64, field func(*Config) *int64) setter {
+	return func(l *loader, v value) (string, error) {
+		n, err := strconv.ParseInt(strings.TrimSpace(v.text), 10, 64)
+		if err != nil || n < low || n > high {
+			return "", bad("not a whole number in range", fmt.Sprintf("write a number from %d to %d", low, high))
+		}
+		*field(l.cfg) = n
+		return "", nil
+	}
+}
+
 func oneOf(field func(*Config) *string, words ...string) setter {
 	return func(l *loader, v value) (string, error) {
 		word, err := choose(v.text, words...)

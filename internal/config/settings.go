@@ -60,6 +60,10 @@ func table() []setting {
 		{name: "RATE_LIMIT_STRATEGY", def: "fixed-window", set: strategy},
 		{name: "REQ_RATE_LIMIT_BACKEND", def: "memory", url: true, set: rateBackend},
 		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.TokenRates })},
+		{name: "QUOTAS", tree: true, set: quotas},
+		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
+		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: count(0, 1<<20, func(c *Config) *int64 { return &c.DefaultMaxTokens })},
+		{name: "QUEUE_KEEPALIVE", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.QueueKeepalive })},
 
 		{name: "CACHE_CHAT_COMPLETION", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheChat })},
 		{name: "CACHE_EMBEDDING", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheEmbedding })},

@@ -169,7 +169,7 @@ var sections = map[string]map[string]string{
 }
 
 // flatten sorts the file's tree into a layer. A name nobody knows is an error: the file is ours alone, so it is a slip.
-func flatten(file string, root node) (values layer, routes node, problems []Problem) {
+func flatten(file string, root node) (values layer, routes node, problems []Problem, warnings []Warning) {
 	values = layer{}
 	add := func(path, name string, n node) {
 		where := fmt.Sprintf("%s:%d", file, n.line)
@@ -183,6 +183,11 @@ func flatten(file string, root node) (values layer, routes node, problems []Prob
 		section := strings.ToLower(p.key)
 		if section == "routes" {
 			routes = p.value
+			continue
+		}
+		if section == "features" || section == "rate_limiting" {
+			more, said := features(file, p, add)
+			problems, warnings = append(problems, more...), append(warnings, said...)
 			continue
 		}
 		if names, ok := sections[section]; ok && section != "" && p.value.kind == object {
@@ -204,7 +209,7 @@ func flatten(file string, root node) (values layer, routes node, problems []Prob
 			problems = append(problems, unknownKey(file, p.key, p, "", append(allNames(), "forward", "routes", "api_key", "rate_limit", "cache", "log")))
 		}
 	}
-	return values, routes, problems
+	return values, routes, problems, warnings
 }
 
 // topName returns the setting that a lower-case name at the top of the file stands for.
