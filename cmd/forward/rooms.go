@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -66,7 +67,7 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 	for _, f := range cfg.Fallbacks {
 		options.Fallbacks = append(options.Fallbacks, forward.Fallback{Models: f.Model, Instead: f.Instead})
 	}
-	if options.Ring, err = ring(cfg); err != nil {
+	if options.Ring, err = r.ring(cfg, logger); err != nil {
 		return r, err
 	}
 	if options.Gate, options.Paces, err = gate(cfg, logger); err != nil {
@@ -106,15 +107,15 @@ func (r *rooms) affinity(cfg *config.Config, logger *slog.Logger) (*upstream.Aff
 	if !slices.ContainsFunc(r.table.Routes(), func(u *upstream.Route) bool { return u.Places() > 1 && !u.Open }) {
 		return nil, nil
 	}
-	db, err := openDatabase(cfg.DataDir)
-	if err != nil {
-		logger.Warn("which API key made which file, batch or response will be forgotten at the next restart; set DATA_DIR to a place that can be written", "error", err)
-		if db, err = memoryDatabase(); err != nil {
+	if r.db == nil {
+		db, err := memoryDatabase()
+		if err != nil {
 			return nil, err
 		}
+		logger.Warn("which API key made which file, batch or response will be forgotten at the next restart")
+		r.db, r.closers = db, append(r.closers, db)
 	}
-	r.db, r.closers = db, append(r.closers, db)
-	return upstream.NewAffinity(db, nil)
+	return upstream.NewAffinity(r.db, nil)
 }
 
 // routes makes the route table, with BENCHMARK_MODE's canned upstream if it is on.
@@ -160,12 +161,33 @@ func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute
 	return list
 }
 
-func ring(cfg *config.Config) (*keys.Ring, error) {
-	var list []keys.Key
-	for _, k := range cfg.ForwardKeys {
-		list = append(list, keys.Key{Name: k.Name, Secret: k.Secret, Level: k.Level})
+// ring makes the forward keys: those of the settings and, where DATA_DIR can be written, those of `forward keys`, which it keeps
+// up to date. Settings of old that never had a place for state start all the same; but a gateway that cannot read keys that are there
+// does not start, for it would know nobody.
+func (r *rooms) ring(cfg *config.Config, logger *slog.Logger) (*keys.Ring, error) {
+	db, err := openDatabase(cfg.DataDir)
+	if err != nil {
+		if _, missing := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); !errors.Is(missing, os.ErrNotExist) {
+			return nil, err
+		}
+		logger.Warn("nothing can be kept, so there are no keys by forward keys; set DATA_DIR to a place that can be written", "error", err)
+		return keys.NewRing(declaredKeys(cfg))
 	}
-	return keys.NewRing(list)
+	r.db, r.closers = db, append(r.closers, db)
+	store, err := openKeys(context.Background(), cfg, db)
+	if err != nil {
+		return nil, err
+	}
+	ring, err := store.Ring(context.Background(), declaredKeys(cfg))
+	if err != nil {
+		return nil, err
+	}
+	watcher, err := store.Watch(ring, logger)
+	if err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, watcher)
+	return ring, nil
 }
 
 // gate makes the request limits and the paces of streams. The settings were checked when they were loaded.

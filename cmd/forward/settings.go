@@ -12,7 +12,12 @@ import (
 // settingsFlags gives a command the flags that say where settings come from, and returns the function that loads them.
 // Warnings are printed as they are found; all that is wrong is one error.
 func settingsFlags(c *cobra.Command) func() (*config.Config, error) {
-	var f config.Flags
+	return settingsFrom(c, hasManagedKeys)
+}
+
+// settingsFrom is settingsFlags, told whether there are managed keys.
+func settingsFrom(c *cobra.Command, managedKeys func(dataDir string) bool) func() (*config.Config, error) {
+	f := config.Flags{ManagedKeys: managedKeys}
 	var host string
 	var port, workers int
 	flags := c.Flags()

@@ -27,6 +27,7 @@ func (l *loader) checkAccess() {
 	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
 	// A FORWARD_KEY that was written and not understood is reported already; one that holds no key, as ", ," does, is none.
 	withForward := len(l.cfg.ForwardKeys) > 0 || slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
+	withForward = withForward || withKeys && l.managedKeys != nil && l.managedKeys(l.cfg.DataDir)
 	v := value{name: "FORWARD_KEY"}
 	switch {
 	case withKeys && !withForward && loopback(l.cfg.Host):
@@ -35,7 +36,7 @@ func (l *loader) checkAccess() {
 		l.warn(v, "not set and OPEN_ACCESS=true, so everybody who reaches "+l.cfg.Host+" can spend your API keys")
 	case withKeys && !withForward:
 		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Host + " is not a loopback address: everybody could spend them",
-			Fix: "set FORWARD_KEY=fk-…, or HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
+			Fix: "set FORWARD_KEY=fk-…, make a key by forward keys add NAME, or set HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
 	case withForward && !withKeys && !l.cfg.Passthrough && !l.cfg.ExtraAuth:
 		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")
 	}

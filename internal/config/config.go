@@ -44,6 +44,8 @@ type Flags struct {
 	// A missing file is an error only when ConfigFileSet.
 	ConfigFile    string
 	ConfigFileSet bool
+	// ManagedKeys reports whether DATA_DIR holds forward keys that were made by command; nil: it holds none.
+	ManagedKeys func(dataDir string) bool
 	// Workers is accepted from openai-forward command lines and ignored with a note.
 	Workers *int
 }
@@ -60,6 +62,7 @@ type Config struct {
 	Models      []Model // rpm/tpm of forward.yaml's routes
 
 	ForwardKeys  []ForwardKey
+	KeySecret    keys.Secret      // of the HMACs of managed keys; zero: a file in DATA_DIR has it
 	LevelModels  map[int][]string // level → model globs; level 0 is never in it and may use all
 	ExtraAuth    bool             // EXTRA routes ask for a forward key too
 	TrustUserIDs bool             // callers whose key has no policy of its own may name the user they ask for
@@ -153,9 +156,11 @@ type APIKey struct {
 
 // ForwardKey is a key of ours. Name is "" unless one was configured.
 type ForwardKey struct {
-	Secret keys.Secret
-	Name   string
-	Level  int
+	Secret  keys.Secret
+	Name    string
+	Level   int
+	Expires time.Time // zero: never
+	Policy  keys.Policy
 }
 
 // AnyLevel is the RateRule.Level of a rule for every caller.

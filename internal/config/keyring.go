@@ -5,6 +5,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"forward/internal/keys"
 )
 
 // maxLevel bounds levels; openai-forward's UI ends at 1000 as well.
@@ -117,29 +120,30 @@ func showAPIKeys(ks []APIKey) string {
 // turned the object around between 0.8.1 and 0.8.2; a list whose name is a number is the later form.
 func forwardKeys(l *loader, v value) (string, error) {
 	var err error
-	add := func(secret string, level int, name string) {
+	add := func(secret string, k ForwardKey) {
 		s, wrong := newSecret(secret)
 		if wrong != nil {
 			err = wrong
 			return
 		}
-		for _, k := range l.cfg.ForwardKeys {
-			if k.Secret.Reveal() != s.Reveal() {
+		for _, before := range l.cfg.ForwardKeys {
+			if before.Secret.Reveal() != s.Reveal() {
 				continue
 			}
-			if k.Level != level {
+			if before.Level != k.Level {
 				err = bad("one key is written twice, with different levels", "give each forward key one level")
 				return
 			}
 			l.warn(v, "one key is written twice")
 			return
 		}
-		l.cfg.ForwardKeys = append(l.cfg.ForwardKeys, ForwardKey{Secret: s, Level: level, Name: name})
+		k.Secret = s
+		l.cfg.ForwardKeys = append(l.cfg.ForwardKeys, k)
 	}
 	if v.kind != object {
 		items, wrong := v.split()
 		for _, item := range items {
-			add(item, 0, "")
+			add(item, ForwardKey{})
 		}
 		if wrong != nil {
 			err = wrong
@@ -156,40 +160,78 @@ func forwardKeys(l *loader, v value) (string, error) {
 	return showForwardKeys(l.cfg.ForwardKeys), err
 }
 
-func addForwardPair(p pair, add func(secret string, level int, name string)) error {
+func addForwardPair(p pair, add func(secret string, k ForwardKey)) error {
 	wrong := bad("an entry has no level", `write {"fk-…": 0} or {"0": ["fk-…"]}`)
 	level, levelErr := parseLevel(p.key)
 	items, err := p.value.split()
 	switch {
 	case p.value.kind == object:
-		n, _ := p.value.get("level")
-		name, _ := p.value.get("name")
-		if n.empty() {
-			n.text = "0"
-		}
-		if level, err = parseLevel(n.text); err != nil {
+		k, err := keyPolicy(p.value)
+		if err != nil {
 			return err
 		}
-		add(p.key, level, strings.TrimSpace(name.text))
+		add(p.key, k)
 	case err != nil || len(items) == 0:
 		return wrong
 	case p.value.kind == list && levelErr == nil:
 		for _, item := range items {
-			add(item, level, "")
+			add(item, ForwardKey{Level: level})
 		}
 	default:
 		if keyLevel, err := parseLevel(items[0]); err == nil && len(items) == 1 {
-			add(p.key, keyLevel, "")
+			add(p.key, ForwardKey{Level: keyLevel})
 			return nil
 		}
 		if levelErr != nil {
 			return wrong
 		}
 		for _, item := range items { // {"0": "fk-0"}
-			add(item, level, "")
+			add(item, ForwardKey{Level: level})
 		}
 	}
 	return nil
+}
+
+// keyPolicy reads what an object says of a key: the settings of `forward keys`, lists as lists.
+func keyPolicy(n node) (ForwardKey, error) {
+	var names []string
+	for _, f := range keys.Fields() {
+		names = append(names, f.Name)
+	}
+	texts := map[string]string{}
+	for _, p := range n.pairs {
+		name := strings.ToLower(strings.ReplaceAll(p.key, "_", "-"))
+		if !slices.Contains(names, name) {
+			fix := "write " + strings.Join(names, ", ")
+			if near := nearest(name, names); near != "" {
+				fix = "did you mean " + near + "?"
+			}
+			return ForwardKey{}, bad(fmt.Sprintf("a key has no setting %q", shorten(p.key)), fix)
+		}
+		items, err := p.value.split()
+		if err != nil {
+			return ForwardKey{}, err
+		}
+		texts[name] = strings.Join(items, ",")
+	}
+	if texts["name"] == "" {
+		delete(texts, "name")
+	}
+	var s keys.Settings
+	if err := s.Apply(texts, time.Time{}); err != nil {
+		return ForwardKey{}, bad(strings.ReplaceAll(err.Error(), "\n", "; "), `write it like {"fk-…": {"name": "alice", "models": ["gpt-*"], "budget": "20usd/month"}}`)
+	}
+	return ForwardKey{Name: s.Name, Level: s.Level, Expires: s.Expires, Policy: s.Policy}, nil
+}
+
+// keySecret reads KEY_SECRET.
+func keySecret(l *loader, v value) (string, error) {
+	s, err := newSecret(v.text)
+	if err == nil && len(s.Reveal()) < 16 {
+		return "", bad("the secret is shorter than 16 characters", "write 32 random ones, such as openssl rand -hex 16 prints")
+	}
+	l.cfg.KeySecret = s
+	return s.String(), err
 }
 
 func showForwardKeys(ks []ForwardKey) string {

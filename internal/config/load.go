@@ -14,15 +14,16 @@ import (
 
 // loader is the work in progress of one Load.
 type loader struct {
-	cfg      *Config
-	layers   []layer // highest first
-	dotenv   layer
-	expand   func(string) (string, error)
-	routes   node             // `routes` of forward.yaml
-	file     string           // the YAML file read, "" for none
-	chosen   map[string]value // by setting name: the value in force
-	problems []Problem
-	warnings []Warning
+	cfg         *Config
+	layers      []layer // highest first
+	dotenv      layer
+	expand      func(string) (string, error)
+	routes      node // `routes` of forward.yaml
+	managedKeys func(dataDir string) bool
+	file        string           // the YAML file read, "" for none
+	chosen      map[string]value // by setting name: the value in force
+	problems    []Problem
+	warnings    []Warning
 
 	openai, anthropic, gemini, extra targets
 	forward                          []target // FORWARD_CONFIG
@@ -31,7 +32,7 @@ type loader struct {
 // Load reads all sources and returns the Config they make together. environ is os.Environ() or its like. The error is an
 // *Errors with everything that is wrong; the warnings hold also then.
 func Load(f Flags, environ []string) (*Config, []Warning, error) {
-	l := &loader{cfg: &Config{}, chosen: map[string]value{}}
+	l := &loader{cfg: &Config{}, chosen: map[string]value{}, managedKeys: f.ManagedKeys}
 	l.readLayers(f, environ)
 	for _, s := range table() {
 		l.apply(s)

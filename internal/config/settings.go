@@ -45,6 +45,7 @@ func table() []setting {
 		{name: "MODEL_FALLBACKS", tree: true, set: fallbacks},
 
 		{name: "FORWARD_KEY", older: []string{"FORWARD_KEY_CONFIG"}, secret: true, tree: true, set: forwardKeys},
+		{name: "KEY_SECRET", secret: true, set: keySecret},
 		{name: "LEVEL_MODELS", tree: true, set: levelModels},
 		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.TrustUserIDs })},
 		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Passthrough })},

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"forward/internal/keys"
+)
+
+// keyView is a key as JSON shows it. The names are a promise.
+type keyView struct {
+	Key     string      `json:"key,omitempty"` // the secret, when it was just made
+	ID      string      `json:"id"`
+	Name    string      `json:"name"`
+	State   string      `json:"state"`  // active, disabled, expired or revoked
+	Origin  string      `json:"origin"` // managed or settings
+	Level   int         `json:"level"`
+	Expires *time.Time  `json:"expires,omitempty"`
+	Grace   *time.Time  `json:"grace,omitempty"` // until when the secret before the last rotation is good
+	Created *time.Time  `json:"created,omitempty"`
+	Updated *time.Time  `json:"updated,omitempty"`
+	Policy  keys.Policy `json:"policy"`
+}
+
+func (r *keyRoom) view(m *keys.Managed) keyView {
+	return keyView{ID: m.ID, Name: m.Name, State: m.State(time.Now()), Origin: "managed", Level: m.Level, Policy: m.Policy,
+		Expires: r.when(m.Expires), Grace: r.when(m.Grace), Created: r.when(m.Created), Updated: r.when(m.Updated)}
+}
+
+// when is a time in the gateway's time zone; nil: none.
+func (r *keyRoom) when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.In(r.cfg.Location)
+	return &t
+}
+
+// declaredViews are the keys of the settings.
+func (r *keyRoom) declaredViews() (list []keyView) {
+	for _, k := range declaredKeys(r.cfg) {
+		m := keys.Managed{ID: k.ID(), Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}
+		v := r.view(&m)
+		v.Origin = "settings"
+		list = append(list, v)
+	}
+	return list
+}
+
+func keysList() *cobra.Command {
+	c := &cobra.Command{Use: "list", Short: "List the keys"}
+	all := c.Flags().Bool("all", false, "revoked ones too")
+	return keysVerb(c, "", func(r *keyRoom, _ string) error {
+		managed, err := r.store.List(r.Context())
+		if err != nil {
+			return err
+		}
+		views := r.declaredViews()
+		for _, m := range managed {
+			if !m.Revoked || *all {
+				views = append(views, r.view(m))
+			}
+		}
+		return r.print(views)
+	})
+}
+
+func keysShow() *cobra.Command {
+	return keysVerb(&cobra.Command{Use: "show", Short: "Show all that is known of a key"}, "KEY", func(r *keyRoom, ref string) error {
+		for _, v := range r.declaredViews() {
+			if ref == v.Name || ref == v.ID {
+				return r.show(v)
+			}
+		}
+		m, err := r.store.Find(r.Context(), ref)
+		if err != nil {
+			return r.hint(err)
+		}
+		return r.show(r.view(m))
+	})
+}
+
+func keysWhois() *cobra.Command {
+	c := &cobra.Command{Use: "whois", Short: "Tell whose key it is; - reads the key from stdin, so that no history keeps it"}
+	return keysVerb(c, "SECRET|-", func(r *keyRoom, presented string) error {
+		if presented == "-" {
+			text, err := io.ReadAll(io.LimitReader(r.InOrStdin(), 4096))
+			if err != nil {
+				return fmt.Errorf("reading the key: %w", err)
+			}
+			presented = strings.TrimSpace(string(text))
+		}
+		for i, k := range declaredKeys(r.cfg) {
+			if k.Secret.Reveal() == presented {
+				return r.show(r.declaredViews()[i])
+			}
+		}
+		m, replaced, err := r.store.Whois(r.Context(), presented)
+		if err != nil {
+			return r.hint(fmt.Errorf("%s: %w", keys.Mask(presented), err))
+		}
+		if replaced {
+			fmt.Fprintf(r.ErrOrStderr(), "This secret was replaced since; forward keys rotate gave the key another.\n")
+		}
+		return r.show(r.view(m))
+	})
+}
+
+// hand prints a key that was just made: alone on stdout, or in what -o says; what it is goes to stderr.
+func (r *keyRoom) hand(m *keys.Managed, secret keys.Secret, format string, args ...any) error {
+	v := r.view(m)
+	v.Key = secret.Reveal()
+	var err error
+	if r.format == "table" {
+		_, err = fmt.Fprintln(r.OutOrStdout(), v.Key)
+	} else {
+		err = r.show(v)
+	}
+	if err != nil {
+		return fmt.Errorf("printing key %s: %w; it is made and nobody has it: forward keys rotate %s --grace 0", m.ID, err, m.ID)
+	}
+	fmt.Fprintf(r.ErrOrStderr(), format, args...)
+	return nil
+}
+
+func (r *keyRoom) show(v keyView) error {
+	if r.format == "json" {
+		return writeIndented(r.OutOrStdout(), v)
+	}
+	if r.format == "csv" {
+		return r.print([]keyView{v})
+	}
+	t := tabwriter.NewWriter(r.OutOrStdout(), 0, 0, 2, ' ', 0)
+	names, values := columns(), v.row()
+	for i, name := range names {
+		if values[i] != "" {
+			fmt.Fprintf(t, "%s\t%s\n", name, values[i])
+		}
+	}
+	return t.Flush()
+}
+
+func (r *keyRoom) print(views []keyView) error {
+	switch r.format {
+	case "json":
+		return writeIndented(r.OutOrStdout(), append([]keyView{}, views...)) // [] and not null
+	case "csv":
+		w := csv.NewWriter(r.OutOrStdout())
+		w.Write(columns())
+		for _, v := range views {
+			w.Write(v.row())
+		}
+		w.Flush()
+		return w.Error()
+	}
+	t := tabwriter.NewWriter(r.OutOrStdout(), 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tNAME\tSTATE\tLEVEL\tMODELS\tRPM\tTPM\tBUDGET\tEXPIRES")
+	for _, v := range views {
+		p := v.Policy
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.State, v.Level, cmp.Or(strings.Join(p.Models, ","), "*"),
+			cmp.Or(positive(p.RPM), "-"), cmp.Or(positive(p.TPM), "-"), cmp.Or(joined(p.Budgets), "-"), cmp.Or(stamp(v.Expires), "never"))
+	}
+	return t.Flush()
+}
+
+// columns are the names of what row returns.
+func columns() []string {
+	return strings.Split("key id name state origin level models routes ips expires rpm tpm parallel budget unknown_price cache log priority tags set_user grace created updated", " ")
+}
+
+func (v keyView) row() []string {
+	p := v.Policy
+	user, priority := "", ""
+	if p.SetUser {
+		user = "true"
+	}
+	if p.Priority != 0 {
+		priority = strconv.Itoa(p.Priority)
+	}
+	return []string{v.Key, v.ID, v.Name, v.State, v.Origin, strconv.Itoa(v.Level), strings.Join(p.Models, ","), strings.Join(p.Routes, ","),
+		joined[netip.Prefix](p.IPs), stamp(v.Expires), positive(p.RPM), positive(p.TPM), positive(int64(p.Parallel)), joined(p.Budgets), p.UnknownPrice,
+		p.CacheScope, p.Log, priority, strings.Join(p.Tags, ","), user, stamp(v.Grace), stamp(v.Created), stamp(v.Updated)}
+}
+
+func joined[T fmt.Stringer](items []T) string {
+	var texts []string
+	for _, item := range items {
+		texts = append(texts, item.String())
+	}
+	return strings.Join(texts, ",")
+}
+
+// positive is a number, "" for 0.
+func positive(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
+}
+
+func stamp(t *time.Time) string {
+	if t == nil {
+		return ""
+	}
+	return t.Format(time.RFC3339)
+}

@@ -1,0 +1,263 @@
+package keys
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// What a Store answers when a change cannot be made.
+var (
+	ErrNoSuchKey = errors.New("no such key")
+	ErrNameTaken = errors.New("another key has this name")
+	ErrGone      = errors.New("the key is revoked, which is for good; add a new one")
+)
+
+// Store keeps managed keys in the database: their settings, and the HMACs of their secrets. Every change is one transaction that
+// is on disk when the method returns. It is safe for concurrent use, also by several processes. Open makes one; the database stays
+// the caller's.
+type Store struct {
+	db  *sql.DB
+	mac func(string) digest
+	pep []byte
+	now func() time.Time
+}
+
+// Managed is a key as the store knows it.
+type Managed struct {
+	ID string
+	Settings
+	Disabled, Revoked bool
+	Created, Updated  time.Time
+	Grace             time.Time // until when the secret before the last rotation is good; zero: there is none
+}
+
+// State says in a word how a key stands: active, disabled, expired or revoked.
+func (m *Managed) State(now time.Time) string {
+	switch {
+	case m.Revoked:
+		return "revoked"
+	case m.Disabled:
+		return "disabled"
+	case !m.Expires.IsZero() && !now.Before(m.Expires):
+		return "expired"
+	}
+	return "active"
+}
+
+// Open makes the tables if they are not there. secret is that of the HMACs; now tells the time, nil: time.Now. A secret other than
+// the one the keys were made with is ErrOtherSecret.
+func Open(ctx context.Context, db *sql.DB, secret Secret, now func() time.Time) (*Store, error) {
+	if len(secret.Reveal()) < minSecret {
+		return nil, fmt.Errorf("the secret of the forward keys is shorter than %d bytes; write a longer KEY_SECRET", minSecret)
+	}
+	if now == nil {
+		now = time.Now
+	}
+	pepper := []byte(secret.Reveal())
+	s := &Store{db: db, mac: summer(pepper), pep: pepper, now: now}
+	if err := migrate(ctx, db, s.mac("forward keys")); err != nil {
+		return nil, fmt.Errorf("opening the forward keys: %w", err)
+	}
+	return s, nil
+}
+
+// Ring returns a ring of the keys of the settings and those of the store.
+func (s *Store) Ring(ctx context.Context, declared []Key) (*Ring, error) {
+	r, err := newRing(declared, s.pep)
+	if err != nil {
+		return nil, err
+	}
+	_, err = s.Load(ctx, r)
+	return r, err
+}
+
+// Any reports whether a database holds a managed key, revoked ones included. It changes nothing; a database without the tables
+// holds none.
+func Any(ctx context.Context, db *sql.DB) (found bool, err error) {
+	if err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'keys_keys')`).Scan(&found); err == nil && found {
+		err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys_keys)`).Scan(&found)
+	}
+	return found, err
+}
+
+// Add makes a key and returns its secret, which nobody can show again.
+func (s *Store) Add(ctx context.Context, settings Settings) (m *Managed, secret Secret, err error) {
+	now := s.now().Truncate(time.Second)
+	m = &Managed{ID: newID(), Settings: settings, Created: now}
+	secret = newSecretOf(m.ID)
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		if err := checkName(settings.Name); err != nil {
+			return err
+		}
+		if err := put(ctx, tx, m, now); err != nil {
+			return err
+		}
+		return s.addSecret(ctx, tx, m.ID, secret)
+	})
+	if err != nil {
+		return nil, Secret{}, fmt.Errorf("adding key %q: %w", settings.Name, err)
+	}
+	return m, secret, nil
+}
+
+// Update changes a key, found by its id or its name, by edit.
+func (s *Store) Update(ctx context.Context, ref string, edit func(*Managed) error) (*Managed, error) {
+	return s.update(ctx, ref, func(_ *sql.Tx, m *Managed) error { return edit(m) })
+}
+
+// Rotate gives a key a new secret and returns it. The one before is good until the grace is over.
+func (s *Store) Rotate(ctx context.Context, ref string, grace time.Duration) (m *Managed, secret Secret, err error) {
+	ends := s.now().Add(grace).Truncate(time.Second)
+	m, err = s.update(ctx, ref, func(tx *sql.Tx, m *Managed) error {
+		// A secret that was replaced before keeps its own end, if that is sooner.
+		if _, err := tx.ExecContext(ctx, `UPDATE keys_secrets SET ends = MIN(COALESCE(ends, ?1), ?1) WHERE key = ?2`, ends.Unix(), m.ID); err != nil {
+			return err
+		}
+		m.Grace, secret = ends, newSecretOf(m.ID)
+		return s.addSecret(ctx, tx, m.ID, secret)
+	})
+	if err != nil {
+		return nil, Secret{}, err
+	}
+	return m, secret, nil
+}
+
+func (s *Store) update(ctx context.Context, ref string, edit func(*sql.Tx, *Managed) error) (m *Managed, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		if m, err = find(ctx, tx, ref); err != nil {
+			return err
+		}
+		if m.Revoked {
+			return ErrGone
+		}
+		if err := edit(tx, m); err != nil {
+			return err
+		}
+		return put(ctx, tx, m, s.now())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("changing key %q: %w", ref, err)
+	}
+	return m, nil
+}
+
+// Find returns the key of this id or name; of a name that was given again, the key that is not revoked.
+func (s *Store) Find(ctx context.Context, ref string) (*Managed, error) { return find(ctx, s.db, ref) }
+
+// Whois returns the key that a secret belongs to, and whether the secret was replaced since.
+func (s *Store) Whois(ctx context.Context, presented string) (m *Managed, replaced bool, err error) {
+	if _, err := ParseManaged(presented); err != nil {
+		return nil, false, err
+	}
+	mac := s.mac(presented)
+	var id string
+	err = s.db.QueryRowContext(ctx, `SELECT key, ends IS NOT NULL FROM keys_secrets WHERE mac = ?`, mac[:]).Scan(&id, &replaced)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, ErrNoSuchKey
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	m, err = s.Find(ctx, id)
+	return m, replaced, err
+}
+
+// List returns all keys by name, the revoked ones last.
+func (s *Store) List(ctx context.Context) (list []*Managed, err error) {
+	rows, err := s.db.QueryContext(ctx, selectKeys+` ORDER BY revoked, name, created`)
+	if err != nil {
+		return nil, fmt.Errorf("listing the forward keys: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		m, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("listing the forward keys: %w", err)
+		}
+		list = append(list, m)
+	}
+	return list, rows.Err()
+}
+
+// change runs f in a transaction, and tells running gateways.
+func (s *Store) change(ctx context.Context, f func(*sql.Tx) error) error {
+	tx, err := s.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if err := f(tx); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE keys_state SET version = version + 1`); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+func (s *Store) addSecret(ctx context.Context, tx *sql.Tx, id string, secret Secret) error {
+	mac := s.mac(secret.Reveal())
+	_, err := tx.ExecContext(ctx, `INSERT INTO keys_secrets (mac, key, created) VALUES (?, ?, ?)`, mac[:], id, s.now().Unix())
+	return err
+}
+
+// selectKeys reads keys as scan expects them.
+const selectKeys = `SELECT id, name, level, disabled, revoked, expires, policy, created, updated,
+	(SELECT MAX(ends) FROM keys_secrets WHERE key = id) FROM keys_keys`
+
+func scan(row interface{ Scan(...any) error }) (*Managed, error) {
+	var m Managed
+	var expires, grace sql.NullInt64
+	var created, updated int64
+	var policy string
+	if err := row.Scan(&m.ID, &m.Name, &m.Level, &m.Disabled, &m.Revoked, &expires, &policy, &created, &updated, &grace); err != nil {
+		return nil, err
+	}
+	m.Created, m.Updated = time.Unix(created, 0), time.Unix(updated, 0)
+	if expires.Valid {
+		m.Expires = time.Unix(expires.Int64, 0)
+	}
+	if grace.Valid {
+		m.Grace = time.Unix(grace.Int64, 0)
+	}
+	if err := json.Unmarshal([]byte(policy), &m.Policy); err != nil {
+		return nil, fmt.Errorf("reading the policy of key %s: %w", m.ID, err)
+	}
+	return &m, nil
+}
+
+func find(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, ref string) (*Managed, error) {
+	m, err := scan(db.QueryRowContext(ctx, selectKeys+` WHERE id = ?1 OR name = ?1 ORDER BY id <> ?1, revoked, created DESC LIMIT 1`, ref))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, ErrNoSuchKey
+	}
+	return m, err
+}
+
+// put writes a key that is new or was changed. Expiry is kept in whole seconds.
+func put(ctx context.Context, tx *sql.Tx, m *Managed, now time.Time) error {
+	policy, err := m.Policy.encode()
+	if err != nil {
+		return err
+	}
+	var taken bool
+	if err := tx.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys_keys WHERE name = ? AND revoked = 0 AND id <> ?)`, m.Name, m.ID).Scan(&taken); err != nil {
+		return err
+	}
+	if taken && !m.Revoked {
+		return ErrNameTaken
+	}
+	expires := sql.NullInt64{Int64: m.Expires.Unix(), Valid: !m.Expires.IsZero()}
+	m.Updated = now.Truncate(time.Second)
+	_, err = tx.ExecContext(ctx, `INSERT INTO keys_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name,
+		level = excluded.level, disabled = excluded.disabled, revoked = excluded.revoked, expires = excluded.expires,
+		policy = excluded.policy, updated = excluded.updated`,
+		m.ID, m.Name, m.Level, m.Disabled, m.Revoked, expires, policy, m.Created.Unix(), m.Updated.Unix())
+	return err
+}
