@@ -134,7 +134,7 @@ func (r *keyRoom) hand(m *keys.Managed, secret keys.Secret, format string, args 
 
 func (r *keyRoom) show(v keyView) error {
 	if r.format == "json" {
-		return writeIndented(r.OutOrStdout(), v)
+		return writeJSON(r.OutOrStdout(), v)
 	}
 	if r.format == "csv" {
 		return r.print([]keyView{v})
@@ -152,7 +152,7 @@ func (r *keyRoom) show(v keyView) error {
 func (r *keyRoom) print(views []keyView) error {
 	switch r.format {
 	case "json":
-		return writeIndented(r.OutOrStdout(), append([]keyView{}, views...)) // [] and not null
+		return writeJSON(r.OutOrStdout(), append([]keyView{}, views...)) // [] and not null
 	case "csv":
 		w := csv.NewWriter(r.OutOrStdout())
 		w.Write(columns())

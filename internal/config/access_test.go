@@ -177,3 +177,37 @@ func TestForwardKeyForms(t *testing.T) {
 		})
 	}
 }
+
+// TestForwardKeyPolicies reads what forward.yaml says of a key, and tells all that is wrong with it.
+func TestForwardKeyPolicies(t *testing.T) {
+	dir(t, map[string]string{"forward.yaml": "forward_key:\n  fk-policy:\n    name: alice\n    models: [gpt-*, \"!gpt-4*\"]\n    rpm: 60\n    budget: [20usd/month, 1mtokens/day]\n    expires: 2030-01-01\n    set_user: true\n"})
+	conf, _ := mustLoad(t)
+	if len(conf.ForwardKeys) != 1 {
+		t.Fatal(conf.ForwardKeys)
+	}
+	k := conf.ForwardKeys[0]
+	if k.Name != "alice" || k.Policy.AllowsModel("gpt-4o") || !k.Policy.AllowsModel("gpt-3.5") || k.Policy.RPM != 60 || len(k.Policy.Budgets) != 2 || k.Expires.Year() != 2030 || !k.Policy.SetUser {
+		t.Errorf("%+v", k)
+	}
+	for value, want := range map[string]string{
+		`{"fk-1": {"modles": ["x"]}}`:              "did you mean models?",
+		`{"fk-1": {"rpm": "fast", "log": "none"}}`: "rpm: ",
+		`{"fk-1": {"log": "none", "rpm": "x"}}`:    "write full, meta, redacted, off",
+		`{"fk-1": {"expires": "90d"}}`:             "is not a date",
+	} {
+		dir(t, nil)
+		if _, _, err := config.Load(config.Flags{}, []string{"FORWARD_KEY=" + value}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", value, err)
+		}
+	}
+}
+
+func TestKeySecret(t *testing.T) {
+	dir(t, map[string]string{"secret": "0123456789abcdef\n"})
+	if conf, _ := mustLoad(t, "KEY_SECRET=file:secret"); conf.KeySecret.Reveal() != "0123456789abcdef" {
+		t.Error("not read")
+	}
+	if _, _, err := config.Load(config.Flags{}, []string{"KEY_SECRET=short"}); err == nil || !strings.Contains(err.Error(), "openssl rand") || strings.Contains(err.Error(), "short ") && strings.Contains(err.Error(), "=short") {
+		t.Error(err)
+	}
+}
