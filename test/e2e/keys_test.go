@@ -61,7 +61,9 @@ func TestKeysBesideTheGateway(t *testing.T) {
 // TestKeysSurviveKilledCommands kills the command at any time, two at once: a key that it printed is good, and the database stays whole.
 func TestKeysSurviveKilledCommands(t *testing.T) {
 	dir := t.TempDir()
+	begun := time.Now()
 	_, _, status := command(t, dir, nil, "keys", "list")
+	took := time.Since(begun) // so that kills come before, in and after the change, however fast the machine is
 	if status != 0 {
 		t.Fatalf("exit status %d", status)
 	}
@@ -74,7 +76,7 @@ func TestKeysSurviveKilledCommands(t *testing.T) {
 				p := start(t, dir, nil, forwardBinary, "keys", "add", fmt.Sprintf("key-%d-%d", round, side))
 				select {
 				case <-p.done:
-				case <-time.After(time.Duration(20+rand.IntN(80)) * time.Millisecond):
+				case <-time.After(rand.N(2 * took)):
 				}
 				p.kill()
 				if key, whole := strings.CutSuffix(p.stdout.String(), "\n"); whole {
