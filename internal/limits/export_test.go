@@ -43,3 +43,6 @@ func Sent(t testing.TB, b *SharedBuckets) {
 		}
 	}
 }
+
+// InRedis reports where a reservation was counted.
+func InRedis(r *Reservation) bool { return r.shared }

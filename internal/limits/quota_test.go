@@ -135,6 +135,9 @@ func TestQuotasAgainstALedger(t *testing.T) {
 						}
 						return
 					}
+					if r != nil && limits.InRedis(r) != shared {
+						t.Fatal("counted in the wrong place")
+					}
 					ledger = append(ledger, b)
 					open[b] = r
 				},
@@ -301,6 +304,42 @@ func TestManyNames(t *testing.T) {
 	ask("next")
 	if n := limits.Counted(q); n != 1 {
 		t.Errorf("a minute later %d names are kept", n)
+	}
+}
+
+// TestSettlingLate settles after the minute has ended, within the day: the next minute is not touched, the day is.
+func TestSettlingLate(t *testing.T) {
+	server := miniredis.RunT(t)
+	gate := mustGate(t, limits.Patient(limits.Options{Redis: "redis://" + server.Addr()}))
+	for name, redis := range map[string]*limits.Redis{"memory": nil, "redis": gate.Redis()} {
+		c := newClock(time.Date(2026, 1, 1, 12, 0, 59, 0, time.UTC))
+		q := mustQuotas(t, limits.QuotaOptions{Now: c.now, Redis: redis, Quotas: []limits.Quota{{Scope: limits.ScopeGlobal, InputPerMinute: 100, InputPerDay: 250}}})
+		reserve := func(n int64) (*limits.Reservation, *limits.QuotaError) {
+			server.SetTime(c.now())
+			r, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: n})
+			return r, refusal(t, err)
+		}
+		first, _ := reserve(100)
+		c.pass(time.Second)
+		if _, e := reserve(100); e != nil {
+			t.Errorf("%s: the next minute is not empty: %v", name, e)
+		}
+		first.Settle(10, 0)
+		if _, e := reserve(1); e == nil || e.Window != "minute" || e.Remaining != 0 {
+			t.Errorf("%s: what was settled came back in another minute: %v", name, e)
+		}
+		c.pass(time.Minute)
+		if _, e := reserve(100); e != nil {
+			t.Errorf("%s: what was settled did not come back in its day: %v", name, e)
+		}
+		c.pass(time.Minute)
+		if _, e := reserve(41); e == nil || e.Window != "day" || e.Remaining != 40 {
+			t.Errorf("%s: %v", name, e)
+		}
+		c.pass(12 * time.Hour)
+		if r, e := reserve(100); e != nil || limits.InRedis(r) != (redis != nil) {
+			t.Errorf("%s: the next day is not empty, or not where it should be: %v", name, e)
+		}
 	}
 }
 
