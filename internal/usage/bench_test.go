@@ -14,9 +14,10 @@ import (
 // fill writes n requests through the ledger, by 50 keys in bursts of 40, over 60 days: 20 models on 3 routes, 1000 users, and a few errors.
 func fill(b *testing.B, l *usage.Ledger, n int) {
 	b.Helper()
+	step := 60 * 24 * time.Hour / time.Duration(n)
 	for i := range n {
 		r := row(strconv.FormatUint(uint64(i)*0x9e3779b97f4a7c15, 36)) // ids come in no order
-		r.Time = noon.Add(-time.Duration(i) * 60 * 24 * time.Hour / time.Duration(n))
+		r.Time = noon.Add(-time.Duration(i) * step)
 		model := i / 2000 % 20
 		r.Key, r.Model, r.Route, r.User = fmt.Sprint("key", i/40%50), fmt.Sprint("model", model), fmt.Sprint("route", model%3), fmt.Sprint("user", i/40%1000)
 		if r.Status = 200; i%97 == 0 {
@@ -63,6 +64,9 @@ func BenchmarkReport(b *testing.B) {
 	}
 	b.ReportMetric(float64(n), "rows")
 	b.ReportMetric(float64(groups), "groups")
+	if groups < min(n/2000, 30_000) {
+		b.Errorf("only %d groups: the requests are not spread over the days", groups)
+	}
 	b.ReportMetric(float64(written.Microseconds())/float64(n), "µs/row-written")
 }
 
