@@ -57,6 +57,9 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
 		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry,
 		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
+		QueueKeepalive: cfg.QueueKeepalive, DefaultMaxTokens: cfg.DefaultMaxTokens,
+		Estimation: tokens.Estimation{CharsPerToken: cfg.Estimation.CharsPerToken, ByProvider: cfg.Estimation.ByProvider,
+			BytesPerToken: cfg.Estimation.BytesPerToken, MaxSample: cfg.Estimation.MaxSample},
 		MaxParallel: cfg.MaxParallel, TrustUserIDs: cfg.TrustUserIDs,
 		Log: logger, Version: buildVersion(),
 	}
@@ -73,7 +76,10 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 	if options.Gate, options.Paces, err = gate(cfg, logger); err != nil {
 		return r, err
 	}
-	if options.Scheduler, err = scheduler(cfg); err != nil {
+	if options.Scheduler, err = scheduler(cfg, options.Gate); err != nil {
+		return r, err
+	}
+	if options.Quotas, err = quotas(cfg, options.Gate, logger); err != nil {
 		return r, err
 	}
 	r.table, r.gate, r.closers = options.Routes, options.Gate, append(r.closers, options.Gate)
@@ -215,7 +221,7 @@ func gate(cfg *config.Config, logger *slog.Logger) (*limits.Gate, *limits.Paces,
 }
 
 // scheduler makes the lines of the models that forward.yaml bounds; nil when there are none.
-func scheduler(cfg *config.Config) (*limits.Scheduler, error) {
+func scheduler(cfg *config.Config, gate *limits.Gate) (*limits.Scheduler, error) {
 	if len(cfg.Models) == 0 {
 		return nil, nil
 	}
@@ -224,7 +230,25 @@ func scheduler(cfg *config.Config) (*limits.Scheduler, error) {
 		list = append(list, limits.ModelRule{Route: m.Route, Models: m.Model, Model: limits.Model{
 			RPM: m.RPM, TPM: m.TPM, MaxParallel: m.MaxParallel, MaxQueue: m.MaxQueueSize, MaxWait: m.MaxQueueWait}})
 	}
-	return limits.NewScheduler(limits.SchedulerOptions{Rules: list, Match: keys.Match})
+	options := limits.SchedulerOptions{Rules: list, Match: keys.Match}
+	if redis := gate.Redis(); redis != nil {
+		options.Shared = limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(redis)}
+	}
+	return limits.NewScheduler(options)
+}
+
+// quotas makes the requests and tokens that names of each scope may use a minute and a day; nil when there are none.
+func quotas(cfg *config.Config, gate *limits.Gate, logger *slog.Logger) (*limits.Quotas, error) {
+	if len(cfg.Quotas) == 0 {
+		return nil, nil
+	}
+	options := limits.QuotaOptions{Match: keys.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
+	for _, q := range cfg.Quotas {
+		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,
+			RequestsPerMinute: q.RequestsPerMinute, RequestsPerDay: q.RequestsPerDay, TokensPerMinute: q.TokensPerMinute, TokensPerDay: q.TokensPerDay,
+			InputPerMinute: q.InputPerMinute, InputPerDay: q.InputPerDay, OutputPerMinute: q.OutputPerMinute, OutputPerDay: q.OutputPerDay, Shadow: q.Shadow})
+	}
+	return limits.NewQuotas(options)
 }
 
 func rules(list []config.RateRule) ([]limits.Rule, error) {

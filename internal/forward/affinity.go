@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -28,7 +29,7 @@ func (x *exchange) stick() {
 	if !x.sticky() {
 		return
 	}
-	objects := x.route.Dialect.Refers(x.op, readable(x.rest), x.body)
+	objects := append(x.route.Dialect.Refers(x.op, readable(x.rest), x.body), uploads(x.r.URL.RawQuery)...)
 	if len(objects) == 0 {
 		return
 	}
@@ -39,6 +40,16 @@ func (x *exchange) stick() {
 		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "looking up a provider's object", slog.String("id", x.id), slog.Any("error", err))
 	}
 	x.place = place
+}
+
+// keepUploads remembers where an upload was begun.
+func (t *tap) keepUploads(h http.Header) {
+	for _, name := range uploadHeaders {
+		if u, err := url.Parse(h.Get(name)); err == nil {
+			t.keepObjects(uploads(u.RawQuery))
+			t.kept = 0
+		}
+	}
 }
 
 // keepsObjects reports whether the objects that an answer made are to be remembered.
@@ -61,11 +72,19 @@ func (t *tap) keepObjects(objects []string) {
 	t.kept = len(objects)
 }
 
+// state are the objects of an answer that is read; chats are kept where the client asks for it.
+func (t *tap) state() []string {
+	if t.x.ask.Store && t.answer.ID != "" {
+		return append([]string{t.answer.ID}, t.answer.State...)
+	}
+	return t.answer.State
+}
+
 // objects are those of a whole body.
 func (t *tap) objects() []string {
 	x := t.x
 	if t.metered {
-		return t.answer.State
+		return t.state()
 	}
 	if t.record == nil || t.record.over || t.packed != "" {
 		return nil

@@ -24,6 +24,7 @@ import (
 	"forward/internal/chatlog"
 	"forward/internal/keys"
 	"forward/internal/limits"
+	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
 
@@ -37,15 +38,17 @@ const (
 // Options says how a Gateway behaves. Routes, Ring, Gate and Transport are required; every other zero field means its
 // default or that the feature is off. The stores stay the caller's: the Gateway never closes them.
 type Options struct {
-	Routes    *upstream.Table
-	Ring      *keys.Ring        // forward keys; an empty ring asks nobody for one
-	Models    []ModelRoute      // where requests on / go whose model matches; the first one wins
-	Fallbacks []Fallback        // which models are asked instead; the first one that matches wins
-	Levels    keys.Levels       // which models each level may use
-	Gate      *limits.Gate      // request limits
-	Scheduler *limits.Scheduler // the lines of models with rpm or tpm; nil: none has any
-	Paces     *limits.Paces
-	Transport http.RoundTripper // to every route without a transport of its own
+	Routes     *upstream.Table
+	Ring       *keys.Ring        // forward keys; an empty ring asks nobody for one
+	Models     []ModelRoute      // where requests on / go whose model matches; the first one wins
+	Fallbacks  []Fallback        // which models are asked instead; the first one that matches wins
+	Levels     keys.Levels       // which models each level may use
+	Gate       *limits.Gate      // request limits
+	Quotas     *limits.Quotas    // requests and tokens a minute and a day; nil: none
+	Estimation tokens.Estimation // of prompts by their length, where it is on
+	Scheduler  *limits.Scheduler // the lines of models with rpm or tpm; nil: none has any
+	Paces      *limits.Paces
+	Transport  http.RoundTripper // to every route without a transport of its own
 
 	Cache          *cache.Cache // nil: no cache
 	CacheChat      bool         // chat and text completions may be cached
@@ -69,6 +72,7 @@ type Options struct {
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
 	CORSOrigins    []string       // "*" or exact origins; empty: no CORS headers
 
+	QueueKeepalive    time.Duration // between comments to a stream that waits in line; 0: none
 	DefaultMaxTokens  int64         // reserved for the completion of a request that names no bound; 1024 by default
 	MaxParallel       int           // requests of one caller at the same time; 0: no bound
 	MaxBody           int64         // bytes of a request body that is parsed; 32 MiB by default

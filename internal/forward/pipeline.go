@@ -58,9 +58,11 @@ type exchange struct {
 	calling bool // this is the call of a flight, for several callers, and not the exchange of one
 
 	// schedule
-	demand *tokens.Demand // what the request may cost; nil until somebody asks
-	grant  *limits.Grant  // nil: its model has no line
-	unsent bool           // the attempt is known to have sent nothing
+	demand   *tokens.Demand      // what the request may cost; nil until somebody asks
+	grant    *limits.Grant       // nil: its model has no line
+	reserved *limits.Reservation // nil: no quota holds
+	beating  bool                // comments were sent while the request waited, so its answer has begun
+	unsent   bool                // the attempt is known to have sent nothing
 
 	// send and relay
 	header       http.Header // of ours, set before the upstream is asked

@@ -75,7 +75,7 @@ func (x *exchange) recall() (*cache.Entry, error) {
 	if offline || control["only-if-cached"] {
 		return nil, x.unanswered()
 	}
-	m.status, m.detail, m.store, m.shared = "MISS", "fwd=miss", true, true
+	m.status, m.detail, m.store, m.shared = "MISS", "fwd=miss", true, !x.ask.Array
 	return nil, nil
 }
 
@@ -102,11 +102,11 @@ func cacheOnlyMiss(message string) error {
 // cacheable reports whether answers to this operation are remembered at all.
 func (x *exchange) cacheable() bool {
 	switch x.op {
-	case dialect.Chat, dialect.Completion:
+	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
 		if x.CacheChat {
 			return x.body != nil
 		}
-	case dialect.Embedding:
+	case dialect.Embedding, dialect.EmbedContent:
 		if x.CacheEmbedding {
 			return x.body != nil
 		}
@@ -147,9 +147,11 @@ func (x *exchange) cacheKey() error {
 	if x.CacheShared && !strings.HasPrefix(scope, "own:") {
 		scope = "shared" // but never across provider accounts that are not ours
 	}
+	// Google tells both forms of a request apart in its path, all others in the body.
+	path, query := x.dialect.PlainForm(x.op, x.rest, x.r.URL.RawQuery)
 	q := cache.Question{
 		Route: x.route.Name, Dialect: x.dialect.Name, Operation: string(x.op), Model: x.ask.Model, Scope: scope,
-		Method: x.r.Method, Path: x.rest, Query: sortedQuery(keys.StripQuery(x.r.URL.RawQuery)), Header: make(map[string]string), Body: x.payload,
+		Method: x.r.Method, Path: path, Query: sortedQuery(keys.StripQuery(query)), Header: make(map[string]string), Body: x.payload,
 	}
 	for _, name := range x.dialect.VersionHeaders {
 		if values := x.r.Header.Values(name); len(values) > 0 {
@@ -166,7 +168,7 @@ func (x *exchange) cacheKey() error {
 	}
 	private := []string{scope, x.route.Base.String()}
 	if !x.strip { // also those that are no key to us, such as Basic
-		private = append(private, credentials(x.r.Header), sortedQuery(x.r.URL.RawQuery))
+		private = append(private, credentials(x.r.Header), sortedQuery(query))
 	}
 	x.memory.question, x.memory.key = q, q.Key(private...)
 	return nil
@@ -214,6 +216,16 @@ func (x *exchange) inForm(entry cache.Entry) (_ cache.Entry, ok bool) {
 	d, op := x.dialect, x.op
 	switch {
 	case !op.Parsed():
+	case x.ask.Array:
+		if !entry.Stream && d.Cut != nil {
+			if entry.Body, ok = d.Cut(op, entry.Body, true); !ok {
+				return entry, false
+			}
+		}
+		if entry.Body, ok = dialect.JSONArray(entry.Body); !ok {
+			return entry, false
+		}
+		entry.Header = withType(entry.Header, "application/json; charset=UTF-8")
 	case entry.Stream == x.ask.Stream:
 		// A stored stream was asked for with its usage: without any, its upstream tells none.
 		if entry.Stream && d.WithUsage != nil {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"forward/internal/dialect"
@@ -56,6 +57,10 @@ func (x *exchange) refuse(err error) {
 		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "request failed", slog.String("id", x.id), slog.String("code", p.Code), slog.String("error", err.Error()))
 	}
 	p.RequestID = x.id
+	if x.beating {
+		x.w.Write(x.dialect.ErrorEvent(p))
+		return
+	}
 	x.leaveBody()
 	h := x.w.Header()
 	h.Set("Content-Type", "application/json")
@@ -71,6 +76,10 @@ func (x *exchange) refuse(err error) {
 	var over *limits.ExceededError
 	if errors.As(err, &over) {
 		over.SetHeader(h)
+	}
+	var quota *limits.QuotaError
+	if errors.As(err, &quota) {
+		quota.SetHeader(h)
 	}
 	x.dialect.ErrorHeader(h, p)
 	x.trace(h)
@@ -106,6 +115,7 @@ func problemOf(err error) dialect.Problem {
 		key    *keyError
 		over   *limits.ExceededError
 		queue  *limits.QueueError
+		quota  *limits.QuotaError
 		up     *upstream.Error
 		path   *upstream.ErrPath
 		syntax *dialect.SyntaxError
@@ -115,6 +125,16 @@ func problemOf(err error) dialect.Problem {
 		return dialect.Problem{Status: status, Code: code, Message: message}
 	}
 	switch {
+	case errors.As(err, &quota):
+		p := problem(http.StatusTooManyRequests, "rate_limit_exceeded", quota.Error())
+		p.Type, p.RetryAfter = "tokens", quota.RetryAfter
+		if strings.HasPrefix(quota.Metric, "requests") {
+			p.Type = "requests"
+		}
+		if quota.TooLarge {
+			p.RetryAfter = 0
+		}
+		return p
 	case errors.As(err, &queue):
 		p := problem(http.StatusTooManyRequests, string(queue.Reason), queue.Error())
 		if p.RetryAfter = queue.RetryAfter; queue.Reason == limits.TooLarge {

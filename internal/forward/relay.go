@@ -53,6 +53,9 @@ func (x *exchange) relay(res *http.Response) error {
 	if x.fallsBack(res.StatusCode, nil) {
 		return errFallBack
 	}
+	if x.beating && !fitsBeats(res) {
+		return x.afterBeats(res)
+	}
 	return x.present(res)
 }
 
@@ -87,12 +90,22 @@ func (x *exchange) present(res *http.Response) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return nil // the body is the connection itself; ReverseProxy needs it as it is
 	}
+	x.ownUploads(h)
+	if e := encodingOf(h); x.addedUsage && unpacks(e) { // or the chunk that we asked for could not be taken out
+		res.Body = &unpacking{ReadCloser: res.Body, encoding: e}
+		h.Del("Content-Encoding")
+		h.Del("Content-Length")
+		res.ContentLength = -1
+	}
 	if secret := x.secret; !secret.IsZero() {
 		res.Body = upstream.NewScrubber(res.Body, secret)
 	}
 	x.tap = x.newTap(res)
+	if x.tap.keeps {
+		x.tap.keepUploads(h)
+	}
 	res.Body = x.tap
-	if (x.tap.metered || x.tap.keeps) && !x.tap.stream && !x.tap.packedStream && isJSON(h) {
+	if (x.tap.metered || x.tap.keeps) && !x.ask.Array && !x.tap.stream && !x.tap.packedStream && isJSON(h) {
 		if err := x.tap.readAhead(); err != nil {
 			return err
 		}
@@ -131,7 +144,7 @@ func (x *exchange) newTap(res *http.Response) *tap {
 		res.Header.Del("Content-Length")
 		res.ContentLength, t.length = -1, -1
 	}
-	if t.stream {
+	if t.stream || t.packedStream || x.ask.Array {
 		t.announceUsage()
 	}
 	return t

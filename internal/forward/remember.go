@@ -49,9 +49,16 @@ func (x *exchange) remember(t *tap, clean bool) {
 		return // the provider may judge the same words otherwise tomorrow
 	}
 	m.size = t.record.Len()
+	body := append([]byte(nil), t.record.Bytes()...)
+	if x.ask.Array { // neither of the two forms that are kept
+		var ok bool
+		if body, ok = x.dialect.Fold(x.op, body); !ok {
+			return
+		}
+	}
 	now := time.Now()
 	e := &cache.Entry{
-		Status: http.StatusOK, Header: t.record.header, Body: append([]byte(nil), t.record.Bytes()...), Stream: t.stream,
+		Status: http.StatusOK, Header: t.record.header, Body: body, Stream: t.stream,
 		Stored: now, Question: m.question,
 	}
 	if m.ttl > 0 {

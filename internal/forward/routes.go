@@ -45,6 +45,9 @@ type interim struct {
 func (w interim) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w interim) WriteHeader(status int) {
+	if w.Written() {
+		return // comments to a client who waited in line
+	}
 	under, ok := w.ResponseWriter.(interface{ Unwrap() http.ResponseWriter })
 	if ok && status > http.StatusSwitchingProtocols && status < http.StatusOK {
 		if w.r.ProtoAtLeast(1, 1) {

@@ -2,18 +2,24 @@ package forward
 
 import (
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
 	"forward/internal/limits"
 	"forward/internal/tokens"
 )
 
-// schedule waits in line until the allowance of the model has room for the request. Nothing of the upstream is held meanwhile.
+// schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
+// model has room for it. Nothing of the upstream is held meanwhile.
 func (x *exchange) schedule() error {
-	if x.Scheduler == nil || !x.scheduled() {
+	if x.Scheduler == nil && x.Quotas.Empty() || !x.scheduled() {
 		return nil
 	}
 	patience, err := x.patience()
@@ -21,20 +27,91 @@ func (x *exchange) schedule() error {
 		return err
 	}
 	for {
-		x.grant, err = x.Scheduler.Acquire(x.ctx, limits.Demand{
-			Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: x.tokensAsked(), MaxWait: patience,
-		})
+		err := x.takeTurn(patience)
 		if err == nil {
-			break
+			return nil
 		}
-		if full, ok := errors.AsType[*limits.QueueError](err); !ok || full.Reason == limits.TooLarge || !x.fallsBack(http.StatusTooManyRequests, nil) {
+		x.settleTurn()
+		if !limited(err) || !x.fallsBack(http.StatusTooManyRequests, nil) {
 			return err
 		}
 	}
-	if x.grant != nil {
+}
+
+// limited reports whether another model may have room for what this one has not.
+func limited(err error) bool {
+	if e, ok := errors.AsType[*limits.QueueError](err); ok {
+		return e.Reason != limits.TooLarge
+	}
+	e, ok := errors.AsType[*limits.QuotaError](err)
+	return ok && e.Scope == limits.ScopeModel && !e.TooLarge
+}
+
+// takeTurn reserves and waits for the model that is asked now.
+func (x *exchange) takeTurn(patience time.Duration) (err error) {
+	cost := x.tokensAsked()
+	if !x.Quotas.Empty() {
+		subject := limits.Subject{Route: x.route.Name, Model: x.ask.Model, Key: x.caller.name, User: x.user}
+		if subject.Key == nobody {
+			subject.Key = x.caller.id
+		}
+		if x.reserved, err = x.Quotas.Reserve(x.ctx, subject, limits.Estimate{Input: x.demand.Prompt, Output: x.demand.Completion}); err != nil {
+			return err
+		}
+		x.reserved.SetHeader(x.w.Header())
+	}
+	if x.Scheduler == nil {
+		return nil
+	}
+	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: cost, MaxWait: patience}
+	if x.ask.Stream && x.r.ProtoAtLeast(1, 1) && !x.calling {
+		d.Beat, d.OnBeat = x.QueueKeepalive, x.beat
+	}
+	if x.grant, err = x.Scheduler.Acquire(x.ctx, d); x.grant != nil && !x.beating {
 		x.w.Header().Set("X-Forward-Queue-Ms", strconv.FormatInt(x.grant.Waited().Milliseconds(), 10))
 	}
-	return nil
+	return err
+}
+
+// beat tells a client who waits for a stream that he is not forgotten: with a comment, which every reader of server-sent
+// events skips. From the first one on the answer has begun, so whatever goes wrong afterwards is told by an error event.
+func (x *exchange) beat() {
+	if !x.beating {
+		x.beating = true
+		h := x.w.Header()
+		h.Set("Content-Type", "text/event-stream; charset=utf-8")
+		h.Set("Cache-Control", "no-cache")
+		h.Set(x.dialect.RequestIDHeader, x.id)
+		x.memory.announce(h)
+		x.w.WriteHeader(http.StatusOK)
+	}
+	rc := http.NewResponseController(x.w)
+	rc.SetWriteDeadline(time.Now().Add(x.WriteTimeout))
+	io.WriteString(x.w, ": waiting in line\n\n")
+	rc.Flush()
+}
+
+// fitsBeats reports whether an answer can follow comments: it has to be a stream of events too.
+func fitsBeats(res *http.Response) bool {
+	return res.StatusCode == http.StatusOK && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") && encodingOf(res.Header) == ""
+}
+
+// afterBeats makes an error of an answer that cannot follow comments any more.
+func (x *exchange) afterBeats(res *http.Response) error {
+	head, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
+	message := gjson.GetBytes(head, "error.message").String()
+	if message == "" {
+		message = fmt.Sprintf("The upstream '%s' answered with status %d.", x.route.Name, res.StatusCode)
+	}
+	code := gjson.GetBytes(head, "error.code").String()
+	if code == "" {
+		code = "upstream_error"
+	}
+	status := res.StatusCode
+	if status < 400 {
+		status, message = http.StatusBadGateway, "The upstream '"+x.route.Name+"' did not answer with a stream of events."
+	}
+	return &refusal{status: status, code: code, message: message}
 }
 
 // scheduled reports whether the request takes of its model's allowance.
@@ -71,7 +148,12 @@ func parseSeconds(value string) (time.Duration, error) {
 // that names no bound.
 func (x *exchange) tokensAsked() int64 {
 	if x.demand == nil {
-		d := tokens.Prompt(x.op, x.ask.Model, x.body)
+		d := tokens.Demand{}
+		if by := x.route.Dialect.Name; x.body != nil && x.Estimation.On(by) {
+			d.Prompt, d.Completion = x.Estimation.EstimateTokens(by, x.body.Raw()), x.ask.MaxTokens*max(x.ask.N, 1)
+		} else {
+			d = tokens.Prompt(x.op, x.ask.Model, x.body)
+		}
 		if d.Completion == 0 && answersText(x.op) {
 			d.Completion = x.DefaultMaxTokens
 		}
@@ -99,32 +181,35 @@ func (x *exchange) feedback(res *http.Response) limits.Feedback {
 	return f
 }
 
-// settleGrant ends the request's turn: what it did not use comes back.
-func (x *exchange) settleGrant() {
-	if x.grant == nil {
+// settleTurn ends what schedule began: what was not used comes back.
+func (x *exchange) settleTurn() {
+	if x.grant == nil && x.reserved == nil {
 		return
 	}
-	switch used, known := x.used(); {
+	switch in, out, known := x.used(); {
 	case known:
-		x.grant.Settle(used)
+		x.grant.Settle(in + out)
+		x.reserved.Settle(in, out)
 	case x.attempts.Count == 0 || x.unsent:
 		x.grant.Cancel()
+		x.reserved.Cancel()
 	default:
 		x.grant.Settle(-1) // the reservation stands
+		x.reserved.Settle(-1, -1)
 	}
-	x.grant = nil
+	x.grant, x.reserved = nil, nil
 }
 
 // used is how many tokens the exchange cost, as told by the upstream or by what was seen of the answer.
-func (x *exchange) used() (total int64, known bool) {
+func (x *exchange) used() (in, out int64, known bool) {
 	if x.tap == nil || x.memory.status == "HIT" {
-		return 0, false
+		return 0, 0, false
 	}
 	if u, _ := x.tap.usage(); u != nil {
-		return u.Total, true
+		return u.Input, u.Total - u.Input, true
 	}
 	if x.status >= 400 && x.tap.answer == nil {
-		return 0, true // an error of the upstream's costs no tokens
+		return 0, 0, true // an error of the upstream's costs no tokens
 	}
-	return 0, false
+	return 0, 0, false
 }

@@ -123,7 +123,7 @@ func (x *exchange) fail(err error) {
 		x.send()
 	case errors.Is(err, errFallBack), x.fallsBack(0, err):
 		x.unsent = true
-		x.settleGrant() // of the model that was asked before
+		x.settleTurn() // of the model that was asked before
 		if err := x.schedule(); err != nil {
 			x.refuse(err)
 			return

@@ -31,7 +31,7 @@ func (x *exchange) settle() {
 	if x.entered {
 		x.parallel.Leave(x.caller.id)
 	}
-	x.settleGrant()
+	x.settleTurn()
 	elapsed := time.Since(x.begun)
 	if x.cause == "" && x.r.Context().Err() != nil && !x.delivered() {
 		x.cause = "client_gone"

@@ -117,6 +117,6 @@ func (x *exchange) depart(f *flight) {
 // settleCall closes the accounts of a call that is not one caller's alone.
 func (x *exchange) settleCall() {
 	x.free()
-	x.settleGrant()
+	x.settleTurn()
 	x.stop(nil)
 }

@@ -114,7 +114,7 @@ func (t *tap) hear(raw []byte) bool {
 		t.x.dialect.Event(t.x.op, t.answer, event)
 	}
 	if t.keeps {
-		t.keepObjects(t.answer.State)
+		t.keepObjects(t.state())
 	}
 	if t.answer.Ended {
 		t.x.remember(t, false)
