@@ -237,11 +237,8 @@ func scheduler(cfg *config.Config, gate *limits.Gate) (*limits.Scheduler, error)
 	return limits.NewScheduler(options)
 }
 
-// quotas makes the requests and tokens that names of each scope may use a minute and a day; nil when there are none.
+// quotas makes the requests and tokens that names of each scope may use a minute and a day.
 func quotas(cfg *config.Config, gate *limits.Gate, logger *slog.Logger) (*limits.Quotas, error) {
-	if len(cfg.Quotas) == 0 {
-		return nil, nil
-	}
 	options := limits.QuotaOptions{Match: keys.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
 	for _, q := range cfg.Quotas {
 		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,

@@ -62,11 +62,13 @@ type Request struct {
 	Body      *dialect.Body // nil only when there is nothing but defaults to log
 	Caching   bool
 	Model     string // used when the body names no model
+	Content   string // full, meta or redacted where the caller's key says so; "" means Options.Content
 }
 
 // Result is what the second line of an exchange says.
 type Result struct {
 	Route, UID string
+	Content    string // as in Request
 	Operation  dialect.Operation
 	Answer     *dialect.Answer // as far as it came; nil if nothing did
 	Status     int
@@ -78,13 +80,13 @@ type Result struct {
 
 // Log is a chat log. Open makes one; its methods are safe for concurrent use. Close it.
 type Log struct {
-	encoder encoder
-	writer  writer
-	lines   *queue
-	screen  *printer // nil: none
-	noFiles bool
-	log     *slog.Logger
-	done    chan struct{} // closed when the writer has ended
+	encoders map[string]*encoder // by content; "" is that of Options.Content
+	writer   writer
+	lines    *queue
+	screen   *printer // nil: none
+	noFiles  bool
+	log      *slog.Logger
+	done     chan struct{} // closed when the writer has ended
 
 	dropped atomic.Int64
 	opened  time.Time
@@ -99,18 +101,15 @@ func Logs(op dialect.Operation) bool { return layoutOf(op) != nil }
 func Open(o Options) (*Log, error) {
 	l := &Log{lines: newQueue(queueBytes), log: cmp.Or(o.Log, slog.Default()), done: make(chan struct{}), opened: time.Now()}
 	l.said.Store(int64(-sayEvery))
-	l.encoder = encoder{location: cmp.Or(o.Location, time.Local)}
-	switch o.Content {
-	case "", "full":
-	case "meta":
-		l.encoder.meta = true
-	case "redacted":
-		l.encoder.redactor = newRedactor()
-	default:
+	location := cmp.Or(o.Location, time.Local)
+	l.encoders = map[string]*encoder{
+		"full": {location: location}, "meta": {location: location, meta: true}, "redacted": {location: location, redactor: newRedactor()},
+	}
+	if l.encoders[""] = l.encoders[cmp.Or(o.Content, "full")]; l.encoders[""] == nil {
 		return nil, fmt.Errorf("opening chat log: unknown content %q: write full, meta or redacted", o.Content)
 	}
 	l.writer = writer{dir: cmp.Or(o.Dir, defaultDir), maxSize: cmp.Or(o.MaxSize, defaultMaxSize), retention: o.Retention,
-		location: l.encoder.location, files: make(map[target]*file), drop: l.drop, log: l.log}
+		location: location, files: make(map[target]*file), drop: l.drop, log: l.log}
 	if l.noFiles = o.NoFiles; !l.noFiles {
 		if err := l.tryDir(l.writer.dir); err != nil {
 			return nil, fmt.Errorf("opening chat log: %w", err)
@@ -124,6 +123,14 @@ func Open(o Options) (*Log, error) {
 		l.writer.run(l.lines)
 	}()
 	return l, nil
+}
+
+// encoderOf returns what writes lines with a content; one that nobody knows keeps the least.
+func (l *Log) encoderOf(content string) *encoder {
+	if e := l.encoders[content]; e != nil {
+		return e
+	}
+	return l.encoders["meta"]
 }
 
 // tryDir makes the directory and sees whether files can be made in it.
@@ -149,14 +156,14 @@ func (l *Log) tryDir(dir string) error {
 // Request logs that a request was admitted. It does not wait for anything.
 func (l *Log) Request(r Request) {
 	if Logs(r.Operation) {
-		l.put(line{target{r.Route, r.Operation}, l.encoder.request(r)})
+		l.put(line{target{r.Route, r.Operation}, l.encoderOf(r.Content).request(r)})
 	}
 }
 
 // Result logs what became of a request. It does not wait for anything.
 func (l *Log) Result(r Result) {
 	if Logs(r.Operation) {
-		l.put(line{target{r.Route, r.Operation}, l.encoder.result(r)})
+		l.put(line{target{r.Route, r.Operation}, l.encoderOf(r.Content).result(r)})
 	}
 }
 

@@ -88,8 +88,8 @@ func anyResponse(t *rapid.T) string {
 			`{"id":"ID","type":"reasoning","summary":[],"content":[{"type":"reasoning_text","text":%s}]}`, `{"id":"ID","type":"function_call","call_id":"c","name":"f","arguments":%s,"status":"completed"}`,
 			`{"id":"ID","type":"custom_tool_call","call_id":"c","name":"f","input":%s}`, `{"id":"ID","type":"mcp_call","name":"f","arguments":%s,"output":null,"server_label":"s"}`, `{"id":"ID","type":"web_search_call","status":"completed"}`, `{"id":"ID","type":"future","x":{ "y" : %s }}`)
 		format = strings.Replace(format, `"ID"`, fmt.Sprintf(`"item_%d"`, n), 1)
-		if strings.Contains(format, "PARTS") {
-			format = strings.Replace(format, "PARTS", list(t, "parts", 3, part), 1)
+		if before, after, ok := strings.Cut(format, "PARTS"); ok {
+			return before + list(t, "parts", 3, part) + after
 		}
 		return format
 	}

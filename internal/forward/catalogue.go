@@ -67,7 +67,7 @@ func (x *exchange) listsModels() bool {
 	if x.op != dialect.Models || x.mount != "/" || x.route.Dialect != dialect.OpenAI || x.r.Method != http.MethodGet || !x.swap {
 		return false
 	}
-	return x.plain == "/v1/models" && (len(x.modelRoutes()) > 1 || x.Levels.Restricted(x.caller.level))
+	return x.plain == "/v1/models" && (len(x.modelRoutes()) > 1 || x.restricted())
 }
 
 // modelRoutes are the routes that requests on / are led to, each once, the one at / first.
@@ -92,7 +92,7 @@ func (x *exchange) listModels() error {
 	lists, errs := make([][]modelEntry, len(routes)), make([]error, len(routes))
 	var wg sync.WaitGroup
 	for i, r := range routes {
-		if r.Keys.Len() > 0 && !r.Keys.Serves(x.caller.level) {
+		if r.Keys.Len() > 0 && !r.Keys.Serves(x.caller.level) || !x.allowsRoute(r) {
 			continue
 		}
 		wg.Go(func() { lists[i], errs[i] = x.modelsOf(r) })
@@ -105,7 +105,7 @@ func (x *exchange) listModels() error {
 		}
 		told = append(told, r.Name)
 		for _, m := range lists[i] {
-			if !seen[m.id] && x.leads(m.id) == r && x.Levels.Allows(x.caller.level, m.id) {
+			if !seen[m.id] && x.leads(m.id) == r && x.allowsModel(m.id) {
 				seen[m.id], entries = true, append(entries, m.raw)
 			}
 		}

@@ -91,7 +91,7 @@ type Gateway struct {
 	cacheRoutes map[string]bool
 	buffers     copyBuffers
 	quiet       atomic.Bool // not ready: draining
-	parallel    *limits.Parallel
+	parallel    limits.Parallel
 	catalogue   catalogue
 	shared      flights
 	noUsage     sync.Map // *upstream.Route → time.Time: it refuses to be asked for usage, and is not asked until then
@@ -121,7 +121,13 @@ func New(o Options) (*Gateway, error) {
 	if o.Paces == nil {
 		o.Paces = limits.NewPaces(nil)
 	}
-	g := &Gateway{Options: o, parallel: limits.NewParallel(o.MaxParallel), cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
+	if o.Quotas == nil { // keys may have limits of their own
+		var err error
+		if o.Quotas, err = limits.NewQuotas(limits.QuotaOptions{}); err != nil {
+			return nil, err
+		}
+	}
+	g := &Gateway{Options: o, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
 	for _, path := range o.CacheRoutes {
 		g.cacheRoutes[path] = true
 	}

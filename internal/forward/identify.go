@@ -49,7 +49,7 @@ func (x *exchange) identify() error {
 	if !x.namesUsers() {
 		x.user = ""
 	}
-	return nil
+	return x.comply()
 }
 
 // match finds the route. Only the path counts: whatever host an absolute-form request line names is ignored, so a
@@ -129,7 +129,7 @@ func (x *exchange) authenticate() error {
 	x.ours = !errors.Is(err, keys.ErrUnknown)
 	switch {
 	case err == nil:
-		x.known = true
+		x.known, x.policy = true, &key.Policy
 		x.caller = caller{id: key.ID(), scope: "key:" + key.ID(), name: key.Name, level: key.Level}
 		x.credential()
 	case asked && (x.ours || !x.mayPass(presented)):

@@ -44,13 +44,16 @@ func (x *exchange) leads(model string) *upstream.Route {
 
 // follow leads an OpenAI request that came on / (and not on /openai, which names its provider) to the route of its model.
 // The limits stay those of the path it came on, and whoever may come in there may come in here: it is decided before.
-func (x *exchange) follow() {
+func (x *exchange) follow() error {
 	if x.mount != "/" || x.dialect != dialect.OpenAI || !x.op.Parsed() || x.ask.Model == "" {
-		return
+		return nil
 	}
 	route := x.leads(x.ask.Model)
 	if route == x.route {
-		return
+		return nil
+	}
+	if err := x.complyRoute(route); err != nil {
+		return err
 	}
 	passes := !x.known && !x.swap && !x.strip && x.Ring.Len() > 0 // a provider key that was let through
 	x.route, x.rest = route, x.matchedRest
@@ -60,6 +63,7 @@ func (x *exchange) follow() {
 	if !passes {
 		x.credential()
 	}
+	return nil
 }
 
 // errFallBack is why an answer of the upstream is not relayed: another model is asked.
@@ -87,12 +91,16 @@ func (x *exchange) fallsBack(status int, err error) bool {
 		for x.fallback < len(f.Instead) {
 			model := f.Instead[x.fallback]
 			x.fallback++
-			if model != x.ask.Model && x.Levels.Allows(x.caller.level, model) {
-				x.instead, x.ask.Model = model, model
-				x.memory.store = false // it is no answer to the question that was asked
-				x.follow()
-				return true
+			if model == x.ask.Model || !x.allowsModel(model) {
+				continue
 			}
+			before := x.ask.Model
+			if x.ask.Model = model; x.follow() != nil {
+				x.ask.Model = before
+				continue
+			}
+			x.instead, x.memory.store = model, false // it is no answer to the question that was asked
+			return true
 		}
 		return false
 	}

@@ -26,7 +26,7 @@ func (x *exchange) open() error {
 		}
 	}
 	x.ask = x.dialect.Request(x.op, x.plain, x.r.URL.RawQuery, x.body)
-	if x.Levels.Restricted(x.caller.level) {
+	if x.restricted() {
 		if err := x.checkModel(); err != nil {
 			return err
 		}
@@ -34,7 +34,9 @@ func (x *exchange) open() error {
 	if x.namesUsers() {
 		x.attribute(x.ask.User) // the provider's own field, and its to complain about
 	}
-	x.follow()
+	if err := x.follow(); err != nil {
+		return err
+	}
 	x.stick()
 	return nil
 }
@@ -49,7 +51,7 @@ func (x *exchange) wantsBody() bool {
 
 // ruled reports whether rules of ours need the body of an operation that the dialect does not know.
 func (x *exchange) ruled() bool {
-	return x.cacheRoutes[x.plain] || x.isJSON() && x.Levels.Restricted(x.caller.level)
+	return x.cacheRoutes[x.plain] || x.isJSON() && x.restricted()
 }
 
 func (x *exchange) encoded() bool {
@@ -149,7 +151,7 @@ func (x *exchange) checkModel() error {
 		}
 		model = strings.Join(named, "")
 	}
-	if model == "" && !x.op.Parsed() || x.Levels.Allows(x.caller.level, model) {
+	if model == "" && !x.op.Parsed() || x.allowsModel(model) {
 		return nil
 	}
 	return &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",

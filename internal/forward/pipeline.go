@@ -35,11 +35,12 @@ type exchange struct {
 	paths       []string // the request's path as it reads on each mount of the route; limits go by these
 	dialect     *dialect.Dialect
 	caller      caller
-	limits      string    // the route whose limits count: the one that was matched, also when the model leads to another
-	slot        keys.Slot // where the credential came
-	known       bool      // the credential is a forward key of ours
-	ours        bool      // it is one, perhaps disabled or expired
-	swap, strip bool      // set one of the route's API keys; remove the client's credential
+	policy      *keys.Policy // of the key; never nil
+	limits      string       // the route whose limits count: the one that was matched, also when the model leads to another
+	slot        keys.Slot    // where the credential came
+	known       bool         // the credential is a forward key of ours
+	ours        bool         // it is one, perhaps disabled or expired
+	swap, strip bool         // set one of the route's API keys; remove the client's credential
 
 	// open
 	op      dialect.Operation
@@ -139,7 +140,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 
 // begin names the request and ties its context to the client, the gateway's life and the upstream's silence.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialect.OpenAI}
+	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialect.OpenAI, policy: &everything}
 	x.ctx, x.stop = context.WithCancelCause(r.Context())
 	x.free = context.AfterFunc(g.life, func() { x.stop(errShuttingDown) })
 	w.Header().Set("X-Forward-Request-Id", x.id)

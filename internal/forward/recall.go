@@ -144,7 +144,7 @@ func (x *exchange) cacheTTL() error {
 // what is answered. Fields that only say how the answer travels are left out, so that both forms share one entry.
 func (x *exchange) cacheKey() error {
 	scope := x.caller.scope
-	if x.CacheShared && !strings.HasPrefix(scope, "own:") {
+	if x.sharesCache() && !strings.HasPrefix(scope, "own:") {
 		scope = "shared" // but never across provider accounts that are not ours
 	}
 	// Google tells both forms of a request apart in its path, all others in the body.

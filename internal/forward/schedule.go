@@ -19,7 +19,7 @@ import (
 // schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
 // model has room for it. Nothing of the upstream is held meanwhile.
 func (x *exchange) schedule() error {
-	if x.Scheduler == nil && x.Quotas.Empty() || !x.scheduled() {
+	if x.Scheduler == nil && !x.counted() || !x.scheduled() {
 		return nil
 	}
 	patience, err := x.patience()
@@ -38,6 +38,9 @@ func (x *exchange) schedule() error {
 	}
 }
 
+// counted reports whether a quota, or a limit of the key's own, may hold.
+func (x *exchange) counted() bool { return !x.Quotas.Empty() || x.policy.RPM > 0 || x.policy.TPM > 0 }
+
 // limited reports whether another model may have room for what this one has not.
 func limited(err error) bool {
 	if e, ok := errors.AsType[*limits.QueueError](err); ok {
@@ -50,8 +53,8 @@ func limited(err error) bool {
 // takeTurn reserves and waits for the model that is asked now.
 func (x *exchange) takeTurn(patience time.Duration) (err error) {
 	cost := x.tokensAsked()
-	if !x.Quotas.Empty() {
-		subject := limits.Subject{Route: x.route.Name, Model: x.ask.Model, Key: x.caller.name, User: x.user}
+	if x.counted() {
+		subject := limits.Subject{Route: x.route.Name, Model: x.ask.Model, Key: x.caller.name, User: x.user, RPM: x.policy.RPM, TPM: x.policy.TPM}
 		if subject.Key == nobody {
 			subject.Key = x.caller.id
 		}
@@ -63,7 +66,7 @@ func (x *exchange) takeTurn(patience time.Duration) (err error) {
 	if x.Scheduler == nil {
 		return nil
 	}
-	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: cost, MaxWait: patience}
+	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: cost, MaxWait: patience, Priority: x.policy.Priority}
 	if x.ask.Stream && x.r.ProtoAtLeast(1, 1) && !x.calling {
 		d.Beat, d.OnBeat = x.QueueKeepalive, x.beat
 	}

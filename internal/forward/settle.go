@@ -14,13 +14,13 @@ import (
 
 // logRequest writes the first of an exchange's two lines into the chat log. Refused requests have none.
 func (x *exchange) logRequest() {
-	if x.logged || x.calling || x.ChatLog == nil || x.body == nil || !chatlog.Logs(x.op) {
+	if x.logged || x.calling || x.ChatLog == nil || x.policy.Log == "off" || x.body == nil || !chatlog.Logs(x.op) {
 		return
 	}
 	x.logged = true
 	x.ChatLog.Request(chatlog.Request{
 		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: strings.TrimPrefix(x.caller.name, nobody), User: cmp.Or(x.user, x.ask.User), Time: x.begun,
-		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model,
+		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model, Content: x.policy.Log,
 	})
 }
 
@@ -58,7 +58,7 @@ func (x *exchange) delivered() bool {
 func (x *exchange) logResult(elapsed time.Duration) {
 	result := chatlog.Result{
 		Route: x.route.Name, UID: x.id, Operation: x.op, Status: x.status, Elapsed: elapsed, Cause: x.cause,
-		Cache: cacheWord(x.memory.status),
+		Cache: cacheWord(x.memory.status), Content: x.policy.Log,
 	}
 	if x.tap != nil && x.tap.answer != nil {
 		result.Answer = x.tap.answer

@@ -46,7 +46,7 @@ func (x *exchange) attribute(user string) error {
 }
 
 // namesUsers reports whether the caller is believed when he says whom a request is for.
-func (x *exchange) namesUsers() bool { return x.TrustUserIDs }
+func (x *exchange) namesUsers() bool { return x.TrustUserIDs || x.policy.SetUser }
 
 func badUser() error {
 	return &refusal{status: http.StatusBadRequest, code: "invalid_user", message: "The name of the user is not UTF-8, holds control characters or has more than 256 bytes. Name an id of yours in /meta/{user}/… or X-User-ID."}

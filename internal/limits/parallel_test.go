@@ -9,22 +9,22 @@ import (
 )
 
 func TestParallel(t *testing.T) {
-	p := limits.NewParallel(2)
+	var p limits.Parallel
 	for i, want := range []bool{true, true, false} {
-		if got := p.Enter("alice"); got != want {
+		if got := p.Enter("alice", 2); got != want {
 			t.Errorf("request %d: %v", i, got)
 		}
 	}
-	if !p.Enter("bob") {
+	if !p.Enter("bob", 2) {
 		t.Error("alice's requests count for bob")
 	}
 	p.Leave("alice")
-	if !p.Enter("alice") || p.Enter("alice") {
+	if !p.Enter("alice", 2) || p.Enter("alice", 2) {
 		t.Error("what was left is not free again, once")
 	}
-	none := limits.NewParallel(0)
+	var none limits.Parallel
 	for range 100 {
-		if !none.Enter("alice") {
+		if !none.Enter("alice", 0) {
 			t.Fatal("no bound, and refused")
 		}
 	}
@@ -32,13 +32,13 @@ func TestParallel(t *testing.T) {
 }
 
 func TestParallelNeverExceeds(t *testing.T) {
-	p := limits.NewParallel(3)
+	var p limits.Parallel
 	var running, most, admitted atomic.Int64
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
 			for range 200 {
-				if !p.Enter("alice") {
+				if !p.Enter("alice", 3) {
 					continue
 				}
 				n := running.Add(1)
@@ -54,7 +54,7 @@ func TestParallelNeverExceeds(t *testing.T) {
 	if most.Load() > 3 || admitted.Load() == 0 {
 		t.Errorf("%d at once, %d admitted", most.Load(), admitted.Load())
 	}
-	if !p.Enter("alice") {
+	if !p.Enter("alice", 3) {
 		t.Error("nobody runs, and refused")
 	}
 }

@@ -61,7 +61,11 @@ func (q Quota) bounds() used {
 
 // Subject is what a request counts for. All names but that of the user count also when they are empty: a request that names no
 // model is no way around the limit of models.
-type Subject struct{ Route, Model, Key, User string }
+type Subject struct {
+	Route, Model, Key, User string
+
+	RPM, TPM int64 // the key's own limits, beside the quotas; 0: none
+}
 
 func (s Subject) name(scope Scope) string {
 	return map[Scope]string{ScopeRoute: s.Route, ScopeModel: s.Model, ScopeKey: s.Key, ScopeUser: s.User}[scope]
@@ -164,7 +168,7 @@ func (q *Quotas) ShadowRefusals() int64 { return q.refusals.Load() }
 // Reserve counts a request and its tokens in all scopes of the subject, or refuses it with a *QuotaError and counts nothing. It has
 // no other error: without Redis the memory counts. The Reservation is nil when no quota applies, and works all the same.
 func (q *Quotas) Reserve(ctx context.Context, s Subject, e Estimate) (*Reservation, error) {
-	if q.Empty() {
+	if q == nil || len(q.rules) == 0 && s.RPM <= 0 && s.TPM <= 0 {
 		return nil, nil
 	}
 	r := &Reservation{quotas: q, estimate: Estimate{clamp(e.Input), clamp(e.Output)}}

@@ -92,6 +92,12 @@ func (r *Reservation) choose(s Subject) {
 		}
 		r.asks, r.rules = append(r.asks, a), append(r.rules, c)
 	}
+	if s.RPM > 0 || s.TPM > 0 { // apart from what a quota of the key's name counts
+		own := &quotaRule{Quota: Quota{Scope: ScopeKey, Match: s.Key, RequestsPerMinute: min(max(s.RPM, 0), maxQuota), TokensPerMinute: min(max(s.TPM, 0), maxQuota)}}
+		own.bounds = own.Quota.bounds()
+		r.asks = append(r.asks, ask{name: "own:" + shortName(s.Key), counts: [2]bool{true, false}, bounds: own.bounds})
+		r.rules = append(r.rules, chosen{ScopeKey, s.Key, own, nil})
+	}
 }
 
 // each calls f for every limit of the chosen quotas, with what is left of it.
