@@ -34,7 +34,6 @@ type counts [metrics]int64
 // span is a window of the calendar, as Unix microseconds. It includes from, and not until.
 type span struct{ from, until int64 }
 
-
 // minuteOf and dayOf return the windows that hold t. A day is as long as the zone makes it, 23 and 25 hours included.
 func minuteOf(t time.Time) span {
 	const minute = int64(time.Minute / time.Microsecond)
