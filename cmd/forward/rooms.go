@@ -22,6 +22,7 @@ import (
 	"forward/internal/limits"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
+	"forward/internal/usage"
 )
 
 // rooms are the parts of a running gateway, and how to close them.
@@ -102,6 +103,17 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 	}
 	if options.Affinity, err = r.affinity(cfg, logger); err != nil {
 		return r, err
+	}
+	if r.db != nil {
+		books, err := openLedger(cfg, r.db, logger)
+		if err != nil {
+			return r, fmt.Errorf("opening the ledger: %w", err)
+		}
+		r.closers = append(r.closers, books)
+		options.Ledger, options.Location = books.Ledger, cfg.Location
+		if options.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
+			return r, fmt.Errorf("PRICES: %w", err)
+		}
 	}
 	r.gateway, err = forward.New(options)
 	return r, err

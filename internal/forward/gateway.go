@@ -26,6 +26,7 @@ import (
 	"forward/internal/limits"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
+	"forward/internal/usage"
 )
 
 // Cache modes, see Options.CacheMode.
@@ -60,6 +61,10 @@ type Options struct {
 	CacheMaxEntry  int64    // bytes of one remembered answer; 8 MiB by default
 
 	ChatLog *chatlog.Log // nil: no chat log
+
+	Ledger   *usage.Ledger  // one row for each request; nil: none
+	Prices   *usage.Table   // needed with a Ledger
+	Location *time.Location // whose calendar budgets go by that name none; UTC by default
 
 	Affinity *upstream.Affinity // which API key made what; nil: not remembered
 
@@ -112,6 +117,7 @@ func New(o Options) (*Gateway, error) {
 	o.CacheMode = cmp.Or(o.CacheMode, CacheNormal)
 	o.CacheMaxEntry = cmp.Or(o.CacheMaxEntry, 8<<20)
 	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.Location = cmp.Or(o.Location, time.UTC)
 	o.DefaultMaxTokens = cmp.Or(o.DefaultMaxTokens, 1024)
 	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 120*time.Second)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)

@@ -11,6 +11,7 @@ import (
 	"forward/internal/limits"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
+	"forward/internal/usage"
 )
 
 // exchange is one request on its way through the gateway. Fields are grouped by the step that sets them.
@@ -56,11 +57,14 @@ type exchange struct {
 	memory memory
 
 	// share
-	calling bool // this is the call of a flight, for several callers, and not the exchange of one
+	calling           bool // this is the call of a flight, for several callers, and not the exchange of one
+	shares, collapsed bool // the answer comes out of such a call; which another one began
 
 	// schedule
 	demand   *tokens.Demand      // what the request may cost; nil until somebody asks
 	grant    *limits.Grant       // nil: its model has no line
+	queued   time.Duration       // waited in line
+	bill     *usage.Call         // under way in the ledger
 	reserved *limits.Reservation // nil: no quota holds
 	beating  bool                // comments were sent while the request waited, so its answer has begun
 	unsent   bool                // the attempt is known to have sent nothing

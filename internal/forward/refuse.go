@@ -121,6 +121,9 @@ func problemOf(err error) dialect.Problem {
 		syntax *dialect.SyntaxError
 		twice  *dialect.DuplicateError
 	)
+	if p, ok := problemOfAccount(err, time.Now()); ok {
+		return p
+	}
 	problem := func(status int, code, message string) dialect.Problem {
 		return dialect.Problem{Status: status, Code: code, Message: message}
 	}

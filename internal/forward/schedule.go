@@ -19,7 +19,13 @@ import (
 // schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
 // model has room for it. Nothing of the upstream is held meanwhile.
 func (x *exchange) schedule() error {
-	if x.Scheduler == nil && !x.counted() || !x.scheduled() {
+	if !x.scheduled() {
+		return nil
+	}
+	if err := x.openAccount(); err != nil {
+		return err
+	}
+	if x.Scheduler == nil && !x.counted() {
 		return nil
 	}
 	patience, err := x.patience()
@@ -70,7 +76,9 @@ func (x *exchange) takeTurn(patience time.Duration) (err error) {
 	if x.ask.Stream && x.r.ProtoAtLeast(1, 1) && !x.calling {
 		d.Beat, d.OnBeat = x.QueueKeepalive, x.beat
 	}
-	if x.grant, err = x.Scheduler.Acquire(x.ctx, d); x.grant != nil && !x.beating {
+	x.grant, err = x.Scheduler.Acquire(x.ctx, d)
+	x.queued += x.grant.Waited()
+	if x.grant != nil && !x.beating {
 		x.w.Header().Set("X-Forward-Queue-Ms", strconv.FormatInt(x.grant.Waited().Milliseconds(), 10))
 	}
 	return err

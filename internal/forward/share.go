@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"time"
 
 	"forward/internal/cache"
 )
@@ -17,6 +18,7 @@ func (x *exchange) share() {
 	reader, begin := x.shared.join(x.memory.key, x.ask.Stream, x.CacheMaxEntry)
 	reader.ctx = x.ctx
 	defer reader.Close()
+	x.shares, x.collapsed = true, begin == nil
 	if begin != nil {
 		x.depart(begin)
 	} else {
@@ -66,6 +68,7 @@ func (x *exchange) shareOtherForm(reader *flightReader, res *http.Response) {
 		return
 	}
 	// A whole answer that cannot be put in the other form is asked for in it.
+	x.shares, x.collapsed = false, false
 	if err := x.schedule(); err != nil {
 		x.refuse(err)
 		return
@@ -77,7 +80,7 @@ func (x *exchange) shareOtherForm(reader *flightReader, res *http.Response) {
 func (x *exchange) depart(f *flight) {
 	key := x.memory.key
 	call := *x
-	call.w, call.calling, call.entered = f, true, false
+	call.w, call.calling, call.entered, call.shares = f, true, false, false
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
 	call.ctx, call.stop, f.cancel = ctx, stop, stop
 	call.r = x.r.WithContext(ctx)
@@ -118,5 +121,6 @@ func (x *exchange) depart(f *flight) {
 func (x *exchange) settleCall() {
 	x.free()
 	x.settleTurn()
+	x.closeAccount(time.Since(x.begun))
 	x.stop(nil)
 }

@@ -1,0 +1,143 @@
+package forward
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"forward/internal/dialect"
+	"forward/internal/usage"
+)
+
+// openAccount reserves what the request may cost in the budgets of its key, and writes it down as under way. An exchange does so once, also
+// when another model is asked in the end.
+func (x *exchange) openAccount() error {
+	if x.Ledger == nil || x.bill != nil {
+		return nil
+	}
+	row, budgets := x.row(), x.budgets()
+	prompt := row.BytesIn / 4 // will do where nobody holds the request to it
+	if len(budgets) > 0 {
+		x.tokensAsked()
+		prompt = x.demand.Prompt
+	}
+	x.Prices.Estimate(&row, prompt, x.bound())
+	bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets})
+	x.bill = bill
+	return err
+}
+
+// bound is what the request bounds its answer to, 0 when it does not.
+func (x *exchange) bound() int64 {
+	if x.ask.MaxTokens > 0 {
+		return x.ask.MaxTokens * max(x.ask.N, 1)
+	}
+	return 0
+}
+
+// budgets are those of the caller's key.
+func (x *exchange) budgets() (list []usage.Budget) {
+	for _, b := range x.policy.Budgets {
+		zone := x.Location
+		if z, err := time.LoadLocation(b.Zone); b.Zone != "" && err == nil { // it was checked when it was set
+			zone = z
+		}
+		list = append(list, usage.Budget{Unit: usage.Unit(b.Unit), Amount: b.Amount, Period: usage.Period(b.Period), Zone: zone,
+			AllowUnpriced: x.policy.UnknownPrice == "allow"})
+	}
+	return list
+}
+
+// row is what the ledger knows of the exchange from its beginning.
+func (x *exchange) row() usage.Row {
+	return usage.Row{
+		ID: x.id, Time: x.begun, Key: x.caller.id, KeyName: x.caller.name, User: x.user, Tags: x.policy.Tags,
+		Route: x.route.Name, Upstream: x.Prices.Provider(x.route.Base.Hostname(), x.route.Dialect.Name), Operation: x.op, Model: x.ask.Model, Stream: x.ask.Stream,
+		BytesIn: max(x.r.ContentLength, int64(len(x.payload)), 0),
+	}
+}
+
+// closeAccount writes down what became of the exchange, once. Of a call that several callers share the one who began it has the
+// row of the call, and the others theirs as hits: they cost nothing, and what they would have cost is saved.
+func (x *exchange) closeAccount(elapsed time.Duration) {
+	if x.Ledger == nil || x.caller.id == "" || x.shares && !x.collapsed {
+		return // nobody asked, or the call tells
+	}
+	row := x.row()
+	row.Status, row.Cause, row.Total = x.status, x.cause, elapsed
+	row.Attempts, row.Queue = x.tries+x.attempts.Count, x.queued
+	if x.attempts.KeyIndex >= 0 && x.attempts.Count > 0 && x.swap {
+		row.Slot = strconv.Itoa(x.attempts.KeyIndex)
+	}
+	if row.Cache = cacheWord(x.memory.status); x.collapsed {
+		row.Cache = "hit"
+	}
+	var tier string
+	if x.tap != nil {
+		row.First, row.BytesOut = x.tap.first, x.tap.passed
+		tier = x.readBill(&row)
+	}
+	x.trail(&row)
+	x.Prices.Bill(&row, usage.CostOptions{Tier: tier})
+	if x.bill != nil {
+		x.bill.Settle(row)
+		return
+	}
+	x.Ledger.Record(row)
+}
+
+// readBill takes what the answer told of itself into its row.
+func (x *exchange) readBill(row *usage.Row) (tier string) {
+	u, estimated := x.tap.usage()
+	if u != nil {
+		row.Usage, row.Estimated = *u, estimated
+	}
+	if a := x.tap.answer; a != nil {
+		row.Answered, row.Finish, tier = a.Model, a.Finish(), a.Tier
+	}
+	return tier
+}
+
+// trail tells how it went, for `forward why`.
+func (x *exchange) trail(row *usage.Row) {
+	step := func(name, text string) { row.Trail = append(row.Trail, usage.Step{Name: name, Text: text}) }
+	if x.memory.detail != "" {
+		step("cache", x.memory.detail)
+	}
+	if x.queued > 0 {
+		step("queue", fmt.Sprintf("waited %d ms", x.queued.Milliseconds()))
+	}
+	if x.matched != x.route {
+		step("route", "the model leads from "+x.matched.Name+" to "+x.route.Name)
+	}
+	if x.instead != "" {
+		step("fallback", x.instead+" was asked instead of "+x.asked())
+	}
+	if row.Attempts > 1 {
+		step("attempts", strconv.Itoa(row.Attempts))
+	}
+	if len(x.route.Also) > 0 && x.attempts.Count > 0 {
+		step("base url", "number "+strconv.Itoa(x.attempts.Base+1))
+	}
+}
+
+// problemOfAccount tells why a call was not opened.
+func problemOfAccount(err error, now time.Time) (p dialect.Problem, ok bool) {
+	if spent, is := errors.AsType[*usage.BudgetError](err); is {
+		p = dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota", Message: "You exceeded your budget: " + spent.Error()}
+		if reset := spent.Reset.Sub(now); reset > 0 {
+			p.RetryAfter = reset
+		}
+		return p, true
+	}
+	if unpriced, is := errors.AsType[*usage.UnpricedError](err); is {
+		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: unpriced.Error()}, true
+	}
+	if errors.Is(err, usage.ErrUnwritable) {
+		return dialect.Problem{Status: http.StatusServiceUnavailable, Code: "ledger_unavailable", RetryAfter: time.Second,
+			Message: "The gateway cannot write down what requests cost, and is told not to serve any then (LEDGER_STRICT)."}, true
+	}
+	return p, false
+}

@@ -1,0 +1,210 @@
+package forward_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"forward/internal/keys"
+	books "forward/internal/usage"
+)
+
+// accounting gives the gateway a ledger, and returns what is in it by the time it is asked.
+func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []books.Row) {
+	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "forward.db")+"?_txlock=immediate&_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))(t)
+	t.Cleanup(func() { db.Close() })
+	ledger := must(books.Open(db, books.Options{}))(t)
+	t.Cleanup(func() { ledger.Close(context.Background()) })
+	prices := must(books.NewTable(nil))(t)
+	return func(s *setup) { s.Ledger, s.Prices = ledger, prices }, func(b *bench) (rows []books.Row) {
+		b.gateway.Wait(10 * time.Second)
+		if err := ledger.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ids := must(db.Query(`SELECT id FROM usage_requests ORDER BY time, rowid`))(t)
+		defer ids.Close()
+		for ids.Next() {
+			var id string
+			if err := ids.Scan(&id); err != nil {
+				t.Fatal(err)
+			}
+			row, open, err := ledger.Trail(t.Context(), id)
+			if err != nil || open {
+				t.Fatal(id, open, err)
+			}
+			rows = append(rows, row)
+		}
+		return rows
+	}
+}
+
+func TestLedgerHasOneRowForEachRequest(t *testing.T) {
+	ledger, rows := accounting(t)
+	status := 200
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if status != 200 {
+			w.WriteHeader(status)
+			return
+		}
+		provider(w, r)
+	}, func(s *setup) {
+		ledger(s)
+		caching(memoryCache(t))(s)
+		s.TrustUserIDs = true
+	})
+	b.chat("")
+	b.chat(`,"stream":true`, "X-User-ID", "carol")
+	b.chat(`,"caching":true`)
+	b.chat(`,"caching":true`)
+	status = 500
+	b.chat("")
+	b.do("GET", "/v1/models", "")
+	b.chat("", "Authorization", "Bearer fk-nobody") // is nobody's
+	got := rows(b)
+	for i, want := range []string{
+		"alice - chat gpt-4o-mini gpt-4o-mini-2024 200 bypass 9+3 true", "alice carol chat gpt-4o-mini gpt-4o-mini-2024 200 bypass 9+3 true",
+		"alice - chat gpt-4o-mini gpt-4o-mini-2024 200 miss 9+3 true", "alice - chat gpt-4o-mini gpt-4o-mini-2024 200 hit 9+3 true",
+		"alice - chat gpt-4o-mini - 500 bypass 0+0 true", "alice - models - - 500 bypass 0+0 true",
+	} {
+		if i >= len(got) {
+			t.Fatalf("%d rows", len(got))
+		}
+		r := got[i]
+		or := func(s string) string {
+			if s == "" {
+				return "-"
+			}
+			return s
+		}
+		if line := fmt.Sprintf("%s %s %s %s %s %d %s %d+%d %v", r.KeyName, or(r.User), r.Operation, or(r.Model), or(r.Answered), r.Status, r.Cache, r.Usage.Input, r.Usage.Output, r.Priced); line != want {
+			t.Errorf("row %d: %s, want %s (%s)", i, line, want, r.Price)
+		}
+		if !strings.HasPrefix(r.ID, "req_") || r.Route != "openai" || r.Estimated {
+			t.Errorf("row %d: %+v", i, r)
+		}
+	}
+	if len(got) != 6 {
+		t.Errorf("%d rows", len(got))
+	}
+	// gpt-4o-mini: $0.15 and $0.60 a million.
+	if got[0].Cost != 9*150+3*600 || got[3].Cost != 0 || got[3].Saved != got[0].Cost || got[4].Cost != 0 {
+		t.Errorf("costs %v, %v (saved %v), %v", got[0].Cost, got[3].Cost, got[3].Saved, got[4].Cost)
+	}
+}
+
+func TestASharedCallIsPaidOnce(t *testing.T) {
+	ledger, rows := accounting(t)
+	s := newSlow()
+	b := start(t, s.serve, func(o *setup) { ledger(o); caching(memoryCache(t))(o) })
+	crowd(t, b, s, 20)
+	paid, saved := 0, 0
+	for _, r := range rows(b) {
+		if r.Cost > 0 {
+			paid++
+		}
+		if r.Cache == "hit" && r.Saved > 0 && r.Cost == 0 {
+			saved++
+		}
+	}
+	if paid != 1 || saved != 19 {
+		t.Errorf("%d paid and %d saved of 20", paid, saved)
+	}
+}
+
+func TestAnAbortedStreamIsBilledByWhatWasSeen(t *testing.T) {
+	ledger, rows := accounting(t)
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for range 10 {
+			io.WriteString(w, chunk(`{"content":"word word word "}`, "null"))
+			w.(http.Flusher).Flush()
+		}
+		<-r.Context().Done()
+	}, ledger)
+	ctx, leave := context.WithCancel(t.Context())
+	res, err := b.same(ctx, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.ReadFull(res.Body, make([]byte, 1500))
+	leave()
+	res.Body.Close()
+	waitFor(t, "the settling", func() bool { return strings.Contains(b.log.String(), "client_gone") })
+	got := rows(b)
+	if len(got) != 1 || !got[0].Estimated || got[0].Status != 499 || got[0].Usage.Output < 3 || got[0].Usage.Output > 60 || got[0].Cost == 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestBudgetsHold(t *testing.T) {
+	ledger, rows := accounting(t)
+	b := start(t, provider, func(s *setup) {
+		ledger(s)
+		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Policy: keys.Policy{Budgets: []keys.Budget{{Unit: "tokens", Amount: 500, Period: "month"}}}},
+			keys.Key{Name: "dave", Secret: keys.NewSecret("fk-dave"), Policy: keys.Policy{Budgets: []keys.Budget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}}}})
+	})
+	ask := func(key, model string) answer {
+		return b.do("POST", "/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"hi"}],"max_tokens":50}`, "Authorization", "Bearer "+key)
+	}
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	for range 100 {
+		wg.Go(func() {
+			a := ask("fk-carol", "gpt-4o-mini")
+			mu.Lock()
+			defer mu.Unlock()
+			if statuses[a.StatusCode]++; a.StatusCode == 429 {
+				if a.Header.Get("X-Should-Retry") != "false" || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "insufficient_quota") {
+					t.Errorf("%v: %s", a.Header, a.body)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	spent := int64(0)
+	for _, r := range rows(b) {
+		spent += r.Usage.Input + r.Usage.Output
+	}
+	if spent > 500+62 || statuses[200] == 0 || statuses[429] == 0 || statuses[200]+statuses[429] != 100 {
+		t.Errorf("%d tokens spent of 500, %v", spent, statuses)
+	}
+	ask("fk-dave", "gpt-4o-mini").want(t, 200)
+	ask("fk-dave", "my-own-model").want(t, 403, "model_not_allowed", "price")
+	ask("fk-alice", "my-own-model").want(t, 200)
+}
+
+func TestPolicies(t *testing.T) {
+	key := func(name string, p keys.Policy) keys.Key {
+		return keys.Key{Name: name, Secret: keys.NewSecret("fk-" + name), Policy: p}
+	}
+	b := start(t, provider, func(s *setup) {
+		s.all = true
+		s.keys = append(s.keys, key("models", keys.Policy{Models: []string{"gpt-*", "!gpt-5*"}}), key("routes", keys.Policy{Routes: []string{"anthropic"}}),
+			key("far", keys.Policy{IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}), key("slow", keys.Policy{RPM: 2}), key("small", keys.Policy{TPM: 100}))
+	})
+	ask := func(key, path, model string) answer {
+		return b.do("POST", path, `{"model":"`+model+`","messages":[],"max_tokens":10}`, "Authorization", "Bearer fk-"+key)
+	}
+	const chat = "/v1/chat/completions"
+	ask("models", chat, "gpt-4").want(t, 200)
+	ask("models", chat, "gpt-5-mini").want(t, 403, "model_not_allowed")
+	ask("models", chat, "o3").want(t, 403, "model_not_allowed")
+	b.do("POST", "/v1/fine_tuning/jobs", `{"model":"o3"}`, "Authorization", "Bearer fk-models").want(t, 403, "model_not_allowed")
+	ask("routes", chat, "gpt-4").want(t, 403, "route_not_allowed")
+	ask("routes", "/anthropic/v1/messages", "claude-1").want(t, 200)
+	ask("far", chat, "gpt-4").want(t, 403, "ip_not_allowed")
+	for _, want := range []int{200, 200, 429} {
+		ask("slow", chat, "gpt-4").want(t, want)
+	}
+	b.do("POST", chat, `{"model":"gpt-4","messages":[],"max_tokens":200}`, "Authorization", "Bearer fk-small").want(t, 429, "larger than the limit")
+	ask("small", chat, "gpt-4").want(t, 200)
+}
