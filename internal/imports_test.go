@@ -11,7 +11,7 @@ import (
 var floors = []string{
 	"forward/cmd/forward", "forward/internal/config", "forward/internal/forward", "forward/internal/upstream",
 	"forward/internal/chatlog", "forward/internal/usage", "forward/internal/keys", "forward/internal/cache", "forward/internal/limits",
-	"forward/internal/tokens", "forward/internal/dialect",
+	"forward/internal/tokens", "forward/internal/metrics", "forward/internal/dialect",
 }
 
 // lodgers names modules that only one room may import.
@@ -21,6 +21,7 @@ var lodgers = map[string]string{
 	"github.com/ulule/limiter":      "forward/internal/limits",
 	"github.com/pkoukk/tiktoken-go": "forward/internal/tokens",
 	"github.com/joho/godotenv":      "forward/internal/config",
+	"github.com/prometheus":         "forward/internal/metrics",
 	"modernc.org/sqlite":            "forward/cmd/forward",
 }
 
