@@ -95,9 +95,7 @@ func (a *Answer) chunk(root gjson.Result) {
 		case "model":
 			a.identify("", stringOf(v))
 		case "choices":
-			for position, c := range v.Array() {
-				a.readChoice(c, int64(position))
-			}
+			each(v, a.readChoice)
 		case "usage":
 			a.openAIUsage(v)
 		case "service_tier":
@@ -107,6 +105,23 @@ func (a *Answer) chunk(root gjson.Result) {
 		case "error":
 			a.fail(v)
 		}
+		return true
+	})
+}
+
+// each calls f for the items of an array, and for anything else as if it were the only one. Result.Array would do the same, and
+// make a slice for each event.
+func each(v gjson.Result, f func(item gjson.Result, position int64)) {
+	if !v.IsArray() {
+		if v.Type != gjson.Null {
+			f(v, 0)
+		}
+		return
+	}
+	position := int64(0)
+	v.ForEach(func(_, item gjson.Result) bool {
+		f(item, position)
+		position++
 		return true
 	})
 }
@@ -153,9 +168,7 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 		case "reasoning":
 			a.reason(c, "reasoning", stringOf(v))
 		case "tool_calls":
-			for position, t := range v.Array() {
-				a.readCall(c, t, whole, int64(position))
-			}
+			each(v, func(t gjson.Result, position int64) { a.readCall(c, t, whole, position) })
 		case "function_call":
 			if v.IsObject() {
 				t := a.call(c, callKey{name: stringOf(v.Get("name"))})

@@ -24,12 +24,16 @@ import (
 // that the ratios at the end hold on a noisy machine: the median over the rounds, of time and of allocations.
 func BenchmarkAgainstBareProxy(b *testing.B) {
 	body := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"` + strings.Repeat("lorem ipsum ", 120) + `"}]`
-	stream := strings.Repeat(chunk(`{"content":"word"}`, "null"), 99) + "data: [DONE]\n\n"
+	words := strings.Repeat(chunk(`{"content":"word"}`, "null"), 99)
 	upstream := func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.Header.Get("X-Case"), "stream") {
 			w.Header().Set("Content-Type", "text/event-stream")
 			flush := http.NewResponseController(w)
-			for event := range strings.SplitAfterSeq(stream, "\n\n") {
+			stream := words
+			if r.Header.Get("X-Usage") != "" { // as providers do when they are asked for it
+				stream += usage
+			}
+			for event := range strings.SplitAfterSeq(stream+"data: [DONE]\n\n", "\n\n") {
 				io.WriteString(w, event)
 				flush.Flush()
 			}
@@ -39,7 +43,10 @@ func BenchmarkAgainstBareProxy(b *testing.B) {
 		io.WriteString(w, chatBody)
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.Copy(io.Discard, r.Body)
+		body, _ := io.ReadAll(r.Body)
+		if bytes.Contains(body[:min(len(body), 64)], []byte("include_usage")) {
+			r.Header.Set("X-Usage", "asked")
+		}
 		upstream(w, r)
 	}))
 	defer server.Close()

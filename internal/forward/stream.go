@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"io"
 
 	"forward/internal/dialect"
@@ -119,5 +120,5 @@ func (t *tap) hear(raw []byte) bool {
 	if t.answer.Ended {
 		t.x.remember(t, false)
 	}
-	return !t.hideUsage || len(t.x.dialect.WithUsage(t.x.op, raw, false)) > 0
+	return !t.hideUsage || !bytes.Contains(raw, []byte(`"usage"`)) || len(t.x.dialect.WithUsage(t.x.op, raw, false)) > 0
 }
