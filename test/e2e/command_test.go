@@ -134,7 +134,7 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestStartsWithoutAnyFile is the README's first command: an empty directory, no setting, and nothing is left behind.
+// TestStartsWithoutAnyFile is the README's first command: an empty directory, no setting, and nothing but DATA_DIR is left behind.
 func TestStartsWithoutAnyFile(t *testing.T) {
 	dir := t.TempDir()
 	gw := startForward(t, dir)
@@ -150,7 +150,7 @@ func TestStartsWithoutAnyFile(t *testing.T) {
 		t.Errorf("piped output should be plain and on stderr: %q %q", gw.stdout, gw.stderr)
 	}
 	gw.stop()
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 || entries[0].Name() != "data" {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 }
