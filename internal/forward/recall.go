@@ -75,7 +75,8 @@ func (x *exchange) recall() (*cache.Entry, error) {
 	if offline || control["only-if-cached"] {
 		return nil, x.unanswered()
 	}
-	m.status, m.detail, m.store, m.shared = "MISS", "fwd=miss", true, !x.ask.Array
+	m.status, m.detail, m.store = "MISS", "fwd=miss", true
+	m.shared = !x.ask.Array && x.r.Header.Get("X-Forward-Max-Wait") == "" // whose deadline is nobody else's
 	return nil, nil
 }
 

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,6 +39,9 @@ func (x *exchange) schedule() error {
 			return nil
 		}
 		x.settleTurn()
+		if errors.Is(context.Cause(x.ctx), errShuttingDown) {
+			return errShuttingDown // what waited for a turn knows only that it was ended
+		}
 		if !limited(err) || !x.fallsBack(http.StatusTooManyRequests, nil) {
 			return err
 		}
@@ -219,7 +223,7 @@ func (x *exchange) used() (in, out int64, known bool) {
 	if u, _ := x.tap.usage(); u != nil {
 		return u.Input, u.Total - u.Input, true
 	}
-	if x.status >= 400 && x.tap.answer == nil {
+	if x.tap.res.StatusCode >= 400 {
 		return 0, 0, true // an error of the upstream's costs no tokens
 	}
 	return 0, 0, false
