@@ -115,6 +115,7 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 			return r, fmt.Errorf("PRICES: %w", err)
 		}
 	}
+	options.Metrics = newMetrics(&options, logger)
 	r.gateway, err = forward.New(options)
 	return r, err
 }

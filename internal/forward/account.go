@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/metrics"
 	"forward/internal/usage"
 )
 
@@ -61,9 +62,9 @@ func (x *exchange) row() usage.Row {
 
 // closeAccount writes down what became of the exchange, once. Of a call that several callers share the one who began it has the
 // row of the call, and the others theirs as hits: they cost nothing, and what they would have cost is saved.
-func (x *exchange) closeAccount(elapsed time.Duration) {
+func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
 	if x.Ledger == nil || x.caller.id == "" || x.shares && !x.collapsed {
-		return // nobody asked, or the call tells
+		return nil // nobody asked, or the call tells
 	}
 	row := x.row()
 	row.Status, row.Cause, row.Total = x.status, x.cause, elapsed
@@ -83,9 +84,37 @@ func (x *exchange) closeAccount(elapsed time.Duration) {
 	x.Prices.Bill(&row, usage.CostOptions{Tier: tier})
 	if x.bill != nil {
 		x.bill.Settle(row)
-		return
+	} else {
+		x.Ledger.Record(row)
 	}
-	x.Ledger.Record(row)
+	return &row
+}
+
+// observe counts the exchange for Prometheus; row is nil where nothing was written down.
+func (x *exchange) observe(elapsed time.Duration, row *usage.Row) {
+	if x.Metrics == nil || x.shares && !x.collapsed {
+		return // of who began a shared call, the call is counted
+	}
+	r := metrics.Request{Model: x.ask.Model, Status: x.status, Duration: elapsed, Queued: x.queued, Stream: x.ask.Stream,
+		Attempts: x.tries + x.attempts.Count, Cause: x.cause}
+	if x.route != nil {
+		r.Route = x.route.Name
+	}
+	if x.memory.status != "" {
+		r.Cache = cacheWord(x.memory.status)
+	}
+	if x.tap != nil && r.Attempts > 0 && x.ask.Stream {
+		r.FirstToken = x.tap.first
+	}
+	if x.tap != nil && r.Cache != "hit" && !x.collapsed {
+		if u, estimated := x.tap.usage(); u != nil {
+			r.Input, r.Output, r.CachedRead, r.Reasoning, r.Estimated = u.Input, u.Output, u.CachedRead, u.Reasoning, estimated
+		}
+	}
+	if row != nil {
+		r.CostNano, r.Unpriced = int64(row.Cost), !row.Priced
+	}
+	x.Metrics.Observe(r)
 }
 
 // readBill takes what the answer told of itself into its row.

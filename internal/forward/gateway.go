@@ -24,6 +24,7 @@ import (
 	"forward/internal/chatlog"
 	"forward/internal/keys"
 	"forward/internal/limits"
+	"forward/internal/metrics"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 	"forward/internal/usage"
@@ -86,6 +87,7 @@ type Options struct {
 	StreamIdleTimeout time.Duration // silence of an upstream in the middle of an answer; 120 s by default
 	WriteTimeout      time.Duration // one write to a client that does not read; 30 s by default
 
+	Metrics *metrics.Metrics // nil: nothing is counted, and there is no /metrics
 	Log     *slog.Logger
 	Version string
 }

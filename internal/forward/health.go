@@ -15,6 +15,18 @@ type healthRoute struct {
 	Dialect string              `json:"dialect"`
 	Open    bool                `json:"open,omitempty"`
 	Keys    []upstream.KeyState `json:"api_keys"`
+	Bases   []string            `json:"base_urls,omitempty"` // states, in their order, where there are several
+}
+
+// healthLine is the line of one model.
+type healthLine struct {
+	Route    string `json:"route"`
+	Model    string `json:"model"`
+	Waiting  int    `json:"waiting"`
+	Callers  int    `json:"callers"`
+	Longest  int64  `json:"longest_wait_ms"`
+	InFlight int    `json:"in_flight"`
+	Held     int64  `json:"held_ms,omitempty"` // until the provider lets requests go again
 }
 
 type healthPart struct {
@@ -27,7 +39,7 @@ type healthPart struct {
 func (g *Gateway) health(c *gin.Context) {
 	routes := []healthRoute{}
 	for _, r := range g.Routes.Routes() {
-		routes = append(routes, healthRoute{r.Name, r.Prefix, r.Aliases, r.Dialect.Name, r.Open, r.Keys.Report()})
+		routes = append(routes, healthRoute{r.Name, r.Prefix, r.Aliases, r.Dialect.Name, r.Open, r.Keys.Report(), r.BaseStates()})
 	}
 	status := "ok"
 	parts := g.parts()
@@ -39,7 +51,19 @@ func (g *Gateway) health(c *gin.Context) {
 	if g.quiet.Load() {
 		status = "draining"
 	}
-	c.JSON(http.StatusOK, gin.H{"status": status, "version": g.Version, "routes": routes, "stores": parts})
+	c.JSON(http.StatusOK, gin.H{"status": status, "version": g.Version, "routes": routes, "stores": parts, "lines": g.lines()})
+}
+
+// lines reports who waits for which model.
+func (g *Gateway) lines() []healthLine {
+	list := []healthLine{}
+	if g.Scheduler == nil {
+		return list
+	}
+	for _, l := range g.Scheduler.Report() {
+		list = append(list, healthLine{l.Route, l.Model, l.Waiting, l.Callers, l.Longest.Milliseconds(), l.InFlight, l.Held.Milliseconds()})
+	}
+	return list
 }
 
 // parts reports on the stores behind the gateway. Their trouble degrades it and never stops it: a completion does not
@@ -50,6 +74,10 @@ func (g *Gateway) parts() map[string]healthPart {
 	if g.Cache != nil {
 		ok, detail := g.Cache.Healthy()
 		parts["cache"] = healthPart{g.Cache.Backend(), ok, detail}
+	}
+	if g.Ledger != nil {
+		ok, detail := g.Ledger.Healthy()
+		parts["ledger"] = healthPart{"SQLite", ok, detail}
 	}
 	return parts
 }

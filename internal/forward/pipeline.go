@@ -146,6 +146,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialect.OpenAI, policy: &everything}
 	x.ctx, x.stop = context.WithCancelCause(r.Context())
+	g.Metrics.Begin()
 	x.free = context.AfterFunc(g.life, func() { x.stop(errShuttingDown) })
 	w.Header().Set("X-Forward-Request-Id", x.id)
 	return x

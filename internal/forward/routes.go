@@ -27,6 +27,9 @@ func (g *Gateway) Handler() http.Handler {
 		e.Handle(method, "/health", g.health)
 		e.Handle(method, "/healthz", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", []byte(`"OK"`)) })
 		e.Handle(method, "/readyz", g.readyz)
+		if g.Metrics != nil {
+			e.Handle(method, "/metrics", g.onlyAllowed, gin.WrapH(g.Metrics.Handler()))
+		}
 	}
 	e.NoRoute(func(c *gin.Context) {
 		g.serve(interim{c.Writer, c.Request}, c.Request)
@@ -112,6 +115,14 @@ func (g *Gateway) cors(c *gin.Context) {
 	h.Set("Access-Control-Allow-Headers", strings.Join(c.Request.Header.Values("Access-Control-Request-Headers"), ", "))
 	h.Set("Access-Control-Max-Age", "600")
 	c.AbortWithStatus(http.StatusNoContent)
+}
+
+// onlyAllowed keeps out whom IP_WHITELIST and IP_BLACKLIST keep out.
+func (g *Gateway) onlyAllowed(c *gin.Context) {
+	x := &exchange{Gateway: g, r: c.Request}
+	if x.ip = x.clientIP(); !x.admitsIP() {
+		c.AbortWithStatus(http.StatusForbidden)
+	}
 }
 
 func isPreflight(r *http.Request) bool {

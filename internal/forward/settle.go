@@ -42,7 +42,7 @@ func (x *exchange) settle() {
 	if x.logged {
 		x.logResult(elapsed)
 	}
-	x.closeAccount(elapsed)
+	x.observe(elapsed, x.closeAccount(elapsed))
 	if x.tap != nil {
 		http.NewResponseController(x.w).SetWriteDeadline(time.Time{}) // the next request on this connection has its own
 	}

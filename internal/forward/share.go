@@ -121,6 +121,7 @@ func (x *exchange) depart(f *flight) {
 func (x *exchange) settleCall() {
 	x.free()
 	x.settleTurn()
-	x.closeAccount(time.Since(x.begun))
+	elapsed := time.Since(x.begun)
+	x.observe(elapsed, x.closeAccount(elapsed))
 	x.stop(nil)
 }

@@ -46,6 +46,17 @@ func (r *Route) order() []*target {
 	return r.targets
 }
 
+// BaseStates returns how each base URL is doing, closed (in order), open (left alone) or half-open (tried with one request) in the
+// words of circuit breakers; nil where there is only one.
+func (r *Route) BaseStates() (states []string) {
+	if len(r.Also) > 0 {
+		for _, t := range r.order() {
+			states = append(states, t.breaker.State().String())
+		}
+	}
+	return states
+}
+
 // URL returns where a request goes whose path after the route's prefix is rest (escaped) and whose query is rawQuery. The
 // path is joined to the base's without a double slash and keeps its escapes byte for byte; scheme, host and port are the
 // base's whatever rest holds. The bare prefix, rest "/", is the base URL itself.

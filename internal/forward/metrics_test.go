@@ -1,0 +1,37 @@
+package forward_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"forward/internal/metrics"
+)
+
+func TestMetrics(t *testing.T) {
+	ledger, _ := accounting(t)
+	b := start(t, provider, func(s *setup) {
+		ledger(s)
+		caching(memoryCache(t))(s)
+		s.Metrics = metrics.New(metrics.Options{Version: "1"})
+	})
+	b.chat("")
+	b.chat(`,"stream":true`)
+	b.chat(`,"caching":true`)
+	b.chat(`,"caching":true`)
+	b.chat("", "Authorization", "Bearer fk-nobody").want(t, 401)
+	b.gateway.Wait(5 * time.Second)
+	a := b.do("GET", "/metrics", "")
+	a.want(t, 200, `forward_requests_total{model="gpt-4o-mini",route="openai",status="200"} 4`, `status="401"} 1`, `forward_tokens_total{kind="input",model="gpt-4o-mini",route="openai"} 27`,
+		"forward_in_flight_requests 0", `forward_build_info{`)
+	if strings.Contains(a.body, canary) || strings.Contains(a.body, "fk-alice") {
+		t.Error("a key is in the metrics")
+	}
+	if shut := start(t, provider, func(s *setup) {
+		s.Metrics = metrics.New(metrics.Options{})
+		s.Deny = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	}).do("GET", "/metrics", ""); shut.StatusCode != 403 {
+		t.Errorf("/metrics answers %d to an address that is kept out", shut.StatusCode)
+	}
+}
