@@ -5,8 +5,10 @@ import (
 	"io"
 	"net/http"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"forward/internal/cache"
 	"forward/internal/forward"
@@ -284,5 +286,28 @@ func TestAnAnswerIsRememberedBeforeItsLastByteIsOut(t *testing.T) {
 	}
 	if again := ask(); again.Header.Get("X-Cache") != "HIT" {
 		t.Errorf("X-Cache %q", again.Header.Get("X-Cache"))
+	}
+}
+
+func TestMaxAgeOfRememberedAnswers(t *testing.T) {
+	b := start(t, provider, func(s *setup) {
+		caching(memoryCache(t))(s)
+		s.CacheTTL = time.Minute
+	})
+	ask := func(headers ...string) string { return b.chat(`,"caching":true`, headers...).Header.Get("X-Cache") }
+	ask("X-Forward-Cache-TTL", "1h")
+	a := b.chat(`,"caching":true`)
+	ttl, err := strconv.Atoi(a.Header.Get("Cache-Status")[strings.LastIndexByte(a.Header.Get("Cache-Status"), '=')+1:])
+	if err != nil || ttl > 60 {
+		t.Errorf("%s: longer than CACHE_TTL", a.Header.Get("Cache-Status"))
+	}
+	for control, want := range map[string]string{"max-age=60": "HIT", "max-age=0": "HIT", "no-cache": "MISS"} { // not a second old
+		if got := ask("Cache-Control", control); got != want {
+			t.Errorf("%s: %s", control, got)
+		}
+	}
+	time.Sleep(1100 * time.Millisecond)
+	if got := ask("Cache-Control", "max-age=0"); got != "MISS" {
+		t.Errorf("an old answer: %s", got)
 	}
 }

@@ -55,11 +55,12 @@ type Options struct {
 	Cache          *cache.Cache // nil: no cache
 	CacheChat      bool         // chat and text completions may be cached
 	CacheEmbedding bool
-	CacheRoutes    []string // further paths, after the route prefix, whose answers may be cached
-	CachingDefault bool     // what a request without the caching flag means
-	CacheShared    bool     // callers share answers; otherwise each has its own
-	CacheMode      string   // CacheNormal (default), CacheRefresh or CacheOffline
-	CacheMaxEntry  int64    // bytes of one remembered answer; 8 MiB by default
+	CacheRoutes    []string      // further paths, after the route prefix, whose answers may be cached
+	CachingDefault bool          // what a request without the caching flag means
+	CacheShared    bool          // callers share answers; otherwise each has its own
+	CacheMode      string        // CacheNormal (default), CacheRefresh or CacheOffline
+	CacheTTL       time.Duration // no client can ask for longer; 0: no bound
+	CacheMaxEntry  int64         // bytes of one remembered answer; 8 MiB by default
 
 	ChatLog *chatlog.Log // nil: no chat log
 

@@ -127,6 +127,21 @@ func cacheControl(h http.Header) map[string]bool {
 	return directives
 }
 
+// maxAge is how old an answer may be, in seconds, if the client says so (RFC 9111, section 5.2.1.1). What is no number counts as
+// zero, which is the strictest.
+func maxAge(h http.Header) (seconds int64, said bool) {
+	for directive := range cacheControl(h) {
+		if value, ok := strings.CutPrefix(directive, "max-age="); ok {
+			n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64)
+			if err != nil || n < 0 {
+				n = 0
+			}
+			return n, true
+		}
+	}
+	return 0, false
+}
+
 // cacheTTL reads X-Forward-Cache-TTL: seconds, or a duration such as 90s or 12h.
 func (x *exchange) cacheTTL() error {
 	value := x.r.Header.Get("X-Forward-Cache-TTL")
@@ -136,6 +151,9 @@ func (x *exchange) cacheTTL() error {
 	ttl, err := parseSeconds(value)
 	if err != nil || ttl <= 0 {
 		return &refusal{status: http.StatusBadRequest, code: "invalid_cache_ttl", message: "X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h."}
+	}
+	if x.CacheTTL > 0 {
+		ttl = min(ttl, x.CacheTTL)
 	}
 	x.memory.ttl = ttl
 	return nil
@@ -206,6 +224,9 @@ func (x *exchange) lookup() *cache.Entry {
 		return nil
 	}
 	age := int64(time.Since(entry.Stored) / time.Second)
+	if oldest, said := maxAge(x.r.Header); said && age > oldest {
+		return nil
+	}
 	x.memory.status = "HIT"
 	x.memory.detail = "hit; ttl=" + strconv.FormatInt(int64(time.Until(entry.Expires)/time.Second), 10)
 	x.w.Header().Set("Age", strconv.FormatInt(max(age, 0), 10))
