@@ -38,14 +38,20 @@ type flight struct {
 // flights are the calls under way, by the question that they answer.
 type flights struct {
 	mu    sync.Mutex
-	byKey map[cache.Key]*flight
+	byKey map[flightKey]*flight
+}
+
+// flightKey is the question that a call answers, and the form in which alone its answer is of use; empty: in either.
+type flightKey struct {
+	cache.Key
+	form string
 }
 
 // errNobodyLeft is the cause with which a call ends that nobody waits for any more.
 var errNobodyLeft = errors.New("everybody who waited for the answer has left")
 
 // join returns a reader of the call that answers the question, and the call if the caller is the one who has to make it.
-func (g *flights) join(key cache.Key, stream bool, most int64) (r *flightReader, begin *flight) {
+func (g *flights) join(key flightKey, stream bool, most int64) (r *flightReader, begin *flight) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.byKey[key]; f != nil {
@@ -55,14 +61,14 @@ func (g *flights) join(key cache.Key, stream bool, most int64) (r *flightReader,
 	}
 	f := &flight{most: int(most), stream: stream, changed: make(chan struct{}), readers: map[*flightReader]bool{}, own: http.Header{}}
 	if g.byKey == nil {
-		g.byKey = map[cache.Key]*flight{}
+		g.byKey = map[flightKey]*flight{}
 	}
 	g.byKey[key] = f
 	return f.board(), f
 }
 
 // land ends the call: later callers find its answer in the cache, or make their own.
-func (g *flights) land(key cache.Key, f *flight, failure error) {
+func (g *flights) land(key flightKey, f *flight, failure error) {
 	g.mu.Lock()
 	if g.byKey[key] == f {
 		delete(g.byKey, key)
@@ -114,11 +120,8 @@ func (f *flight) Write(p []byte) (int, error) {
 	defer f.mu.Unlock()
 	for len(f.kept)+len(p) > f.most && len(f.kept) > 0 { // too long to be kept: only for those who read along
 		f.closed = true
-		if f.forget(); len(f.kept) == 0 {
-			break
-		}
-		if len(f.readers) == 0 {
-			return 0, errNobodyLeft
+		if f.forget() {
+			continue
 		}
 		changed := f.changed
 		f.mu.Unlock()
@@ -130,15 +133,15 @@ func (f *flight) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// forget drops what all readers have.
-func (f *flight) forget() {
+// forget drops what all readers have, and reports whether that was anything.
+func (f *flight) forget() bool {
 	least := f.gone + int64(len(f.kept))
 	for r := range f.readers {
 		least = min(least, r.at)
 	}
-	if n := least - f.gone; n > 0 {
-		f.kept, f.gone = append(f.kept[:0], f.kept[n:]...), least
-	}
+	n := least - f.gone
+	f.kept, f.gone = append(f.kept[:0], f.kept[n:]...), least
+	return n > 0
 }
 
 // flightReader is one caller's place in the answer.

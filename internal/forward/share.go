@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"forward/internal/cache"
@@ -15,12 +16,19 @@ import (
 
 // share answers out of one call of the upstream for all who ask the same at the same time, whichever form they want.
 func (x *exchange) share() {
-	reader, begin := x.shared.join(x.memory.key, x.ask.Stream, x.CacheMaxEntry)
+	x.shareAs("")
+}
+
+// shareAs is share among those who can do with the answer in one form only, or in either where form is empty.
+func (x *exchange) shareAs(form string) {
+	key := flightKey{x.memory.key, form}
+	reader, begin := x.shared.join(key, x.ask.Stream, x.CacheMaxEntry)
 	reader.ctx = x.ctx
 	defer reader.Close()
 	x.shares, x.collapsed = true, begin == nil
+	x.memory.detail = "fwd=miss"
 	if begin != nil {
-		x.depart(begin)
+		x.depart(key, begin)
 	} else {
 		x.memory.detail += "; collapsed"
 	}
@@ -36,8 +44,12 @@ func (x *exchange) share() {
 	if begin != nil {
 		x.tries, x.modified, x.route = call.tries+call.attempts.Count, call.modified, call.route
 	}
-	x.addedUsage = call.addedUsage
+	// Whoever has not asked for usage does not see it, whoever else has.
+	x.addedUsage = call.addedUsage || call.ask.IncludeUsage && !x.ask.IncludeUsage
 	head.Del("Trailer") // each answer has its own
+	if begin == nil {
+		notOfOthers(head)
+	}
 	res := &http.Response{StatusCode: status, Header: head, Body: reader, ContentLength: -1}
 	if n, err := strconv.ParseInt(head.Get("Content-Length"), 10, 64); err == nil {
 		res.ContentLength = n
@@ -67,18 +79,28 @@ func (x *exchange) shareOtherForm(reader *flightReader, res *http.Response) {
 		x.refuse(&refusal{status: http.StatusBadGateway, code: call.cause, message: "The upstream '" + x.route.Name + "' broke off its answer. It may have been executed."})
 		return
 	}
-	// A whole answer that cannot be put in the other form is asked for in it.
-	x.shares, x.collapsed = false, false
-	if err := x.schedule(); err != nil {
-		x.refuse(err)
-		return
+	// An answer that cannot be put in the other form is asked for in it, once for all who want it so. The call that is left
+	// must not wait for this one.
+	reader.Close()
+	form := "body"
+	if x.ask.Stream {
+		form = "stream"
 	}
-	x.send()
+	x.shareAs(form)
+}
+
+// notOfOthers takes out of an answer's header what it says to the caller who began the call: what is left of his limits, and
+// how long he has waited.
+func notOfOthers(h http.Header) {
+	for name := range h {
+		if strings.HasPrefix(name, "X-Ratelimit-") || strings.HasPrefix(name, "X-Forward-") {
+			delete(h, name)
+		}
+	}
 }
 
 // depart makes the call, in a goroutine of its own that the gateway waits for.
-func (x *exchange) depart(f *flight) {
-	key := x.memory.key
+func (x *exchange) depart(key flightKey, f *flight) {
 	call := *x
 	call.w, call.calling, call.entered, call.shares = f, true, false, false
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
