@@ -9,7 +9,7 @@ import (
 
 // floors lists the rooms from the top of the house to its ground. A room may import only rooms below it.
 var floors = []string{
-	"forward/cmd/forward", "forward/internal/config", "forward/internal/forward", "forward/internal/upstream",
+	"forward/cmd/forward", "forward/internal/config", "forward/internal/forward", "forward/internal/upstream", "forward/internal/admin",
 	"forward/internal/chatlog", "forward/internal/usage", "forward/internal/keys", "forward/internal/cache", "forward/internal/limits",
 	"forward/internal/tokens", "forward/internal/metrics", "forward/internal/dialect",
 }

@@ -1,0 +1,149 @@
+package admin_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite"
+
+	"forward/internal/admin"
+	"forward/internal/dialect"
+	"forward/internal/keys"
+	"forward/internal/usage"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	adminKey    = "admin-canary-4f9a8b7c6d5e"
+	declaredKey = "fk-declared-canary-0123456789"
+	storeSecret = "store-canary-0123456789abcdef012"
+)
+
+// now is when all tests happen.
+var now = time.Date(2026, 11, 21, 15, 0, 0, 0, time.UTC)
+
+// house is a handler on real stores: alice has budgets, bob has none, carol's key is disabled, and one key is of the settings.
+type house struct {
+	http.Handler
+	t       *testing.T
+	store   *keys.Store
+	ledger  *usage.Ledger
+	ring    *keys.Ring
+	secrets map[string]string
+	ids     map[string]string
+}
+
+func newHouse(t *testing.T, change ...func(*admin.Options)) *house {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "forward.db")
+	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(ON)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	clock := func() time.Time { return now }
+	h := &house{t: t, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
+	if h.store, err = keys.Open(t.Context(), db, keys.NewSecret(storeSecret), clock); err != nil {
+		t.Fatal(err)
+	}
+	h.add("alice", map[string]string{"budget": "20usd/month,1mtokens/total", "models": "gpt-*", "rpm": "60", "tags": "team-red"})
+	h.add("bob", nil)
+	h.add("carol", nil)
+	if _, err := h.store.Update(t.Context(), "carol", func(m *keys.Managed) error { m.Disabled = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	declared := []keys.Key{{Name: "ci", Secret: keys.NewSecret(declaredKey), Level: 1}, {Secret: keys.NewSecret("fk-nameless-canary-9876543210")}}
+	if h.ring, err = h.store.Ring(t.Context(), declared); err != nil {
+		t.Fatal(err)
+	}
+	if h.ledger, err = usage.Open(db, usage.Options{Location: time.UTC, Now: clock, Retention: -1}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := h.ledger.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	h.ids["ci"] = declared[0].ID()
+	o := admin.Options{Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock,
+		Caller: func(r *http.Request) (*keys.Key, error) {
+			presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)
+			if err != nil {
+				return nil, err
+			}
+			return h.ring.Lookup(presented)
+		}}
+	for _, f := range change {
+		f(&o)
+	}
+	if h.Handler, err = admin.New(o); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func (h *house) add(name string, texts map[string]string) {
+	h.t.Helper()
+	settings := keys.Settings{Name: name}
+	if err := settings.Apply(texts, now); err != nil {
+		h.t.Fatal(err)
+	}
+	m, secret, err := h.store.Add(h.t.Context(), settings)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.secrets[name], h.ids[name] = secret.Reveal(), m.ID
+}
+
+// spend writes a request down.
+func (h *house) spend(id, name, model string, at time.Time, cost usage.Nano) {
+	h.ledger.Record(usage.Row{ID: id, Time: at, Key: h.ids[name], KeyName: name, Route: "openai", Operation: dialect.Chat, Model: model, Status: 200,
+		Usage: dialect.Usage{Input: 100, Output: 20, Total: 120}, Priced: true, Cost: cost})
+}
+
+// spent is what most tests begin with.
+func (h *house) spent() *house {
+	h.t.Helper()
+	h.spend("1", "alice", "gpt-4o", now.Add(-time.Hour), 2*usage.Dollar)
+	h.spend("2", "alice", "gpt-4o-mini", now.Add(-time.Hour), usage.Dollar/2)
+	h.spend("3", "alice", "gpt-4o", now.AddDate(0, 0, -3), usage.Dollar)
+	h.spend("4", "alice", "gpt-4o", now.AddDate(0, -1, 0), 7*usage.Dollar)
+	h.spend("5", "bob", "o1", now.Add(-2*time.Hour), 3*usage.Dollar+1)
+	h.spend("6", "ci", "o1", now.Add(-2*time.Hour), 1)
+	if err := h.ledger.Flush(h.t.Context()); err != nil {
+		h.t.Fatal(err)
+	}
+	return h
+}
+
+// ask sends a request with the key of a name; "" is none.
+func (h *house) ask(method, target, name string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, nil)
+	if name != "" {
+		r.Header.Set("Authorization", "Bearer "+h.secrets[name])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+// get reads a 200 into a T.
+func get[T any](h *house, target, name string) (v T) {
+	h.t.Helper()
+	w := h.ask(http.MethodGet, target, name)
+	if w.Code != http.StatusOK {
+		h.t.Fatalf("%s: status %d: %s", target, w.Code, w.Body)
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+		h.t.Fatalf("%s: %v", target, err)
+	}
+	return v
+}

@@ -1,0 +1,192 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"forward/internal/keys"
+	"forward/internal/usage"
+)
+
+// keyView is a key as it is shown, with the names that `forward keys -o json` has.
+type keyView struct {
+	ID      string      `json:"id"`
+	Name    string      `json:"name"`
+	State   string      `json:"state"`  // active, disabled, expired or revoked
+	Origin  string      `json:"origin"` // managed or settings
+	Level   int         `json:"level"`
+	Expires *time.Time  `json:"expires"`
+	Grace   *time.Time  `json:"grace"` // until when the secret before the last rotation is good
+	Created *time.Time  `json:"created"`
+	Updated *time.Time  `json:"updated"`
+	Policy  keys.Policy `json:"policy"`
+}
+
+// keyDetail is a key with how it stands.
+type keyDetail struct {
+	keyView
+	Budgets []budgetView `json:"budgets"`
+	Used    usedView     `json:"used"`
+}
+
+// budgetView is how a budget stands, in nano-dollars or tokens.
+type budgetView struct {
+	Budget string     `json:"budget"` // as `forward keys` reads it
+	Unit   string     `json:"unit"`   // usd or tokens
+	Limit  int64      `json:"limit"`
+	Spent  int64      `json:"spent"`
+	Held   int64      `json:"held"` // reserved for calls under way
+	Left   int64      `json:"left"`
+	Reset  *time.Time `json:"reset"` // null: never
+}
+
+// usedView is what a key used in the calendar's day and month of now.
+type usedView struct {
+	Day   usage.Sums `json:"day"`
+	Month usage.Sums `json:"month"`
+}
+
+func (s *server) view(m *keys.Managed, origin string) keyView {
+	local := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		return when(t.In(s.Location))
+	}
+	return keyView{ID: m.ID, Name: m.Name, State: m.State(s.Now()), Origin: origin, Level: m.Level, Policy: m.Policy,
+		Expires: local(m.Expires), Grace: local(m.Grace), Created: local(m.Created), Updated: local(m.Updated)}
+}
+
+// declared shows a key of the settings, by its masked secret when it has no name, as logs and `forward keys` do.
+func (s *server) declared(k *keys.Key) keyView {
+	m := keys.Managed{ID: k.ID(), Disabled: k.Disabled, Revoked: k.Revoked,
+		Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}
+	return s.view(&m, "settings")
+}
+
+func (s *server) views(ctx context.Context) ([]keyView, error) {
+	views := []keyView{}
+	for i := range s.Declared {
+		views = append(views, s.declared(&s.Declared[i]))
+	}
+	if s.Keys == nil {
+		return views, nil
+	}
+	managed, err := s.Keys.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range managed {
+		views = append(views, s.view(m, "managed"))
+	}
+	return views, nil
+}
+
+func (s *server) listKeys(r *http.Request) (any, error) {
+	values, err := query(r, "state", "limit", "offset")
+	if err != nil {
+		return nil, err
+	}
+	p, err := paging(values)
+	if err != nil {
+		return nil, err
+	}
+	state := values.Get("state")
+	if states := []string{"", "active", "disabled", "expired", "revoked"}; !slices.Contains(states, state) {
+		return nil, invalid("state", "is none of active, disabled, expired, revoked")
+	}
+	views, err := s.views(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if state != "" {
+		views = slices.DeleteFunc(views, func(v keyView) bool { return v.State != state })
+	}
+	return struct {
+		Keys  []keyView `json:"keys"`
+		Count int       `json:"count"`
+		Next  *int      `json:"next_offset"`
+	}{of(p, views), len(views), p.next(len(views))}, nil
+}
+
+func (s *server) showKey(r *http.Request) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	ref := r.PathValue("key")
+	for i := range s.Declared {
+		if v := s.declared(&s.Declared[i]); v.ID == ref || v.Name == ref {
+			return s.detail(r.Context(), v)
+		}
+	}
+	if s.Keys == nil {
+		return nil, noSuchKey
+	}
+	m, err := s.Keys.Find(r.Context(), ref)
+	if errors.Is(err, keys.ErrNoSuchKey) {
+		return nil, noSuchKey
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.detail(r.Context(), s.view(m, "managed"))
+}
+
+var noSuchKey = &problem{http.StatusNotFound, "key_not_found", "There is no key of this id or name.", "key"}
+
+func (s *server) detail(ctx context.Context, v keyView) (any, error) {
+	balances, err := s.balances(ctx, v.ID, v.Policy)
+	if err != nil {
+		return nil, err
+	}
+	used, err := s.used(ctx, v.ID)
+	if err != nil {
+		return nil, err
+	}
+	return keyDetail{v, standing(v.Policy, balances), used}, nil
+}
+
+// balances are how the budgets of a key stand, in their order.
+func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]usage.Balance, error) {
+	var budgets []usage.Budget
+	for _, b := range p.Budgets {
+		zone := s.Location
+		if z, err := time.LoadLocation(b.Zone); b.Zone != "" && err == nil { // it was checked when it was set
+			zone = z
+		}
+		budgets = append(budgets, usage.Budget{Unit: usage.Unit(b.Unit), Amount: b.Amount, Period: usage.Period(b.Period), Zone: zone})
+	}
+	return s.Ledger.Balances(ctx, id, budgets)
+}
+
+func standing(p keys.Policy, balances []usage.Balance) []budgetView {
+	views := []budgetView{}
+	for i, b := range balances {
+		views = append(views, budgetView{Budget: p.Budgets[i].String(), Unit: string(b.Budget.Unit), Limit: b.Budget.Amount, Spent: b.Spent, Held: b.Held,
+			Left: left(b), Reset: when(b.Reset)})
+	}
+	return views
+}
+
+func left(b usage.Balance) int64 { return max(0, b.Budget.Amount-b.Spent-b.Held) }
+
+func (s *server) used(ctx context.Context, id string) (used usedView, err error) {
+	now := s.Now().In(s.Location)
+	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, s.Location)
+	groups, err := s.since(ctx, id, today)
+	if err != nil {
+		return used, err
+	}
+	used.Day = usage.SumUp(groups)
+	groups, err = s.since(ctx, id, today.AddDate(0, 0, 1-today.Day()))
+	used.Month = usage.SumUp(groups)
+	return used, err
+}
+
+func (s *server) since(ctx context.Context, id string, begin time.Time) ([]usage.Group, error) {
+	return s.Ledger.Report(ctx, usage.Query{By: []usage.Dimension{usage.ByDay}, Since: begin, Filter: map[usage.Dimension]string{usage.ByKey: id}})
+}

@@ -1,0 +1,103 @@
+package admin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"time"
+
+	"forward/internal/usage"
+)
+
+// filters are the parameters that keep only some requests.
+var filters = []string{"key", "model", "route", "operation", "status", "cache", "user", "upstream", "slot", "answered", "cause", "finish"}
+
+// usagePage is a page of a report.
+type usagePage struct {
+	By     []usage.Dimension `json:"by"`
+	Since  *time.Time        `json:"since"`
+	Until  *time.Time        `json:"until"`
+	Groups []map[string]any  `json:"groups"`
+	Total  usage.Sums        `json:"total"` // of all pages
+	Count  int               `json:"count"` // of groups on all pages
+	Next   *int              `json:"next_offset"`
+}
+
+func (s *server) usage(r *http.Request) (any, error) {
+	values, err := query(r, append([]string{"by", "since", "until", "limit", "offset"}, filters...)...)
+	if err != nil {
+		return nil, err
+	}
+	p, err := paging(values)
+	if err != nil {
+		return nil, err
+	}
+	q := usage.Query{Filter: map[usage.Dimension]string{}}
+	if !values.Has("since") {
+		values.Set("since", "30d")
+	}
+	if q.Since, err = s.moment(values, "since"); err != nil {
+		return nil, err
+	}
+	if q.Until, err = s.moment(values, "until"); err != nil {
+		return nil, err
+	}
+	for word := range strings.SplitSeq(values.Get("by"), ",") {
+		if word != "" {
+			q.By = append(q.By, usage.Dimension(word))
+		}
+	}
+	for _, name := range filters {
+		if values.Has(name) {
+			q.Filter[usage.Dimension(name)] = values.Get(name)
+		}
+	}
+	if err := usage.Check(q); err != nil {
+		return nil, &problem{http.StatusBadRequest, "invalid_query", err.Error() + ".", "by"}
+	}
+	groups, err := s.Ledger.Report(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	out := usagePage{By: append([]usage.Dimension{}, q.By...), Since: when(q.Since), Until: when(q.Until), Groups: []map[string]any{},
+		Total: usage.SumUp(groups), Count: len(groups), Next: p.next(len(groups))}
+	for _, g := range of(p, groups) {
+		named, err := flat(g.Sums)
+		if err != nil {
+			return nil, err
+		}
+		for i, d := range q.By {
+			named[string(d)] = g.Values[i]
+			if d == usage.ByKey {
+				named["key_name"] = g.KeyName
+			}
+		}
+		out.Groups = append(out.Groups, named)
+	}
+	return out, nil
+}
+
+// flat are sums by their names, for a group has the names of what it is grouped by beside them, as `forward usage -o json` writes it.
+func flat(s usage.Sums) (map[string]any, error) {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	numbers := map[string]json.Number{} // as they are: a float holds no nano-dollars
+	if err := json.Unmarshal(text, &numbers); err != nil {
+		return nil, err
+	}
+	named := map[string]any{}
+	for name, n := range numbers {
+		named[name] = n
+	}
+	return named, nil
+}
+
+// when is a time; nil: none.
+func when(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
