@@ -168,7 +168,7 @@ func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edi
 // buildRoutes mounts what was written, then what is always there unless somebody else took its prefix.
 func (l *loader) buildRoutes() {
 	openaiWritten := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
-	if openaiWritten || len(l.forward) == 0 {
+	if openaiWritten || len(l.forward) == 0 && !l.rootWritten() {
 		l.pairUp("OPENAI_BASE_URL", "OPENAI_ROUTE_PREFIX", l.openai, "openai", func(r *Route) { r.BuiltIn = !openaiWritten })
 	} else {
 		l.show("OPENAI_BASE_URL", "")
@@ -198,6 +198,19 @@ func (l *loader) buildRoutes() {
 			l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
 		}
 	}
+}
+
+// rootWritten reports whether forward.yaml has a route of its own at /, which takes the place of the default one.
+func (l *loader) rootWritten() bool {
+	return slices.ContainsFunc(l.routes.pairs, func(p pair) bool {
+		prefix := p.key
+		for _, name := range []string{"prefix", "route"} {
+			if v, ok := p.value.get(name); ok {
+				prefix = v.text
+			}
+		}
+		return cleanPrefix(prefix) == "/"
+	})
 }
 
 func (l *loader) mounted(prefix string) bool {

@@ -133,3 +133,16 @@ func TestWarnings(t *testing.T) {
 		})
 	}
 }
+
+func TestARouteOfTheFileMayTakeTheRoot(t *testing.T) {
+	dir(t, map[string]string{"forward.yaml": "routes:\n  openai: {forward: https://a.example, prefix: /, keys: sk-1, models: {\"*\": {rpm: 5}}}\n"})
+	cfg, _, err := config.Load(config.Flags{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range cfg.Routes {
+		if r.Prefix == "/" && (r.BaseURL.Host != "a.example" || len(r.APIKeys) != 1 || r.BuiltIn || fmt.Sprint(r.Aliases) != "[/openai]" || r.Name != cfg.Models[0].Route) {
+			t.Errorf("%+v, limits of %s", r, cfg.Models[0].Route)
+		}
+	}
+}
