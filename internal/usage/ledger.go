@@ -259,6 +259,9 @@ func (l *Ledger) recover(ctx context.Context) error {
 // Healthy reports whether rows reach the database, and if not, in words what holds them.
 func (l *Ledger) Healthy() (ok bool, detail string) { return l.queue.healthy() }
 
+// Pending returns how many rows wait to be written, and how many found no room since Open and are lost.
+func (l *Ledger) Pending() (rows int, lost int64) { return l.queue.pending() }
+
 // Flush waits until all rows that were taken before it are in the database.
 func (l *Ledger) Flush(ctx context.Context) error {
 	e := &entry{kind: flushed, done: make(chan struct{})}

@@ -293,6 +293,9 @@ func TestFullDiskStrictAndBounded(t *testing.T) {
 	if _, detail := l.Healthy(); !strings.Contains(detail, "are lost") {
 		t.Error(detail)
 	}
+	if waiting, lost := l.Pending(); waiting == 0 || lost == 0 || int64(waiting)+lost != 1001 {
+		t.Errorf("%d rows wait and %d are lost, of 1001", waiting, lost)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := l.Close(ctx); err == nil || !strings.Contains(err.Error(), "rows of the ledger could not be written") {

@@ -151,6 +151,13 @@ func (q *queue) waiting() (rows int) {
 	return rows
 }
 
+func (q *queue) pending() (rows int, lost int64) {
+	rows = q.waiting()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return rows, q.dropped
+}
+
 func (q *queue) failure() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
