@@ -42,6 +42,7 @@ func newMetrics(o *forward.Options, logger *slog.Logger) *metrics.Metrics {
 			return works
 		},
 		Cache:   cacheNumbers(o),
+		Ledger:  ledgerNumbers(o),
 		ChatLog: droppedLines(o),
 	}})
 }
@@ -54,6 +55,16 @@ func cacheNumbers(o *forward.Options) func() metrics.Cache {
 	return func() metrics.Cache {
 		s := o.Cache.Stats()
 		return metrics.Cache{Entries: s.Entries, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Pending: s.Pending, Stored: s.Stored, Dropped: s.Dropped, Damaged: s.Damaged}
+	}
+}
+
+func ledgerNumbers(o *forward.Options) func() metrics.Ledger {
+	if o.Ledger == nil {
+		return nil
+	}
+	return func() (n metrics.Ledger) {
+		n.Pending, n.Dropped = o.Ledger.Pending()
+		return n
 	}
 }
 
