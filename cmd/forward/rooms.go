@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
+	"forward/internal/admin"
 	"forward/internal/cache"
 	"forward/internal/chatlog"
 	"forward/internal/config"
@@ -32,6 +34,7 @@ type rooms struct {
 	gate    *limits.Gate
 	cache   *cache.Cache // nil: off
 	db      *sql.DB      // nil: nothing is kept in it
+	keys    *keys.Store  // managed ones; nil without db
 	closers []io.Closer  // in the order in which they were opened
 }
 
@@ -114,10 +117,25 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		if options.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
 			return r, fmt.Errorf("PRICES: %w", err)
 		}
+		if options.Admin, err = r.admin(cfg, options.Ring, books.Ledger, logger); err != nil {
+			return r, err
+		}
 	}
 	options.Metrics = newMetrics(&options, logger)
 	r.gateway, err = forward.New(options)
 	return r, err
+}
+
+// admin answers what keys and usage there are, to the administrator and to the holders of keys.
+func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *usage.Ledger, logger *slog.Logger) (http.Handler, error) {
+	return admin.New(admin.Options{Keys: r.keys, Declared: declaredKeys(cfg), Ledger: ledger, AdminKey: cfg.AdminKey, Location: cfg.Location, Log: logger,
+		Caller: func(q *http.Request) (*keys.Key, error) {
+			presented, _, err := keys.Presented(q.Header, q.URL.RawQuery)
+			if err != nil {
+				return nil, err
+			}
+			return ring.Lookup(presented)
+		}})
 }
 
 // affinity is needed where a route has several API keys or base URLs. Where nothing can be written it lasts as long as the
@@ -197,6 +215,7 @@ func (r *rooms) ring(cfg *config.Config, logger *slog.Logger) (*keys.Ring, error
 	if err != nil {
 		return nil, err
 	}
+	r.keys = store
 	ring, err := store.Ring(context.Background(), declaredKeys(cfg))
 	if err != nil {
 		return nil, err

@@ -41,7 +41,6 @@ func Load(f Flags, environ []string) (*Config, []Warning, error) {
 	l.buildRoutes()
 	l.check()
 	l.noteIgnored(f)
-	l.noteLater()
 	if len(l.problems) > 0 {
 		return nil, l.warnings, &Errors{l.problems}
 	}

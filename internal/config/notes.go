@@ -60,12 +60,3 @@ func (l *loader) noteIgnored(f Flags) {
 		}
 	}
 }
-
-// noteLater names what is parsed and validated but not in force in this version. Delete a line when its room is built.
-func (l *loader) noteLater() {
-	for _, name := range []string{"ADMIN_KEY"} {
-		if v := l.chosen[name]; !v.empty() && v.source != Default {
-			l.warn(v, "understood, but not in force in this version")
-		}
-	}
-}

@@ -117,7 +117,6 @@ func TestWarnings(t *testing.T) {
 	}{
 		{"/v1 twice", config.Flags{}, "OPENAI_BASE_URL=https://api.openai.com/v1", "write the base URL without /v1"},
 		{"workers", config.Flags{Workers: &workers}, "", "--workers: not needed"},
-		{"not yet", config.Flags{}, "ADMIN_KEY=secret-admin-key", "ADMIN_KEY (environment): understood, but not in force"},
 		{"level 0", config.Flags{}, `LEVEL_MODELS={"0":["gpt-4"]}`, "level 0 may use every model"},
 		{"limit twice", config.Flags{}, `REQ_RATE_LIMIT={"/a":"1/minute","/a/":"2/minute"}`, `"/a" is limited twice`},
 		{"key twice", config.Flags{}, `OPENAI_API_KEY=sk-1,sk-1`, "one key is written twice"},

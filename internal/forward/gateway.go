@@ -88,6 +88,7 @@ type Options struct {
 	StreamIdleTimeout time.Duration // silence of an upstream in the middle of an answer; 120 s by default
 	WriteTimeout      time.Duration // one write to a client that does not read; 30 s by default
 
+	Admin   http.Handler     // of /_/ and, for holders of forward keys, of OpenAI's old /dashboard/billing; nil: both are forwarded
 	Metrics *metrics.Metrics // nil: nothing is counted, and there is no /metrics
 	Log     *slog.Logger
 	Version string

@@ -1,6 +1,7 @@
 package forward_test
 
 import (
+	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
@@ -33,5 +34,25 @@ func TestMetrics(t *testing.T) {
 		s.Deny = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}).do("GET", "/metrics", ""); shut.StatusCode != 403 {
 		t.Errorf("/metrics answers %d to an address that is kept out", shut.StatusCode)
+	}
+}
+
+func TestOwnPagesAreNotForwarded(t *testing.T) {
+	admin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("ours " + r.URL.Path)) })
+	for _, open := range []bool{true, false} {
+		b := start(t, provider, func(s *setup) { s.Admin, s.open = admin, open })
+		b.do("GET", "/_/api/me", "").want(t, 200, "ours /_/api/me")
+		a := b.do("GET", "/dashboard/billing/usage?start_date=2026-11-01", "")
+		if forwarded := b.calls() == 1; forwarded != open || open == strings.Contains(a.body, "ours") {
+			t.Errorf("open %v: forwarded %v, %s", open, forwarded, a.body)
+		}
+	}
+	kept := start(t, provider, func(s *setup) {
+		s.Admin, s.Deny = admin, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+	})
+	for _, path := range []string{"/_/api/me", "/dashboard/billing/usage"} {
+		if a := kept.do("GET", path, ""); a.StatusCode != 403 || strings.Contains(a.body, "ours") {
+			t.Errorf("%s answers %d %s to an address that is kept out", path, a.StatusCode, a.body)
+		}
 	}
 }

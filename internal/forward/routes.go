@@ -31,10 +31,28 @@ func (g *Gateway) Handler() http.Handler {
 			e.Handle(method, "/metrics", g.onlyAllowed, gin.WrapH(g.Metrics.Handler()))
 		}
 	}
-	e.NoRoute(func(c *gin.Context) {
+	forward := func(c *gin.Context) {
 		g.serve(interim{c.Writer, c.Request}, c.Request)
 		c.Writer.WriteHeaderNow() // or gin would write a page of its own over an upstream's empty 404
-	})
+	}
+	e.NoRoute(forward)
+	if g.Admin != nil {
+		e.Any("/_/*path", g.onlyAllowed, gin.WrapH(g.Admin))
+		billing := func(c *gin.Context) {
+			if g.Ring.Len() == 0 { // nobody has a key that we could answer for
+				forward(c)
+				return
+			}
+			g.onlyAllowed(c)
+			if !c.IsAborted() {
+				g.Admin.ServeHTTP(c.Writer, c.Request)
+			}
+		}
+		for _, path := range []string{"/dashboard/billing/subscription", "/dashboard/billing/usage"} {
+			e.GET(path, billing)
+			e.GET("/v1"+path, billing)
+		}
+	}
 	return e
 }
 
