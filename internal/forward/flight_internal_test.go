@@ -100,8 +100,8 @@ func (j *journey) run() (problems []string) {
 			r := first
 			if i > 0 {
 				var other *flight
-				if r, other = g.join(key, true, int64(j.most)); other != nil {
-					r.Close() // too late: a call of his own
+				if r, other = g.join(key, true, int64(j.most)); other != nil || r.flight != f {
+					r.Close() // too late: a call of his own, or of somebody who was too late as well
 					return
 				}
 			}
