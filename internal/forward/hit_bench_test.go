@@ -21,7 +21,9 @@ import (
 // machine: the medians over the rounds. Allocations are of client and gateway together; nginx is a process of its own, so
 // that beside it there is only time.
 func BenchmarkHit(b *testing.B) {
-	text := func(size int) string { return strings.Replace(chatBody, "Hello there!", strings.Repeat("lorem ipsum ", size/12), 1) }
+	text := func(size int) string {
+		return strings.Replace(chatBody, "Hello there!", strings.Repeat("lorem ipsum ", size/12), 1)
+	}
 	stream := strings.Repeat(chunk(`{"content":"word "}`, "null"), 498) + chunk(`{}`, `"stop"`) + "data: [DONE]\n\n"
 	cases := []struct{ name, fields, answer string }{
 		{"2KB", `}`, text(1700)},

@@ -25,7 +25,7 @@ func TestMetrics(t *testing.T) {
 	b.gateway.Wait(5 * time.Second)
 	a := b.do("GET", "/metrics", "")
 	a.want(t, 200, `forward_requests_total{model="gpt-4o-mini",route="openai",status="200"} 4`, `status="401"} 1`, `forward_tokens_total{kind="input",model="gpt-4o-mini",route="openai"} 27`,
-		"forward_in_flight_requests 0", `forward_build_info{`)
+		"forward_in_flight_requests 0", "forward_streams_in_flight 0", `forward_build_info{`)
 	if strings.Contains(a.body, canary) || strings.Contains(a.body, "fk-alice") {
 		t.Error("a key is in the metrics")
 	}

@@ -81,10 +81,11 @@ type exchange struct {
 	fallback     int            // how many of the configured ones were chosen
 	secret       keys.Secret    // the API key that was used: it must not come back
 
-	tap    *tap
-	logged bool   // the request's line is in the chat log
-	status int    // what the client got; 499 when it left first
-	cause  string // why the exchange did not go well, in the words of the error codes
+	tap       *tap
+	streaming bool   // counted as a stream under way
+	logged    bool   // the request's line is in the chat log
+	status    int    // what the client got; 499 when it left first
+	cause     string // why the exchange did not go well, in the words of the error codes
 }
 
 // serve is the life of one request. Reading it top to bottom is reading the product; nothing else decides order.

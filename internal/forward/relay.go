@@ -124,6 +124,10 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	t.packed = encodingOf(res.Header)
 	events := strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream")
 	t.stream, t.packedStream = events && t.packed == "", events && t.packed != ""
+	if events && !x.streaming {
+		x.streaming = true
+		x.Metrics.BeginStream()
+	}
 	t.metered = x.meters(res)
 	if t.keeps = x.keepsObjects(res); t.keeps && !t.metered && isJSON(res.Header) {
 		t.record = &recording{max: maxStateAnswer}

@@ -42,12 +42,21 @@ func (x *exchange) settle() {
 	if x.logged {
 		x.logResult(elapsed)
 	}
+	x.endStream()
 	x.observe(elapsed, x.closeAccount(elapsed))
 	if x.tap != nil {
 		http.NewResponseController(x.w).SetWriteDeadline(time.Time{}) // the next request on this connection has its own
 	}
 	x.logLine(elapsed)
 	x.stop(nil)
+}
+
+// endStream counts one stream less, if the answer was one.
+func (x *exchange) endStream() {
+	if x.streaming {
+		x.streaming = false
+		x.Metrics.EndStream()
+	}
 }
 
 // delivered reports whether the client was given the whole answer.

@@ -143,6 +143,7 @@ func (x *exchange) depart(key flightKey, f *flight) {
 func (x *exchange) settleCall() {
 	x.free()
 	x.settleTurn()
+	x.endStream()
 	elapsed := time.Since(x.begun)
 	x.observe(elapsed, x.closeAccount(elapsed))
 	x.stop(nil)
