@@ -55,11 +55,16 @@ type timed struct {
 	took time.Duration
 }
 
-// ask is send for goroutines: an error is part of what it returns.
-func ask(ctx context.Context, url, body string, header ...string) (a timed) {
+// ask asks for a chat completion on LLProxy's route.
+func ask(ctx context.Context, gateway, body string, header ...string) timed {
+	return post(ctx, gateway+"/openai/v1/chat/completions", body, header...)
+}
+
+// post is send for goroutines: an error is part of what it returns.
+func post(ctx context.Context, url, body string, header ...string) (a timed) {
 	begun := time.Now()
 	defer func() { a.took = time.Since(begun) }()
-	req, err := http.NewRequestWithContext(ctx, "POST", url+"/openai/v1/chat/completions", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, "POST", url, strings.NewReader(body))
 	if err != nil {
 		return timed{answer: answer{err: err}}
 	}
