@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/keys"
 	"forward/internal/limits"
 )
 
@@ -140,5 +141,26 @@ func TestWhatIsSaidToOneCallerStaysWithHim(t *testing.T) {
 	}
 	if answers[0].Header.Get("X-Ratelimit-Remaining") != "76" || !strings.HasPrefix(answers[1].Header.Get("X-Forward-Request-Id"), "req_") {
 		t.Errorf("alice: %v, bob: %v", answers[0].Header, answers[1].Header)
+	}
+}
+
+func TestARefusalOfOneCallerIsNotTheOthers(t *testing.T) {
+	b := start(t, provider, func(s *setup) {
+		caching(memoryCache(t))(s)
+		s.CacheShared = true
+		s.keys = append(s.keys, keys.Key{Name: "poor", Secret: keys.NewSecret("fk-poor"), Policy: keys.Policy{TPM: 1}})
+	})
+	for round := range 40 { // in some of them the poor one is the first
+		var wg sync.WaitGroup
+		for i := range 8 {
+			wg.Go(func() {
+				key := []string{"fk-poor", "fk-alice", "fk-bob"}[i%3]
+				a := b.chat(fmt.Sprintf(`,"caching":true,"seed":%d`, round), "Authorization", "Bearer "+key)
+				if key != "fk-poor" && a.StatusCode != 200 {
+					t.Errorf("round %d, %s: %d %s", round, key, a.StatusCode, a.body)
+				}
+			})
+		}
+		wg.Wait()
 	}
 }

@@ -59,6 +59,7 @@ type exchange struct {
 	// share
 	calling           bool // this is the call of a flight, for several callers, and not the exchange of one
 	shares, collapsed bool // the answer comes out of such a call; which another one began
+	unscheduled       bool // such a call was refused by what holds for the caller who began it
 
 	// schedule
 	demand   *tokens.Demand      // what the request may cost; nil until somebody asks
@@ -134,7 +135,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 		x.share()
 		return
 	}
-	// Is there room for it in its model's rpm and tpm? Otherwise it waits in line.
+	// Is there room for it in budgets and quotas, and in its model's rpm and tpm? For the last it waits in line.
 	if err := x.schedule(); err != nil {
 		x.refuse(err)
 		return

@@ -15,6 +15,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/limits"
 	"forward/internal/tokens"
+	"forward/internal/usage"
 )
 
 // schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
@@ -58,6 +59,16 @@ func limited(err error) bool {
 	}
 	e, ok := errors.AsType[*limits.QuotaError](err)
 	return ok && e.Scope == limits.ScopeModel && !e.TooLarge
+}
+
+// ofCaller reports whether a refusal is about the caller himself: others who ask the same may be let through.
+func ofCaller(err error) bool {
+	if e, ok := errors.AsType[*limits.QuotaError](err); ok {
+		return e.Scope == limits.ScopeKey || e.Scope == limits.ScopeUser
+	}
+	_, spent := errors.AsType[*usage.BudgetError](err)
+	_, unpriced := errors.AsType[*usage.UnpricedError](err)
+	return spent || unpriced
 }
 
 // takeTurn reserves and waits for the model that is asked now.

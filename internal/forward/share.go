@@ -19,7 +19,8 @@ func (x *exchange) share() {
 	x.shareAs("")
 }
 
-// shareAs is share among those who can do with the answer in one form only, or in either where form is empty.
+// shareAs is share among those who can do with the answer of the same call: in one form only, or of one caller; form is empty for
+// all.
 func (x *exchange) shareAs(form string) {
 	key := flightKey{x.memory.key, form}
 	reader, begin := x.shared.join(key, x.ask.Stream, x.CacheMaxEntry)
@@ -41,6 +42,11 @@ func (x *exchange) shareAs(form string) {
 		return
 	}
 	call := reader.flight.call
+	if call.unscheduled && call.caller.id != x.caller.id {
+		reader.Close() // what refused the other one is no business of this one
+		x.shareAs("of " + x.caller.id)
+		return
+	}
 	if begin != nil {
 		x.tries, x.modified, x.route = call.tries+call.attempts.Count, call.modified, call.route
 	}
@@ -132,6 +138,7 @@ func (x *exchange) depart(key flightKey, f *flight) {
 			return
 		}
 		if err := call.schedule(); err != nil {
+			call.unscheduled = ofCaller(err)
 			call.refuse(err)
 			return
 		}
