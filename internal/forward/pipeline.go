@@ -55,6 +55,7 @@ type exchange struct {
 
 	// recall
 	memory memory
+	whole  []byte // the body of a remembered answer, which needs no recording to be read
 
 	// share
 	calling           bool // this is the call of a flight, for several callers, and not the exchange of one

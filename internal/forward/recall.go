@@ -286,6 +286,9 @@ func (x *exchange) replay(e *cache.Entry) {
 		res.Header.Set("Content-Length", strconv.Itoa(len(e.Body)))
 	}
 	x.addedUsage = false
+	if !e.Stream {
+		x.whole = e.Body
+	}
 	x.deliver(res, e.Stream)
 }
 

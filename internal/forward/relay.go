@@ -105,6 +105,11 @@ func (x *exchange) present(res *http.Response) error {
 		x.tap.keepUploads(h)
 	}
 	res.Body = x.tap
+	if x.whole != nil && x.tap.answer != nil {
+		x.dialect.Body(x.op, x.tap.answer, x.whole)
+		x.tap.tellUsage(h)
+		return nil
+	}
 	if (x.tap.metered || x.tap.keeps) && !x.ask.Array && !x.tap.stream && !x.tap.packedStream && isJSON(h) {
 		if err := x.tap.readAhead(); err != nil {
 			return err
@@ -134,7 +139,9 @@ func (x *exchange) newTap(res *http.Response) *tap {
 	}
 	if t.metered || x.listening() && t.packed == "" && x.r.Method != http.MethodHead {
 		t.answer = &dialect.Answer{}
-		t.record = x.recorder(res, t.stream)
+		if x.whole == nil {
+			t.record = x.recorder(res, t.stream)
+		}
 	}
 	if x.attempts.Count > 0 && x.StreamIdleTimeout > 0 {
 		t.idle = time.AfterFunc(x.StreamIdleTimeout, func() { x.stop(errStreamIdle) })
