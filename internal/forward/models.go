@@ -100,6 +100,7 @@ func (x *exchange) fallsBack(status int, err error) bool {
 				continue
 			}
 			x.instead, x.memory.store = model, false // it is no answer to the question that was asked
+			x.demand = nil                           // other models count otherwise
 			return true
 		}
 		return false

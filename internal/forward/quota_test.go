@@ -50,6 +50,7 @@ func TestQuotas(t *testing.T) {
 	if b.do("GET", "/v1/models", "").StatusCode != 200 {
 		t.Error("a request that costs nothing counts")
 	}
+	b.do("GET", "/v1/files", "").want(t, 429, "per day") // one of no model counts too
 }
 
 func TestQuotasOfTokensAreSettled(t *testing.T) {

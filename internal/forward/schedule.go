@@ -21,13 +21,15 @@ import (
 // schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
 // model has room for it. Nothing of the upstream is held meanwhile.
 func (x *exchange) schedule() error {
-	if !x.scheduled() {
+	if x.op == dialect.Models {
 		return nil
 	}
-	if err := x.openAccount(); err != nil {
-		return err
+	if x.scheduled() {
+		if err := x.openAccount(); err != nil {
+			return err
+		}
 	}
-	if x.Scheduler == nil && !x.counted() {
+	if !x.counted() && !x.lined() {
 		return nil
 	}
 	patience, err := x.patience()
@@ -84,7 +86,7 @@ func (x *exchange) takeTurn(patience time.Duration) (err error) {
 		}
 		x.reserved.SetHeader(x.w.Header())
 	}
-	if x.Scheduler == nil {
+	if !x.lined() {
 		return nil
 	}
 	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: cost, MaxWait: patience, Priority: x.policy.Priority}
@@ -140,7 +142,11 @@ func (x *exchange) afterBeats(res *http.Response) error {
 	return &refusal{status: status, code: code, message: message}
 }
 
-// scheduled reports whether the request takes of its model's allowance.
+// lined reports whether the request may have to wait in line.
+func (x *exchange) lined() bool { return x.Scheduler != nil && x.scheduled() }
+
+// scheduled reports whether the request takes of its model's allowance: it is one that a model answers, and not about files,
+// batches and the like, which count for quotas of requests only.
 func (x *exchange) scheduled() bool {
 	switch x.op {
 	case dialect.Other, dialect.Models, dialect.CountTokens:
@@ -175,7 +181,7 @@ func parseSeconds(value string) (time.Duration, error) {
 func (x *exchange) tokensAsked() int64 {
 	if x.demand == nil {
 		d := tokens.Demand{}
-		if by := x.route.Dialect.Name; x.body != nil && x.Estimation.On(by) {
+		if by := x.route.Dialect.Name; x.body != nil && x.Estimation.On(by) && x.scheduled() {
 			d.Prompt, d.Completion = x.Estimation.EstimateTokens(by, x.body.Raw()), x.ask.MaxTokens*max(x.ask.N, 1)
 		} else {
 			d = tokens.Prompt(x.op, x.ask.Model, x.body)
