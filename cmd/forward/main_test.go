@@ -14,7 +14,8 @@ import (
 // load reads settings from a .env in a directory of its own.
 func load(t *testing.T, env string) *config.Config {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), ".env")
+	t.Chdir(t.TempDir()) // where what the gateway keeps goes, too
+	file := ".env"
 	if err := os.WriteFile(file, []byte(env), 0o600); err != nil {
 		t.Fatal(err)
 	}
