@@ -59,7 +59,7 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 		Levels: cfg.LevelModels, ExtraAuth: cfg.ExtraAuth, Passthrough: cfg.Passthrough,
 		Allow: cfg.IPWhitelist, Deny: cfg.IPBlacklist, TrustedProxies: cfg.TrustedProxy, CORSOrigins: cfg.CORSOrigins,
 		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
-		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry, CacheTTL: orForever(cfg.CacheTTL),
+		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry, CacheTTL: orForever(cfg.CacheTTL), CacheRecorded: cfg.CacheReplay == "recorded",
 		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
 		QueueKeepalive: cfg.QueueKeepalive, DefaultMaxTokens: cfg.DefaultMaxTokens,
 		Estimation: tokens.Estimation{CharsPerToken: cfg.Estimation.CharsPerToken, ByProvider: cfg.Estimation.ByProvider,

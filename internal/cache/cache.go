@@ -25,12 +25,13 @@ import (
 // Entry is one remembered answer.
 type Entry struct {
 	Status  int
-	Header  http.Header // only what is replayed
-	Body    []byte      // the bytes of the answer; of a stream, all its events
-	Zstd    []byte      // from Get: Body as one zstd frame, for clients that accept it; nil where it is not kept so
-	Stream  bool        // Body is a stream of events
-	Stored  time.Time   // zero in Put: now
-	Expires time.Time   // zero in Put: Stored plus Options.TTL
+	Header  http.Header     // only what is replayed
+	Body    []byte          // the bytes of the answer; of a stream, all its events
+	Zstd    []byte          // from Get: Body as one zstd frame, for clients that accept it; nil where it is not kept so
+	Stream  bool            // Body is a stream of events
+	Gaps    []time.Duration // of a stream, to the millisecond: how long each event came after the one before, the first after the request
+	Stored  time.Time       // zero in Put: now
+	Expires time.Time       // zero in Put: Stored plus Options.TTL
 
 	Question Question // what was asked; from Get without its Body
 }

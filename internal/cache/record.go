@@ -78,7 +78,7 @@ func (c *codec) encode(k Key, e *Entry) []byte {
 	q := e.Question
 	q.shorten()
 	rec := make([]byte, recordHead, recordHead+512+len(q.Body)+len(e.Body))
-	rec = appendMeta(rec, &q, e.Header)
+	rec = appendMeta(rec, &q, withGaps(e.Header, e.Gaps))
 	meta := len(rec) - recordHead
 
 	var flags byte
@@ -156,7 +156,8 @@ func (c *codec) decode(k Key, rec []byte) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Entry{Status: r.info.Status, Header: r.header, Stream: r.info.Stream, Stored: r.info.Stored, Expires: r.info.Expires, Question: r.info.Question}
+	gaps := takeGaps(r.header)
+	e := &Entry{Status: r.info.Status, Header: r.header, Gaps: gaps, Stream: r.info.Stream, Stored: r.info.Stored, Expires: r.info.Expires, Question: r.info.Question}
 	if e.Body, err = c.unpack(r.body, r.flags&flagZstd != 0, r.info.Answered); err != nil {
 		return nil, err
 	}

@@ -96,6 +96,7 @@ type Config struct {
 	CacheMaxEntry  int64  // bytes; larger answers are not stored
 	CacheScope     string // key or shared
 	CacheMode      string // normal, refresh or offline
+	CacheReplay    string // immediate or recorded
 
 	LogChat      bool
 	PrintChat    bool

@@ -76,6 +76,7 @@ func table() []setting {
 		{name: "CACHE_MAX_BYTES", def: "1GiB", set: size(1<<20, func(c *Config) *int64 { return &c.CacheMaxBytes })},
 		{name: "CACHE_MAX_ENTRY_BYTES", def: "8MiB", set: size(1<<10, func(c *Config) *int64 { return &c.CacheMaxEntry })},
 		{name: "CACHE_SCOPE", def: "key", set: oneOf(func(c *Config) *string { return &c.CacheScope }, "key", "shared")},
+		{name: "CACHE_REPLAY", def: "immediate", set: oneOf(func(c *Config) *string { return &c.CacheReplay }, "immediate", "recorded")},
 		{name: "CACHE_MODE", def: "normal", set: oneOf(func(c *Config) *string { return &c.CacheMode }, "normal", "refresh", "offline")},
 
 		{name: "LOG_CHAT", def: "false", older: []string{"LOG_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.LogChat })},

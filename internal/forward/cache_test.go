@@ -2,6 +2,7 @@ package forward_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
@@ -309,5 +310,38 @@ func TestMaxAgeOfRememberedAnswers(t *testing.T) {
 	time.Sleep(1100 * time.Millisecond)
 	if got := ask("Cache-Control", "max-age=0"); got != "MISS" {
 		t.Errorf("an old answer: %s", got)
+	}
+}
+
+func TestStreamsAreReplayedAsRecorded(t *testing.T) {
+	const gap = 40 * time.Millisecond
+	c := memoryCache(t)
+	slow := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for i, event := range strings.SplitAfter(events(true), "\n\n") {
+			if i == 2 || i == 3 {
+				time.Sleep(gap)
+			}
+			io.WriteString(w, event)
+			w.(http.Flusher).Flush()
+		}
+	}
+	for _, recorded := range []bool{true, false} {
+		b := start(t, slow, func(s *setup) { caching(c)(s); s.CacheRecorded = recorded })
+		ask := func() (answer, time.Duration) {
+			begun := time.Now()
+			return b.chat(`,"caching":true,"stream":true`), time.Since(begun)
+		}
+		ask()
+		a, took := ask()
+		if a.body != events(false) || a.Header.Get("X-Cache") != "HIT" {
+			t.Errorf("%s: %s", a.Header.Get("X-Cache"), a.body)
+		}
+		if strings.Contains(fmt.Sprint(a.Header), "gaps") {
+			t.Errorf("headers %v", a.Header)
+		}
+		if recorded && took < 2*gap-10*time.Millisecond {
+			t.Errorf("replayed in %v", took)
+		}
 	}
 }

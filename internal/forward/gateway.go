@@ -60,6 +60,7 @@ type Options struct {
 	CacheShared    bool          // callers share answers; otherwise each has its own
 	CacheMode      string        // CacheNormal (default), CacheRefresh or CacheOffline
 	CacheTTL       time.Duration // no client can ask for longer; 0: no bound
+	CacheRecorded  bool          // remembered streams are replayed as they came, and not at once
 	CacheMaxEntry  int64         // bytes of one remembered answer; 8 MiB by default
 
 	ChatLog *chatlog.Log // nil: no chat log

@@ -55,7 +55,8 @@ type exchange struct {
 
 	// recall
 	memory memory
-	whole  []byte // the body of a remembered answer, which needs no recording to be read
+	whole  []byte          // the body of a remembered answer, which needs no recording to be read
+	gaps   []time.Duration // between the events of a remembered stream, as it is to be replayed
 
 	// share
 	calling           bool // this is the call of a flight, for several callers, and not the exchange of one

@@ -262,6 +262,7 @@ func (x *exchange) inForm(entry cache.Entry) (_ cache.Entry, ok bool) {
 		if entry.Body, ok = d.Fold(op, entry.Body); !ok {
 			return entry, false
 		}
+		entry.Gaps = nil
 		entry.Header = withType(entry.Header, "application/json")
 	default:
 		return entry, false
@@ -288,6 +289,8 @@ func (x *exchange) replay(e *cache.Entry) {
 	x.addedUsage = false
 	if !e.Stream {
 		x.whole = e.Body
+	} else if x.CacheRecorded {
+		x.gaps = e.Gaps
 	}
 	x.deliver(res, e.Stream)
 }

@@ -61,6 +61,9 @@ func (x *exchange) remember(t *tap, clean bool) {
 		Status: http.StatusOK, Header: t.record.header, Body: body, Stream: t.stream,
 		Stored: now, Question: m.question,
 	}
+	if t.stream {
+		e.Gaps = append([]time.Duration(nil), t.gaps...)
+	}
 	if m.ttl > 0 {
 		e.Expires = now.Add(m.ttl)
 	}

@@ -3,6 +3,7 @@ package forward
 import (
 	"bytes"
 	"io"
+	"time"
 
 	"forward/internal/dialect"
 )
@@ -42,7 +43,7 @@ func (t *tap) readStream(p []byte) (int, error) {
 // takeEvents moves the events that are whole to out: all of them, or one when the stream is paced, at its time.
 func (t *tap) takeEvents() bool {
 	t.out = t.buf[:0]
-	for t.pacer == nil || len(t.out) == 0 {
+	for !t.paced() || len(t.out) == 0 {
 		raw, ok := t.split.Next()
 		if !ok {
 			t.releaseLong()
@@ -53,17 +54,46 @@ func (t *tap) takeEvents() bool {
 		if !t.hear(raw) {
 			continue
 		}
-		if t.pacer != nil {
-			if err := t.pacer.Wait(t.x.ctx); err != nil {
-				t.split.Reset()
-				t.end = err
-				break
-			}
+		if err := t.pace(); err != nil {
+			t.split.Reset()
+			t.end = err
+			break
 		}
 		t.out = append(t.out, rest...)
 	}
 	t.buf = t.out
 	return len(t.out) > 0
+}
+
+// paced reports whether events go out one by one, each at its time.
+func (t *tap) paced() bool { return t.pacer != nil || t.replayed < len(t.x.gaps) }
+
+// pace waits until the next event may go out: by the pace of the route, or when it came after the one before.
+func (t *tap) pace() error {
+	switch {
+	case t.pacer != nil:
+		return t.pacer.Wait(t.x.ctx)
+	case t.replayed >= len(t.x.gaps):
+		return nil
+	}
+	timer := time.NewTimer(t.x.gaps[t.replayed])
+	defer timer.Stop()
+	t.replayed++
+	select {
+	case <-timer.C:
+		return nil
+	case <-t.x.ctx.Done():
+		return t.x.ctx.Err()
+	}
+}
+
+// clock notes when an event came.
+func (t *tap) clock() {
+	now := time.Now()
+	if t.heard.IsZero() {
+		t.heard = t.x.begun
+	}
+	t.gaps, t.heard = append(t.gaps, now.Sub(t.heard)), now
 }
 
 // releaseLong lets an unfinished event out that is too long to be held back.
@@ -110,6 +140,7 @@ func (t *tap) hear(raw []byte) bool {
 	}
 	if t.record != nil {
 		t.record.add(raw)
+		t.clock()
 	}
 	if event, ok := dialect.ParseEvent(raw); ok {
 		t.x.dialect.Event(t.x.op, t.answer, event)

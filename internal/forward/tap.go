@@ -39,11 +39,14 @@ type tap struct {
 
 	stream    bool // server-sent events that can be read
 	split     dialect.Splitter
-	pacer     *limits.Pacer // nil: unpaced
-	hideUsage bool          // take the usage chunk out again that the gateway asked for
-	early     int           // bytes of the unfinished event that are out already
-	end       error         // how the upstream's body ended; events before it may still wait
-	out, buf  []byte        // ready for the client; the space for it
+	pacer     *limits.Pacer   // nil: unpaced
+	hideUsage bool            // take the usage chunk out again that the gateway asked for
+	gaps      []time.Duration // between the events, when they are recorded
+	heard     time.Time       // the last of them
+	replayed  int             // of the recorded gaps
+	early     int             // bytes of the unfinished event that are out already
+	end       error           // how the upstream's body ended; events before it may still wait
+	out, buf  []byte          // ready for the client; the space for it
 
 	err      error // what Read answers when out is empty
 	finished bool
