@@ -46,7 +46,6 @@ func (x *exchange) trace(h http.Header) {
 // relay decides whether an answer of the upstream is the one. ReverseProxy calls it before the first byte goes out.
 func (x *exchange) relay(res *http.Response) error {
 	x.unsent = false
-	x.grant.Learn(x.feedback(res))
 	if x.refusesUsage(res) {
 		return errUsageRefused
 	}

@@ -218,3 +218,21 @@ func TestFairBetweenCallers(t *testing.T) {
 		}
 	}
 }
+
+func TestEachAPIKeysWordCounts(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Retry-After", "30")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}, func(s *setup) {
+		s.apiKeys = []string{"sk-one-0123456789", "sk-two-0123456789"}
+		lined(limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1000, MaxQueue: 5, MaxWait: time.Second}})(s)
+	})
+	b.chat("").want(t, 429)
+	if b.calls() != 2 {
+		t.Fatalf("%d calls", b.calls())
+	}
+	b.chat("").want(t, 429, "queue_timeout") // both keys want to be left alone
+	if b.calls() != 2 {
+		t.Errorf("%d calls", b.calls())
+	}
+}

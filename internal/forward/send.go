@@ -28,6 +28,7 @@ func (x *exchange) send() {
 		Transport:   x.Transport,
 		Retries:     x.Retries,
 		RetryStatus: x.RetryStatus,
+		OnAnswer:    func(res *http.Response) { x.grant.Learn(x.feedback(res)) },
 		OnSecret:    func(s keys.Secret) { x.secret = s },
 		Log:         x.Log,
 	}

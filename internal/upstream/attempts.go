@@ -36,7 +36,8 @@ type Attempts struct {
 	RetryStatus []int         // statuses that are tried again although the upstream saw the request; none by default
 
 	Log      *slog.Logger
-	OnSecret func(keys.Secret) // told the API key of each attempt before it is made, and that of the answer returned
+	OnAnswer func(*http.Response) // told of each answer, also of those that are not returned; KeyIndex says whose it is
+	OnSecret func(keys.Secret)    // told the API key of each attempt before it is made, and that of the answer returned
 
 	Count    int   // out: attempts made
 	KeyIndex int   // out: the API key of the answer, its place in the configuration; -1 for none
@@ -172,6 +173,9 @@ func (t *trip) try() (res *http.Response, failure *Error) {
 	f := &flight{}
 	res, err := t.transport().RoundTrip(t.outgoing(f))
 	if err == nil {
+		if t.OnAnswer != nil {
+			t.OnAnswer(res)
+		}
 		return res, nil
 	}
 	return nil, t.describe(err, f)
