@@ -1,6 +1,6 @@
 // Package chatlog writes what was asked and answered into files, and reads it back as conversations.
 //
-// An exchange is two JSON lines in LOG_DIR/<route>/chat/chat.log, joined by a uid: one when the request was admitted, one when
+// An exchange is two JSON lines in LOG_DIR/<route>/chat/chat.log (or responses, messages, generate, …: the operation), joined by a uid: one when the request was admitted, one when
 // it was over, whichever way. Two and not one, because what was asked must be there also when the process dies before the
 // answer. Names, order and defaults are openai-forward's, whose logs had Python text instead; [Convert] reads both.
 //

@@ -33,6 +33,9 @@ var (
 		{"tool_choice", ""},
 	}
 	completionFields = []field{{"prompt", "null"}, {"model", "null"}, {"stream", "false"}, {"temperature", "1"}, {"user", "null"}}
+	responsesFields  = []field{{"instructions", ""}, {"input", "null"}, {"model", "null"}, {"stream", "false"}, {"user", "null"}}
+	messagesFields   = []field{{"system", ""}, {"messages", "null"}, {"model", "null"}, {"stream", "false"}, {"max_tokens", ""}, {"user", "null"}}
+	generateFields   = []field{{"systemInstruction", ""}, {"contents", "null"}, {"model", "null"}, {"user", "null"}}
 	embeddingFields  = []field{{"input", "null"}, {"model", "null"}, {"encoding_format", `"float"`}, {"user", "null"}}
 )
 
@@ -45,6 +48,12 @@ func layoutOf(op dialect.Operation) []field {
 		return completionFields
 	case dialect.Embedding:
 		return embeddingFields
+	case dialect.Responses:
+		return responsesFields
+	case dialect.Messages:
+		return messagesFields
+	case dialect.Generate:
+		return generateFields
 	}
 	return nil
 }
@@ -52,7 +61,7 @@ func layoutOf(op dialect.Operation) []field {
 // reserved are the names that lines have for what the gateway says. A request that has such a field finds it in the object
 // "extra": else a client could write its own ip, or a second uid that some readers would believe.
 var reserved = []string{
-	"ip", "uid", "caching", "datetime", "key", "extra", "assistant", "text", "object", "is_tool_calls", "is_function_call",
+	"ip", "uid", "operation", "queue_ms", "first_ms", "cost", "caching", "datetime", "key", "extra", "assistant", "text", "object", "is_tool_calls", "is_function_call",
 	"status", "finish_reason", "usage", "cache", "ms", "complete", "cause", "error", "truncated", "content", "refusal",
 	"reasoning", "choices", "assistant_bytes",
 }
@@ -98,6 +107,9 @@ func (e *encoder) request(r Request) []byte {
 	}
 	o.text("ip", r.IP)
 	o.text("uid", r.UID)
+	if converses(string(r.Operation)) {
+		o.text("operation", string(r.Operation))
+	}
 	if r.Caching {
 		o.bool("caching", true)
 	}

@@ -59,7 +59,7 @@ func appendForward(dst []byte, x exchange) ([]byte, bool) {
 		o.dst = append(o.dst, '1')
 	}
 	o.key("messages")
-	o.dst = appendMessages(o.dst, r.Get("messages"), o.layout)
+	o.dst = appendMessages(o.dst, conversation(r), o.layout)
 	o.value("functions", first(r, "functions", "tools"))
 	o.value("is_function_call", first(x.result, "is_function_call", "is_tool_calls"))
 	o.value("assistant", x.result.Get("assistant"))
@@ -134,7 +134,7 @@ func appendCSV(dst []byte, x exchange) ([]byte, bool) {
 	r, a := x.request, x.result
 	usage := a.Get("usage")
 	cells := [...]gjson.Result{
-		r.Get("datetime"), r.Get("key"), r.Get("user"), first(r, "ip", "forwarded-for"), r.Get("model"), r.Get("temperature"), r.Get("messages"),
+		r.Get("datetime"), r.Get("key"), r.Get("user"), first(r, "ip", "forwarded-for"), r.Get("model"), r.Get("temperature"), conversation(r),
 		a.Get("assistant"), a.Get("finish_reason"), a.Get("status"), first(usage, "prompt_tokens", "input_tokens"),
 		first(usage, "completion_tokens", "output_tokens"), a.Get("cache"), a.Get("ms"), a.Get("complete"), r.Get("uid"),
 	}

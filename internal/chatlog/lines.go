@@ -93,6 +93,8 @@ func kindOf(v gjson.Result) (k kind) {
 		switch key.Str {
 		case "uid":
 			k.uid = value.String()
+		case "operation":
+			messages = messages || converses(value.Str)
 		case "messages":
 			messages = true
 		case "assistant":

@@ -94,7 +94,7 @@ func (p *printer) show(out *bytes.Buffer, n line, v gjson.Result) {
 
 // asked writes the messages after the last one of the model, or the prompt of an operation without messages.
 func (p *printer) asked(out *bytes.Buffer, v gjson.Result) {
-	messages := v.Get("messages").Array()
+	messages := conversation(v).Array()
 	from := 0
 	for i, m := range messages {
 		if m.Get("role").Str == "assistant" {
@@ -111,7 +111,7 @@ func (p *printer) asked(out *bytes.Buffer, v gjson.Result) {
 		}
 		p.turn(out, m.Get("role").String(), text)
 	}
-	if prompt := first(v, "prompt", "input"); prompt.Exists() {
+	if prompt := first(v, "prompt", "input"); len(messages) == 0 && prompt.Exists() {
 		p.turn(out, "prompt", prompt.String())
 	}
 }

@@ -9,6 +9,9 @@ import (
 // learnable reports whether an exchange can teach a model something: what was asked is there (in meta logs it is not), and
 // the answer was given whole. What ended for its length or was filtered is not.
 func learnable(x exchange) bool {
+	if x.request.Get("operation").Exists() {
+		return false // other APIs spell tools and parts in other ways
+	}
 	said := x.result.Get("assistant")
 	if said.Type == gjson.Null || said.Raw == `""` || x.result.Get("complete").Type == gjson.False {
 		return false
