@@ -144,6 +144,28 @@ func TestAnAbortedStreamIsBilledByWhatWasSeen(t *testing.T) {
 	}
 }
 
+// TestABrokenStreamIsBilledByWhatWasSeen lets Anthropic's stream end after its first event told one token of output, and more came.
+func TestABrokenStreamIsBilledByWhatWasSeen(t *testing.T) {
+	ledger, rows := accounting(t)
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"msg_1\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"claude-haiku-4-5\","+
+			"\"content\":[],\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\n"+
+			"event: content_block_start\ndata: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n")
+		for range 20 {
+			io.WriteString(w, "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"word \"}}\n\n")
+		}
+		w.(http.Flusher).Flush()
+		panic(http.ErrAbortHandler)
+	}, func(s *setup) { ledger(s); s.all = true })
+	b.do("POST", "/anthropic/v1/messages", `{"model":"claude-haiku-4-5","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"hi"}]}`)
+	got := rows(b)
+	if len(got) != 1 || !got[0].Estimated || got[0].Usage.Input != 25 || got[0].Usage.Output < 20 || got[0].Usage.Output > 40 ||
+		int64(got[0].Cost) != 25*1000+got[0].Usage.Output*5000 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestBudgetsHold(t *testing.T) {
 	ledger, rows := accounting(t)
 	b := start(t, provider, func(s *setup) {

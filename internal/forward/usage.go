@@ -37,24 +37,34 @@ func (x *exchange) meters(res *http.Response) bool {
 }
 
 // usage is what the answer cost: what the provider says, and otherwise, where text was answered, what can be counted of
-// the prompt and of as much of the answer as came.
+// the prompt and of as much of the answer as came. Of a stream that broke off it is never less than what came.
 func (t *tap) usage() (u *dialect.Usage, estimated bool) {
 	x := t.x
 	switch {
 	case t.answer == nil:
 		return nil, false
-	case t.answer.Usage != nil:
+	case t.answer.Usage != nil && !t.brokeOff():
 		return t.answer.Usage, false
 	case !t.stream || !answersText(x.op) || len(t.answer.Choices()) == 0:
 		return nil, false
 	}
 	if t.estimate == nil {
 		x.tokensAsked()
-		u := &dialect.Usage{Input: x.demand.Prompt, Output: tokens.Completion(x.op, x.ask.Model, t.answer)}
-		u.Total = u.Input + u.Output
+		u := &dialect.Usage{Input: x.demand.Prompt}
+		if told := t.answer.Usage; told != nil { // as it stood before the answer broke off: Anthropic begins with one token
+			*u = *told
+		}
+		u.Output = max(u.Output, tokens.Completion(x.op, x.ask.Model, t.answer))
+		u.Total = max(u.Total, u.Input+u.Output)
 		t.estimate = u
 	}
 	return t.estimate, true
+}
+
+// brokeOff reports whether a stream has not come to its end, so that the usage it told is one of its beginning: Anthropic's first event
+// tells one token of output, and Gemini's tell what there was so far.
+func (t *tap) brokeOff() bool {
+	return t.stream && answersText(t.x.op) && !t.answer.Ended && t.answer.Finish() == "" && len(t.answer.Choices()) > 0
 }
 
 // tellUsage writes the usage of an answer into headers or trailers.
