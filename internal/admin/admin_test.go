@@ -166,7 +166,7 @@ func TestPagesOfUsage(t *testing.T) {
 func TestWrongParameters(t *testing.T) {
 	h := newHouse(t)
 	for _, query := range []string{
-		"usage?modle=gpt-4o", "usage?by=colour", "usage?by=key,key", "usage?since=yesterday", "usage?until=-3d", "usage?limit=0", "usage?limit=1001", "usage?limit=ten",
+		"usage?models=gpt-4o", "usage?by=colour", "usage?by=key,key", "usage?since=yesterday", "usage?until=-3d", "usage?limit=0", "usage?limit=1001", "usage?limit=ten",
 		"usage?offset=-1", "usage?key=a&key=b", "usage?by=%zz", "keys?state=asleep", "keys?limit=", "keys/alice?x=1",
 	} {
 		if w := h.ask(http.MethodGet, "/_/api/"+query, "admin"); w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), `"invalid_query"`) {

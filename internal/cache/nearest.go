@@ -65,15 +65,12 @@ type comparison struct {
 	equal     int64 // bytes that do not
 }
 
-// before reports whether a is the smaller difference: fewer fields, then more in common.
-func (a comparison) before(b comparison) bool {
-	if c := cmp.Compare(len(a.differing), len(b.differing)); c != 0 {
-		return c < 0
-	}
-	if c := cmp.Compare(a.equal, b.equal); c != 0 {
-		return c > 0
-	}
-	return slices.CompareFunc(a.differing, b.differing, func(a, b field) int { return cmp.Compare(a.path, b.path) }) < 0
+// before reports whether c is the smaller difference: fewer fields, then more in common.
+func (c comparison) before(b comparison) bool {
+	return cmp.Or(
+		cmp.Compare(len(c.differing), len(b.differing)),
+		cmp.Compare(b.equal, c.equal),
+		slices.CompareFunc(c.differing, b.differing, func(a, b field) int { return cmp.Compare(a.path, b.path) })) < 0
 }
 
 func compare(asked, other []field) comparison {

@@ -51,10 +51,11 @@ func (l *Ledger) remove(ctx context.Context, statement string, before int64) err
 		if n, err := result.RowsAffected(); err != nil || n < sweepStep {
 			return err
 		}
-		if l.drainOnce() != nil {
-			return nil // the writer says so; there are better times to remove
+		if full := l.drainOnce(); full != nil {
+			break // the writer says so; there are better times to remove
 		}
 	}
+	return nil
 }
 
 // drainOnce lets a batch of new rows in between two steps of a sweep.

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,7 +118,7 @@ func provoke(t *testing.T, gw *gateway, script, key string) []answer {
 func searchAnswer(t *testing.T, what string, a answer, secrets []string) {
 	t.Helper()
 	var header bytes.Buffer
-	if err := http.Header(a.header).Write(&header); err != nil {
+	if err := a.header.Write(&header); err != nil {
 		t.Fatal(err)
 	}
 	search(t, what+": headers", header.Bytes(), secrets)
