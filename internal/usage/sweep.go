@@ -51,17 +51,16 @@ func (l *Ledger) remove(ctx context.Context, statement string, before int64) err
 		if n, err := result.RowsAffected(); err != nil || n < sweepStep {
 			return err
 		}
-		if full := l.drainOnce(); full != nil {
-			break // the writer says so; there are better times to remove
+		if !l.drainOnce() {
+			return nil // the writer says why; there are better times to remove
 		}
 	}
-	return nil
 }
 
-// drainOnce lets a batch of new rows in between two steps of a sweep.
-func (l *Ledger) drainOnce() error {
+// drainOnce lets a batch of new rows in between two steps of a sweep, and reports whether they could be written.
+func (l *Ledger) drainOnce() bool {
 	_, err := l.writeBatch()
-	return err
+	return err == nil
 }
 
 // foldSpend puts the quarters of an hour that no period but a total can ask for into one, quarter 0.
