@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -16,7 +17,7 @@ import (
 // convertCommand turns chat logs into conversations.
 func convertCommand() *cobra.Command {
 	var o chatlog.ConvertOptions
-	var output string
+	var output, since string
 	c := &cobra.Command{
 		Use:   "convert [INPUT…]",
 		Short: "Turn chat logs into JSON conversations",
@@ -27,17 +28,29 @@ func convertCommand() *cobra.Command {
 	load := settingsFlags(c)
 	c.Flags().StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, openai-ft, sharegpt or csv")
 	c.Flags().StringVarP(&output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl and .csv by format)")
+	c.Flags().StringVar(&since, "since", "", "only what was asked since an age (12h, 30d, 8w), a day (2026-11-01) or a time (RFC 3339)")
+	c.Flags().StringVar(&o.Filter.Key, "key", "", "only what a key of this name asked")
+	c.Flags().StringVar(&o.Filter.Model, "model", "", "only what this model was asked")
+	c.Flags().BoolVar(&o.Filter.Dedupe, "dedupe", false, "of equal conversations with the same model and answer only the first")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !chatlog.KnownFormat(o.Format) {
 			return &usageError{fmt.Errorf("unknown format %q: write openai-forward, jsonl, openai-ft, sharegpt or csv", o.Format)}
 		}
 		o.Inputs = args
+		zone := time.Local
 		if len(args) == 0 {
 			cfg, err := load()
 			if err != nil {
 				return err
 			}
-			o.Dir = cfg.LogDir
+			o.Dir, zone = cfg.LogDir, cfg.Location
+		}
+		begin, err := moment(since, time.Now().In(zone))
+		if err != nil {
+			return &usageError{fmt.Errorf("--since %w", err)}
+		}
+		if o.Filter.Since = begin; !begin.IsZero() {
+			o.Filter.Since = begin.In(zone)
 		}
 		if term.IsTerminal(int(os.Stderr.Fd())) {
 			o.Progress = os.Stderr
@@ -46,7 +59,7 @@ func convertCommand() *cobra.Command {
 			output = defaultOutput(o.Format)
 		}
 		var summary chatlog.Summary
-		err := writeFile(c.OutOrStdout(), output, func(w io.Writer) (err error) {
+		err = writeFile(c.OutOrStdout(), output, func(w io.Writer) (err error) {
 			summary, err = chatlog.Convert(c.Context(), w, o)
 			return err
 		})
@@ -59,6 +72,9 @@ func convertCommand() *cobra.Command {
 		}
 		if summary.Omitted > 0 {
 			fmt.Fprintf(c.ErrOrStderr(), ", %d left out that the format has no place for", summary.Omitted)
+		}
+		if summary.Filtered > 0 {
+			fmt.Fprintf(c.ErrOrStderr(), ", %d not asked for", summary.Filtered)
 		}
 		if summary.Orphans > 0 {
 			fmt.Fprintf(c.ErrOrStderr(), ", %d answers without a request", summary.Orphans)

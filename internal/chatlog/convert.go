@@ -19,6 +19,7 @@ type ConvertOptions struct {
 	Inputs   []string  // files and directories; empty: Dir
 	Dir      string    // where the gateway writes its chat logs; "" means Log
 	Format   string    // one of KnownFormat; "" means openai-forward
+	Filter   Filter    // which exchanges; the zero value: all
 	Progress io.Writer // a terminal to draw a progress bar on; nil: none
 }
 
@@ -27,6 +28,7 @@ type Summary struct {
 	Exchanges  int      // written
 	Unanswered int      // of those, how many have no result line
 	Omitted    int      // exchanges that the format has no use for: training data needs a whole answer
+	Filtered   int      // exchanges that the filter left out
 	Orphans    int      // result lines without a request
 	Skipped    int      // lines that are torn, too long or no chat log, and compressed files that end too early
 	Files      []string // read, in that order
@@ -68,7 +70,7 @@ func Convert(ctx context.Context, w io.Writer, o ConvertOptions) (Summary, error
 	if err := c.read(files); err != nil {
 		return c.summary, err
 	}
-	if err := c.write(w, f); err != nil {
+	if err := c.write(w, f, o.Filter.begin()); err != nil {
 		return c.summary, fmt.Errorf("converting chat logs: %w", err)
 	}
 	return c.summary, nil
@@ -151,7 +153,7 @@ func (c *converter) scan(s *source) error {
 }
 
 // write writes the exchanges of the index.
-func (c *converter) write(w io.Writer, f format) error {
+func (c *converter) write(w io.Writer, f format, wanted *filtering) error {
 	entries, orphans := c.index.exchanges()
 	c.summary.Orphans = orphans
 	c.begin("writing", int64(len(entries)), false)
@@ -174,6 +176,10 @@ func (c *converter) write(w io.Writer, f format) error {
 			}
 		}
 		c.advance(1)
+		if !wanted.takes(x, e.at) {
+			c.summary.Filtered++
+			continue
+		}
 		var ok bool
 		if buf, ok = f.append(buf[:0], x); !ok {
 			c.summary.Omitted++
