@@ -76,6 +76,11 @@ type Result struct {
 	Elapsed    time.Duration
 	Complete   bool
 	Cause      string // why it is not complete
+
+	Key, User string        // who is accounted for it, "" when nobody is
+	Cost      string        // in dollars, or "unpriced"; "" where no ledger is kept
+	Queued    time.Duration // waited for its turn
+	First     time.Duration // from the request to the answer's first byte; 0 when there is none
 }
 
 // Log is a chat log. Open makes one; its methods are safe for concurrent use. Close it.

@@ -2,6 +2,7 @@ package chatlog
 
 import (
 	"strconv"
+	"time"
 
 	"forward/internal/dialect"
 )
@@ -42,6 +43,7 @@ func (e *encoder) result(r Result) []byte {
 	o.textOrNull("cache", r.Cache)
 	o.key("ms")
 	o.dst = strconv.AppendFloat(o.dst, float64(r.Elapsed.Microseconds())/1000, 'f', -1, 64)
+	e.accounts(&o, r)
 	o.bool("complete", r.Complete)
 	if r.Cause != "" {
 		o.text("cause", r.Cause)
@@ -60,6 +62,29 @@ func (e *encoder) result(r Result) []byte {
 		o.bool("truncated", true)
 	}
 	return finish(o.end())
+}
+
+// accounts appends what the ledger knows, as far as there is something to know.
+func (e *encoder) accounts(o *object, r Result) {
+	if r.Key != "" {
+		o.text("key", r.Key)
+	}
+	if r.User != "" {
+		o.key("user")
+		o.dst = e.text(o.dst, r.User)
+	}
+	if r.Cost != "" {
+		o.text("cost", r.Cost)
+	}
+	for _, t := range []struct {
+		name string
+		time time.Duration
+	}{{"queue_ms", r.Queued}, {"first_ms", r.First}} {
+		if t.time > 0 {
+			o.key(t.name)
+			o.dst = strconv.AppendFloat(o.dst, float64(t.time.Microseconds())/1000, 'f', -1, 64)
+		}
+	}
 }
 
 // assistant appends what the model said: text, or the list of tool calls, or null.

@@ -51,7 +51,7 @@ func TestChatsAreLogged(t *testing.T) {
 		if asked["model"] != "gpt-4o-mini" || asked["key"] != "alice" || asked["uid"] != answered["uid"] || asked["ip"] != "127.0.0.1" {
 			t.Errorf("request line %v", asked)
 		}
-		if answered["assistant"] != "Hello there!" || answered["complete"] != true || answered["finish_reason"] != "stop" || answered["status"] != 200.0 {
+		if answered["assistant"] != "Hello there!" || answered["key"] != "alice" || answered["first_ms"] == nil || answered["complete"] != true || answered["finish_reason"] != "stop" || answered["status"] != 200.0 {
 			t.Errorf("result line %v", answered)
 		}
 		if fields == "" && answered["usage"] == nil {

@@ -10,6 +10,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/usage"
 )
 
 // logRequest writes the first of an exchange's two lines into the chat log. Refused requests have none.
@@ -39,11 +40,12 @@ func (x *exchange) settle() {
 	if x.cause == "client_gone" {
 		x.status = statusClientGone
 	}
+	row := x.closeAccount(elapsed)
 	if x.logged {
-		x.logResult(elapsed)
+		x.logResult(elapsed, row)
 	}
 	x.endStream()
-	x.observe(elapsed, x.closeAccount(elapsed))
+	x.observe(elapsed, row)
 	if x.tap != nil {
 		http.NewResponseController(x.w).SetWriteDeadline(time.Time{}) // the next request on this connection has its own
 	}
@@ -64,11 +66,21 @@ func (x *exchange) delivered() bool {
 	return x.tap != nil && (x.tap.err == io.EOF || x.tap.passed == x.tap.length)
 }
 
-// logResult writes the second line of the chat log: what was answered, as far as it came.
-func (x *exchange) logResult(elapsed time.Duration) {
+// logResult writes the second line of the chat log: what was answered, as far as it came, and what the ledger's row says of it,
+// which is nil where none was written.
+func (x *exchange) logResult(elapsed time.Duration, row *usage.Row) {
 	result := chatlog.Result{
 		Route: x.route.Name, UID: x.id, Operation: x.op, Status: x.status, Elapsed: elapsed, Cause: x.cause,
 		Cache: cacheWord(x.memory.status), Content: x.policy.Log,
+		Key: strings.TrimPrefix(x.caller.name, nobody), User: x.user, Queued: x.queued,
+	}
+	if row != nil {
+		if result.Cost = "unpriced"; row.Priced {
+			result.Cost = strings.TrimPrefix(row.Cost.String(), "$")
+		}
+	}
+	if x.tap != nil {
+		result.First = x.tap.first
 	}
 	if x.tap != nil && x.tap.answer != nil {
 		result.Answer = x.tap.answer

@@ -1,0 +1,32 @@
+package chatlog_test
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/chatlog"
+	"forward/internal/dialect"
+)
+
+// TestAccounts: the result line tells what the ledger knows, and a redacted one keeps addresses of users out.
+func TestAccounts(t *testing.T) {
+	for content, user := range map[string]string{"full": "u@b.org", "redacted": "[email]"} {
+		dir := t.TempDir()
+		l := open(t, chatlog.Options{Dir: dir, Content: content})
+		l.Result(chatlog.Result{Route: "r", UID: "1", Operation: dialect.Chat, Key: "alice", User: "u@b.org", Cost: "0.25", Queued: 1500 * time.Microsecond, First: time.Second})
+		l.Result(chatlog.Result{Route: "r", UID: "2", Operation: dialect.Chat})
+		l.Close()
+		lines := linesOf(t, filepath.Join(dir, "r/chat/chat.log"))
+		for name, want := range map[string]string{"key": "alice", "user": user, "cost": "0.25", "queue_ms": "1.5", "first_ms": "1000"} {
+			if got := gjson.Get(lines[0], name).String(); got != want {
+				t.Errorf("%s is %q, want %q", name, got, want)
+			}
+			if gjson.Get(lines[1], name).Exists() {
+				t.Errorf("%s is in %s", name, lines[1])
+			}
+		}
+	}
+}
