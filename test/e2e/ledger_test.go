@@ -28,18 +28,18 @@ import (
 
 // ending is how a request of the mixed run goes, and what the ledger has to say of it.
 type ending struct {
-	name        string
-	path, model string
-	script      string                     // of the upstream; "%s" is a number that it has not seen yet, so that it fails once
-	fields      string                     // further ones of the body
-	leave       bool                       // the client leaves after the headers and the first bytes
-	within      func() time.Duration       // or after this time, answered or not
-	repeat      bool                       // all of its kind ask the same ten things, and hits are answered
-	status      []int                      // what the client may get, as the ledger has it
-	in, out     int64                      // price of a token in nano-dollars
-	told        bool                       // the answer tells its usage
-	seen        bool                       // what came of it is counted
-	body        func(prompt string) string // instead of a chat
+	name    string
+	path    string
+	script  string                     // of the upstream; "%s" is a number that it has not seen yet, so that it fails once
+	fields  string                     // further ones of the body
+	leave   bool                       // the client leaves after the headers and the first bytes
+	within  func() time.Duration       // or after this time, answered or not
+	repeat  bool                       // all of its kind ask the same ten things, and hits are answered
+	status  []int                      // what the client may get, as the ledger has it
+	in, out int64                      // price of a token in nano-dollars
+	told    bool                       // the answer tells its usage
+	seen    bool                       // what came of it is counted
+	body    func(prompt string) string // instead of a chat
 }
 
 const (
