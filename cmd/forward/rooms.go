@@ -107,7 +107,7 @@ func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
 	if options.Affinity, err = r.affinity(cfg, logger); err != nil {
 		return r, err
 	}
-	if r.db != nil {
+	if cfg.Ledger && r.db != nil {
 		books, err := openLedger(cfg, r.db, logger)
 		if err != nil {
 			return r, fmt.Errorf("opening the ledger: %w", err)

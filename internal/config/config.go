@@ -108,6 +108,7 @@ type Config struct {
 	LogFormat    string        // text or json
 
 	Prices          []Price
+	Ledger          bool          // write every request down
 	LedgerRetention time.Duration // of single requests; 0 keeps all
 	LedgerStrict    bool          // refuse calls while the ledger cannot be written
 	UsageFile       string        // JSON lines of every request; "" for none

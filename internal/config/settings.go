@@ -89,6 +89,7 @@ func table() []setting {
 		{name: "LOG_FORMAT", def: "text", set: logFormat},
 
 		{name: "PRICES", tree: true, set: prices},
+		{name: "LEDGER", def: "true", set: boolean(func(c *Config) *bool { return &c.Ledger })},
 		{name: "LEDGER_RETENTION", def: "90d", set: duration(0, func(c *Config) *time.Duration { return &c.LedgerRetention })},
 		{name: "LEDGER_STRICT", def: "false", set: boolean(func(c *Config) *bool { return &c.LedgerStrict })},
 		{name: "USAGE_FILE", set: text(func(c *Config) *string { return &c.UsageFile })},

@@ -58,6 +58,7 @@ func TestValues(t *testing.T) {
 		{`PRICES={"a": {"input": 2.50, "output": "10", "batch": {"input": 1.25}, "tiers": [{"above": 200000, "Input": 5, "cached_read": 0.000000001}]}, "openai/b": "openai/gpt-4o"}`, func(c *config.Config) any { return fmt.Sprint(c.Prices) },
 			"[{a  [{0 map[input:2500000000 output:10000000000] map[input:1250000000]} {200000 map[cached_read:1 input:5000000000] map[]}]} {openai/b openai/gpt-4o []}]"},
 		{`PRICES={"free": {"input": 0}}`, func(c *config.Config) any { return fmt.Sprint(c.Prices) }, "[{free  [{0 map[input:0] map[]}]}]"},
+		{"LEDGER=off", func(c *config.Config) any { return c.Ledger }, false},
 		{"LEDGER_RETENTION=0", func(c *config.Config) any { return c.LedgerRetention }, time.Duration(0)},
 		{"LEDGER_STRICT=yes", func(c *config.Config) any { return c.LedgerStrict }, true},
 		{"USAGE_STATSD=datadog://agent", func(c *config.Config) any { return c.UsageStatsD.String() }, "datadog://agent:8125"},

@@ -15,6 +15,10 @@ import (
 // openAccount reserves what the request may cost in the budgets of its key, and writes it down as under way. An exchange does so once, also
 // when another model is asked in the end.
 func (x *exchange) openAccount() error {
+	if x.Ledger == nil && len(x.policy.Budgets) > 0 {
+		return &refusal{status: http.StatusServiceUnavailable, code: "ledger_unavailable",
+			message: "Your key has a budget, and the gateway keeps no ledger to hold it to. Its administrator can take the budget away, or set LEDGER and DATA_DIR so that there is one."}
+	}
 	if x.Ledger == nil || x.bill != nil {
 		return nil
 	}

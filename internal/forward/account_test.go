@@ -230,3 +230,13 @@ func TestPolicies(t *testing.T) {
 	b.do("POST", chat, `{"model":"gpt-4","messages":[],"max_tokens":200}`, "Authorization", "Bearer fk-small").want(t, 429, "larger than the limit")
 	ask("small", chat, "gpt-4").want(t, 200)
 }
+
+func TestBudgetWithoutLedger(t *testing.T) {
+	b := start(t, provider, func(s *setup) {
+		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Policy: keys.Policy{Budgets: []keys.Budget{{Unit: "usd", Amount: 1, Period: "month"}}}})
+	})
+	b.chat("", "Authorization", "Bearer fk-carol").want(t, 503, "ledger_unavailable", "LEDGER")
+	if b.calls() != 0 {
+		t.Error("it was served, though nothing holds it to its budget")
+	}
+}
