@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // TestBrowserClient makes the requests that ChatGPT-Next-Web makes from a page: a preflight that asks for its headers, then
@@ -115,11 +117,11 @@ func TestRealtime(t *testing.T) {
 	if a := send(t, "GET", gw.URL+"/v1/realtime", ""); a.status != 401 {
 		t.Errorf("without a key: status %d", a.status)
 	}
-	gw.signal(syscall.SIGTERM)
+	gw.Signal(syscall.SIGTERM)
 	if err := hello(); err != nil {
 		t.Errorf("while the gateway drains: %v", err)
 	}
-	if status := gw.ended(5 * time.Second); status != 0 || hello() == nil {
+	if status := gw.Ended(5 * time.Second); status != 0 || hello() == nil {
 		t.Errorf("exit status %d after the bound", status)
 	}
 }
@@ -134,7 +136,7 @@ func TestPacing(t *testing.T) {
 		a := send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("burst-7", "hi", `,"stream":true,"caching":true`))
 		took := time.Since(begun)
 		if a.status != 200 || !strings.HasSuffix(string(a.body), "data: [DONE]\n\n") || a.header.Get("X-Cache") != want {
-			t.Errorf("status %d, X-Cache %q: %s", a.status, a.header.Get("X-Cache"), tail(string(a.body)))
+			t.Errorf("status %d, X-Cache %q: %s", a.status, a.header.Get("X-Cache"), harness.Tail(string(a.body)))
 		}
 		if took < 1200*time.Millisecond || took > 3*time.Second {
 			t.Errorf("%s: seven events took %v, want 1.2 s or a little more", want, took)

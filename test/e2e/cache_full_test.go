@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // TestFullDiskUnderLoad fills the disk of the cache from outside while 50 requests a second come, twice: every request is
@@ -45,7 +47,7 @@ func TestFullDiskUnderLoad(t *testing.T) {
 			n++
 			all.Go(func() {
 				if a := ask(prompt); a.err != nil || a.status != 200 || !strings.Contains(string(a.body), prompt[:60]) {
-					t.Errorf("status %d, %v: %s", a.status, a.err, tail(string(a.body)))
+					t.Errorf("status %d, %v: %s", a.status, a.err, harness.Tail(string(a.body)))
 				}
 			})
 		}
@@ -60,25 +62,25 @@ func TestFullDiskUnderLoad(t *testing.T) {
 		if err := <-filled; err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 10*time.Second, "the gateway says that it writes no more", func() bool {
-			return strings.Count(gw.stderr.String(), "writing is off") == round+1
+		harness.Eventually(t, 10*time.Second, "the gateway says that it writes no more", func() bool {
+			return strings.Count(gw.Stderr.String(), "writing is off") == round+1
 		})
 		load(1) // on a disk that is full all the time
 		if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, 10*time.Second, "an answer is remembered again", func() bool {
+		harness.Eventually(t, 10*time.Second, "an answer is remembered again", func() bool {
 			prompt := fmt.Sprint("after the disk had been full ", round, " ", n)
 			n++
 			return ask(prompt).status == 200 && ask(prompt).header.Get("X-Cache") == "HIT"
 		})
 	}
 	select {
-	case <-gw.done:
+	case <-gw.Done:
 		t.Fatal("the gateway has ended")
 	default:
 	}
-	gw.stop()
+	gw.Stop()
 }
 
 // fill writes a file until there is no byte left.

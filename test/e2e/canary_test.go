@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"forward/test/harness"
 )
 
 // TestCanary provokes every failure that is known with an upstream that repeats what it was sent, and then looks for the
@@ -61,9 +63,9 @@ func TestCanary(t *testing.T) {
 			for _, path := range []string{"/health", "/healthz", "/readyz", "/nothing", "/v1/../x", "/metrics", "/debug/pprof/"} {
 				searchAnswer(t, path, send(t, "GET", gw.URL+path, "", bearer(key)...), secrets)
 			}
-			gw.stop()
-			search(t, "stdout", []byte(gw.stdout.String()), secrets)
-			search(t, "stderr", []byte(gw.stderr.String()), secrets)
+			gw.Stop()
+			search(t, "stdout", []byte(gw.Stdout.String()), secrets)
+			search(t, "stderr", []byte(gw.Stderr.String()), secrets)
 			searchFiles(t, dir, secrets)
 		})
 	}
@@ -80,9 +82,9 @@ func TestCanary(t *testing.T) {
 		}
 	}
 	for _, args := range [][]string{{"check"}, {"run", "--port", "-7"}} {
-		p := start(t, t.TempDir(), append(at(up.URL), "REQ_RATE_LIMT=x", "TIMEOUT=soon"), forwardBinary, args...)
-		p.ended(10e9)
-		search(t, fmt.Sprint(args), []byte(p.stdout.String()+p.stderr.String()), secrets)
+		p := harness.Start(t, t.TempDir(), append(at(up.URL), "REQ_RATE_LIMT=x", "TIMEOUT=soon"), forwardBinary, args...)
+		p.Ended(10e9)
+		search(t, fmt.Sprint(args), []byte(p.Stdout.String()+p.Stderr.String()), secrets)
 	}
 }
 

@@ -14,12 +14,15 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/upstreamtest"
+	"forward/test/harness"
 )
 
 // upstream is a running scripted upstream.
 type upstream struct {
-	*process
+	*harness.Process
 	URL string
+
+	t testing.TB
 }
 
 // requests returns what the upstream has recorded.

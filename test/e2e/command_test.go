@@ -10,14 +10,16 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // command runs forward to its end.
 func command(t *testing.T, dir string, env []string, args ...string) (stdout, stderr string, status int) {
 	t.Helper()
-	p := start(t, dir, env, forwardBinary, args...)
-	status = p.ended(20 * time.Second)
-	return p.stdout.String(), p.stderr.String(), status
+	p := harness.Start(t, dir, env, forwardBinary, args...)
+	status = p.Ended(20 * time.Second)
+	return p.Stdout.String(), p.Stderr.String(), status
 }
 
 func TestVersion(t *testing.T) {
@@ -109,7 +111,7 @@ func TestHealthcheck(t *testing.T) {
 			t.Errorf("HOST=%s: exit status %d: %s", host, status, errs)
 		}
 	}
-	gw.stop()
+	gw.Stop()
 	if _, errs, status := command(t, t.TempDir(), []string{"PORT=" + port}, "healthcheck"); status != 1 || errs == "" {
 		t.Errorf("nothing listens, exit status %d: %q", status, errs)
 	}
@@ -142,14 +144,14 @@ func TestStartsWithoutAnyFile(t *testing.T) {
 		t.Errorf("/healthz answered %d %s", a.status, a.body)
 	}
 	for _, base := range []string{"https://api.openai.com", "https://api.anthropic.com", "https://generativelanguage.googleapis.com"} {
-		if !strings.Contains(gw.stderr.String(), base) {
-			t.Errorf("the banner does not name %s:\n%s", base, gw.stderr)
+		if !strings.Contains(gw.Stderr.String(), base) {
+			t.Errorf("the banner does not name %s:\n%s", base, gw.Stderr)
 		}
 	}
-	if gw.stdout.String() != "" || strings.ContainsAny(gw.stderr.String(), "\x1b╭│") {
-		t.Errorf("piped output should be plain and on stderr: %q %q", gw.stdout, gw.stderr)
+	if gw.Stdout.String() != "" || strings.ContainsAny(gw.Stderr.String(), "\x1b╭│") {
+		t.Errorf("piped output should be plain and on stderr: %q %q", gw.Stdout, gw.Stderr)
 	}
-	gw.stop()
+	gw.Stop()
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 || entries[0].Name() != "data" {
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
@@ -204,7 +206,7 @@ func TestConvertOwnLogs(t *testing.T) {
 	gw := startForward(t, dir, "OPENAI_BASE_URL="+up.URL, "LOG_CHAT=true")
 	send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("gpt-4o-mini", "whole", ""))
 	send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("gpt-4o-mini", "streamed", `,"stream":true`))
-	gw.stop()
+	gw.Stop()
 	out, errs, status := command(t, dir, nil, "convert", "-o", "-")
 	if status != 0 || !strings.Contains(out, `"assistant": "You said: whole"`) || !strings.Contains(out, `"assistant": "You said: streamed"`) {
 		t.Errorf("exit status %d:\n%s%s", status, out, errs)

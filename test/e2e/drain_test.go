@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"forward/test/harness"
 )
 
 // open starts a stream and returns after its first event, with a function that reads the rest.
@@ -42,12 +44,12 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "LOG_CHAT=true", "SHUTDOWN_TIMEOUT=20s")
 	rest := open(t, gw, "slow-stream-5-ms")
-	gw.signal(syscall.SIGTERM)
+	gw.Signal(syscall.SIGTERM)
 	data, err := rest()
 	if err != nil || !bytes.HasSuffix(data, []byte("data: [DONE]\n\n")) {
-		t.Errorf("the stream ended with %q, error %v", tail(string(data)), err)
+		t.Errorf("the stream ended with %q, error %v", harness.Tail(string(data)), err)
 	}
-	if status := gw.ended(5 * time.Second); status != 0 {
+	if status := gw.Ended(5 * time.Second); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
 	if got := chatLog(t, gw.dir, "openai"); len(got) != 2 || !gjson.Get(got[1], "complete").Bool() {
@@ -65,14 +67,14 @@ func TestStopEndsStreamsAtItsBound(t *testing.T) {
 	for range n {
 		rests = append(rests, open(t, gw, "slow-stream-200-ms"))
 	}
-	gw.signal(syscall.SIGTERM)
+	gw.Signal(syscall.SIGTERM)
 	for i, rest := range rests {
 		data, err := rest()
 		if err != nil || !bytes.Contains(data, []byte("gateway_shutting_down")) || bytes.Contains(data, []byte("[DONE]")) {
-			t.Errorf("stream %d ended with %q, error %v", i, tail(string(data)), err)
+			t.Errorf("stream %d ended with %q, error %v", i, harness.Tail(string(data)), err)
 		}
 	}
-	if status := gw.ended(5 * time.Second); status != 0 {
+	if status := gw.Ended(5 * time.Second); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
 	answers := 0
@@ -95,13 +97,13 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "SHUTDOWN_TIMEOUT=60s")
 	open(t, gw, "stall")
-	gw.signal(syscall.SIGTERM)
-	eventually(t, 5*time.Second, "the gateway refuses new connections", func() bool {
+	gw.Signal(syscall.SIGTERM)
+	harness.Eventually(t, 5*time.Second, "the gateway refuses new connections", func() bool {
 		_, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(mustGet(t, gw.URL+"/readyz"))
 		return err != nil
 	})
-	gw.signal(syscall.SIGTERM)
-	gw.ended(2 * time.Second)
+	gw.Signal(syscall.SIGTERM)
+	gw.Ended(2 * time.Second)
 }
 
 func mustGet(t *testing.T, url string) *http.Request {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"forward/test/harness"
 )
 
 // The settings below are in the words of openai-forward's own versions; %s stands for scripted upstreams. What they must do
@@ -83,7 +85,7 @@ TZ=Asia/Shanghai
 	if got := credentials(extra)[1]; got != "" {
 		t.Errorf("the extra upstream was sent the forward key %q", got)
 	}
-	gw.stop()
+	gw.Stop()
 	for route, n := range map[string]int{"openai": 10, "localai": 2} {
 		if got := len(chatLog(t, dir, route)); got != n {
 			t.Errorf("%d lines in the log of %s, want %d", got, route, n)
@@ -196,9 +198,9 @@ func TestDockerEnvFile(t *testing.T) {
 		}
 	})
 	t.Run("only the first line", func(t *testing.T) {
-		p := start(t, t.TempDir(), []string{"PORT=0", "OPENAI_BASE_URL=" + up.URL, `REQ_RATE_LIMIT='{`}, forwardBinary)
-		if status := p.ended(10e9); status != 1 || !strings.Contains(p.stderr.String(), "REQ_RATE_LIMIT") || !strings.Contains(p.stderr.String(), "--env-file") {
-			t.Errorf("exit status %d:\n%s", status, p.stderr)
+		p := harness.Start(t, t.TempDir(), []string{"PORT=0", "OPENAI_BASE_URL=" + up.URL, `REQ_RATE_LIMIT='{`}, forwardBinary)
+		if status := p.Ended(10e9); status != 1 || !strings.Contains(p.Stderr.String(), "REQ_RATE_LIMIT") || !strings.Contains(p.Stderr.String(), "--env-file") {
+			t.Errorf("exit status %d:\n%s", status, p.Stderr)
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // TestKeysBesideTheGateway hands a key out and takes it back while the gateway runs: both are in force within a second.
@@ -30,7 +32,7 @@ func TestKeysBesideTheGateway(t *testing.T) {
 	}
 	within := func(key string, want int) {
 		t.Helper()
-		eventually(t, time.Second, fmt.Sprintf("status %d", want), func() bool { return ask(key) == want })
+		harness.Eventually(t, time.Second, fmt.Sprintf("status %d", want), func() bool { return ask(key) == want })
 	}
 	for round := range 5 {
 		name := fmt.Sprintf("alice-%d", round)
@@ -51,7 +53,7 @@ func TestKeysBesideTheGateway(t *testing.T) {
 	}
 
 	key := run("add", "bob")
-	gw.kill()
+	gw.Kill()
 	gw = startForward(t, dir, env...)
 	if status := ask(key); status != 200 {
 		t.Errorf("status %d after kill -9 of the gateway", status)
@@ -73,13 +75,13 @@ func TestKeysSurviveKilledCommands(t *testing.T) {
 		var both sync.WaitGroup
 		for side := range 2 {
 			both.Go(func() {
-				p := start(t, dir, nil, forwardBinary, "keys", "add", fmt.Sprintf("key-%d-%d", round, side))
+				p := harness.Start(t, dir, nil, forwardBinary, "keys", "add", fmt.Sprintf("key-%d-%d", round, side))
 				select {
-				case <-p.done:
+				case <-p.Done:
 				case <-time.After(rand.N(2 * took)):
 				}
-				p.kill()
-				if key, whole := strings.CutSuffix(p.stdout.String(), "\n"); whole {
+				p.Kill()
+				if key, whole := strings.CutSuffix(p.Stdout.String(), "\n"); whole {
 					mu.Lock()
 					printed = append(printed, key)
 					mu.Unlock()

@@ -26,7 +26,7 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "LOG_CHAT=true", "CACHE_CHAT_COMPLETION=true")
 	send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("m", "warm up", `,"stream":true`))
-	before := gw.memory("VmHWM")
+	before := gw.Memory("VmHWM")
 
 	block := upstreamtest.Pattern(1 << 20)
 	hash := sha256.New()
@@ -67,7 +67,7 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 			}
 		})
 	}
-	if grown := gw.memory("VmHWM") - before; grown > bound {
+	if grown := gw.Memory("VmHWM") - before; grown > bound {
 		t.Errorf("peak memory grew by %d MiB to %d MiB", grown>>20, (before+grown)>>20)
 	}
 }

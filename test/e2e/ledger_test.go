@@ -24,6 +24,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"forward/internal/upstreamtest"
+	"forward/test/harness"
 )
 
 // ending is how a request of the mixed run goes, and what the ledger has to say of it.
@@ -114,14 +115,14 @@ func TestMixedRunAddsUp(t *testing.T) {
 	running, stopRunning := context.WithCancel(t.Context())
 	var half sync.WaitGroup
 	half.Go(func() { m.run(running, first.URL, n) })
-	eventually(t, 5*time.Minute, "half of the requests are made", func() bool { return m.next.Load() > int64(n/2) })
+	harness.Eventually(t, 5*time.Minute, "half of the requests are made", func() bool { return m.next.Load() > int64(n/2) })
 	killed := time.Now()
-	first.kill()
+	first.Kill()
 	stopRunning()
 	half.Wait()
 	second := startForward(t, dir, env...)
 	m.run(t.Context(), second.URL, n)
-	second.stop()
+	second.Stop()
 
 	m.check(up.requests(), dir, killed)
 	m.checkReport(dir, env)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // TestOfflineExample runs examples/offline as its README says: an application's tests pass with no provider key and no
@@ -17,14 +19,14 @@ import (
 func TestOfflineExample(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, "node")
+		harness.Missing(t, "node")
 	}
 	modules, err := filepath.Abs(filepath.Join("..", "sdk", "node_modules"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(modules, "openai")); err != nil {
-		missing(t, "test/sdk/node_modules (run `npm ci` in test/sdk)")
+		harness.Missing(t, "test/sdk/node_modules (run `npm ci` in test/sdk)")
 	}
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", "offline"))); err != nil {
@@ -71,7 +73,7 @@ func TestOfflineExample(t *testing.T) {
 	if out, errs, status := command(t, dir, nil, "cache", "export", "-"); status != 0 || out != string(committed) {
 		t.Errorf("exit status %d, exported\n%s\nwant\n%s\n%s", status, out, committed, errs)
 	}
-	gw.stop()
+	gw.Stop()
 	if _, err := os.Stat(filepath.Join(dir, "data", "control.sock")); err == nil {
 		t.Error("the control socket is left behind")
 	}

@@ -191,7 +191,7 @@ func TestProxy(t *testing.T) {
 			if !strings.Contains(seen.String(), c.want) {
 				t.Errorf("the proxy was asked for %q, want %q", seen, c.want)
 			}
-			if strings.Contains(gw.stderr.String(), "secret") {
+			if strings.Contains(gw.Stderr.String(), "secret") {
 				t.Error("the proxy's password is in the banner or in the log")
 			}
 		})

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // llproxys is the example of LLProxy's README, its config.json, with another upstream and other bounds for gpt-4.
@@ -45,8 +47,8 @@ func startLined(t *testing.T, up *upstream, bounds string, env ...string) *gatew
 	if err := os.WriteFile(file, []byte(llproxys(up.URL, bounds)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := start(t, dir, append([]string{"PORT=0"}, env...), forwardBinary, "run", "--config", file)
-	return &gateway{process: p, URL: p.address(p.stderr, listens), dir: dir}
+	p := harness.Start(t, dir, append([]string{"PORT=0"}, env...), forwardBinary, "run", "--config", file)
+	return &gateway{Process: p, URL: p.Address(p.Stderr, harness.Listens), dir: dir}
 }
 
 // timed is an answer and how long it took. It may be no answer at all.
@@ -193,10 +195,10 @@ func TestWhoLeavesTheLineFreesHisPlace(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		gone := make(chan timed, 1)
 		go func() { gone <- ask(ctx, gw.URL, body) }()
-		eventually(t, 10*time.Second, "the client is in line", func() bool { return waits(t, gw, body) })
+		harness.Eventually(t, 10*time.Second, "the client is in line", func() bool { return waits(t, gw, body) })
 		leave()
 		<-gone
-		eventually(t, 10*time.Second, "his place is free", func() bool { return !waits(t, gw, body) })
+		harness.Eventually(t, 10*time.Second, "his place is free", func() bool { return !waits(t, gw, body) })
 	}
 	if n := up.count(); n != 1 {
 		t.Errorf("%d requests have reached the upstream", n)
@@ -214,10 +216,10 @@ func TestTokensWait(t *testing.T) {
 	slow := chatBody("gpt-4", "hi", `,"max_tokens":1950`)
 	first, second := make(chan timed, 1), make(chan timed, 1)
 	go func() { first <- ask(t.Context(), gw.URL, slow, "X-Script", "delay-1500-ms") }()
-	eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
+	harness.Eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
 	begun := time.Now()
 	go func() { second <- ask(t.Context(), gw.URL, slow) }()
-	eventually(t, 10*time.Second, "the second one is in line", func() bool { return waits(t, gw, slow) })
+	harness.Eventually(t, 10*time.Second, "the second one is in line", func() bool { return waits(t, gw, slow) })
 	if a := <-first; a.status != 200 {
 		t.Fatalf("status %d: %s", a.status, a.body)
 	}
@@ -242,15 +244,15 @@ func TestStopServesTheLine(t *testing.T) {
 	for range 4 {
 		go func() { answers <- ask(t.Context(), gw.URL, body, "X-Script", "delay-1000-ms") }()
 	}
-	eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
-	eventually(t, 10*time.Second, "the line is full", func() bool { return waits(t, gw, body) })
-	gw.signal(syscall.SIGTERM)
+	harness.Eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
+	harness.Eventually(t, 10*time.Second, "the line is full", func() bool { return waits(t, gw, body) })
+	gw.Signal(syscall.SIGTERM)
 	for range 4 {
 		if a := <-answers; a.status != 200 {
 			t.Errorf("status %d, error %v: %s", a.status, a.err, a.body)
 		}
 	}
-	if status := gw.ended(10 * time.Second); status != 0 {
+	if status := gw.Ended(10 * time.Second); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 }
@@ -267,14 +269,14 @@ func TestStopEndsTheLineAtItsBound(t *testing.T) {
 	for range 3 {
 		go func() { answers <- ask(t.Context(), gw.URL, body) }()
 	}
-	eventually(t, 10*time.Second, "the line is full", func() bool { return waits(t, gw, body) })
-	gw.signal(syscall.SIGTERM)
+	harness.Eventually(t, 10*time.Second, "the line is full", func() bool { return waits(t, gw, body) })
+	gw.Signal(syscall.SIGTERM)
 	for range 3 {
 		if a := <-answers; a.status != 503 || a.code() != "gateway_shutting_down" || a.header.Get("Retry-After") == "" {
 			t.Errorf("status %d, error %v: %s", a.status, a.err, a.body)
 		}
 	}
-	if status := gw.ended(10 * time.Second); status != 0 {
+	if status := gw.Ended(10 * time.Second); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	if n := up.count(); n != 1 {
@@ -298,7 +300,7 @@ func TestWaitingStreamsAreKeptAlive(t *testing.T) {
 		up.reset()
 		first := make(chan timed, 1)
 		go func() { first <- ask(t.Context(), gw.URL, stream, "X-Script", c.script) }()
-		eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
+		harness.Eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
 		a := ask(t.Context(), gw.URL, stream)
 		if a.status != 200 || a.err != nil || a.header.Get("Content-Type") != "text/event-stream; charset=utf-8" {
 			t.Errorf("status %d, error %v, headers %v", a.status, a.err, a.header)
@@ -314,7 +316,7 @@ func TestWaitingStreamsAreKeptAlive(t *testing.T) {
 			t.Errorf("who did not wait got status %d: %s", a.status, a.body)
 		}
 	}
-	if log := gw.stderr.String(); strings.Contains(log, "superfluous") || strings.Contains(log, "panic") {
-		t.Errorf("the log says %s", tail(log))
+	if log := gw.Stderr.String(); strings.Contains(log, "superfluous") || strings.Contains(log, "panic") {
+		t.Errorf("the log says %s", harness.Tail(log))
 	}
 }

@@ -18,11 +18,13 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"forward/test/harness"
 )
 
 // redisServer is a real redis-server on a socket, which can be killed and started again.
 type redisServer struct {
-	*process
+	*harness.Process
 	t      *testing.T
 	binary string
 	socket string
@@ -32,7 +34,7 @@ func startRedis(t *testing.T) *redisServer {
 	t.Helper()
 	binary, err := exec.LookPath("redis-server")
 	if err != nil {
-		missing(t, "redis-server")
+		harness.Missing(t, "redis-server")
 	}
 	dir, err := os.MkdirTemp("", "redis") // not t.TempDir: the name of a socket must be short
 	if err != nil {
@@ -48,8 +50,8 @@ func startRedis(t *testing.T) *redisServer {
 func (r *redisServer) restart() {
 	r.t.Helper()
 	dir := filepath.Dir(r.socket)
-	r.process = start(r.t, dir, nil, r.binary, "--port", "0", "--unixsocket", r.socket, "--save", "", "--dir", dir)
-	eventually(r.t, 20*time.Second, "redis-server answers", func() bool { return r.command("PING") == "+PONG" })
+	r.Process = harness.Start(r.t, dir, nil, r.binary, "--port", "0", "--unixsocket", r.socket, "--save", "", "--dir", dir)
+	harness.Eventually(r.t, 20*time.Second, "redis-server answers", func() bool { return r.command("PING") == "+PONG" })
 }
 
 // command sends one command and returns the first line of the reply, "" when there is none.
@@ -167,7 +169,7 @@ func shares(t *testing.T, gw *gateway) bool {
 func (r replicas) eventually(t *testing.T, shared bool, what string) {
 	t.Helper()
 	for _, gw := range r {
-		eventually(t, 20*time.Second, what, func() bool { return shares(t, gw) == shared })
+		harness.Eventually(t, 20*time.Second, what, func() bool { return shares(t, gw) == shared })
 	}
 }
 
@@ -228,9 +230,9 @@ func (r replicas) latency(t *testing.T, stop <-chan struct{}) []time.Duration {
 // TestRedisFails: whether Redis dies or hangs in the middle of traffic, no request fails, and none waits for long.
 func TestRedisFails(t *testing.T) {
 	for name, c := range map[string]struct{ fail, mend func(*redisServer) }{
-		"killed": {func(s *redisServer) { s.kill() }, (*redisServer).restart},
-		"frozen": {func(s *redisServer) { s.signal(syscall.SIGSTOP) }, func(s *redisServer) {
-			s.signal(syscall.SIGCONT)
+		"killed": {func(s *redisServer) { s.Kill() }, (*redisServer).restart},
+		"frozen": {func(s *redisServer) { s.Signal(syscall.SIGSTOP) }, func(s *redisServer) {
+			s.Signal(syscall.SIGCONT)
 			s.command("FLUSHALL")
 		}},
 	} {
@@ -271,7 +273,7 @@ func TestRedisFails(t *testing.T) {
 			for _, gw := range r {
 				// Once for an outage and not for each request; a machine that is stalled can make one more.
 				for _, line := range []string{"Redis does not answer", "Redis answers again"} {
-					if n := strings.Count(gw.stderr.String(), line); n < 1 || n > 3 {
+					if n := strings.Count(gw.Stderr.String(), line); n < 1 || n > 3 {
 						t.Errorf("it was said %d times: %s", n, line)
 					}
 				}

@@ -38,7 +38,7 @@ func TestCacheSurvivesKill(t *testing.T) {
 	streamed := ask(gw, alice, path, `,"stream":true`)
 
 	for round := range 3 {
-		gw.kill()
+		gw.Kill()
 		gw = startForward(t, dir, env...)
 		again := ask(gw, alice, path, "")
 		if !bytes.Equal(again.body, first.body) || again.header.Get("X-Cache") != "HIT" {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // secretsOfSDK are the keys in TestSDK: what the suites have to know, and what must be in no log.
@@ -56,7 +58,7 @@ func TestSDK(t *testing.T) {
 		t.Errorf("node --test: %v\n%s", err, out)
 	}
 	t.Log(summary(string(out)))
-	for name, text := range map[string]string{"stdout": gw.stdout.String(), "stderr": gw.stderr.String()} {
+	for name, text := range map[string]string{"stdout": gw.Stdout.String(), "stderr": gw.Stderr.String()} {
 		for _, secret := range secretsOfSDK {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s shows the key %s", name, secret)
@@ -73,7 +75,7 @@ func nodeAndSuites(t *testing.T) (node, dir string) {
 	t.Helper()
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing(t, "node")
+		harness.Missing(t, "node")
 	}
 	version, err := exec.Command(node, "--version").Output()
 	if err != nil {
@@ -81,14 +83,14 @@ func nodeAndSuites(t *testing.T) (node, dir string) {
 	}
 	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
 	if n, err := strconv.Atoi(major); err != nil || n < oldestNode {
-		missing(t, fmt.Sprintf("node %d or newer (%s is %s)", oldestNode, node, strings.TrimSpace(string(version))))
+		harness.Missing(t, fmt.Sprintf("node %d or newer (%s is %s)", oldestNode, node, strings.TrimSpace(string(version))))
 	}
 	if dir, err = filepath.Abs(filepath.Join("..", "sdk")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"openai", "@anthropic-ai/sdk", "@google/genai", "ai", "@ai-sdk/openai", "@ai-sdk/anthropic", "@ai-sdk/google"} {
 		if _, err := os.Stat(filepath.Join(dir, "node_modules", name)); err != nil {
-			missing(t, "test/sdk/node_modules/"+name+" (run `npm ci` in test/sdk)")
+			harness.Missing(t, "test/sdk/node_modules/"+name+" (run `npm ci` in test/sdk)")
 		}
 	}
 	return node, dir
@@ -99,5 +101,5 @@ func summary(out string) string {
 	if i := strings.LastIndex(out, "ℹ tests"); i >= 0 {
 		return out[i:]
 	}
-	return tail(out)
+	return harness.Tail(out)
 }

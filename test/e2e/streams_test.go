@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"forward/internal/upstreamtest"
+	"forward/test/harness"
 )
 
 // TestImmediateStreams sends requests whose answer, 20 events in one write, comes before the upstream has read the request.
@@ -29,7 +30,7 @@ func TestImmediateStreams(t *testing.T) {
 	text := strings.Repeat("x", 64<<10)
 	prompt := func(i int) io.Reader { return strings.NewReader(chatBody("m", text[:i%3000], `,"stream":true`)) }
 	storm{64, gw.URL + parsed, "burst-20", prompt}.run(t) // warm up: what a gateway only has after some load
-	baseline := gw.descriptors()
+	baseline := gw.Descriptors()
 
 	for name, s := range map[string]storm{
 		"bodies that are parsed": {10_000, gw.URL + parsed, "burst-20", prompt},
@@ -47,8 +48,8 @@ func TestImmediateStreams(t *testing.T) {
 		t.Run(name, s.run)
 	}
 
-	up.kill() // lets go of the connections that are kept for the next request
-	eventually(t, 10*time.Second, "descriptors are back to the baseline", func() bool { return gw.descriptors() <= baseline+2 })
+	up.Kill() // lets go of the connections that are kept for the next request
+	harness.Eventually(t, 10*time.Second, "descriptors are back to the baseline", func() bool { return gw.Descriptors() <= baseline+2 })
 	fresh := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL)
 	if left, want := gw.goroutines(), fresh.goroutines(); left > want+3 {
 		t.Errorf("%d goroutines after the streams, %d in a fresh process", left, want)
@@ -108,9 +109,8 @@ var goroutineHeads = regexp.MustCompile(`(?m)^goroutine \d+ `)
 
 // goroutines ends the process by SIGQUIT, which makes the Go runtime print every goroutine, and counts them. It needs
 // nothing of the program itself: no debug endpoint that would have to be kept from strangers.
-func (p *process) goroutines() int {
-	p.t.Helper()
-	p.signal(syscall.SIGQUIT)
-	p.ended(10 * time.Second)
-	return len(goroutineHeads.FindAllString(p.stderr.String(), -1))
+func (p *gateway) goroutines() int {
+	p.Signal(syscall.SIGQUIT)
+	p.Ended(10 * time.Second)
+	return len(goroutineHeads.FindAllString(p.Stderr.String(), -1))
 }
