@@ -141,6 +141,37 @@ func TestWhy(t *testing.T) {
 	call.Settle(r)
 }
 
+// TestWhyOfABatch asks by the id that the provider gave.
+func TestWhyOfABatch(t *testing.T) {
+	flags, l := ledger(t)
+	prices, err := usage.NewTable(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := usage.Settlement{Prices: prices, Upstream: "openai", Batch: usage.Batch{Host: "api.openai.com", ID: "batch_1", Key: "id-alice", KeyName: "alice", Route: "openai", Request: "req_1"}}
+	for _, model := range []string{"gpt-4o-mini", "gpt-4o-mini", "mystery"} {
+		s.Add(usage.BatchItem{Model: model, Usage: dialect.Usage{Input: 100, Output: 10}})
+	}
+	if n, err := l.SettleBatch(t.Context(), s.Rows(time.Now(), "req_2")); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	if err := l.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := execute(append([]string{"why", "batch_1"}, flags...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	words := strings.Join(strings.Fields(out), " ")
+	for _, want := range []string{"batch api.openai.com/batch_1/gpt-4o-mini settled ", "key alice, id id-alice route openai, upstream openai answers model gpt-4o-mini tokens 200 in, 20 out cost $0.000021, openai/gpt-4o-mini in the table of",
+		"in a batch batch: 2 answers of batch_1 made: by request req_1 fetched: by request req_2 price: 200 input × $0.075/M = $0.000015 price: 20 output × $0.30/M = $0.000006",
+		"batch api.openai.com/batch_1/mystery", `cost unpriced, no price of "mystery" at openai`} {
+		if !strings.Contains(words, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
 func TestUsagePrices(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "forward.yaml")

@@ -17,10 +17,11 @@ import (
 func whyCommand() *cobra.Command {
 	var output string
 	c := &cobra.Command{
-		Use:     "why REQUEST-ID",
-		Short:   "Explain what happened to one request",
-		Long:    "why shows the trail of a request: who asked what, what the cache, the line and the upstream did, and what it cost.\nThe id is in each answer's X-Forward-Request-Id, and in the log.",
-		Example: "  forward why 01JD2Z8N4X",
+		Use:   "why REQUEST-ID | BATCH-ID",
+		Short: "Explain what happened to one request, or what a batch cost",
+		Long: "why shows the trail of a request: who asked what, what the cache, the line and the upstream did, and what it cost.\n" +
+			"The id is in each answer's X-Forward-Request-Id, and in the log. Of a batch it shows the rows that settled it, one for each model.",
+		Example: "  forward why req_019aa5b1c2d3\n  forward why batch_68f0c1",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return &usageError{errors.New("write the id of one request: the X-Forward-Request-Id of its answer")}
@@ -39,20 +40,39 @@ func whyCommand() *cobra.Command {
 			return err
 		}
 		return withReader(cfg, func(r *usage.Reader) error {
-			row, open, err := r.Trail(c.Context(), args[0])
-			if errors.Is(err, usage.ErrNoRow) {
-				return fmt.Errorf("%w: %q; it may be older than LEDGER_RETENTION, or was refused before its route and key were known", err, args[0])
-			}
+			ids, err := r.Settled(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
-			if output == "json" {
-				return writeJSON(c.OutOrStdout(), row)
+			if len(ids) == 0 {
+				ids = args
 			}
-			return printWhy(c.OutOrStdout(), &row, open, cfg.Location)
+			for i, id := range ids {
+				row, open, err := r.Trail(c.Context(), id)
+				if errors.Is(err, usage.ErrNoRow) {
+					return fmt.Errorf("%w: %q; it may be older than LEDGER_RETENTION, was refused before its route and key were known, or is a batch whose results nobody fetched yet", err, id)
+				}
+				if err != nil {
+					return err
+				}
+				if i > 0 && output == "table" {
+					fmt.Fprintln(c.OutOrStdout())
+				}
+				if err := showWhy(c.OutOrStdout(), output, &row, open, cfg.Location); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	}
 	return c
+}
+
+func showWhy(w io.Writer, output string, r *usage.Row, open bool, zone *time.Location) error {
+	if output == "json" {
+		return writeJSON(w, r)
+	}
+	return printWhy(w, r, open, zone)
 }
 
 // printWhy writes one subject a line; what does not apply is left out.
@@ -75,13 +95,17 @@ func printWhy(w io.Writer, r *usage.Row, open bool, zone *time.Location) error {
 		}
 		return fmt.Sprintf(format, args...)
 	}
-	line("request", r.ID, when(open, "still under way: tokens and cost are what is reserved for it"))
-	line("began", r.Time.In(zone).Format("2006-01-02 15:04:05.000 MST"))
+	subject, at, batch := "request", "began", r.Operation == usage.BatchOperation
+	if batch {
+		subject, at = "batch", "settled"
+	}
+	line(subject, r.ID, when(open, "still under way: tokens and cost are what is reserved for it"))
+	line(at, r.Time.In(zone).Format("2006-01-02 15:04:05.000 MST"))
 	line("key", when(r.KeyName != "", "%s", r.KeyName), when(r.Key != "", "id %s", r.Key), when(r.User != "", "user %s", r.User), when(len(r.Tags) > 0, "tags %s", strings.Join(r.Tags, " ")))
 	line("route", r.Route, when(r.Upstream != "", "upstream %s", r.Upstream), when(r.Slot != "", "API key %s", r.Slot))
-	line("asked", string(r.Operation), when(r.Model != "", "model %s", r.Model), when(r.Answered != "" && r.Answered != r.Model, "answered by %s", r.Answered), when(r.Stream, "streamed"))
-	line("status", when(r.Status != 0, "%d", r.Status), when(r.Cause != "", "cause %s", r.Cause), when(r.Finish != "", "finish reason %s", r.Finish))
-	line("cache", r.Cache, when(r.Saved > 0, "saved %s", r.Saved))
+	line(map[bool]string{false: "asked", true: "answers"}[batch], when(!batch, "%s", r.Operation), when(r.Model != "", "model %s", r.Model), when(r.Answered != "" && r.Answered != r.Model, "answered by %s", r.Answered), when(r.Stream, "streamed"))
+	line("status", when(r.Status != 0 && !batch, "%d", r.Status), when(r.Cause != "", "cause %s", r.Cause), when(r.Finish != "", "finish reason %s", r.Finish))
+	line("cache", when(!batch, "%s", r.Cache), when(r.Saved > 0, "saved %s", r.Saved))
 	line("attempts", when(r.Attempts > 0, "%d", r.Attempts))
 	line("times", when(r.Queue > 0, "%s in line", short(r.Queue)), when(r.First > 0, "%s to the first token", short(r.First)),
 		when(r.Ask > 0, "%s of the upstream", short(r.Ask)), when(r.Total > 0, "%s in all", short(r.Total)))
@@ -95,7 +119,7 @@ func printWhy(w io.Writer, r *usage.Row, open bool, zone *time.Location) error {
 	}
 	line("cost", cost, r.Price)
 	for _, s := range r.Trail {
-		fmt.Fprintf(t, "  %s\t%s: %s\n", short(s.At), visible(s.Name), visible(s.Text))
+		fmt.Fprintf(t, "  %s\t%s: %s\n", when(!batch, "%s", short(s.At)), visible(s.Name), visible(s.Text))
 	}
 	return t.Flush()
 }

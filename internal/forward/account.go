@@ -23,6 +23,12 @@ func (x *exchange) openAccount() error {
 		return nil
 	}
 	row, budgets := x.row(), x.budgets()
+	if use, _ := x.batchUse(); use == dialect.MakesBatch { // what it will cost nobody knows yet; a spent budget makes none
+		row.Priced = true
+		bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets})
+		x.bill = bill
+		return err
+	}
 	prompt := row.BytesIn / 4 // will do where nobody holds the request to it
 	if len(budgets) > 0 {
 		x.tokensAsked()
@@ -147,6 +153,9 @@ func (x *exchange) trail(row *usage.Row) {
 	}
 	if x.instead != "" {
 		step("fallback", x.instead+" was asked instead of "+x.asked())
+	}
+	if x.aboutBatch != "" {
+		step("batch", x.aboutBatch)
 	}
 	if row.Attempts > 1 {
 		step("attempts", strconv.Itoa(row.Attempts))

@@ -84,6 +84,11 @@ type exchange struct {
 	fallback     int            // how many of the configured ones were chosen
 	secret       keys.Secret    // the API key that was used: it must not come back
 
+	// batches
+	batches    dialect.BatchUse  // what of batches the answer is about
+	results    *usage.Settlement // of the batch whose results it is
+	aboutBatch string            // what became of it
+
 	tap       *tap
 	streaming bool   // counted as a stream under way
 	logged    bool   // the request's line is in the chat log

@@ -90,7 +90,7 @@ func (x *exchange) present(res *http.Response) error {
 		return nil // the body is the connection itself; ReverseProxy needs it as it is
 	}
 	x.ownUploads(h)
-	if e := encodingOf(h); x.addedUsage && unpacks(e) { // or the chunk that we asked for could not be taken out
+	if e := encodingOf(h); (x.addedUsage || x.batches != dialect.NoBatch) && unpacks(e) { // or the chunk that we asked for could not be taken out
 		res.Body = &unpacking{ReadCloser: res.Body, encoding: e}
 		h.Del("Content-Encoding")
 		h.Del("Content-Length")
@@ -99,6 +99,7 @@ func (x *exchange) present(res *http.Response) error {
 	if secret := x.secret; !secret.IsZero() {
 		res.Body = upstream.NewScrubber(res.Body, secret)
 	}
+	x.watchBatch(res)
 	x.tap = x.newTap(res)
 	if x.tap.keeps {
 		x.tap.keepUploads(h)

@@ -24,7 +24,7 @@ func (x *exchange) schedule() error {
 	if x.op == dialect.Models {
 		return nil
 	}
-	if x.scheduled() {
+	if use, _ := x.batchUse(); x.scheduled() || use == dialect.MakesBatch {
 		if err := x.openAccount(); err != nil {
 			return err
 		}

@@ -105,6 +105,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		// Answers that are looked at are asked for uncompressed: for our API key, for the log and the cache, for the pace.
 		h.Set("Accept-Encoding", "identity")
 	}
+	x.askForBatch(h)
 	if _, sent := h["User-Agent"]; !sent {
 		h.Set("User-Agent", "") // or net/http would add its own
 	}

@@ -74,6 +74,25 @@ func (b *BatchReader) Close() error {
 	return nil
 }
 
+// ReadInline finds the answers in a batch of Gemini's whose requests came with it: its results are in the batch itself, in the output of
+// its metadata and once more in the operation's response (https://ai.google.dev/api/batch-api). Other bodies have none.
+func (b *BatchReader) ReadInline(body []byte) {
+	if !gjson.ValidBytes(body) {
+		return
+	}
+	root := gjson.ParseBytes(body)
+	for _, at := range []string{"metadata.output", "response"} {
+		list := root.Get(at + ".inlinedResponses.inlinedResponses")
+		list.ForEach(func(_, answer gjson.Result) bool {
+			b.read([]byte(answer.Raw))
+			return true
+		})
+		if list.IsArray() {
+			return
+		}
+	}
+}
+
 func (b *BatchReader) read(line []byte) {
 	if !gjson.ValidBytes(line) {
 		b.foreign = true

@@ -48,13 +48,14 @@ type Ledger struct {
 	mu       sync.RWMutex // guards accounts; taken before all other locks
 	accounts map[string]*account
 
-	queue  queue
-	commit sync.Mutex // held while a batch is written and leaves the queue: who holds it sees each row in one of the two places
-	names  map[string]string
-	caps   caps
-	fans   []*fan
-	stop   chan struct{}
-	done   chan struct{}
+	queue   queue
+	batches sync.Mutex // held while a batch is settled; taken before commit and mu
+	commit  sync.Mutex // held while a batch is written and leaves the queue: who holds it sees each row in one of the two places
+	names   map[string]string
+	caps    caps
+	fans    []*fan
+	stop    chan struct{}
+	done    chan struct{}
 }
 
 // Open makes the tables if they are not there, settles as estimated what an earlier process had begun and not ended, and starts to

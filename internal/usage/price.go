@@ -154,6 +154,14 @@ func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 	case "batch", "flex":
 		rates, cost.Batch = tier.Batch, true
 	}
+	if err := cost.charge(r.Model, o.Tier, rates, counts); err != nil {
+		return Cost{}, err
+	}
+	return cost, nil
+}
+
+// charge adds a line for every quantity, in order.
+func (c *Cost) charge(model, tier string, rates Rates, counts map[Quantity]int64) error {
 	for _, q := range quantities {
 		n := counts[q]
 		if _, per := rates[Request]; n == 0 || q == Request && !per {
@@ -161,22 +169,22 @@ func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 		}
 		rate, named, ok := rates.Of(q)
 		if !ok {
-			return Cost{}, &NoRateError{r.Model, q, o.Tier}
+			return &NoRateError{model, q, tier}
 		}
 		amount, err := charge(n, rate, q.Per())
 		if err != nil {
-			return Cost{}, fmt.Errorf("pricing %d %s of %s: %w", n, q, r.Model, err)
+			return fmt.Errorf("pricing %d %s of %s: %w", n, q, model, err)
 		}
 		line := Line{Quantity: q, Count: n, Rate: rate, Amount: amount}
 		if named != q {
 			line.As = named
 		}
-		cost.Lines, cost.Total = append(cost.Lines, line), cost.Total+amount // at most 14 times 10^15
+		c.Lines, c.Total = append(c.Lines, line), c.Total+amount // at most 14 times 10^15, and as often as there are tiers
 	}
-	if cost.Total > maxCall {
-		return Cost{}, fmt.Errorf("pricing a call of %s: %w", r.Model, errTooMuch)
+	if c.Total > maxCall {
+		return fmt.Errorf("pricing a call of %s: %w", model, errTooMuch)
 	}
-	return cost, nil
+	return nil
 }
 
 // Reserve returns the most that a call with so many prompt tokens and at most so many generated ones can cost: each at the dearest

@@ -25,6 +25,7 @@ type Row struct {
 	Status    int    // what the client got; 499 when it left first
 	Cause     string // why it did not go well, in the words of the error codes
 	Finish    string
+	Settles   string // the id of a batch, in the one kind of row that is no request's. Not kept: the row's own id has it
 	Stream    bool
 	Cache     string // hit, miss or bypass
 	Attempts  int

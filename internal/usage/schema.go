@@ -36,6 +36,16 @@ CREATE TABLE usage_users (day INTEGER NOT NULL, key TEXT NOT NULL, user TEXT NOT
 CREATE TABLE usage_spend (key TEXT NOT NULL, quarter INTEGER NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (key, quarter)) WITHOUT ROWID;
 CREATE TABLE usage_keys (key TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE usage_warnings (time INTEGER NOT NULL, key TEXT NOT NULL, budget TEXT NOT NULL, percent INTEGER NOT NULL, spent INTEGER NOT NULL, amount INTEGER NOT NULL);
+`, `
+CREATE TABLE usage_batches (
+	host TEXT NOT NULL, id TEXT NOT NULL, results TEXT NOT NULL, model TEXT NOT NULL, key TEXT NOT NULL, key_name TEXT NOT NULL, user TEXT NOT NULL,
+	tags TEXT NOT NULL, route TEXT NOT NULL, request TEXT NOT NULL, seen INTEGER NOT NULL, PRIMARY KEY (host, id)
+) WITHOUT ROWID;
+CREATE INDEX usage_batches_results ON usage_batches (host, results) WHERE results != '';
+CREATE INDEX usage_batches_seen ON usage_batches (seen);
+CREATE TABLE usage_settled (row TEXT PRIMARY KEY, batch TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX usage_settled_batch ON usage_settled (batch);
+CREATE INDEX usage_settled_time ON usage_settled (time);
 `}
 
 const (

@@ -26,6 +26,8 @@ func (l *Ledger) sweep() {
 		{`DELETE FROM usage_requests WHERE rowid IN (SELECT rowid FROM usage_requests WHERE time < ? ORDER BY time LIMIT ?)`, now.Add(-l.o.Retention).UnixMicro()},
 		{`DELETE FROM usage_hours WHERE (hour, key, route, model, operation, status, cache) IN
 			(SELECT hour, key, route, model, operation, status, cache FROM usage_hours WHERE hour < ? LIMIT ?)`, now.Add(-max(hourRetention, l.o.Retention)).Unix()},
+		{`DELETE FROM usage_batches WHERE (host, id) IN (SELECT host, id FROM usage_batches WHERE seen < ? LIMIT ?)`, now.Add(-hourRetention).UnixMicro()},
+		{`DELETE FROM usage_settled WHERE row IN (SELECT row FROM usage_settled WHERE time < ? LIMIT ?)`, now.Add(-hourRetention - 24*time.Hour).UnixMicro()},
 		{`DELETE FROM usage_warnings WHERE rowid IN (SELECT rowid FROM usage_warnings WHERE time < ? LIMIT ?)`, now.Add(-hourRetention).UnixMicro()},
 	}
 	for _, s := range steps {

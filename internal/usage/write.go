@@ -175,6 +175,12 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 	case flushed:
 		return false, nil
 	}
+	if e.row.Settles != "" {
+		marked, err := b.exec(ctx, `INSERT INTO usage_settled (row, batch, time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, e.row.ID, e.row.Settles, e.row.Time.UnixMicro())
+		if err != nil || marked == 0 {
+			return false, err
+		}
+	}
 	added, err := b.exec(ctx, insertRequest, e.row.values()...)
 	if err != nil {
 		return false, err

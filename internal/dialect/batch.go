@@ -1,0 +1,102 @@
+package dialect
+
+import (
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// BatchUse is what a request has to do with batches: requests that a provider works off later, at a price of their own.
+type BatchUse int
+
+// The uses.
+const (
+	NoBatch      BatchUse = iota
+	MakesBatch            // the answer is a batch that was made for it
+	ShowsBatches          // the answer is a batch or a list of batches
+	FetchesFile           // the answer is a file, which may be the results of a batch
+	FetchesBatch          // the answer is the results of the batch itself
+)
+
+// Batch is what an answer tells of a batch.
+type Batch struct {
+	ID      string // as paths name it: batch_1, msgbatch_1, batches/1
+	Results string // the file with its results, once there is one; "" where they are had by the batch's own id
+	Model   string // of all its requests, where that is told
+}
+
+// BatchUse tells what a request has to do with batches, and the file or batch whose content it fetches. Sources: OpenAI's API reference,
+// "Batch" and "Files"; Anthropic's, "Message Batches"; https://ai.google.dev/api/batch-api, and for the download of files the official SDKs.
+func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, object string) {
+	if op != Other || method != "GET" && method != "POST" {
+		return NoBatch, ""
+	}
+	facts := d.stateAt(op, path)
+	path, verb, _ := strings.Cut(strings.TrimSuffix(plainPath(path), "/"), ":")
+	if facts.starts[verb] {
+		if method == "POST" && strings.Contains(verb, "atch") {
+			return MakesBatch, ""
+		}
+		return NoBatch, ""
+	}
+	parent, last := cutLast(path)
+	above, id := cutLast(parent)
+	_, collection := cutLast(above)
+	switch {
+	case method == "GET" && verb == "download" && id == "files": // files/ID:download
+		return FetchesFile, "files/" + last
+	case verb != "":
+	case method == "GET" && last == "content" && collection == "files":
+		return FetchesFile, id
+	case method == "GET" && last == "results" && collection == "batches":
+		return FetchesBatch, id
+	case last == "batches" && method == "POST":
+		return MakesBatch, ""
+	case last == "batches", id == "batches", collection == "batches":
+		return ShowsBatches, ""
+	}
+	return NoBatch, ""
+}
+
+// Batches reads the batches that the answer to a request with [MakesBatch] or [ShowsBatches] tells of. Only fields that the provider
+// fills are looked at, and never the metadata that a client chose.
+func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
+	if !valid(answer) {
+		return nil
+	}
+	facts, root := d.stateAt(Other, path), view(answer)
+	take := func(v gjson.Result) {
+		if b := facts.batch(v); b.ID != "" && len(b.ID) <= maxName && len(b.Results) <= maxName && len(list) < maxState {
+			list = append(list, b)
+		}
+	}
+	take(root)
+	for _, name := range facts.lists {
+		root.Get(name).ForEach(func(_, v gjson.Result) bool {
+			take(v)
+			return true
+		})
+	}
+	return list
+}
+
+// batch reads one object; what is no batch has no id.
+func (f *stateFacts) batch(v gjson.Result) Batch {
+	text := func(path string) string { return strings.Clone(stringOf(v.Get(path))) }
+	if !f.qualified {
+		if kind := text("object") + text("type"); kind != "batch" && kind != "message_batch" {
+			return Batch{}
+		}
+		return Batch{ID: text("id"), Results: text("output_file_id"), Model: text("model")}
+	}
+	b := Batch{ID: text("name"), Model: strings.TrimPrefix(text("metadata.model"), "models/")}
+	if !strings.HasPrefix(b.ID, "batches/") {
+		return Batch{}
+	}
+	for _, at := range []string{"metadata.output.responsesFile", "response.responsesFile"} {
+		if file := text(at); file != "" {
+			b.Results = f.qualify(file)
+		}
+	}
+	return b
+}

@@ -1,0 +1,166 @@
+package usage
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"forward/internal/dialect"
+)
+
+// BatchOperation is the operation of rows that settle a batch. No request has it.
+const BatchOperation dialect.Operation = "batch"
+
+// maxBatchModels bounds the rows of one batch. Providers take one model for a batch, or a handful.
+const maxBatchModels = 100
+
+// Batch is a batch that the gateway has seen made, or told of in an answer.
+type Batch struct {
+	Host    string // of the provider that has it: ids are its own
+	ID      string
+	Results string // the file with its results, once one is known
+	Model   string // of all its requests, where the provider tells one
+
+	// Who made it, and with which request. Empty for batches that were made elsewhere.
+	Key, KeyName, User string
+	Tags               []string
+	Route, Request     string
+}
+
+// Settlement adds up the answers of one batch, and makes the rows that settle it: one for each model that answered, with an id that is
+// the same whenever the results are read. Not safe for concurrent use.
+type Settlement struct {
+	Batch  Batch
+	Prices *Table
+	// Upstream is the provider whose prices hold.
+	Upstream string
+
+	models map[string]*modelSum
+	lost   int // answers of more models than there are rows for
+}
+
+// modelSum is what one model answered in a batch.
+type modelSum struct {
+	price Price
+	why   string
+	ok    bool
+	usage dialect.Usage
+	parts []batchPart // by Above
+}
+
+// batchPart are the answers of a batch that have the rates of one tier. A row keeps them instead of the provider's usage objects, of
+// which there is one for each answer, so that it can be priced again.
+type batchPart struct {
+	Answers int64              `json:"answers"`
+	Above   int64              `json:"above,omitempty"` // prompt tokens, of each of them, as in Tier
+	Counts  map[Quantity]int64 `json:"counts"`
+}
+
+// batchUsage is the usage object of a row that settles a batch.
+type batchUsage struct {
+	Parts []batchPart `json:"batch"`
+}
+
+// Add counts an answer in.
+func (s *Settlement) Add(i BatchItem) {
+	m := s.models[i.Model]
+	if m == nil {
+		if len(s.models) == maxBatchModels {
+			s.lost++
+			return
+		}
+		if s.models == nil {
+			s.models = map[string]*modelSum{}
+		}
+		m = &modelSum{}
+		m.price, m.why, m.ok = s.Prices.priceOf(&Row{Upstream: s.Upstream, Model: cmp.Or(s.Batch.Model, i.Model), Answered: i.Model})
+		s.models[i.Model] = m
+	}
+	m.add(i.Usage)
+}
+
+func (m *modelSum) add(u dialect.Usage) {
+	for _, f := range []struct{ sum, one *int64 }{
+		{&m.usage.Input, &u.Input}, {&m.usage.Output, &u.Output}, {&m.usage.CachedRead, &u.CachedRead}, {&m.usage.CachedWrite, &u.CachedWrite},
+		{&m.usage.CachedWriteHour, &u.CachedWriteHour}, {&m.usage.Reasoning, &u.Reasoning}, {&m.usage.Audio, &u.Audio}, {&m.usage.AudioOutput, &u.AudioOutput},
+	} {
+		*f.one = min(max(*f.one, 0), most)
+		*f.sum = add(*f.sum, *f.one)
+	}
+	m.usage.Seconds += u.Seconds
+	above := m.price.tier(u.Input).Above
+	at, found := slices.BinarySearchFunc(m.parts, above, func(p batchPart, above int64) int { return cmp.Compare(p.Above, above) })
+	if !found {
+		m.parts = slices.Insert(m.parts, at, batchPart{Above: above, Counts: map[Quantity]int64{}})
+	}
+	part := &m.parts[at]
+	part.Answers++
+	for q, n := range count(u, CostOptions{}) {
+		if n > 0 {
+			part.Counts[q] = add(part.Counts[q], n)
+		}
+	}
+}
+
+// Empty reports whether no answer had a usage.
+func (s *Settlement) Empty() bool { return len(s.models) == 0 }
+
+// Rows returns the rows that settle the batch, as of now. by names the request that fetched the results.
+func (s *Settlement) Rows(now time.Time, by string) (rows []Row) {
+	b := &s.Batch
+	for _, model := range slices.Sorted(maps.Keys(s.models)) {
+		m := s.models[model]
+		answers := int64(0)
+		for _, p := range m.parts {
+			answers += p.Answers
+		}
+		r := Row{
+			ID: b.Host + "/" + b.ID + "/" + cmp.Or(model, "-"), Time: now, Key: b.Key, KeyName: b.KeyName, User: b.User, Tags: b.Tags, Route: b.Route,
+			Upstream: s.Upstream, Operation: BatchOperation, Model: cmp.Or(b.Model, model), Answered: model, Status: 200, Cache: "bypass", Usage: m.usage, Settles: b.ID,
+		}
+		r.Usage.Total = add(m.usage.Input, m.usage.Output)
+		if raw, err := json.Marshal(batchUsage{m.parts}); err == nil { // strings and numbers only: it cannot fail
+			r.Usage.Raw = raw
+		}
+		step := func(name, text string) { r.Trail = append(r.Trail, Step{Name: name, Text: text}) }
+		step("batch", fmt.Sprintf("%d answers of %s", answers, b.ID))
+		switch {
+		case b.Request != "":
+			step("made", "by request "+b.Request)
+		default:
+			step("made", "without this gateway: it counts for whoever fetched its results first")
+		}
+		step("fetched", "by request "+by)
+		if s.lost > 0 {
+			step("lost", fmt.Sprintf("%d answers of more than %d models", s.lost, maxBatchModels))
+		}
+		cost, err := m.price.batchCost(m.parts)
+		switch {
+		case !m.ok:
+			r.Price = m.why
+		case err != nil:
+			r.Price = err.Error()
+		default:
+			r.Priced, r.Cost, r.Price = true, cost.Total, m.why+", in a batch"
+			for _, l := range cost.Lines {
+				step("price", l.String())
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// batchCost prices answers of a batch. What has the same rate is added up before it is priced, so that each line can be checked by hand.
+func (r Price) batchCost(parts []batchPart) (Cost, error) {
+	cost := Cost{Batch: true}
+	for _, p := range parts {
+		if err := cost.charge(r.Model, "batch", r.tier(p.Above+1).Batch, p.Counts); err != nil {
+			return Cost{}, err
+		}
+	}
+	return cost, nil
+}
