@@ -1,4 +1,4 @@
-.PHONY: build test e2e bench lint check
+.PHONY: build test e2e fault fault-root bench lint check
 
 build: ## the binary, as the image has it
 	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
@@ -10,11 +10,17 @@ e2e: ## the binary in a process of its own, with the official SDKs
 	npm ci --prefix test/sdk
 	go test -tags e2e -count=1 ./test/...
 
+fault: ## the fault table against the binary, as far as it needs no root; writes docs/FAULTS.md
+	go test -tags fault -count=1 -timeout=20m ./test/fault -run='^TestFaults$$' -report docs/FAULTS.md
+
+fault-root: ## the rows of the fault table that need root
+	go test -tags fault -count=1 -timeout=20m ./test/fault -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
+
 bench: ## forward against a bare gin and ReverseProxy
 	go test -run='^$$' -bench=. ./internal/forward
 
 lint: ## needs golangci-lint v2
-	golangci-lint run --build-tags e2e ./...
+	golangci-lint run --build-tags e2e,fault ./...
 
 check: ## all of CI
 	.ci/run

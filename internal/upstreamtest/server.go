@@ -33,13 +33,19 @@ func Handle(path string, h http.HandlerFunc) Option {
 	return func(s *Handler) { s.overrides[path] = h }
 }
 
+// Script adds a script to those of the table, for misbehaviour that only one test has a use for. It is named as they are, and recorded
+// with the size of what h read.
+func Script(name string, h http.HandlerFunc) Option {
+	return func(s *Handler) { s.scripts[name] = h }
+}
+
 // New starts a scripted upstream for the length of a test.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
 	h := NewHandler(opts...)
 	ts := httptest.NewServer(h)
 	t.Cleanup(func() {
-		h.release()
+		h.Release()
 		ts.CloseClientConnections()
 		ts.Close()
 	})
@@ -48,8 +54,9 @@ func New(t testing.TB, opts ...Option) *Server {
 
 // Handler plays the upstream. Create it with NewHandler; it is safe for concurrent use.
 type Handler struct {
-	overrides map[string]http.HandlerFunc
-	closing   chan struct{} // closed when stalled answers must end
+	overrides map[string]http.HandlerFunc // by path
+	scripts   map[string]http.HandlerFunc // by name
+	closing   chan struct{}               // closed when stalled answers must end
 	once      sync.Once
 
 	mu       sync.Mutex
@@ -63,6 +70,7 @@ type Handler struct {
 func NewHandler(opts ...Option) *Handler {
 	s := &Handler{
 		overrides: map[string]http.HandlerFunc{},
+		scripts:   map[string]http.HandlerFunc{},
 		closing:   make(chan struct{}),
 		played:    map[string]int{},
 		files:     map[string]upload{},
@@ -73,8 +81,8 @@ func NewHandler(opts ...Option) *Handler {
 	return s
 }
 
-// release ends the answers that stall, so that a server can close.
-func (s *Handler) release() { s.once.Do(func() { close(s.closing) }) }
+// Release ends the answers that stall, so that a server can close.
+func (s *Handler) Release() { s.once.Do(func() { close(s.closing) }) }
 
 // ServeHTTP records one request and answers it by its script.
 func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -86,14 +94,18 @@ func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	stop := s.watchAbort(r, x.rec)
 	defer s.finish(r, x.rec, stop)
 
-	if h, ok := s.overrides[r.URL.Path]; ok {
-		counted := &countingBody{ReadCloser: r.Body}
-		r.Body = counted
-		h(w, r)
-		s.update(x.rec, func(q *Request) { q.BodySize = counted.n })
+	h, ok := s.overrides[r.URL.Path]
+	if !ok {
+		h, ok = s.scripts[scriptOutsideBody(r)]
+	}
+	if !ok {
+		x.serve()
 		return
 	}
-	x.serve()
+	counted := &countingBody{ReadCloser: r.Body}
+	r.Body = counted
+	defer func() { s.update(x.rec, func(q *Request) { q.BodySize, q.Script = counted.n, scriptOutsideBody(r) }) }()
+	h(w, r)
 }
 
 // serve picks the script and plays it. A script named outside of the body is known before the body is read, which is what

@@ -1,0 +1,195 @@
+//go:build fault
+
+package fault
+
+import (
+	"bytes"
+	"database/sql"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	_ "modernc.org/sqlite"
+
+	"forward/internal/upstreamtest"
+	"forward/test/harness"
+)
+
+// slack is by how much goroutines and descriptors may differ: what looks at them is among them.
+const slack = 2
+
+// invariants hold after every scenario.
+func (s *scene) invariants() {
+	s.Helper()
+	for _, g := range s.gateways {
+		if g.ended {
+			continue
+		}
+		if !g.apart {
+			g.serves()
+			g.settles()
+			g.verifies()
+		}
+		g.stop()
+	}
+	var dirs []string
+	for _, g := range s.gateways {
+		if !slices.Contains(dirs, g.dir) {
+			dirs = append(dirs, g.dir)
+		}
+	}
+	s.accounted(dirs)
+	s.keepsQuiet(dirs)
+}
+
+// serves: the fault has left nothing behind that a request would notice, and what was remembered is known.
+func (g *gateway) serves() {
+	g.s.Helper()
+	g.neighbour()
+	if !g.base {
+		return
+	}
+	g.s.served(g.chat("", ""))
+	g.s.served(g.stream(""))
+}
+
+// settles: nothing is held for a request that is over.
+func (g *gateway) settles() {
+	g.s.Helper()
+	var now levels
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		now = g.levels()
+		if now.goroutines <= g.baseline.goroutines+slack && now.descriptors <= g.baseline.descriptors+slack {
+			return
+		}
+		if time.Now().After(deadline) {
+			g.s.Errorf("%d goroutines and %d descriptors are left; there were %d and %d", now.goroutines, now.descriptors, g.baseline.goroutines, g.baseline.descriptors)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// verifies: every remembered answer is whole.
+func (g *gateway) verifies() {
+	g.s.Helper()
+	if out, errs, status := g.command("cache", "verify"); status != 0 {
+		g.s.Errorf("forward cache verify ends with %d: %s%s", status, out, errs)
+	}
+}
+
+// entry is what the ledger has of a case.
+type entry struct {
+	cause, cache     string
+	status, attempts int
+	estimated        bool
+}
+
+// accounted: what the upstream has seen and what the ledgers of these directories have agree, case by case.
+func (s *scene) accounted(dirs []string) {
+	s.Helper()
+	rows := map[string][]entry{}
+	for _, dir := range dirs {
+		s.readLedger(filepath.Join(dir, "data", "forward.db"), rows)
+	}
+	seen := map[string][]upstreamtest.Request{}
+	for _, r := range s.up.Requests() {
+		seen[r.Header.Get("X-Case")] = append(seen[r.Header.Get("X-Case")], r)
+	}
+	for name, calls := range seen {
+		list := rows[name]
+		switch {
+		case len(list) == 1, len(list) == 0 && s.killed:
+		default:
+			s.Errorf("the upstream was asked %d times for %q, and the ledger has %d rows of it: %+v", len(calls), name, len(list), list)
+		}
+	}
+	for name, list := range rows {
+		for _, row := range list {
+			calls := len(seen[name])
+			unreached := row.status == 499 || row.cause == "interrupted" || slices.Contains(unsent, row.cause)
+			if calls > row.attempts && row.cause != "interrupted" || calls < row.attempts && !unreached {
+				s.Errorf("%s was asked %d times, and its row says %+v", name, calls, row)
+			}
+		}
+	}
+}
+
+// unsent are the causes of attempts that the upstream has not seen, or may not have.
+var unsent = []string{"upstream_connect_failed", "upstream_dns_error", "upstream_tls_error", "upstream_timeout", "upstream_reset"}
+
+// readLedger adds the rows of a ledger whose gateway has ended, by user, which is what the case is called.
+func (s *scene) readLedger(file string, rows map[string][]entry) {
+	s.Helper()
+	if _, err := os.Stat(file); err != nil {
+		return // it never kept one
+	}
+	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=busy_timeout(5000)")
+	if err != nil {
+		s.Fatal(err)
+	}
+	defer db.Close()
+	var open int
+	if err := db.QueryRow(`SELECT COUNT(*) FROM usage_open`).Scan(&open); err != nil || open != 0 && !s.killed {
+		s.Errorf("%d calls are still open in the ledger, error %v", open, err)
+	}
+	found, err := db.Query(`SELECT user, cause, cache, status, attempts, estimated FROM usage_requests`)
+	if err != nil {
+		s.Error(err)
+		return
+	}
+	defer found.Close()
+	for found.Next() {
+		var name string
+		var e entry
+		if err := found.Scan(&name, &e.cause, &e.cache, &e.status, &e.attempts, &e.estimated); err != nil {
+			s.Fatal(err)
+		}
+		rows[name] = append(rows[name], e)
+	}
+	if err := found.Err(); err != nil {
+		s.Error(err)
+	}
+}
+
+// keepsQuiet: no API key is in anything that was answered, printed or written, and no prompt of bob in anything that was written.
+func (s *scene) keepsQuiet(dirs []string) {
+	s.Helper()
+	keys := []string{apiKey, otherKey, anthropicKey, geminiKey}
+	everything := append(slices.Clone(keys), secretPrompt)
+	for _, a := range s.answers {
+		var header bytes.Buffer
+		a.header.Write(&header)
+		s.search("the head of "+a.name, header.Bytes(), keys)
+		s.search("the answer to "+a.name, a.body, keys)
+	}
+	for _, g := range s.gateways {
+		s.search("what the gateway prints", []byte(g.Stdout.String()+g.Stderr.String()), everything)
+	}
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() || d.Name() == "forward.yaml" { // which is where the keys are configured
+				return err
+			}
+			data, err := os.ReadFile(path)
+			s.search(strings.TrimPrefix(path, dir), data, everything)
+			return err
+		})
+		if err != nil {
+			s.Error(err)
+		}
+	}
+}
+
+func (s *scene) search(what string, data []byte, canaries []string) {
+	s.Helper()
+	for _, c := range canaries {
+		if i := bytes.Index(data, []byte(c)); i >= 0 {
+			s.Errorf("%s shows %s: %s", what, c, harness.Tail(string(data[max(0, i-200):min(len(data), i+len(c)+50)])))
+		}
+	}
+}
