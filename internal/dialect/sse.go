@@ -1,6 +1,9 @@
 package dialect
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // Event is one server-sent event: its name and its data, several data lines joined by a newline.
 type Event struct {
@@ -25,6 +28,12 @@ type Splitter struct {
 
 // Feed appends bytes of the stream.
 func (s *Splitter) Feed(p []byte) {
+	s.makeRoom()
+	s.buf = append(s.buf, p...)
+}
+
+// makeRoom forgets events that were returned, as far as that costs less than it is worth.
+func (s *Splitter) makeRoom() {
 	switch rest := len(s.buf) - s.start; {
 	case rest == 0 && cap(s.buf) > maxKept:
 		*s = Splitter{}
@@ -34,8 +43,18 @@ func (s *Splitter) Feed(p []byte) {
 		s.line, s.lf, s.cr = s.line-s.start, max(s.lf-s.start, 0), max(s.cr-s.start, 0)
 		s.start = 0
 	}
-	s.buf = append(s.buf, p...)
 }
+
+// Space returns room for at least n bytes of the stream, to be read into; Filled then tells how many came. Together they are Feed
+// without a copy.
+func (s *Splitter) Space(n int) []byte {
+	s.makeRoom()
+	s.buf = slices.Grow(s.buf, n)
+	return s.buf[len(s.buf):cap(s.buf)]
+}
+
+// Filled appends the first n bytes of what Space returned.
+func (s *Splitter) Filled(n int) { s.buf = s.buf[:len(s.buf)+n] }
 
 // Next returns the next whole event with its blank line. It is valid until the next Feed. Comments and stray blank
 // lines are events of their own, which ParseEvent does not take for any.

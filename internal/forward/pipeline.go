@@ -73,7 +73,6 @@ type exchange struct {
 	unsent   bool                // the attempt is known to have sent nothing
 
 	// send and relay
-	header       http.Header // of ours, set before the upstream is asked
 	attempts     upstream.Attempts
 	place        upstream.Place // the only API key and base URL that will do; see stick
 	tries        int            // attempts before the current send

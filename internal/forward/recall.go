@@ -292,50 +292,14 @@ func (x *exchange) replay(e *cache.Entry) {
 	} else if x.CacheRecorded {
 		x.gaps = e.Gaps
 	}
-	x.deliver(res, e.Stream)
+	x.answer(res)
 }
 
-// deliver writes an answer that does not come through ReverseProxy.
-func (x *exchange) deliver(res *http.Response, flush bool) {
+// answer presents and delivers an answer that is not the upstream's own.
+func (x *exchange) answer(res *http.Response) {
 	if err := x.present(res); err != nil {
 		x.refuse(err)
 		return
 	}
-	h := x.w.Header()
-	for name, values := range res.Header {
-		h[name] = values
-	}
-	for name := range res.Trailer {
-		h.Add("Trailer", name)
-	}
-	x.w.WriteHeader(res.StatusCode)
-	x.copy(res.Body, flush)
-	for name, values := range res.Trailer {
-		h[name] = values
-	}
-}
-
-// copy writes the body.
-func (x *exchange) copy(body io.Reader, flush bool) {
-	buf := x.buffers.Get()
-	defer x.buffers.Put(buf)
-	rc := http.NewResponseController(x.w)
-	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if _, werr := x.w.Write(buf[:n]); werr != nil {
-				x.cause = "client_gone"
-				return
-			}
-			if flush {
-				rc.Flush()
-			}
-		}
-		if err == io.EOF {
-			return
-		}
-		if err != nil {
-			panic(http.ErrAbortHandler) // an answer that broke off must not end well
-		}
-	}
+	x.deliver(res)
 }

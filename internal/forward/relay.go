@@ -1,8 +1,6 @@
 package forward
 
 import (
-	"io"
-	"log"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,9 +10,6 @@ import (
 	"forward/internal/limits"
 	"forward/internal/upstream"
 )
-
-// silent swallows what ReverseProxy logs of aborted copies: settle writes the one line that says so.
-var silent = log.New(io.Discard, "", 0)
 
 // notRelayed are headers of an upstream's answer that are its own affair: cookies would be shared between callers, which
 // browser pages may read an answer is for CORS_ORIGINS to say, and what became of a request here is for us.
@@ -43,7 +38,7 @@ func (x *exchange) trace(h http.Header) {
 	}
 }
 
-// relay decides whether an answer of the upstream is the one. ReverseProxy calls it before the first byte goes out.
+// relay decides whether an answer of the upstream is the one. It is called before the first byte goes out.
 func (x *exchange) relay(res *http.Response) error {
 	x.unsent = false
 	if x.refusesUsage(res) {
@@ -61,7 +56,6 @@ func (x *exchange) relay(res *http.Response) error {
 // present prepares an answer for the client: it cleans the headers and puts the one tap on the body.
 func (x *exchange) present(res *http.Response) error {
 	x.status = res.StatusCode
-	x.restoreHeader()
 	h := res.Header
 	for name := range h {
 		if notRelayed(name) {
@@ -163,3 +157,46 @@ func (x *exchange) newTap(res *http.Response) *tap {
 
 // listening reports whether somebody wants to know what the answer says.
 func (x *exchange) listening() bool { return x.logged || x.memory.store }
+
+// deliver writes an answer that was presented: the upstream's, a remembered one or that of a shared call.
+func (x *exchange) deliver(res *http.Response) {
+	h := x.w.Header()
+	addHeader(h, res.Header)
+	announced := len(res.Trailer)
+	for name := range res.Trailer {
+		h["Trailer"] = append(h["Trailer"], name)
+	}
+	x.w.WriteHeader(res.StatusCode)
+	if err := x.tap.copy(x.w); err != nil {
+		defer res.Body.Close()
+		panic(http.ErrAbortHandler) // an answer that broke off must not end well
+	}
+	res.Body.Close() // the trailers are complete from here on
+	if len(res.Trailer) == 0 {
+		return
+	}
+	flush(x.w) // in chunks also if it is short, for nothing else has trailers
+	if len(res.Trailer) == announced {
+		addHeader(h, res.Trailer)
+		return
+	}
+	for name, values := range res.Trailer {
+		h[http.TrailerPrefix+name] = values
+	}
+}
+
+// addHeader adds values to those that are there.
+func addHeader(h, more http.Header) {
+	for name, values := range more {
+		if there, ok := h[name]; ok && there != nil {
+			values = append(there, values...)
+		}
+		h[name] = values
+	}
+}
+
+func flush(w http.ResponseWriter) {
+	if f, ok := w.(http.Flusher); ok { // a shared call has nobody to flush to
+		f.Flush()
+	}
+}

@@ -7,15 +7,18 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/http/httputil"
 	"strings"
+	"sync/atomic"
+
+	"golang.org/x/net/http/httpguts"
 
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
 
-// send forwards the request and relays its answer. The proxy is made anew for each exchange so that its hooks are
-// methods of the exchange: measured 12.3 µs against 13.9 µs for a shared one that finds its state in the context.
+// send forwards the request and relays its answer, over the transport itself: a ReverseProxy copies every header twice, flushes
+// from a goroutine of its own and hides from the transport that a body is in memory, so that it is sent in two packets.
+// Measured: a third of what the gateway costs. Upgraded connections are ReverseProxy's, see upgrade.
 func (x *exchange) send() {
 	x.compose()
 	x.tries += x.attempts.Count
@@ -30,25 +33,30 @@ func (x *exchange) send() {
 		RetryStatus: x.RetryStatus,
 		OnAnswer:    func(res *http.Response) { x.grant.Learn(x.feedback(res)) },
 		OnSecret:    func(s keys.Secret) { x.secret = s },
+		OnInterim:   x.interim,
 		Log:         x.Log,
 	}
-	r := x.r.WithContext(x.ctx)
-	r.Body = x.outgoingBody()
-	if x.payload != nil {
-		r.ContentLength = int64(len(x.payload))
-	}
 	x.logRequest()
-	x.header = x.w.Header().Clone()
-	proxy := httputil.ReverseProxy{
-		Rewrite:        x.rewrite,
-		Transport:      &x.attempts,
-		ModifyResponse: x.relay,
-		ErrorHandler:   func(_ http.ResponseWriter, _ *http.Request, err error) { x.fail(err) },
-		FlushInterval:  -1,
-		BufferPool:     &x.buffers,
-		ErrorLog:       silent,
+	if protocol := upgradeOf(x.r.Header); protocol != "" {
+		x.upgrade(protocol)
+		return
 	}
-	proxy.ServeHTTP(x.w, r)
+	body := x.outgoingBody()
+	defer body.Close() // the transport may still be reading it
+	res, err := x.attempts.RoundTrip(x.outgoing(body))
+	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
+		res.Body.Close()
+		err = &upstream.Error{Cause: upstream.BadResponse, Err: errors.New("the upstream changed the protocol unasked"), Route: x.route.Name}
+	}
+	if err == nil {
+		removeHopByHop(res.Header)
+		if err = x.relay(res); err == nil {
+			x.deliver(res)
+			return
+		}
+		res.Body.Close()
+	}
+	x.fail(err)
 }
 
 // outgoingBody is what is sent upstream: the bytes that were read, as often as attempts need them, or the client's own
@@ -69,56 +77,124 @@ func (x *exchange) outgoingBody() io.ReadCloser {
 		// when the upstream has already answered, the inbound body is closed by then, the probe fails and the transport
 		// drops the upstream connection with the rest of the answer in it. Measured: a plain ReverseProxy cut 37 to 275
 		// of 3,000 immediate streams.
-		return struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(x.r.Body, x.r.ContentLength), x.r.Body}
+		return &inbound{r: io.LimitReader(x.r.Body, x.r.ContentLength)}
 	}
-	return x.r.Body
+	return &inbound{r: x.r.Body}
 }
 
-// rewrite makes the outgoing request of the incoming one. ReverseProxy has already taken out hop-by-hop headers and
-// whatever Connection named, before our credential is set by the attempts: a client cannot have it removed.
-func (x *exchange) rewrite(p *httputil.ProxyRequest) {
-	query := x.r.URL.RawQuery // not p.Out's: ReverseProxy drops parameters that it cannot parse
-	h := p.Out.Header
+// inbound is the client's body for the transport to read. Closing it leaves the client's open, for that would wait for what he
+// has not sent yet, and may be waiting for 100 Continue to send; nothing is read any more once the handler has returned.
+type inbound struct {
+	r      io.Reader
+	closed atomic.Bool
+}
+
+func (b *inbound) Read(p []byte) (int, error) {
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.r.Read(p)
+}
+
+func (b *inbound) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+// outgoing makes the outgoing request of the incoming one.
+func (x *exchange) outgoing(body io.ReadCloser) *http.Request {
+	r := x.r.WithContext(x.ctx)
+	query := r.URL.RawQuery
 	if x.strip {
-		keys.Strip(h)
 		query = keys.StripQuery(query)
 	}
-	p.Out.URL = x.route.URL(x.rest, query)
-	p.Out.URL.ForceQuery = x.r.URL.ForceQuery // a question mark with nothing after it
-	p.Out.Host = ""
-	if p.Out.Trailer = nil; !x.strip {
-		p.Out.Trailer = x.r.Trailer // itself, not a copy: its values come with the end of the body, whatever keys are in them
+	r.URL = x.route.URL(x.rest, query)
+	r.URL.ForceQuery = x.r.URL.ForceQuery // a question mark with nothing after it
+	r.Host, r.RequestURI, r.Close = "", "", false
+	r.Header = x.outgoingHeader()
+	if x.strip {
+		r.Trailer = nil // itself otherwise, not a copy: its values come with the end of the body, whatever keys are in them
 	}
-	h.Del("Cookie") // the gateway's own origin's, never the provider's
-	if !x.route.Open {
-		h.Del("X-User-Id") // for us, see attribute
+	r.Body = body
+	if x.payload != nil {
+		r.ContentLength = int64(len(x.payload)) // in chunks still if it came so
 	}
-	for name := range h {
-		if strings.HasPrefix(name, "X-Forward-") {
-			delete(h, name)
+	return r
+}
+
+// outgoingHeader is what of the client's header goes upstream. The values are the client's own, for nobody changes them.
+func (x *exchange) outgoingHeader() http.Header {
+	in := x.r.Header
+	h := make(http.Header, len(in)+2)
+	for name, values := range in {
+		if !staysHere(name) && (x.route.Open || name != "X-User-Id") {
+			h[name] = values
 		}
+	}
+	// Only then our credential is set, by the attempts: a client cannot have it removed.
+	removeNamed(h, in["Connection"])
+	if httpguts.HeaderValuesContainsToken(in["Te"], "trailers") {
+		h["Te"] = []string{"trailers"}
+	}
+	if x.strip {
+		keys.Strip(h)
 	}
 	if x.swap || x.listening() || x.Paces.Interval(x.paths, x.caller.level) > 0 {
 		// Answers that are looked at are asked for uncompressed: for our API key, for the log and the cache, for the pace.
-		h.Set("Accept-Encoding", "identity")
+		h["Accept-Encoding"] = []string{"identity"}
 	}
 	x.askForBatch(h)
 	if _, sent := h["User-Agent"]; !sent {
-		h.Set("User-Agent", "") // or net/http would add its own
+		h["User-Agent"] = []string{""} // or net/http would add its own
+	}
+	return h
+}
+
+// staysHere reports whether a header of a request is for the gateway: the cookies of its own origin, what proxies say of the
+// client, what belongs to this connection, and what is named after us.
+func staysHere(name string) bool {
+	switch name {
+	case "Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
+		return true
+	}
+	return hopByHop(name) || strings.HasPrefix(name, "X-Forward-")
+}
+
+// hopByHop reports whether a header is about one connection and goes no further (RFC 9110, section 7.6.1; Proxy-Connection is no
+// standard but sent, and Google refuses it).
+func hopByHop(name string) bool {
+	switch name {
+	case "Connection", "Proxy-Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return false
+}
+
+// removeHopByHop removes what is about one connection, also what the Connection header calls so.
+func removeHopByHop(h http.Header) {
+	removeNamed(h, h["Connection"])
+	for name := range h {
+		if hopByHop(name) {
+			delete(h, name)
+		}
 	}
 }
 
-// fail is where ReverseProxy reports that no answer came.
+// removeNamed removes the headers that values of a Connection header name.
+func removeNamed(h http.Header, connection []string) {
+	for _, value := range connection {
+		for name := range strings.SplitSeq(value, ",") {
+			if name = strings.TrimSpace(name); name != "" {
+				h.Del(name)
+			}
+		}
+	}
+}
+
+// fail decides what follows when no answer came, or one that is not to be relayed.
 func (x *exchange) fail(err error) {
 	if cause := context.Cause(x.ctx); cause != nil && errors.Is(err, context.Canceled) {
 		err = cause
-	}
-	x.restoreHeader()
-	if x.status == http.StatusSwitchingProtocols { // to something else than was asked for
-		err = &upstream.Error{Cause: upstream.BadResponse, Err: err, Route: x.route.Name}
 	}
 	switch {
 	case errors.Is(err, errUsageRefused):
@@ -146,6 +222,19 @@ func neverSent(err error) bool {
 	return false
 }
 
-// restoreHeader sets our headers again: ReverseProxy clears all there are when an upstream sends an interim answer, such
-// as 100 Continue or 103 Early Hints, before its own.
-func (x *exchange) restoreHeader() { maps.Copy(x.w.Header(), x.header) }
+// interim passes an interim answer on, such as 103 Early Hints (RFC 9110, section 15.2: a proxy must). Nothing of what the
+// answer's own header is to say goes with it.
+func (x *exchange) interim(status int, header http.Header) {
+	h := x.w.Header()
+	own := maps.Clone(h)
+	clear(h)
+	removeHopByHop(header)
+	for name, values := range header {
+		if !notRelayed(name) {
+			h[name] = values
+		}
+	}
+	x.w.WriteHeader(status)
+	clear(h)
+	maps.Copy(h, own)
+}

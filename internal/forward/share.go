@@ -64,7 +64,7 @@ func (x *exchange) shareAs(form string) {
 		x.shareOtherForm(reader, res)
 		return
 	}
-	x.deliver(res, true)
+	x.answer(res)
 	if x.cause == "" && reader.ended {
 		x.cause = call.cause
 	}

@@ -17,27 +17,39 @@ const (
 	maxEvent = 16 << 20
 )
 
-// readStream passes server-sent events on whole: no client can use half an event, nothing is delayed by it, and when
+// nextEvents passes server-sent events on whole: no client can use half an event, nothing is delayed by it, and when
 // the upstream breaks off, an error event of the dialect can follow cleanly.
-func (t *tap) readStream(p []byte) (int, error) {
+func (t *tap) nextEvents() ([]byte, error) {
 	for len(t.out) == 0 {
 		switch {
 		case t.err != nil:
-			return 0, t.err
+			return nil, t.err
 		case t.takeEvents():
 		case !t.stream: // too long to look at
-			return t.readPlain(p)
+			return t.nextPlain()
 		case t.end != nil:
 			t.conclude()
 		default:
-			n, err := t.readBody(p)
-			t.split.Feed(p[:n])
-			t.end = err
+			t.fill()
 		}
 	}
-	n := copy(p, t.out)
-	t.out = t.out[n:]
-	return n, nil
+	if t.end != nil && t.err == nil && t.stream && !t.paced() {
+		t.conclude() // the end goes out with the last events
+	}
+	p := t.out
+	t.out = nil
+	return p, t.err
+}
+
+// minRead is the room in bytes for one read of a stream: most events fit, and ten thousand streams that wait for their next event
+// hold no more than they need.
+const minRead = 4 << 10
+
+// fill reads what comes next of a stream.
+func (t *tap) fill() {
+	n, err := t.readBody(t.split.Space(minRead))
+	t.split.Filled(n)
+	t.end = err
 }
 
 // takeEvents moves the events that are whole to out: all of them, or one when the stream is paced, at its time.
@@ -119,14 +131,14 @@ func (t *tap) conclude() {
 			t.hear(rest) // some upstreams leave out the last blank line
 		}
 		t.finish()
-		t.out = append(t.buf[:0], rest[t.early:]...)
+		t.out = append(t.out, rest[t.early:]...)
 		return
 	}
 	p := t.x.cut(t.end)
 	if p.Status == statusClientGone || t.length >= 0 || t.early > 0 {
 		return // nobody there, or no room for an event of ours: the connection is aborted
 	}
-	t.out = append(t.buf[:0], t.x.dialect.ErrorEvent(p)...)
+	t.out = append(t.out, t.x.dialect.ErrorEvent(p)...)
 	t.err = io.EOF
 	if t.trailers {
 		t.tellUsage(t.res.Trailer)

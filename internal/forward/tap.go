@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -47,46 +48,98 @@ type tap struct {
 	early     int             // bytes of the unfinished event that are out already
 	end       error           // how the upstream's body ended; events before it may still wait
 	out, buf  []byte          // ready for the client; the space for it
+	space     []byte          // into which a body that is no stream is read
+	rest      []byte          // of what next returned, for Read
+	restErr   error
 
-	err      error // what Read answers when out is empty
+	err      error // what next answers when out is empty
 	finished bool
 	passed   int64 // bytes given to the client
 	first    time.Duration
 	deadline time.Time
 }
 
-// Read implements io.Reader for whoever copies the answer to the client.
-func (t *tap) Read(p []byte) (n int, err error) {
-	if t.stream || len(t.out) > 0 {
-		n, err = t.readStream(p)
-	} else {
-		n, err = t.readPlain(p)
+// copy writes the body to the client, each part as soon as it is there. Its error means that the answer is not whole.
+func (t *tap) copy(w http.ResponseWriter) error {
+	defer t.release()
+	if t.length < 0 && len(t.out) == 0 {
+		flush(w) // the head does not wait for the first event
 	}
-	if n > 0 {
-		t.pass(n)
+	for {
+		p, err := t.next()
+		if len(p) > 0 {
+			if _, failed := w.Write(p); failed != nil {
+				t.x.cause = cmp.Or(t.x.cause, "client_gone")
+				return failed
+			}
+		}
+		if err == io.EOF {
+			return nil // what was written last goes out with the end of the answer
+		}
+		if len(p) > 0 {
+			flush(w)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return n, err
 }
 
-// readPlain passes a body on that is no readable stream.
-func (t *tap) readPlain(p []byte) (int, error) {
-	if t.err != nil {
-		return 0, t.err
+// Read implements io.Reader for ReverseProxy, which relays upgrades and copies an answer that is none.
+func (t *tap) Read(p []byte) (int, error) {
+	for len(t.rest) == 0 && t.restErr == nil {
+		t.rest, t.restErr = t.next()
 	}
-	n, err := t.readBody(p)
+	n := copy(p, t.rest)
+	if t.rest = t.rest[n:]; len(t.rest) > 0 {
+		return n, nil
+	}
+	return n, t.restErr
+}
+
+// next returns the next part of the body, which is valid until the next call, and how the body ended once it has.
+func (t *tap) next() (p []byte, err error) {
+	if t.stream || len(t.out) > 0 {
+		p, err = t.nextEvents()
+	} else {
+		p, err = t.nextPlain()
+	}
+	if len(p) > 0 {
+		t.pass(len(p))
+	}
+	return p, err
+}
+
+// nextPlain passes a body on that is no readable stream.
+func (t *tap) nextPlain() ([]byte, error) {
+	if t.err != nil {
+		return nil, t.err
+	}
+	if t.space == nil {
+		t.space = t.x.buffers.Get()
+	}
+	n, err := t.readBody(t.space)
 	if t.record != nil {
-		t.record.add(p[:n])
+		t.record.add(t.space[:n])
 	}
 	switch {
 	case err == io.EOF || err == nil && t.passed+int64(n) == t.length:
 		// Remembered before its last byte is out: a client that asks again at once must find it.
 		t.finish()
 	case err != nil:
-		// ReverseProxy aborts the client's connection on this: a cut answer must not look complete.
+		// The client's connection is aborted on this: a cut answer must not look complete.
 		t.x.cut(err)
 	}
 	t.err = err
-	return n, err
+	return t.space[:n], err
+}
+
+// release gives the buffer back.
+func (t *tap) release() {
+	if t.space != nil {
+		t.x.buffers.Put(t.space)
+		t.space = nil
+	}
 }
 
 // readBody reads from the upstream, which may be silent for StreamIdleTimeout.
@@ -106,7 +159,7 @@ func (t *tap) finish() {
 		return
 	}
 	t.finished = true
-	upstream.ScrubHeader(t.res.Trailer, t.x.secret) // filled in by now; ReverseProxy sends it next
+	upstream.ScrubHeader(t.res.Trailer, t.x.secret) // filled in by now, and sent next
 	if !t.stream {
 		t.readAnswer()
 	}
@@ -189,4 +242,13 @@ func (r *recording) add(p []byte) {
 	} else if r.Len() > 0 {
 		r.Buffer = bytes.Buffer{}
 	}
+}
+
+// take keeps p, which nobody changes any more, as the beginning of the answer.
+func (r *recording) take(p []byte) {
+	if int64(len(p)) > r.max {
+		r.over = true
+		return
+	}
+	r.Buffer = *bytes.NewBuffer(p[:len(p):len(p)])
 }

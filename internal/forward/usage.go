@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,23 +100,31 @@ func (t *tap) announceUsage() {
 // it cost; a body that breaks off within it is no answer at all. Providers that send white space while a long answer is
 // being made (DeepSeek and OpenRouter do) are not held up: such a body passes as it comes.
 func (t *tap) readAhead() error {
-	buf := t.x.buffers.Get()
-	defer t.x.buffers.Put(buf)
-	for len(t.out) < maxAhead && t.err == nil {
-		n, err := t.readBody(buf)
-		t.out = append(t.out, buf[:n]...)
-		if t.record != nil {
-			t.record.add(buf[:n])
-		}
+	room := int64(bytes.MinRead)
+	if t.length > 0 {
+		room = min(t.length, maxAhead)
+	}
+	ahead := make([]byte, 0, room+1)
+	for len(ahead) < maxAhead && t.err == nil {
+		ahead = slices.Grow(ahead, 1)
+		n, err := t.readBody(ahead[len(ahead):cap(ahead)])
+		ahead = ahead[:len(ahead)+n]
 		switch {
-		case err == io.EOF || err == nil && int64(len(t.out)) == t.length:
-			t.finish()
+		case err == io.EOF || err == nil && int64(len(ahead)) == t.length:
 			t.err = io.EOF
 		case err != nil:
 			return t.x.cutShort(err)
-		case len(bytes.TrimSpace(t.out)) == 0:
-			return nil
 		}
+		if len(bytes.TrimSpace(ahead)) == 0 {
+			break
+		}
+	}
+	t.out = ahead
+	if t.record != nil {
+		t.record.take(ahead)
+	}
+	if t.err != nil {
+		t.finish()
 	}
 	return nil
 }

@@ -35,9 +35,10 @@ type Attempts struct {
 	Backoff     time.Duration // pause before the first of them, doubled each time; 200 ms by default
 	RetryStatus []int         // statuses that are tried again although the upstream saw the request; none by default
 
-	Log      *slog.Logger
-	OnAnswer func(*http.Response) // told of each answer, also of those that are not returned; KeyIndex says whose it is
-	OnSecret func(keys.Secret)    // told the API key of each attempt before it is made, and that of the answer returned
+	Log       *slog.Logger
+	OnAnswer  func(*http.Response)   // told of each answer, also of those that are not returned; KeyIndex says whose it is
+	OnInterim func(int, http.Header) // told of each interim answer (1xx) while the answer is waited for, by another goroutine
+	OnSecret  func(keys.Secret)      // told the API key of each attempt before it is made, and that of the answer returned
 
 	Count    int   // out: attempts made
 	KeyIndex int   // out: the API key of the answer, its place in the configuration; -1 for none
@@ -170,8 +171,9 @@ func (t *trip) try() (res *http.Response, failure *Error) {
 		t.Place = at.place(t.key())
 	}
 	t.Count++
-	f := &flight{}
+	f := &flight{onInterim: t.OnInterim}
 	res, err := t.transport().RoundTrip(t.outgoing(f))
+	f.end()
 	if err == nil {
 		if t.OnAnswer != nil {
 			t.OnAnswer(res)

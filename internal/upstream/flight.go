@@ -3,7 +3,9 @@ package upstream
 import (
 	"context"
 	"crypto/tls"
+	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +21,25 @@ type flight struct {
 	writes    *atomic.Int64
 	before    int64 // writes when the connection was handed over
 	tls       error // how the last TLS handshake failed
+	onInterim func(int, http.Header)
+	ended     bool // the attempt is over, and whoever made it goes on
+}
+
+// end is called when the attempt is over.
+func (f *flight) end() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
+}
+
+// interim passes an interim answer on, as long as somebody waits for the answer itself.
+func (f *flight) interim(status int, header textproto.MIMEHeader) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.onInterim != nil && !f.ended {
+		f.onInterim(status, http.Header(header))
+	}
+	return nil
 }
 
 // watch returns a context with which a request tells the flight about itself.
@@ -41,6 +62,7 @@ func (f *flight) watch(ctx context.Context) context.Context {
 				f.sent = true // perhaps; who knows
 			}
 		},
+		Got1xxResponse: f.interim,
 		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
 			f.mu.Lock()
 			defer f.mu.Unlock()

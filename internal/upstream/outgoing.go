@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 
@@ -10,8 +11,7 @@ import (
 // outgoing returns the request of one attempt: a copy, since a RoundTripper must not change the one it was given.
 func (t *trip) outgoing(f *flight) *http.Request {
 	out := t.r.WithContext(f.watch(t.r.Context()))
-	out.Header = t.r.Header.Clone()
-	if out.Header == nil {
+	if out.Header = maps.Clone(t.r.Header); out.Header == nil { // its values are set anew, never changed
 		out.Header = http.Header{}
 	}
 	if at := t.targets[0]; at.index > 0 {
