@@ -90,6 +90,10 @@ func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
 		row.First, row.BytesOut = x.tap.first, x.tap.passed
 		tier = x.readBill(&row)
 	}
+	if x.leftUnanswered() && row.Usage.Input+row.Usage.Output == 0 {
+		x.tokensAsked()
+		row.Usage, row.Estimated = dialect.Usage{Input: x.demand.Prompt, Total: x.demand.Prompt}, x.demand.Prompt > 0
+	}
 	x.trail(&row)
 	x.Prices.Bill(&row, usage.CostOptions{Tier: tier})
 	if x.bill != nil {
@@ -98,6 +102,18 @@ func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
 		x.Ledger.Record(row)
 	}
 	return &row
+}
+
+// leftUnanswered reports whether the client left when the upstream had been asked, and may have read all of the prompt, but had told
+// nothing of what it used. A refusal costs nothing, whoever reads it.
+func (x *exchange) leftUnanswered() bool {
+	if x.cause != "client_gone" || !x.scheduled() || x.attempts.Count == 0 {
+		return false
+	}
+	if x.tap != nil {
+		return x.tap.res.StatusCode < 300
+	}
+	return x.attempts.Sent
 }
 
 // observe counts the exchange for Prometheus; row is nil where nothing was written down.
@@ -120,6 +136,9 @@ func (x *exchange) observe(elapsed time.Duration, row *usage.Row) {
 		if u, estimated := x.tap.usage(); u != nil {
 			r.Input, r.Output, r.CachedRead, r.Reasoning, r.Estimated = u.Input, u.Output, u.CachedRead, u.Reasoning, estimated
 		}
+	}
+	if row != nil && row.Estimated && r.Input == 0 {
+		r.Input, r.Estimated = row.Usage.Input, true
 	}
 	if row != nil {
 		r.CostNano, r.Unpriced = int64(row.Cost), !row.Priced

@@ -240,3 +240,94 @@ func TestBudgetWithoutLedger(t *testing.T) {
 		t.Error("it was served, though nothing holds it to its budget")
 	}
 }
+
+// TestWhoLeavesAfterAskingPaysForThePrompt lets clients leave while the upstream thinks, in each dialect, and before it has sent a byte
+// of its answer or after its headers. The ledger, the budget and the metrics have the prompt, and say that it is estimated.
+func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
+	for _, c := range []struct {
+		name, path, body string
+		price            int64 // of a prompt token, in nano-dollars
+	}{
+		{"chat", "/v1/chat/completions", `{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"one two three four five"}]}`, 150},
+		{"responses", "/v1/responses", `{"model":"gpt-4o-mini","max_output_tokens":100,"stream":true,"input":"one two three four five"}`, 150},
+		{"messages", "/anthropic/v1/messages", `{"model":"claude-haiku-4-5","max_tokens":100,"messages":[{"role":"user","content":"one two three four five"}]}`, 1000},
+		{"generate", "/gemini/v1beta/models/gemini-2.5-flash:streamGenerateContent?alt=sse", `{"contents":[{"role":"user","parts":[{"text":"one two three four five"}]}]}`, 300},
+	} {
+		for _, headers := range []int{0, 200, 400} {
+			t.Run(fmt.Sprintf("%s after %d", c.name, headers), func(t *testing.T) {
+				ledger, rows := accounting(t)
+				arrived := make(chan struct{})
+				budget := []keys.Budget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}}
+				var books *books.Ledger
+				b := start(t, func(w http.ResponseWriter, r *http.Request) {
+					if headers > 0 {
+						w.Header().Set("Content-Type", "text/event-stream")
+						w.WriteHeader(headers)
+						io.WriteString(w, ": no word yet\n\n")
+						w.(http.Flusher).Flush()
+					}
+					close(arrived)
+					<-r.Context().Done()
+				}, func(s *setup) {
+					ledger(s)
+					s.all, books = true, s.Ledger
+					s.keys = []keys.Key{{Name: "alice", Secret: keys.NewSecret("fk-alice"), Policy: keys.Policy{Budgets: budget}}}
+				})
+				ctx, leave := context.WithCancel(t.Context())
+				defer leave()
+				r := must(http.NewRequestWithContext(ctx, "POST", b.url+c.path, strings.NewReader(c.body)))(t)
+				r.Header.Set("Authorization", "Bearer fk-alice")
+				r.Header.Set("Content-Type", "application/json")
+				if headers == 0 {
+					go func() {
+						<-arrived
+						leave()
+					}()
+				}
+				if res, err := plainTransport.RoundTrip(r); err == nil {
+					io.ReadFull(res.Body, make([]byte, 5))
+					leave()
+					res.Body.Close()
+				}
+				waitFor(t, "the settling", func() bool { return strings.Contains(b.log.String(), "client_gone") })
+				got := rows(b)
+				if len(got) != 1 || got[0].Status != 499 {
+					t.Fatalf("%+v", got)
+				}
+				row := got[0]
+				want := row.Usage.Input > 3 && row.Usage.Input < 30 && row.Estimated
+				if headers == 400 { // a refusal is free
+					want = row.Usage.Input == 0 && !row.Estimated
+				}
+				if !want || row.Usage.Output != 0 || int64(row.Cost) != row.Usage.Input*c.price || !row.Priced {
+					t.Errorf("%d+%d estimated %v: %v, %s", row.Usage.Input, row.Usage.Output, row.Estimated, row.Cost, row.Price)
+				}
+				balances, err := books.Balances(t.Context(), row.Key, []usageBudget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}})
+				if err != nil || balances[0].Spent != int64(row.Cost) || balances[0].Held != 0 {
+					t.Errorf("the budget has %+v (%v), the ledger %v", balances, err, row.Cost)
+				}
+			})
+		}
+	}
+}
+
+type usageBudget = books.Budget
+
+// TestWhoLeavesBeforeAskingPaysNothing lets a client leave while the upstream cannot be connected to.
+func TestWhoLeavesBeforeAskingPaysNothing(t *testing.T) {
+	ledger, rows := accounting(t)
+	b := start(t, provider, func(s *setup) {
+		ledger(s)
+		s.Retries = 5
+	})
+	b.upstream.Close() // nothing listens any more; the pauses between the tries are longer than the client's patience
+	ctx, leave := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer leave()
+	if res, err := b.same(ctx, false); err == nil {
+		res.Body.Close()
+	}
+	waitFor(t, "the settling", func() bool { return strings.Contains(b.log.String(), "client_gone") })
+	if got := rows(b); len(got) != 1 || got[0].Usage.Input != 0 || got[0].Cost != 0 || !got[0].Priced {
+		t.Errorf("%+v", got)
+	}
+}

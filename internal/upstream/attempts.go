@@ -43,6 +43,7 @@ type Attempts struct {
 	Count    int   // out: attempts made
 	KeyIndex int   // out: the API key of the answer, its place in the configuration; -1 for none
 	Base     int   // out: the base URL of the answer, 0 for Route.Base and then as in Route.Also
+	Sent     bool  // out: the attempt that failed may have sent something of the request
 	Place    Place // out: both, for Affinity; empty when the route has only one
 }
 
@@ -61,7 +62,7 @@ const maxRetryAfter = 5 * time.Second
 func (a *Attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	t := &trip{Attempts: a, r: r, body: newBody(r.Body, a.Replay), pause: cmp.Or(a.Backoff, 200*time.Millisecond)}
 	defer t.body.release()
-	a.Count, a.KeyIndex, a.Base, a.Place = 0, -1, 0, ""
+	a.Count, a.KeyIndex, a.Base, a.Sent, a.Place = 0, -1, 0, false, ""
 	t.targets = a.Route.order()
 	if a.Swap {
 		if t.keys = a.Route.Keys.Order(a.Level); len(t.keys) == 0 {
@@ -211,7 +212,7 @@ func (t *trip) transport() http.RoundTripper {
 
 // describe returns how an attempt failed, and whether the same may be tried once more.
 func (t *trip) describe(err error, f *flight) *Error {
-	if t.r.Context().Err() != nil {
+	if t.Sent = !f.nothingSent(err); t.r.Context().Err() != nil {
 		return t.canceled()
 	}
 	if bad := t.body.broken(); bad != nil {
@@ -223,7 +224,7 @@ func (t *trip) describe(err error, f *flight) *Error {
 	} else if grounded {
 		e.Cause = connectCause(err)
 	}
-	e.elsewhere = f.nothingSent(err) && t.body.again()
+	e.elsewhere = !t.Sent && t.body.again()
 	e.again = e.elsewhere && e.Cause != ConnectTimeout && !isPermanent(err)
 	return e
 }

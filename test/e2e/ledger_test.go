@@ -272,6 +272,10 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 			wrong("status %d", row.status)
 		}
 		switch {
+		case row.estimated && row.status == 499 && row.output == 0: // it left before anything was answered, and pays for its prompt
+			if k.within == nil && !k.leave || row.input == 0 || row.cost != row.input*k.priceIn() {
+				wrong("left, and estimated")
+			}
 		case row.estimated:
 			if !k.seen || row.input == 0 || row.output == 0 || row.cost != row.input*k.priceIn()+row.output*k.priceOut() {
 				wrong("estimated")
@@ -294,6 +298,9 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 			}
 			if k.seen && row.status == 200 {
 				wrong("what was seen is not counted")
+			}
+			if row.status == 499 && len(calls) > 0 {
+				wrong("it left when the upstream had been asked, and pays nothing")
 			}
 		}
 	}
