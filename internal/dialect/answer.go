@@ -70,6 +70,11 @@ type Answer struct {
 	kept      int     // bytes
 	finishing bool    // a finish reason is due in every choice
 	broken    bool    // an event could not be read
+
+	shape   shape   // of the event before
+	pieces  int     // of text that the event has appended
+	piece   int     // bytes of the last of them
+	pieceTo *[]byte // and where it went
 }
 
 type choice struct {
@@ -155,6 +160,7 @@ func (a *Answer) call(c *choice, d callKey) *call {
 	if t, ok := findCall(c.calls, d); ok {
 		return t
 	}
+	a.pieces += 2 // more than text
 	t := &call{callKey: d.begin(len(c.calls))}
 	if len(c.calls) == maxParts {
 		a.Truncated = true
@@ -187,6 +193,9 @@ func (a *Answer) keep(dst *[]byte, s string) {
 	}
 	a.kept += len(s)
 	*dst = append(*dst, s...)
+	if s != "" {
+		a.pieces, a.piece, a.pieceTo = a.pieces+1, len(s), dst
+	}
 }
 
 // identify takes the first id and model that are told.

@@ -155,7 +155,7 @@ func (t *tap) hear(raw []byte) bool {
 		t.clock()
 	}
 	if event, ok := dialect.ParseEvent(raw); ok {
-		t.x.dialect.Event(t.x.op, t.answer, event)
+		t.x.dialect.ReadEvent(t.x.op, t.answer, event)
 	}
 	if t.keeps {
 		t.keepObjects(t.state())

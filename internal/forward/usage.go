@@ -166,7 +166,7 @@ func (t *tap) readAnswer() {
 			raw = split.Pending()
 		}
 		if event, found := dialect.ParseEvent(raw); found {
-			t.x.dialect.Event(t.x.op, t.answer, event)
+			t.x.dialect.ReadEvent(t.x.op, t.answer, event)
 		}
 		if !ok {
 			return
