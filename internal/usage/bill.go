@@ -67,19 +67,22 @@ func (t *Table) Bill(r *Row, o CostOptions) {
 }
 
 func (t *Table) priceOf(r *Row) (Price, string, bool) {
-	_, everywhere := t.overrides[r.Model]
-	_, there := t.overrides[home(r.Upstream)+"/"+r.Model]
-	names := []string{r.Answered, r.Model}
-	if everywhere || there || r.Answered == "" {
-		names = []string{r.Model}
-	}
-	for _, name := range names {
-		if price, why, ok := t.Price(r.Upstream, name); ok {
+	if r.Answered != "" && !t.overridden(r.Upstream, r.Model) {
+		if price, why, ok := t.Price(r.Upstream, r.Answered); ok {
 			return price, why, true
 		}
 	}
-	_, why, _ := t.Price(r.Upstream, r.Model)
-	return Price{}, why, false
+	return t.Price(r.Upstream, r.Model)
+}
+
+// overridden reports whether forward.yaml names a model as it was asked for.
+func (t *Table) overridden(provider, model string) bool {
+	if len(t.overrides) == 0 {
+		return false
+	}
+	_, everywhere := t.overrides[model]
+	_, there := t.overrides[home(provider)+"/"+model]
+	return everywhere || there
 }
 
 // consumes reports whether an operation has a cost by its nature.

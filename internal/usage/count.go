@@ -1,6 +1,7 @@
 package usage
 
 import (
+	"bytes"
 	"math"
 
 	"github.com/tidwall/gjson"
@@ -8,30 +9,50 @@ import (
 	"forward/internal/dialect"
 )
 
-// count splits a usage object into the quantities that have rates of their own, each token into exactly one. Only what Usage does not
-// carry, images and cached sound, is read from the provider's own object.
-func count(u dialect.Usage, o CostOptions) map[Quantity]int64 {
-	// OpenAI bills sound by whole seconds, the nearest one.
-	raw := gjson.ParseBytes(u.Raw)
-	c := map[Quantity]int64{Request: 1, Image: o.Images, Character: o.Characters, Second: int64(math.Round(min(max(u.Seconds, 0), most)))}
+// counted is how much there is of a quantity.
+type counted struct {
+	quantity Quantity
+	n        int64
+}
+
+// counts has them all, in the order of quantities.
+type counts [14]counted
+
+// count splits a usage object into the quantities that have rates of their own, each token into exactly one. Only what Usage does not carry, images and cached sound, is read from the provider's own object.
+func count(u dialect.Usage, o CostOptions) counts {
+	in, out := readKinds(u.Raw)
 	// Which part a token belongs to when it is in two, a cached sound for instance, is decided by this order.
 	rest := max(0, u.Input)
-	take := func(q Quantity, n int64) {
-		c[q] = min(max(0, n), rest)
-		rest -= c[q]
+	take := func(n int64) int64 {
+		n = min(max(0, n), rest)
+		rest -= n
+		return n
 	}
-	take(CachedRead, u.CachedRead)
-	take(CachedWrite1h, u.CachedWriteHour)
-	take(CachedWrite, u.CachedWrite-u.CachedWriteHour)
-	take(AudioInput, u.Audio-u.AudioOutput-modality(raw, "cacheTokensDetails", "AUDIO"))
-	take(ImageInput, told(raw, "input_tokens_details.image_tokens")+modality(raw, "promptTokensDetails", "IMAGE")-modality(raw, "cacheTokensDetails", "IMAGE"))
-	c[Input] = rest
+	read, writtenHour, written := take(u.CachedRead), take(u.CachedWriteHour), take(u.CachedWrite-u.CachedWriteHour)
+	sound, image, text := take(u.Audio-u.AudioOutput-in.cachedSound), take(in.image), rest
 	rest = max(0, u.Output)
-	take(Reasoning, u.Reasoning)
-	take(AudioOutput, u.AudioOutput)
-	take(ImageOutput, told(raw, "output_tokens_details.image_tokens")+modality(raw, "candidatesTokensDetails", "IMAGE"))
-	c[Output] = rest
-	return c
+	thought, spoken, drawn, said := take(u.Reasoning), take(u.AudioOutput), take(out), rest
+	return counts{
+		{Input, text}, {CachedRead, read}, {CachedWrite, written}, {CachedWrite1h, writtenHour}, {AudioInput, sound}, {ImageInput, image},
+		{Output, said}, {Reasoning, thought}, {AudioOutput, spoken}, {ImageOutput, drawn}, {Character, o.Characters},
+		{Second, int64(math.Round(min(max(u.Seconds, 0), most)))}, // OpenAI bills sound by whole seconds, the nearest one
+		{Image, o.Images}, {Request, 1},
+	}
+}
+
+// promptKinds are the tokens of a prompt that only the provider's own object tells apart.
+type promptKinds struct{ image, cachedSound int64 }
+
+// readKinds reads the tokens of images, and of sound out of the cache, in the words of OpenAI and of Gemini. Most objects have none of
+// them, and are not read for it.
+func readKinds(object []byte) (in promptKinds, imageOut int64) {
+	if !bytes.Contains(object, []byte("image_tokens")) && !bytes.Contains(object, []byte("TokensDetails")) {
+		return in, 0
+	}
+	raw := gjson.ParseBytes(object)
+	in.cachedSound = modality(raw, "cacheTokensDetails", "AUDIO")
+	in.image = told(raw, "input_tokens_details.image_tokens") + modality(raw, "promptTokensDetails", "IMAGE") - modality(raw, "cacheTokensDetails", "IMAGE")
+	return in, told(raw, "output_tokens_details.image_tokens") + modality(raw, "candidatesTokensDetails", "IMAGE")
 }
 
 // told returns the count at a path.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strconv"
 	"strings"
 )
 
@@ -19,13 +20,21 @@ const Dollar Nano = 1_000_000_000
 const maxCall = 1_000_000 * Dollar
 
 // String writes dollars, at least to the cent and otherwise without trailing zeros: "$12.50", "$0.000345", "-$3.00". It is exact.
-func (n Nano) String() string {
-	sign, whole := "", uint64(n)
+func (n Nano) String() string { return string(n.append(make([]byte, 0, 24))) }
+
+func (n Nano) append(b []byte) []byte {
+	whole := uint64(n)
 	if n < 0 {
-		sign, whole = "-", uint64(-n) // also right for the smallest int64, whose bits are its own negative's
+		b, whole = append(b, '-'), uint64(-n) // also right for the smallest int64, whose bits are its own negative's
 	}
-	fraction := fmt.Sprintf("%09d", whole%uint64(Dollar))
-	return fmt.Sprintf("%s$%d.%s%s", sign, whole/uint64(Dollar), fraction[:2], strings.TrimRight(fraction[2:], "0"))
+	b = strconv.AppendUint(append(b, '$'), whole/uint64(Dollar), 10)
+	point := len(b)
+	b = strconv.AppendUint(b, uint64(Dollar)+whole%uint64(Dollar), 10) // the one before it keeps its zeros
+	b[point] = '.'
+	for len(b) > point+3 && b[len(b)-1] == '0' {
+		b = b[:len(b)-1]
+	}
+	return b
 }
 
 // Dollars returns the amount as a float, for showing in JSON beside the exact one.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"forward/internal/dialect"
 )
@@ -109,14 +110,16 @@ type Line struct {
 
 // String writes a line the way it is worked out: "1200 cached_read × $1.25/M = $0.0015".
 func (l Line) String() string {
-	per, as := "", ""
-	if l.Quantity.Per() == 1_000_000 {
-		per = "/M"
-	}
+	b := make([]byte, 0, 64) // by hand: every request has two or three of them
+	b = append(append(strconv.AppendInt(b, l.Count, 10), ' '), l.Quantity...)
 	if l.As != "" {
-		as = " as " + string(l.As)
+		b = append(append(b, " as "...), l.As...)
 	}
-	return fmt.Sprintf("%d %s%s × %s%s = %s", l.Count, l.Quantity, as, l.Rate, per, l.Amount)
+	b = l.Rate.append(append(b, " × "...))
+	if l.Quantity.Per() == 1_000_000 {
+		b = append(b, "/M"...)
+	}
+	return string(l.Amount.append(append(b, " = "...)))
 }
 
 // Cost is what a call costs and how that was worked out. Each line is rounded half up to a whole nano-dollar, and Total is the
@@ -144,7 +147,6 @@ func (e *NoRateError) Error() string {
 
 // Cost prices a call. Its errors, a *NoRateError or an amount that cannot be true, mean that the call is unpriced.
 func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
-	counts := count(u, o)
 	tier := r.tier(u.Input)
 	cost := Cost{Above: tier.Above}
 	var rates Rates
@@ -154,17 +156,18 @@ func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 	case "batch", "flex":
 		rates, cost.Batch = tier.Batch, true
 	}
-	if err := cost.charge(r.Model, o.Tier, rates, counts); err != nil {
+	if err := cost.charge(r.Model, o.Tier, rates, count(u, o)); err != nil {
 		return Cost{}, err
 	}
 	return cost, nil
 }
 
 // charge adds a line for every quantity, in order.
-func (c *Cost) charge(model, tier string, rates Rates, counts map[Quantity]int64) error {
-	for _, q := range quantities {
-		n := counts[q]
-		if _, per := rates[Request]; n == 0 || q == Request && !per {
+func (c *Cost) charge(model, tier string, rates Rates, counts counts) error {
+	_, perRequest := rates[Request]
+	for _, part := range counts {
+		q, n := part.quantity, part.n
+		if n == 0 || q == Request && !perRequest {
 			continue
 		}
 		rate, named, ok := rates.Of(q)
@@ -178,6 +181,9 @@ func (c *Cost) charge(model, tier string, rates Rates, counts map[Quantity]int64
 		line := Line{Quantity: q, Count: n, Rate: rate, Amount: amount}
 		if named != q {
 			line.As = named
+		}
+		if c.Lines == nil {
+			c.Lines = make([]Line, 0, 4) // prompt and answer, each with a part that is cached or thought
 		}
 		c.Lines, c.Total = append(c.Lines, line), c.Total+amount // at most 14 times 10^15, and as often as there are tiers
 	}

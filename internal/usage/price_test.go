@@ -2,6 +2,7 @@ package usage_test
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -400,4 +401,19 @@ func FuzzParseDollars(f *testing.F) {
 			t.Errorf("%q is %d, which is shown as %q and read as %d (%v)", s, n, n, again, err)
 		}
 	})
+}
+
+// TestPriceTwice checks that an answer is the same when it is remembered, also after more names than are kept.
+func TestPriceTwice(t *testing.T) {
+	table := mustTable(t, usage.Override{Model: "mine", Alias: "openai/gpt-4o"})
+	for i := range 5000 {
+		table.Price("openai", fmt.Sprint("invented-", i))
+		for _, model := range []string{"gpt-4o", "gpt-4.1-2025-04-14", "mine", "mystery"} {
+			first, why, ok := table.Price("openai", model)
+			again, whyAgain, okAgain := table.Price("openai", model)
+			if ok != (model != "mystery") || okAgain != ok || whyAgain != why || again.Model != first.Model {
+				t.Fatalf("after %d names %s is %q, then %q", i, model, why, whyAgain)
+			}
+		}
+	}
 }

@@ -98,9 +98,9 @@ func (m *modelSum) add(u dialect.Usage) {
 	}
 	part := &m.parts[at]
 	part.Answers++
-	for q, n := range count(u, CostOptions{}) {
-		if n > 0 {
-			part.Counts[q] = add(part.Counts[q], n)
+	for _, c := range count(u, CostOptions{}) {
+		if c.n > 0 {
+			part.Counts[c.quantity] = add(part.Counts[c.quantity], c.n)
 		}
 	}
 }
@@ -158,7 +158,11 @@ func (s *Settlement) Rows(now time.Time, by string) (rows []Row) {
 func (r Price) batchCost(parts []batchPart) (Cost, error) {
 	cost := Cost{Batch: true}
 	for _, p := range parts {
-		if err := cost.charge(r.Model, "batch", r.tier(p.Above+1).Batch, p.Counts); err != nil {
+		var in counts
+		for i, q := range quantities {
+			in[i] = counted{q, p.Counts[q]}
+		}
+		if err := cost.charge(r.Model, "batch", r.tier(p.Above+1).Batch, in); err != nil {
 			return Cost{}, err
 		}
 	}

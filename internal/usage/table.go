@@ -2,12 +2,15 @@ package usage
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -47,7 +50,24 @@ type Table struct {
 	data      Data
 	rows      map[string]Price // by "provider/model"
 	overrides map[string]Override
+	ends      []string // of hosts, those of Data.Hosts that are no whole ones, the longest first
+
+	quotes sync.Map     // what Price answered, by [2]string{provider, model}: a *quote
+	quoted atomic.Int32 // how many that are
 }
+
+// quote is an answer of Price.
+type quote struct {
+	price Price
+	why   string
+	ok    bool
+}
+
+// Bounds of the answers that are kept, for it is clients who name models. When there are too many, all are forgotten.
+const (
+	maxQuotes = 2000
+	maxQuoted = 200 // bytes of a name
+)
 
 // NewTable unpacks the embedded prices and lays the overrides above them. An alias of a model that has no price is an error.
 func NewTable(overrides []Override) (*Table, error) {
@@ -59,6 +79,12 @@ func NewTable(overrides []Override) (*Table, error) {
 	for _, r := range data.Rows {
 		t.rows[r.Provider+"/"+r.Model] = r
 	}
+	for host := range data.Hosts {
+		if strings.ContainsAny(host[:1], ".-") {
+			t.ends = append(t.ends, host)
+		}
+	}
+	slices.SortFunc(t.ends, func(a, b string) int { return cmp.Or(cmp.Compare(len(b), len(a)), cmp.Compare(a, b)) })
 	for _, o := range overrides {
 		if _, known := t.rows[o.Alias]; o.Alias != "" && !known {
 			return nil, fmt.Errorf("the price of %q: %q is not in the price table; write provider/model as `forward usage prices` shows it", o.Model, o.Alias)
@@ -95,9 +121,9 @@ func (t *Table) Provider(host, dialect string) string {
 	if p, ok := t.data.Hosts[host]; ok {
 		return p
 	}
-	for end, p := range t.data.Hosts {
-		if strings.ContainsAny(end[:1], ".-") && strings.HasSuffix(host, end) {
-			return p
+	for _, end := range t.ends {
+		if strings.HasSuffix(host, end) {
+			return t.data.Hosts[end]
 		}
 	}
 	return home(dialect)
@@ -115,7 +141,22 @@ func home(dialect string) string {
 // the exact name, then for the name without the date at its end; in each step overrides come first. There is no guessing by
 // likeness: a model that is not found has no price, and ok is false.
 func (t *Table) Price(provider, model string) (row Price, why string, ok bool) {
-	provider = home(provider)
+	if q, known := t.quotes.Load([2]string{provider, model}); known {
+		q := q.(*quote)
+		return q.price, q.why, q.ok
+	}
+	row, why, ok = t.find(home(provider), model)
+	if len(model) <= maxQuoted {
+		if t.quoted.Add(1) > maxQuotes {
+			t.quotes.Clear()
+			t.quoted.Store(0)
+		}
+		t.quotes.Store([2]string{provider, strings.Clone(model)}, &quote{row, why, ok}) // the name is a part of a body
+	}
+	return row, why, ok
+}
+
+func (t *Table) find(provider, model string) (row Price, why string, ok bool) {
 	name := model
 	if provider == "google" {
 		name = strings.TrimPrefix(name, "models/") // Gemini's long form of the same name
