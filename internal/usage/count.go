@@ -18,7 +18,8 @@ type counted struct {
 // counts has them all, in the order of quantities.
 type counts [14]counted
 
-// count splits a usage object into the quantities that have rates of their own, each token into exactly one. Only what Usage does not carry, images and cached sound, is read from the provider's own object.
+// count splits a usage object into the quantities that have rates of their own, each token into exactly one. Only what Usage does not
+// carry, images and cached sound, is read from the provider's own object.
 func count(u dialect.Usage, o CostOptions) counts {
 	in, out := readKinds(u.Raw)
 	// Which part a token belongs to when it is in two, a cached sound for instance, is decided by this order.

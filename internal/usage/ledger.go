@@ -52,10 +52,13 @@ type Ledger struct {
 	batches sync.Mutex // held while a batch is settled; taken before commit and mu
 	commit  sync.Mutex // held while a batch is written and leaves the queue: who holds it sees each row in one of the two places
 	names   map[string]string
-	caps    caps
-	fans    []*fan
-	stop    chan struct{}
-	done    chan struct{}
+	// prepared are the writer's statements, by their text. Close closes them.
+	prepared map[string]*sql.Stmt
+
+	caps caps
+	fans []*fan
+	stop chan struct{}
+	done chan struct{}
 }
 
 // Open makes the tables if they are not there, settles as estimated what an earlier process had begun and not ended, and starts to
@@ -74,8 +77,11 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{
-		Reader: NewReader(db, o.Location), o: o, accounts: map[string]*account{}, names: map[string]string{},
+		Reader: NewReader(db, o.Location), o: o, accounts: map[string]*account{}, names: map[string]string{}, prepared: map[string]*sql.Stmt{},
 		stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	if err := l.prepare(ctx); err != nil {
+		return nil, err
 	}
 	l.queue.init(o.MaxPending)
 	if err := l.recover(ctx); err != nil {
@@ -292,6 +298,9 @@ func (l *Ledger) Close(ctx context.Context) error {
 	var errs []error
 	if n := l.queue.waiting(); n > 0 {
 		errs = append(errs, fmt.Errorf("%d rows of the ledger could not be written: %w", n, l.queue.failure()))
+	}
+	for _, s := range l.prepared {
+		errs = append(errs, s.Close())
 	}
 	for _, f := range l.fans {
 		errs = append(errs, f.close(ctx))

@@ -2,7 +2,6 @@ package usage
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -131,45 +130,22 @@ func dayOf(t time.Time, zone *time.Location) int64 {
 }
 
 // store adds the collected sums to the tables.
-func (r *rollups) store(ctx context.Context, tx *sql.Tx) error {
-	words := []string{"key", "route", "model", "operation", "status", "cache"}
-	for table, cells := range map[string]map[cell]*Sums{"usage_hours": r.hours, "usage_days": r.days} {
-		at := map[string]string{"usage_hours": "hour", "usage_days": "day"}[table]
-		err := each(ctx, tx, addUp(table, append([]string{at}, words...), sums), cells, func(c cell, s *Sums) []any {
-			return append([]any{c.at, c.key, c.route, c.model, c.operation, c.status, c.cache}, s.values()...)
-		})
-		if err != nil {
-			return fmt.Errorf("%s: %w", table, err)
+func (r *rollups) store(ctx context.Context, b *booking) error {
+	for statement, cells := range map[string]map[cell]*Sums{addHours: r.hours, addDays: r.days} {
+		for c, s := range cells {
+			if _, err := b.exec(ctx, statement, append([]any{c.at, c.key, c.route, c.model, c.operation, c.status, c.cache}, s.values()...)...); err != nil {
+				return fmt.Errorf("of hours and days: %w", err)
+			}
 		}
 	}
-	err := each(ctx, tx, addUp("usage_users", []string{"day", "key", "user"}, sums), r.users, func(c userCell, s *Sums) []any {
-		return append([]any{c.day, c.key, c.user}, s.values()...)
-	})
-	if err != nil {
-		return fmt.Errorf("usage_users: %w", err)
+	for c, s := range r.users {
+		if _, err := b.exec(ctx, addUsers, append([]any{c.day, c.key, c.user}, s.values()...)...); err != nil {
+			return fmt.Errorf("of users: %w", err)
+		}
 	}
-	err = each(ctx, tx, addUp("usage_spend", []string{"key", "quarter"}, []string{"cost", "tokens"}), r.spend, func(c spendCell, s spent) []any {
-		return []any{c.key, c.quarter, s.cost, s.tokens}
-	})
-	if err != nil {
-		return fmt.Errorf("usage_spend: %w", err)
-	}
-	return nil
-}
-
-// each runs a statement for every cell.
-func each[K comparable, V any](ctx context.Context, tx *sql.Tx, statement string, cells map[K]V, values func(K, V) []any) error {
-	if len(cells) == 0 {
-		return nil
-	}
-	prepared, err := tx.PrepareContext(ctx, statement)
-	if err != nil {
-		return err
-	}
-	defer prepared.Close()
-	for k, v := range cells {
-		if _, err := prepared.ExecContext(ctx, values(k, v)...); err != nil {
-			return err
+	for c, s := range r.spend {
+		if _, err := b.exec(ctx, addSpend, c.key, c.quarter, s.cost, s.tokens); err != nil {
+			return fmt.Errorf("of budgets: %w", err)
 		}
 	}
 	return nil

@@ -83,8 +83,30 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return tx.Commit()
 }
 
-// insertRequest adds a request, unless it is there.
-var insertRequest = insert("usage_requests", columns, "NOTHING")
+// The statements of the writer. They are compiled once, because to compile those of a small batch costs as much as to run them.
+var (
+	insertRequest = insert("usage_requests", columns, "NOTHING") // adds a request, unless it is there
+	insertOpen    = insert("usage_open", []string{"id", "row"}, "NOTHING")
+	deleteOpen    = `DELETE FROM usage_open WHERE id = ?`
+	insertWarning = insert("usage_warnings", []string{"time", "key", "budget", "percent", "spent", "amount"}, "NOTHING")
+	insertSettled = insert("usage_settled", []string{"row", "batch", "time"}, "NOTHING")
+	addHours      = addUp("usage_hours", []string{"hour", "key", "route", "model", "operation", "status", "cache"}, sums)
+	addDays       = addUp("usage_days", []string{"day", "key", "route", "model", "operation", "status", "cache"}, sums)
+	addUsers      = addUp("usage_users", []string{"day", "key", "user"}, sums)
+	addSpend      = addUp("usage_spend", []string{"key", "quarter"}, []string{"cost", "tokens"})
+)
+
+// prepare compiles the statements of the writer, before any transaction of its own: there may be only one connection.
+func (l *Ledger) prepare(ctx context.Context) error {
+	for _, statement := range []string{insertRequest, insertOpen, deleteOpen, insertWarning, insertSettled, addHours, addDays, addUsers, addSpend} {
+		prepared, err := l.db.PrepareContext(ctx, statement)
+		if err != nil {
+			return fmt.Errorf("opening the ledger: %w", err)
+		}
+		l.prepared[statement] = prepared
+	}
+	return nil
+}
 
 // insert is the statement that adds a row to a table, or does what conflict says.
 func insert(table string, columns []string, conflict string) string {

@@ -100,7 +100,7 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 		return fmt.Errorf("writing the ledger: %w", err)
 	}
 	defer tx.Rollback()
-	b := booking{tx: tx, rollups: newRollups(l.o.Location, &l.caps), prepared: map[string]*sql.Stmt{}}
+	b := booking{l: l, tx: tx, rollups: newRollups(l.o.Location, &l.caps), prepared: map[string]*sql.Stmt{}}
 	fresh := make([]Row, 0, len(batch))
 	for _, e := range batch {
 		isNew, err := b.entry(ctx, e)
@@ -111,7 +111,7 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 			fresh = append(fresh, e.row)
 		}
 	}
-	if err := b.rollups.store(ctx, tx); err != nil {
+	if err := b.rollups.store(ctx, &b); err != nil {
 		return fmt.Errorf("writing the ledger's sums: %w", err)
 	}
 	names, err := l.storeNames(ctx, tx, fresh)
@@ -132,18 +132,17 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 
 // booking is a transaction and the statements in it.
 type booking struct {
+	l        *Ledger
 	tx       *sql.Tx
 	rollups  *rollups
-	prepared map[string]*sql.Stmt // closed with the transaction
+	prepared map[string]*sql.Stmt // the ledger's, as they run in the transaction; closed with it
 }
 
-// exec runs a statement, which is compiled once in a transaction.
+// exec runs one of the statements.
 func (b *booking) exec(ctx context.Context, statement string, args ...any) (changed int64, err error) {
 	prepared := b.prepared[statement]
 	if prepared == nil {
-		if prepared, err = b.tx.PrepareContext(ctx, statement); err != nil {
-			return 0, err
-		}
+		prepared = b.tx.StmtContext(ctx, b.l.prepared[statement])
 		b.prepared[statement] = prepared
 	}
 	result, err := prepared.ExecContext(ctx, args...)
@@ -165,18 +164,18 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		_, err = b.exec(ctx, `INSERT INTO usage_open (id, row) VALUES (?, ?) ON CONFLICT DO NOTHING`, e.row.ID, text)
+		_, err = b.exec(ctx, insertOpen, e.row.ID, text)
 		return false, err
 	case warned:
 		w := &e.warning
-		_, err = b.exec(ctx, `INSERT INTO usage_warnings (time, key, budget, percent, spent, amount) VALUES (?, ?, ?, ?, ?, ?)`,
+		_, err = b.exec(ctx, insertWarning,
 			w.Time.UnixMicro(), w.Key, w.Balance.Budget.String(), w.Percent, w.Balance.Spent, w.Balance.Budget.Amount)
 		return false, err
 	case flushed:
 		return false, nil
 	}
 	if e.row.Settles != "" {
-		marked, err := b.exec(ctx, `INSERT INTO usage_settled (row, batch, time) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, e.row.ID, e.row.Settles, e.row.Time.UnixMicro())
+		marked, err := b.exec(ctx, insertSettled, e.row.ID, e.row.Settles, e.row.Time.UnixMicro())
 		if err != nil || marked == 0 {
 			return false, err
 		}
@@ -189,7 +188,7 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 		b.rollups.add(&e.row)
 	}
 	if e.open != nil && e.open.taken {
-		_, err = b.exec(ctx, `DELETE FROM usage_open WHERE id = ?`, e.row.ID)
+		_, err = b.exec(ctx, deleteOpen, e.row.ID)
 	}
 	return added == 1, err
 }
