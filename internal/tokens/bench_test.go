@@ -114,6 +114,14 @@ func BenchmarkPrompt(b *testing.B) {
 				tokens.Prompt(c.op, c.model, body)
 			}
 		})
+		b.Run(c.name+"/bound", func(b *testing.B) {
+			body := mustScan(b, c.raw)
+			b.SetBytes(int64(len(c.raw)))
+			b.ReportAllocs()
+			for b.Loop() {
+				tokens.Bound(c.op, c.model, body)
+			}
+		})
 		b.Run(c.name+"/scan", func(b *testing.B) {
 			b.SetBytes(int64(len(c.raw)))
 			b.ReportAllocs()

@@ -24,17 +24,28 @@ type Demand struct {
 // Text is counted exactly up to MaxExact bytes per request and sampled beyond, and nothing that is encoded in base64 is
 // counted as text. Of a key that occurs twice both values count, because nobody knows which of them the upstream reads.
 func Prompt(op dialect.Operation, model string, body *dialect.Body) Demand {
+	return demand(op, model, body, false)
+}
+
+// Bound is Prompt for those who need not know it exactly: it takes each byte of text for a token, and so it is never less than
+// Prompt, a few times as much for prose, and looks nothing up.
+func Bound(op dialect.Operation, model string, body *dialect.Body) Demand {
+	return demand(op, model, body, true)
+}
+
+func demand(op dialect.Operation, model string, body *dialect.Body, bytes bool) Demand {
 	if body == nil {
 		return Demand{}
 	}
 	json := view(body.Raw())
 	t := newTally(model, len(json))
 	defer t.release()
+	t.bytes = bytes
 	r := request{tally: t, model: baseName(model), answers: 1, prompts: 1}
 	if !r.read(op, json) {
 		return Demand{}
 	}
-	return Demand{Prompt: t.total(), Completion: times(times(r.limit, r.answers), r.prompts), Exact: !t.inexact}
+	return Demand{Prompt: t.total(), Completion: times(times(r.limit, r.answers), r.prompts), Exact: !t.inexact && !bytes}
 }
 
 // read adds all of a request, and reports false for operations that cost no tokens, like counting them.

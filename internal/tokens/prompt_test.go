@@ -14,7 +14,28 @@ import (
 
 func demand(t testing.TB, op dialect.Operation, model, body string) tokens.Demand {
 	t.Helper()
-	return tokens.Prompt(op, model, mustScan(t, []byte(body)))
+	scanned := mustScan(t, []byte(body))
+	d := tokens.Prompt(op, model, scanned)
+	if most := tokens.Bound(op, model, scanned); most.Prompt < d.Prompt || most.Completion != d.Completion {
+		t.Errorf("%s of %s: bound by %+v, counted %+v", op, model, most, d)
+	}
+	return d
+}
+
+// TestBound checks that a bound looks no text up, and so is what the text has in bytes, also where that is less than what it stands for.
+func TestBound(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want int64
+	}{
+		{"", 0}, {"hello", 5}, {`h\u00e9llo`, 10}, {`\ud800`, 6}, {"\xff\xff", 6}, {strings.Repeat("a ", 1<<20), 2 << 20},
+	} {
+		body := mustScan(t, []byte(`{"messages":[{"role":"user","content":"`+c.text+`"}]}`))
+		without := tokens.Bound(dialect.Chat, "gpt-4o", mustScan(t, []byte(`{"messages":[{"role":"user","content":""}]}`)))
+		if got := tokens.Bound(dialect.Chat, "gpt-4o", body); got.Prompt-without.Prompt != c.want || got.Exact {
+			t.Errorf("%.20q is bound by %+v, want %d", c.text, got, c.want)
+		}
+	}
 }
 
 // TestPublishedCounts holds the count beside what the providers' own APIs answered, in published examples.

@@ -3,6 +3,7 @@ package tokens
 import (
 	"strings"
 	"sync"
+	"unicode/utf8"
 	"unsafe"
 )
 
@@ -16,6 +17,7 @@ type tally struct {
 	fixed      int64 // tokens of the model that are no text: separators, images
 	inexact    bool  // something was estimated
 	room       int   // bytes of text that will be counted exactly
+	bytes      bool  // each byte of text counts as a token, see Bound
 
 	windows sampler
 	plain   []byte // what is being counted, unescaped
@@ -86,6 +88,10 @@ func (t *tally) raw(json string) { t.text(json, false) }
 
 // text adds a text, escaped as in a JSON string or not.
 func (t *tally) text(s string, escaped bool) {
+	if t.bytes {
+		t.words += t.count(s, escaped)
+		return
+	}
 	if len(s) > t.room {
 		head := 0
 		if t.room > 0 {
@@ -143,8 +149,13 @@ func edge(s string, i int) int {
 
 // count returns the tokens of s in the vocabulary.
 func (t *tally) count(s string, escaped bool) int64 {
-	if s == "" {
+	switch {
+	case s == "":
 		return 0
+	case t.bytes && utf8.ValidString(s):
+		return int64(len(s)) // no token has less than a byte, and no escape is shorter than what it stands for
+	case t.bytes:
+		return 3 * int64(len(s)) // U+FFFD, which stands for what is invalid, has three
 	}
 	if escaped && strings.IndexByte(s, '\\') >= 0 {
 		t.plain = appendPlain(t.plain[:0], s)
