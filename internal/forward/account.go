@@ -30,12 +30,18 @@ func (x *exchange) openAccount() error {
 		return err
 	}
 	prompt := row.BytesIn / 4 // will do where nobody holds the request to it
+	var exact func(*usage.Row)
 	if len(budgets) > 0 {
-		x.tokensAsked()
-		prompt = x.demand.Prompt
+		d, bound := x.tokensAtMost()
+		if prompt = d.Prompt; bound {
+			exact = func(r *usage.Row) {
+				x.tokensAsked()
+				x.Prices.Estimate(r, x.demand.Prompt, x.bound())
+			}
+		}
 	}
 	x.Prices.Estimate(&row, prompt, x.bound())
-	bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets})
+	bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets, Exact: exact})
 	x.bill = bill
 	return err
 }

@@ -9,7 +9,6 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/limits"
-	"forward/internal/tokens"
 	"forward/internal/upstream"
 	"forward/internal/usage"
 )
@@ -64,7 +63,7 @@ type exchange struct {
 	unscheduled       bool // such a call was refused by what holds for the caller who began it
 
 	// schedule
-	demand   *tokens.Demand      // what the request may cost; nil until somebody asks
+	demand   *demand             // what the request may cost; nil until somebody asks
 	grant    *limits.Grant       // nil: its model has no line
 	queued   time.Duration       // waited in line
 	bill     *usage.Call         // under way in the ledger

@@ -75,13 +75,20 @@ func ofCaller(err error) bool {
 
 // takeTurn reserves and waits for the model that is asked now.
 func (x *exchange) takeTurn(patience time.Duration) (err error) {
-	cost := x.tokensAsked()
 	if x.counted() {
+		d, bound := x.tokensAtMost()
+		estimate := limits.Estimate{Input: d.Prompt, Output: d.Completion}
+		if bound {
+			estimate.Exact = func() limits.Estimate {
+				x.tokensAsked()
+				return limits.Estimate{Input: x.demand.Prompt, Output: x.demand.Completion}
+			}
+		}
 		subject := limits.Subject{Route: x.route.Name, Model: x.ask.Model, Key: x.caller.name, User: x.user, RPM: x.policy.RPM, TPM: x.policy.TPM}
 		if subject.Key == nobody {
 			subject.Key = x.caller.id
 		}
-		if x.reserved, err = x.Quotas.Reserve(x.ctx, subject, limits.Estimate{Input: x.demand.Prompt, Output: x.demand.Completion}); err != nil {
+		if x.reserved, err = x.Quotas.Reserve(x.ctx, subject, estimate); err != nil {
 			return err
 		}
 		x.reserved.SetHeader(x.w.Header())
@@ -89,7 +96,7 @@ func (x *exchange) takeTurn(patience time.Duration) (err error) {
 	if !x.lined() {
 		return nil
 	}
-	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: cost, MaxWait: patience, Priority: x.policy.Priority}
+	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: x.tokensAsked(), MaxWait: patience, Priority: x.policy.Priority}
 	if x.ask.Stream && x.r.ProtoAtLeast(1, 1) && !x.calling {
 		d.Beat, d.OnBeat = x.QueueKeepalive, x.beat
 	}
@@ -176,22 +183,50 @@ func parseSeconds(value string) (time.Duration, error) {
 	return time.ParseDuration(value)
 }
 
+// demand is what a request may cost.
+type demand struct {
+	tokens.Demand
+	bound bool // Prompt was not counted, see tokens.Bound
+}
+
 // tokensAsked is what the request may cost: its prompt, and the completion that it allows or that is reserved for one
 // that names no bound.
 func (x *exchange) tokensAsked() int64 {
-	if x.demand == nil {
+	if x.demand == nil || x.demand.bound {
 		d := tokens.Demand{}
-		if by := x.route.Dialect.Name; x.body != nil && x.Estimation.On(by) && x.scheduled() {
+		if by := x.route.Dialect.Name; x.estimates() {
 			d.Prompt, d.Completion = x.Estimation.EstimateTokens(by, x.body.Raw()), x.ask.MaxTokens*max(x.ask.N, 1)
 		} else {
 			d = tokens.Prompt(x.op, x.ask.Model, x.body)
 		}
-		if d.Completion == 0 && answersText(x.op) {
-			d.Completion = x.DefaultMaxTokens
-		}
-		x.demand = &d
+		x.setDemand(d, false)
 	}
 	return x.demand.Prompt + x.demand.Completion
+}
+
+// tokensAtMost is tokensAsked for those who need not know the prompt's tokens exactly unless they are near to a limit: to count
+// them costs more than all else that is done for a limit. bound reports whether they are not counted.
+func (x *exchange) tokensAtMost() (d tokens.Demand, bound bool) {
+	switch {
+	case x.demand != nil:
+	case x.lined() || x.estimates():
+		x.tokensAsked()
+	default:
+		x.setDemand(tokens.Bound(x.op, x.ask.Model, x.body), true)
+	}
+	return x.demand.Demand, x.demand.bound
+}
+
+// estimates reports whether the prompt is to be estimated from its length, as the settings want it for the route's provider.
+func (x *exchange) estimates() bool {
+	return x.body != nil && x.Estimation.On(x.route.Dialect.Name) && x.scheduled()
+}
+
+func (x *exchange) setDemand(d tokens.Demand, bound bool) {
+	if d.Completion == 0 && answersText(x.op) {
+		d.Completion = x.DefaultMaxTokens
+	}
+	x.demand = &demand{d, bound}
 }
 
 // answersText reports whether answers of the operation are generated tokens.
@@ -226,8 +261,11 @@ func (x *exchange) settleTurn() {
 		x.grant.Cancel()
 		x.reserved.Cancel()
 	default:
-		x.grant.Settle(-1) // the reservation stands
-		x.reserved.Settle(-1, -1)
+		x.grant.Settle(-1) // the reservation stands, as far as it was counted
+		if x.reserved != nil {
+			x.tokensAsked()
+			x.reserved.Settle(x.demand.Prompt, x.demand.Completion)
+		}
 	}
 	x.grant, x.reserved = nil, nil
 }

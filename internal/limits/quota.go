@@ -72,7 +72,12 @@ func (s Subject) name(scope Scope) string {
 }
 
 // Estimate is how many tokens a request will cost: those of its prompt and the most that may be answered.
-type Estimate struct{ Input, Output int64 }
+type Estimate struct {
+	Input, Output int64
+	// Exact, where there is one, says that Input and Output are bounds that were found without counting, and counts. It is asked
+	// where a bound would take a part of what is left of a limit that anybody could notice, or a refusal is at stake.
+	Exact func() Estimate
+}
 
 // QuotaOptions says what Quotas allow. The zero QuotaOptions allow everything.
 type QuotaOptions struct {
@@ -171,11 +176,15 @@ func (q *Quotas) Reserve(ctx context.Context, s Subject, e Estimate) (*Reservati
 	if q == nil || len(q.rules) == 0 && s.RPM <= 0 && s.TPM <= 0 {
 		return nil, nil
 	}
-	r := &Reservation{quotas: q, estimate: Estimate{clamp(e.Input), clamp(e.Output)}}
+	r := &Reservation{quotas: q}
 	r.choose(s)
 	if len(r.asks) == 0 {
 		return nil, nil
 	}
+	if e.Exact != nil && (q.redis != nil || !q.memory.roomy(r.asks, clamped(e).counts(), q.moment)) {
+		e = e.Exact()
+	}
+	r.estimate = clamped(e)
 	n := r.estimate.counts()
 	var before []used
 	var at int64
@@ -218,6 +227,8 @@ func matchName(glob, name string) bool {
 }
 
 func clamp(n int64) int64 { return min(max(n, 0), maxQuota) }
+
+func clamped(e Estimate) Estimate { return Estimate{Input: clamp(e.Input), Output: clamp(e.Output)} }
 
 func (e Estimate) counts() counts { return counts{1, e.Input + e.Output, e.Input, e.Output} }
 

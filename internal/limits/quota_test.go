@@ -451,3 +451,31 @@ func TestWrongQuotas(t *testing.T) {
 		}
 	}
 }
+
+// TestBoundsAreCountedNearALimit checks that tokens are counted as soon as a bound of them could be noticed, and never a refusal's.
+func TestBoundsAreCountedNearALimit(t *testing.T) {
+	q := mustQuotas(t, limits.QuotaOptions{Now: newClock(time.Unix(1e9, 0)).now})
+	s := limits.Subject{Key: "alice", TPM: 6400}
+	counted := 0
+	ask := limits.Estimate{Input: 90, Output: 10, Exact: func() limits.Estimate { counted++; return limits.Estimate{Input: 15, Output: 10} }}
+	admitted := 0
+	for ; ; admitted++ {
+		if _, err := q.Reserve(t.Context(), s, ask); refusal(t, err) != nil {
+			break
+		}
+	}
+	// The first takes 100 of 6400 and each that follows would take more than a 64th of what is left.
+	if want := 1 + (6400-100)/25; admitted != want || counted != admitted {
+		t.Errorf("%d admitted and %d counted, want %d", admitted, counted, want)
+	}
+	s = limits.Subject{Key: "bob", TPM: 64_000}
+	counted = 0
+	for range 20 {
+		if _, err := q.Reserve(t.Context(), s, ask); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if counted != 0 {
+		t.Errorf("%d of 20 requests were counted, far from the limit", counted)
+	}
+}

@@ -108,6 +108,32 @@ func (q *quotaMemory) reserve(asks []ask, n counts, now func() (int64, windows))
 	return before, w, at, true
 }
 
+// notable is the part of what is left of a limit, one in so many, from which on a request's tokens have to be exact.
+const notable = 64
+
+// roomy reports whether so little of each limit of tokens is used, and n is so little of what is left, that it need not be exact: what
+// bounds take too much is a part of a half of the limit, so that they refuse nobody who would be let through else.
+func (q *quotaMemory) roomy(asks []ask, n counts, now func() (int64, windows)) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, w := now()
+	for _, a := range asks {
+		var have used
+		if c := q.names[a.name]; c != nil {
+			c.turn(w)
+			have = c.used
+		}
+		for i := range a.bounds {
+			for m, limit := range a.bounds[i] {
+				if metric(m) != countRequests && limit > 0 && (have[i][m] > limit/2 || n[m] > (limit-have[i][m])/notable) {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
 // settle adds n, which may be below zero, in those of the windows that still run.
 func (q *quotaMemory) settle(asks []ask, n counts, w windows) {
 	q.mu.Lock()

@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -190,6 +191,9 @@ func (w *window) balance() Balance {
 	return Balance{Budget: w.budget, Spent: w.spent, Held: w.held, Reset: w.end}
 }
 
+// errInexact says that a bound will not do.
+var errInexact = errors.New("the call has to be counted")
+
 // reserve holds an amount in every budget, or in none. A call may begin while anything is left: spent and held together may pass
 // the limit by this one call's reserve, and no further.
 func (a *account) reserve(ctx context.Context, r *Reservation, clock func() time.Time, sum sumSince) ([]hold, error) {
@@ -209,7 +213,11 @@ func (a *account) reserve(ctx context.Context, r *Reservation, clock func() time
 		if add(w.spent, w.held) >= b.Amount {
 			return nil, &BudgetError{w.balance()}
 		}
-		holds = append(holds, hold{w, max(0, spentBy(&r.Row).in(b.Unit))})
+		amount := max(0, spentBy(&r.Row).in(b.Unit))
+		if r.Exact != nil && add(add(w.spent, w.held), amount) > b.Amount/2 {
+			return nil, errInexact
+		}
+		holds = append(holds, hold{w, amount})
 	}
 	for _, h := range holds {
 		h.window.held = add(h.window.held, h.amount)

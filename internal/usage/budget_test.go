@@ -372,3 +372,22 @@ func TestWarnings(t *testing.T) {
 	}
 	want()
 }
+
+// TestBoundsAreCountedNearABudget checks that calls which are bound only hold no more than half of a budget, and that the other half is
+// held by what was counted: nobody is refused because others hold more than they may take.
+func TestBoundsAreCountedNearABudget(t *testing.T) {
+	c := newClock(noon)
+	l := mustOpen(t, newDB(t), usage.Options{Now: c.read})
+	counted, begun := 0, 0
+	for {
+		r := usage.Row{ID: fmt.Sprint(begun), Time: c.read(), Key: "k1", Model: "m", Priced: true, Cost: cents(10)}
+		_, err := l.Begin(t.Context(), usage.Reservation{Row: r, Budgets: []usage.Budget{monthly(100)}, Exact: func(r *usage.Row) { counted++; r.Cost = cents(1) }})
+		if err != nil {
+			break
+		}
+		begun++
+	}
+	if begun != 5+50 || counted != 50 {
+		t.Errorf("%d began and %d were counted, want 55 and 50", begun, counted)
+	}
+}

@@ -99,6 +99,9 @@ type Reservation struct {
 	// Row is what is known already. Its Cost (with Priced) and Usage are what the call may take at most, see Price.Reserve.
 	Row     Row
 	Budgets []Budget // those of its key
+	// Exact, where there is one, says that Row has a bound of what the call may take, which was found without counting, and replaces it
+	// by what was counted. It is asked where budgets are half used up, or the bound would use one up to there.
+	Exact func(*Row)
 }
 
 // Call is a request under way. Settle ends it.
@@ -120,7 +123,15 @@ func (l *Ledger) Begin(ctx context.Context, r Reservation) (*Call, error) {
 	c := &Call{l: l}
 	if len(r.Budgets) > 0 {
 		var err error
-		if c.holds, err = l.account(r.Row.Key).reserve(ctx, &r, l.o.Now, l.spentSince); err != nil {
+		a := l.account(r.Row.Key)
+		c.holds, err = a.reserve(ctx, &r, l.o.Now, l.spentSince)
+		if err == errInexact {
+			r.Exact(&r.Row) // under no lock, for long prompts take their time
+			r.Exact = nil
+			clean(&r.Row)
+			c.holds, err = a.reserve(ctx, &r, l.o.Now, l.spentSince)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
