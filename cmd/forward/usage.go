@@ -72,7 +72,7 @@ func usageCommand() *cobra.Command {
 			return nil
 		})
 	}
-	c.AddCommand(pricesCommand())
+	c.AddCommand(pricesCommand(), repriceCommand())
 	noArguments(c)
 	return c
 }
@@ -92,11 +92,8 @@ func (f *usageFlags) query(now time.Time) (q usage.Query, err error) {
 			q.By = append(q.By, usage.Dimension(name))
 		}
 	}
-	if q.Since, err = moment(f.since, now); err != nil {
-		return q, fmt.Errorf("--since %w", err)
-	}
-	if q.Until, err = moment(f.until, now); err != nil {
-		return q, fmt.Errorf("--until %w", err)
+	if q.Since, q.Until, err = between(f.since, f.until, now); err != nil {
+		return q, err
 	}
 	q.Filter = map[usage.Dimension]string{}
 	for d, value := range map[usage.Dimension]string{usage.ByKey: f.key, usage.ByModel: f.model, usage.ByRoute: f.route, usage.ByUser: f.user} {
@@ -105,6 +102,17 @@ func (f *usageFlags) query(now time.Time) (q usage.Query, err error) {
 		}
 	}
 	return q, usage.Check(q)
+}
+
+// between reads the bounds of a time.
+func between(since, until string, now time.Time) (from, to time.Time, err error) {
+	if from, err = moment(since, now); err != nil {
+		return from, to, fmt.Errorf("--since %w", err)
+	}
+	if to, err = moment(until, now); err != nil {
+		return from, to, fmt.Errorf("--until %w", err)
+	}
+	return from, to, nil
 }
 
 // moment reads a time as people write it. Ages in days and weeks begin at midnight, so that a report has whole days; "" and all are
@@ -136,16 +144,20 @@ func moment(s string, now time.Time) (time.Time, error) {
 }
 
 // withReader opens the ledger to read in it. It makes no database where there is none.
-func withReader(cfg *config.Config, read func(*usage.Reader) error) (err error) {
+func withReader(cfg *config.Config, read func(*usage.Reader) error) error {
+	return withLedger(cfg, func(db *sql.DB) error { return read(usage.NewReader(db, cfg.Location)) })
+}
+
+// withLedger opens the database that a ledger is in. It makes none where there is none.
+func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("%w (DATA_DIR is %s)", usage.ErrNoLedger, cfg.DataDir)
 	}
-	var db *sql.DB
-	if db, err = openDatabase(cfg.DataDir); err != nil {
+	db, err := openDatabase(cfg.DataDir)
+	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return read(usage.NewReader(db, cfg.Location))
+	return errors.Join(do(db), db.Close())
 }
 
 // usageTable writes a report for people. Sums that nobody has are left out.

@@ -172,6 +172,48 @@ func TestWhyOfABatch(t *testing.T) {
 	}
 }
 
+// TestUsageReprice gives a model a price after it was used, beside a ledger that is open.
+func TestUsageReprice(t *testing.T) {
+	cellar := entry("c", "bob", "cellar", 0)
+	cellar.Priced, cellar.Answered = false, "cellar"
+	flags, l := ledger(t, entry("a", "alice", "gpt-4o", 999), cellar)
+	file := filepath.Join(t.TempDir(), "forward.yaml")
+	if err := os.WriteFile(file, []byte("prices:\n  cellar: {input: 1, output: 2}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	flags = append(flags, "--config", file)
+	ask := func(args ...string) string {
+		t.Helper()
+		out, _, err := execute(append(append([]string{"usage"}, args...), flags...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(strings.Fields(out), " ")
+	}
+	// gpt-4o: 60 × 2.50 + 40 × 1.25 + 10 × 10 millionths of a dollar. cellar: 100 × 1 + 10 × 2.
+	want := []string{"openai gpt-4o 1 1 $0.000000999 $0.0003 $0.000299001 0 0", "openai cellar 1 1 $0.00 $0.00012 $0.00012 1 0", "all models 2 2 $0.000000999 $0.00042 $0.000419001 1 0"}
+	for _, step := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"reprice", "--since", "all", "--dry-run"}, append(want, "Nothing was changed")},
+		{[]string{"reprice", "--since", "1d"}, append(want, "Budgets stay as they were charged")},
+		{[]string{"reprice", "--since", "1d"}, []string{"2 requests cost what they cost before: $0.00042"}},
+		{[]string{"reprice", "--since", "all", "--model", "cellar", "-o", "json"}, []string{`"model": "cellar", "requests": 1, "changed": 0, "before_nano_usd": 120000, "after_nano_usd": 120000,`}},
+		{[]string{"--since", "all"}, []string{"$0.00042"}},
+	} {
+		got := ask(step.args...)
+		for _, want := range step.want {
+			if !strings.Contains(got, want) {
+				t.Errorf("%v: no %q in %s", step.args, want, got)
+			}
+		}
+	}
+	if r, _, err := l.Trail(t.Context(), "a"); err != nil || r.Cost != 300_000 {
+		t.Error(r.Cost, err)
+	}
+}
+
 func TestUsagePrices(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "forward.yaml")
@@ -217,7 +259,7 @@ func TestUsagePrices(t *testing.T) {
 
 func TestUsageCalledWrongly(t *testing.T) {
 	flags, _ := ledger(t)
-	for _, args := range [][]string{{"usage", "stray"}, {"usage", "--by", "colour"}, {"usage", "--since", "yesterday"}, {"usage", "-o", "xml"}, {"usage", "prices"}, {"usage", "prices", "a", "b"}, {"why"}, {"why", "-o", "xml", "a"}} {
+	for _, args := range [][]string{{"usage", "stray"}, {"usage", "--by", "colour"}, {"usage", "--since", "yesterday"}, {"usage", "-o", "xml"}, {"usage", "prices"}, {"usage", "prices", "a", "b"}, {"usage", "reprice"}, {"usage", "reprice", "--since", "once"}, {"usage", "reprice", "--since", "1d", "stray"}, {"why"}, {"why", "-o", "xml", "a"}} {
 		if _, _, err := execute(append(args, flags...)...); !errors.As(err, new(*usageError)) {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -91,17 +91,16 @@ func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
 	if row.Cache = cacheWord(x.memory.status); x.collapsed {
 		row.Cache = "hit"
 	}
-	var tier string
 	if x.tap != nil {
 		row.First, row.BytesOut = x.tap.first, x.tap.passed
-		tier = x.readBill(&row)
+		x.readBill(&row)
 	}
 	if x.leftUnanswered() && row.Usage.Input+row.Usage.Output == 0 {
 		x.tokensAsked()
 		row.Usage, row.Estimated = dialect.Usage{Input: x.demand.Prompt, Total: x.demand.Prompt}, x.demand.Prompt > 0
 	}
 	x.trail(&row)
-	x.Prices.Bill(&row, usage.CostOptions{Tier: tier})
+	x.Prices.Bill(&row, usage.CostOptions{Tier: row.Tier})
 	if x.bill != nil {
 		x.bill.Settle(row)
 	} else {
@@ -153,15 +152,14 @@ func (x *exchange) observe(elapsed time.Duration, row *usage.Row) {
 }
 
 // readBill takes what the answer told of itself into its row.
-func (x *exchange) readBill(row *usage.Row) (tier string) {
+func (x *exchange) readBill(row *usage.Row) {
 	u, estimated := x.tap.usage()
 	if u != nil {
 		row.Usage, row.Estimated = *u, estimated
 	}
 	if a := x.tap.answer; a != nil {
-		row.Answered, row.Finish, tier = a.Model, a.Finish(), a.Tier
+		row.Answered, row.Finish, row.Tier = a.Model, a.Finish(), a.Tier
 	}
-	return tier
 }
 
 // trail tells how it went, for `forward why`.

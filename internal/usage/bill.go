@@ -14,14 +14,20 @@ const unboundOutput = 16_384
 // output is what the request bounds itself to, for all its choices together; 0 is no bound, and then the model's own holds. r.Upstream and
 // r.Model say whose price it is. Without a price the tokens are there all the same, for budgets that count them.
 func (t *Table) Estimate(r *Row, input, output int64) {
-	price, why, ok := t.Price(r.Upstream, r.Model)
+	price, _, _ := t.Price(r.Upstream, r.Model)
 	output = cmp.Or(max(0, output), price.MaxOutput, unboundOutput)
 	r.Usage, r.Estimated = dialect.Usage{Input: input, Output: output, Total: input + output}, true
+	t.reserve(r)
+}
+
+// reserve prices what a row may use at most.
+func (t *Table) reserve(r *Row) {
+	price, why, ok := t.Price(r.Upstream, r.Model)
 	r.Price, r.Priced, r.Cost = why, false, 0
 	if !ok {
 		return
 	}
-	cost, err := price.Reserve(input, output)
+	cost, err := price.Reserve(r.Usage.Input, r.Usage.Output)
 	if err != nil {
 		r.Price = err.Error()
 		return

@@ -244,6 +244,9 @@ func (l *Ledger) spentSince(ctx context.Context, key string, since time.Time) (s
 	return s, nil
 }
 
+// interrupted is the cause of rows that count with what was reserved.
+const interrupted = "interrupted"
+
 // recover settles the calls that an earlier process left open, at what was reserved for them.
 func (l *Ledger) recover(ctx context.Context) error {
 	rows, err := l.db.QueryContext(ctx, `SELECT id, row FROM usage_open`)
@@ -261,7 +264,7 @@ func (l *Ledger) recover(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("reading the call %s that was left open: %w", id, err)
 		}
-		r.ID, r.Estimated, r.Cause = id, true, "interrupted"
+		r.ID, r.Estimated, r.Cause = id, true, interrupted
 		left = append(left, &entry{kind: settled, row: r, open: &entry{taken: true}})
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {

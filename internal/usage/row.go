@@ -33,8 +33,9 @@ type Row struct {
 	Queue, Ask, First, Total time.Duration // wait in line; the upstream's answer; its first token; all, since Time
 
 	Usage     dialect.Usage
-	Estimated bool // Usage is a count of ours, not the provider's
-	Priced    bool // Cost is known; false is not the same as free
+	Tier      string // what it was served as, in the provider's word: "default", "priority", "flex" …
+	Estimated bool   // Usage is a count of ours, not the provider's
+	Priced    bool   // Cost is known; false is not the same as free
 	Cost      Nano
 	Price     string // which price it was, or why there is none
 	Saved     Nano   // what a cache hit would have cost
@@ -54,7 +55,7 @@ type Step struct {
 var columns = []string{
 	"id", "time", "key", "key_name", "user", "tags", "route", "upstream", "slot", "operation", "model", "answered", "status", "cause",
 	"finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us", "input", "cached_read", "cached_write", "cached_write_hour", "output",
-	"reasoning", "audio", "audio_output", "seconds", "raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail",
+	"reasoning", "audio", "audio_output", "seconds", "raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail", "tier",
 }
 
 // values are a row's, for the columns. An unpriced row has no cost, which sums as nothing and still is not 0.
@@ -67,7 +68,7 @@ func (r *Row) values() []any {
 		r.ID, r.Time.UnixMicro(), r.Key, r.KeyName, r.User, marshal(r.Tags), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered, r.Status, r.Cause,
 		r.Finish, r.Stream, r.Cache, r.Attempts, r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
 		r.Usage.Input, r.Usage.CachedRead, r.Usage.CachedWrite, r.Usage.CachedWriteHour, r.Usage.Output,
-		r.Usage.Reasoning, r.Usage.Audio, r.Usage.AudioOutput, r.Usage.Seconds, string(r.Usage.Raw), r.Estimated, cost, r.Price, int64(r.Saved), r.BytesIn, r.BytesOut, marshal(r.Trail),
+		r.Usage.Reasoning, r.Usage.Audio, r.Usage.AudioOutput, r.Usage.Seconds, string(r.Usage.Raw), r.Estimated, cost, r.Price, int64(r.Saved), r.BytesIn, r.BytesOut, marshal(r.Trail), r.Tier,
 	}
 }
 
@@ -80,7 +81,7 @@ func scanRow(scan func(...any) error) (Row, error) {
 	err := scan(&r.ID, &at, &r.Key, &r.KeyName, &r.User, &tags, &r.Route, &r.Upstream, &r.Slot, &r.Operation, &r.Model, &r.Answered, &r.Status, &r.Cause,
 		&r.Finish, &r.Stream, &r.Cache, &r.Attempts, &queue, &ask, &first, &total,
 		&r.Usage.Input, &r.Usage.CachedRead, &r.Usage.CachedWrite, &r.Usage.CachedWriteHour, &r.Usage.Output,
-		&r.Usage.Reasoning, &r.Usage.Audio, &r.Usage.AudioOutput, &r.Usage.Seconds, &raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail)
+		&r.Usage.Reasoning, &r.Usage.Audio, &r.Usage.AudioOutput, &r.Usage.Seconds, &raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail, &r.Tier)
 	if err != nil {
 		return r, err
 	}

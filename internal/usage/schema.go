@@ -46,6 +46,8 @@ CREATE INDEX usage_batches_seen ON usage_batches (seen);
 CREATE TABLE usage_settled (row TEXT PRIMARY KEY, batch TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX usage_settled_batch ON usage_settled (batch);
 CREATE INDEX usage_settled_time ON usage_settled (time);
+`, `
+ALTER TABLE usage_requests ADD COLUMN tier TEXT NOT NULL DEFAULT '';
 `}
 
 const (

@@ -137,21 +137,27 @@ func (s *Settlement) Rows(now time.Time, by string) (rows []Row) {
 		if s.lost > 0 {
 			step("lost", fmt.Sprintf("%d answers of more than %d models", s.lost, maxBatchModels))
 		}
-		cost, err := m.price.batchCost(m.parts)
-		switch {
-		case !m.ok:
-			r.Price = m.why
-		case err != nil:
-			r.Price = err.Error()
-		default:
-			r.Priced, r.Cost, r.Price = true, cost.Total, m.why+", in a batch"
-			for _, l := range cost.Lines {
-				step("price", l.String())
-			}
-		}
+		r.priceBatch(m.price, m.why, m.ok, m.parts)
 		rows = append(rows, r)
 	}
 	return rows
+}
+
+// priceBatch works out what a row costs that settles a batch; why says which price it is, or why there is none.
+func (r *Row) priceBatch(price Price, why string, ok bool, parts []batchPart) {
+	r.Priced, r.Cost, r.Price = false, 0, why
+	if !ok {
+		return
+	}
+	cost, err := price.batchCost(parts)
+	if err != nil {
+		r.Price = err.Error()
+		return
+	}
+	r.Priced, r.Cost, r.Price = true, cost.Total, why+", in a batch"
+	for _, l := range cost.Lines {
+		r.Trail = append(r.Trail, Step{Name: "price", Text: l.String()})
+	}
 }
 
 // batchCost prices answers of a batch. What has the same rate is added up before it is priced, so that each line can be checked by hand.

@@ -23,6 +23,7 @@ type wireRow struct {
 	Status       int             `json:"status"`
 	Cause        string          `json:"cause"`
 	Finish       string          `json:"finish_reason"`
+	Tier         string          `json:"service_tier"`
 	Stream       bool            `json:"stream"`
 	Cache        string          `json:"cache"`
 	Attempts     int             `json:"attempts"`
@@ -52,7 +53,7 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 	w := wireRow{
 		ID: r.ID, Time: r.Time.UTC().Format(time.RFC3339Nano), Key: r.Key, KeyName: r.KeyName, User: r.User, Tags: r.Tags, Route: r.Route, Upstream: r.Upstream,
-		Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered, Status: r.Status, Cause: r.Cause, Finish: r.Finish, Stream: r.Stream,
+		Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered, Status: r.Status, Cause: r.Cause, Finish: r.Finish, Tier: r.Tier, Stream: r.Stream,
 		Cache: r.Cache, Attempts: r.Attempts, QueueMS: ms(r.Queue), UpstreamMS: ms(r.Ask), FirstTokenMS: ms(r.First), TotalMS: ms(r.Total),
 		Input: r.Usage.Input, CachedRead: r.Usage.CachedRead, CachedWrite: r.Usage.CachedWrite, Output: r.Usage.Output, Reasoning: r.Usage.Reasoning, Audio: r.Usage.Audio,
 		Estimated: r.Estimated, Price: r.Price, SavedNano: int64(r.Saved), BytesIn: r.BytesIn, BytesOut: r.BytesOut, Trail: r.Trail,
