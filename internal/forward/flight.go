@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"sync"
 
 	"forward/internal/cache"
@@ -26,6 +27,7 @@ type flight struct {
 	own     http.Header // the call's, which goes on to use it
 	head    http.Header // of the answer, as it was when it began
 	status  int         // 0: not begun
+	length  int64       // of the body, as it was announced; -1: it was not
 	kept    []byte      // of the body, from byte gone on
 	gone    int64
 	closed  bool // to new readers
@@ -109,6 +111,10 @@ func (f *flight) WriteHeader(status int) {
 	defer f.mu.Unlock()
 	if f.status == 0 {
 		f.status, f.head = status, f.own.Clone()
+		var err error
+		if f.length, err = strconv.ParseInt(f.own.Get("Content-Length"), 10, 64); err != nil {
+			f.length = -1
+		}
 		f.wake()
 	}
 }
@@ -129,6 +135,11 @@ func (f *flight) Write(p []byte) (int, error) {
 		f.mu.Lock()
 	}
 	f.kept = append(f.kept, p...)
+	// Whoever has the last announced byte has the answer. If it was an error and he asks again, he must not get it again, although
+	// the accounts of this call may still be open.
+	if f.gone+int64(len(f.kept)) == f.length {
+		f.closed = true
+	}
 	f.wake()
 	return len(p), nil
 }

@@ -190,3 +190,19 @@ func TestACallWaitsOnlyForRoom(t *testing.T) {
 		still.Close()
 	})
 }
+
+// TestNobodyJoinsAnAnswerThatIsOver: its accounts may take a while to be closed.
+func TestNobodyJoinsAnAnswerThatIsOver(t *testing.T) {
+	var g flights
+	_, f := g.join(flightKey{}, false, 100)
+	f.Header().Set("Content-Length", "4")
+	f.WriteHeader(http.StatusInternalServerError)
+	f.Write([]byte("no"))
+	if _, begin := g.join(flightKey{}, false, 100); begin != nil {
+		t.Error("half of the answer is left, and nobody may join")
+	}
+	f.Write([]byte("!!"))
+	if _, begin := g.join(flightKey{}, false, 100); begin == nil {
+		t.Error("who asks after the last byte gets the same error again")
+	}
+}
