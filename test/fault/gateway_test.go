@@ -11,9 +11,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"forward/test/harness"
 )
@@ -121,7 +124,7 @@ func (s *scene) start(o setup) *gateway {
 	s.gateways = append(s.gateways, g)
 	if !g.apart {
 		g.warm()
-		g.baseline = g.levels()
+		g.baseline = g.rests()
 	}
 	return g
 }
@@ -143,7 +146,7 @@ func (g *gateway) warm() {
 	if g.base {
 		g.s.served(g.chat("", ""))
 		g.s.served(g.stream(""))
-		g.s.served(g.chat("", caching))
+		g.s.served(g.ask(call{path: chatPath, body: chatBody("gpt-4o-mini", "remember the warm-up", caching)}))
 	}
 }
 
@@ -161,6 +164,21 @@ func (g *gateway) levels() levels {
 	g.s.Helper()
 	g.s.up.CloseClientConnections()
 	return levels{goroutines: int(g.metric("go_goroutines")), descriptors: g.Descriptors()}
+}
+
+// rests waits until the gateway has noticed that nobody is connected, and returns its levels: the same for a while.
+func (g *gateway) rests() levels {
+	g.s.Helper()
+	last, same := g.levels(), 0
+	g.s.within("nothing changes any more", func() bool {
+		time.Sleep(10 * time.Millisecond)
+		now := g.levels()
+		if same++; now != last {
+			last, same = now, 0
+		}
+		return same == 3
+	})
+	return last
 }
 
 // metric reads a sample of /metrics by its name with its labels; 0 when it is not there.
@@ -216,4 +234,33 @@ func (g *gateway) stop() {
 func (g *gateway) kill() {
 	g.ended, g.s.killed = true, true
 	g.Kill()
+}
+
+// chatLog returns the lines of all chat logs, as far as they are written.
+func (g *gateway) chatLog() (lines []string) {
+	g.s.Helper()
+	files, err := filepath.Glob(filepath.Join(g.dir, "Log", "*", "*", "*.log"))
+	for _, file := range files {
+		var data []byte
+		if data, err = os.ReadFile(file); err != nil {
+			break
+		}
+		lines = slices.AppendSeq(lines, strings.Lines(string(data)))
+	}
+	if err != nil {
+		g.s.Error(err)
+	}
+	return lines
+}
+
+// spent is what the budget of alice's key has spent or holds, in nano-dollars.
+func (g *gateway) spent() int64 {
+	g.s.Helper()
+	a := g.ask(call{method: "GET", path: "/_/api/me"})
+	g.s.served(a)
+	budget := gjson.GetBytes(a.body, "budgets.0")
+	if !budget.Get("spent").Exists() || !budget.Get("held").Exists() {
+		g.s.Errorf("there is no budget: %s", a.text())
+	}
+	return budget.Get("spent").Int() + budget.Get("held").Int()
 }

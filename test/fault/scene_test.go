@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tidwall/gjson"
 
 	"forward/internal/upstreamtest"
+	"forward/test/harness"
 )
 
 // What must never be seen: the API keys anywhere, the prompts of bob in anything that is written, for his policy keeps none.
@@ -30,9 +33,12 @@ type scene struct {
 	gateways []*gateway
 	killed   bool // a gateway was killed, so the rows of its last moments may be lost
 
-	mu      sync.Mutex
-	cases   int
-	answers []answer
+	elsewhere atomic.Value // where the scripts that redirect lead to
+
+	mu       sync.Mutex
+	cases    int
+	answers  []answer
+	straight map[string]bool // cases in which the upstream was asked without a gateway
 }
 
 // upstream is the scripted upstream on a listener whose connections can be closed.
@@ -42,8 +48,9 @@ type upstream struct {
 }
 
 func newScene(t *testing.T) *scene {
-	h := upstreamtest.NewHandler(scripts()...)
-	s := &scene{T: t, up: &upstream{Handler: h, Server: httptest.NewServer(h)}}
+	s := &scene{T: t}
+	h := upstreamtest.NewHandler(s.scripts()...)
+	s.up = &upstream{Handler: h, Server: httptest.NewServer(h)}
 	t.Cleanup(func() {
 		h.Release()
 		s.up.CloseClientConnections()
@@ -103,4 +110,23 @@ func (s *scene) seen(name string) (list []upstreamtest.Request) {
 		}
 	}
 	return list
+}
+
+// within waits for something that follows soon after an answer.
+func (s *scene) within(what string, probe func() bool) {
+	s.Helper()
+	harness.Eventually(s, 15*time.Second, what, probe)
+}
+
+// direct asks the upstream itself, to compare.
+func (s *scene) direct(c call) answer {
+	s.Helper()
+	a := (&gateway{URL: s.up.URL, s: s}).ask(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.straight == nil {
+		s.straight = map[string]bool{}
+	}
+	s.straight[a.name] = true
+	return a
 }
