@@ -89,7 +89,7 @@ type Log struct {
 	writer   writer
 	lines    *queue
 	screen   *printer // nil: none
-	noFiles  bool
+	noFiles  atomic.Bool
 	log      *slog.Logger
 	done     chan struct{} // closed when the writer has ended
 
@@ -115,11 +115,11 @@ func Open(o Options) (*Log, error) {
 	}
 	l.writer = writer{dir: cmp.Or(o.Dir, defaultDir), maxSize: cmp.Or(o.MaxSize, defaultMaxSize), retention: o.Retention,
 		location: location, files: make(map[target]*file), drop: l.drop, log: l.log}
-	if l.noFiles = o.NoFiles; !l.noFiles {
-		if err := l.tryDir(l.writer.dir); err != nil {
-			return nil, fmt.Errorf("opening chat log: %w", err)
-		}
+	l.noFiles.Store(true)
+	if err := l.TryFiles(!o.NoFiles); err != nil {
+		return nil, fmt.Errorf("opening chat log: %w", err)
 	}
+	l.KeepFiles(!o.NoFiles)
 	if o.Print != nil {
 		l.screen = newPrinter(o.Print)
 	}
@@ -129,6 +129,17 @@ func Open(o Options) (*Log, error) {
 	}()
 	return l, nil
 }
+
+// TryFiles reports whether KeepFiles could begin to write files, if it is to be told so.
+func (l *Log) TryFiles(keep bool) error {
+	if keep && l.noFiles.Load() {
+		return l.tryDir(l.writer.dir)
+	}
+	return nil
+}
+
+// KeepFiles says whether lines are written to files from now on. TryFiles says before whether they can be.
+func (l *Log) KeepFiles(keep bool) { l.noFiles.Store(!keep) }
 
 // encoderOf returns what writes lines with a content; one that nobody knows keeps the least.
 func (l *Log) encoderOf(content string) *encoder {
@@ -178,7 +189,7 @@ func (l *Log) put(n line) {
 	if l.screen != nil {
 		l.screen.lines.put(n)
 	}
-	if !l.noFiles && !l.lines.put(n) {
+	if !l.noFiles.Load() && !l.lines.put(n) {
 		l.drop(errFull)
 	}
 }

@@ -63,7 +63,8 @@ type Options struct {
 	CacheRecorded  bool          // remembered streams are replayed as they came, and not at once
 	CacheMaxEntry  int64         // bytes of one remembered answer; 8 MiB by default
 
-	ChatLog *chatlog.Log // nil: no chat log
+	ChatLog    *chatlog.Log // nil: no chat log
+	LogContent string       // what it keeps of exchanges whose key says nothing of it; empty: what it was opened with
 
 	Ledger   *usage.Ledger  // one row for each request; nil: none
 	Prices   *usage.Table   // needed with a Ledger
@@ -95,16 +96,22 @@ type Options struct {
 	Version string
 }
 
-// Gateway is the HTTP handler of forward. Make one with New; it is safe for concurrent use.
+// Gateway is the HTTP handler of forward under one set of settings, which never change: other ones make another Gateway, see With.
+// Make the first with New; it is safe for concurrent use.
 type Gateway struct {
 	Options
+	*running
 	cacheRoutes map[string]bool
-	buffers     copyBuffers
-	quiet       atomic.Bool // not ready: draining
-	parallel    limits.Parallel
 	catalogue   catalogue
-	shared      flights
 	noUsage     sync.Map // *upstream.Route → time.Time: it refuses to be asked for usage, and is not asked until then
+}
+
+// running is what outlives settings: who is under way, under whichever.
+type running struct {
+	buffers  copyBuffers
+	quiet    atomic.Bool // not ready: draining
+	parallel limits.Parallel
+	shared   flights
 
 	flights sync.WaitGroup  // exchanges that are not settled yet
 	life    context.Context // ends when streams still open are to be told that the gateway stops
@@ -116,6 +123,32 @@ var errShuttingDown = errors.New("the gateway is shutting down")
 
 // New returns a Gateway that serves o.
 func New(o Options) (*Gateway, error) {
+	life := &running{}
+	life.life, life.end = context.WithCancelCause(context.Background())
+	return build(o, life)
+}
+
+// With returns a Gateway that serves o in the place of g. Exchanges that g has begun finish under its own options. Drain, Abort and
+// Wait of either concern both, requests of one caller at the same time are counted together, and whoever asks what a call of g is
+// answering shares that call. What else keeps state is in the rooms of o, and it is for the caller to hand them on.
+func (g *Gateway) With(o Options) (*Gateway, error) {
+	next, err := build(o, g.running)
+	if err != nil {
+		return nil, err
+	}
+	g.noUsage.Range(func(key, until any) bool {
+		before := key.(*upstream.Route)
+		for _, r := range o.Routes.Routes() {
+			if r.Name == before.Name && r.Base.String() == before.Base.String() {
+				next.noUsage.Store(r, until)
+			}
+		}
+		return true
+	})
+	return next, nil
+}
+
+func build(o Options, life *running) (*Gateway, error) {
 	if o.Routes == nil || o.Ring == nil || o.Gate == nil || o.Transport == nil {
 		return nil, errors.New("forward: Options needs Routes, Ring, Gate and Transport")
 	}
@@ -138,11 +171,10 @@ func New(o Options) (*Gateway, error) {
 			return nil, err
 		}
 	}
-	g := &Gateway{Options: o, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
+	g := &Gateway{Options: o, running: life, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
 	for _, path := range o.CacheRoutes {
 		g.cacheRoutes[path] = true
 	}
-	g.life, g.end = context.WithCancelCause(context.Background())
 	return g, nil
 }
 

@@ -77,17 +77,19 @@ func (e *RefusedError) Error() string {
 // Unwrap returns the sentinel.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Ring holds all forward keys. Those of the settings never change; those of a Store are replaced as a whole by Store.Watch and
-// Store.Load. It is safe for concurrent use.
+// Ring holds all forward keys. Those of the settings never change, other ones make another ring, see With; those of a Store are replaced
+// as a whole by Store.Watch and Store.Load, in all rings that With has made of one. It is safe for concurrent use.
 type Ring struct {
 	sum      func(secret string) digest // fields, so that a test can count what each answer costs
 	equal    func(a, b []byte) int
 	declared map[digest]*entry
-	index    atomic.Pointer[index]
+	managed  *atomic.Pointer[[]*entry] // of the store; shared by the rings of one store
+	index    atomic.Pointer[index]     // of both; made anew when managed has changed
 }
 
 // index is what is in force at a time.
 type index struct {
+	managed    *[]*entry // of which it was made
 	byMAC      map[digest]*entry
 	lookalikes bool // a key of the settings has the form of a managed one, but not its checksum
 }
@@ -113,7 +115,15 @@ func NewRing(ks []Key) (*Ring, error) {
 }
 
 func newRing(ks []Key, pepper []byte) (*Ring, error) {
-	r := &Ring{sum: summer(pepper), equal: subtle.ConstantTimeCompare, declared: make(map[digest]*entry, len(ks))}
+	none := &Ring{sum: summer(pepper), equal: subtle.ConstantTimeCompare, managed: &atomic.Pointer[[]*entry]{}}
+	none.managed.Store(&[]*entry{})
+	return none.With(ks)
+}
+
+// With returns a ring with other keys of the settings and the same managed ones, now and whenever they change. Its errors are those of
+// NewRing.
+func (of *Ring) With(ks []Key) (*Ring, error) {
+	r := &Ring{sum: of.sum, equal: of.equal, managed: of.managed, declared: make(map[digest]*entry, len(ks))}
 	var errs []error
 	for i, k := range ks {
 		secret := k.Secret.Reveal()
@@ -135,23 +145,39 @@ func newRing(ks []Key, pepper []byte) (*Ring, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	r.replace(nil)
+	r.merge(r.managed.Load())
 	return r, nil
 }
 
-// replace puts other managed keys in force. A key that is both in the settings and managed is managed, or it could not be revoked.
+// replace puts other managed keys in force.
 func (r *Ring) replace(managed []*entry) {
-	next := &index{byMAC: make(map[digest]*entry, len(r.declared)+len(managed))}
+	r.managed.Store(&managed)
+	r.merge(&managed)
+}
+
+// now returns what is in force.
+func (r *Ring) now() *index {
+	managed := r.managed.Load()
+	if now := r.index.Load(); now.managed == managed {
+		return now
+	}
+	return r.merge(managed) // they were changed through another ring
+}
+
+// merge makes the index. A key that is both in the settings and managed is managed, or it could not be revoked.
+func (r *Ring) merge(managed *[]*entry) *index {
+	next := &index{managed: managed, byMAC: make(map[digest]*entry, len(r.declared)+len(*managed))}
 	for mac, e := range r.declared {
 		next.byMAC[mac] = e
 		if _, err := ParseManaged(e.Secret.Reveal()); errors.Is(err, ErrMistyped) {
 			next.lookalikes = true
 		}
 	}
-	for _, e := range managed {
+	for _, e := range *managed {
 		next.byMAC[e.mac] = e
 	}
 	r.index.Store(next)
+	return next
 }
 
 // Len returns how many secrets there are, those of disabled, expired and revoked keys included: a gateway whose last key was
@@ -160,7 +186,7 @@ func (r *Ring) Len() int {
 	if r == nil {
 		return 0
 	}
-	return len(r.index.Load().byMAC)
+	return len(r.now().byMAC)
 }
 
 // Lookup returns the key whose secret was presented, or a *RefusedError with ErrUnknown, ErrMistyped, ErrDisabled, ErrExpired or
@@ -171,7 +197,7 @@ func (r *Ring) Lookup(presented string) (*Key, error) {
 	if r == nil || presented == "" {
 		return nil, &RefusedError{Err: ErrUnknown}
 	}
-	now := r.index.Load()
+	now := r.now()
 	if !now.lookalikes {
 		if _, err := ParseManaged(presented); errors.Is(err, ErrMistyped) {
 			return nil, &RefusedError{Err: ErrMistyped}

@@ -40,7 +40,7 @@ type bucket struct {
 type dip struct{ take, lack int64 }
 
 // mark is where a bucket stood right after a take.
-type mark struct{ take, lack, spilled, learned int64 }
+type mark struct{ take, lack, spilled, learned, limit int64 }
 
 // cost is the time of refill for n units.
 func (b *bucket) cost(n int64) int64 {
@@ -88,7 +88,7 @@ func (b *bucket) take(now, n int64) mark {
 	b.last = now
 	b.full += b.cost(n)
 	b.takes++
-	return mark{take: b.takes, lack: b.full - now, spilled: b.spilled, learned: b.learned}
+	return mark{take: b.takes, lack: b.full - now, spilled: b.spilled, learned: b.learned, limit: b.limit}
 }
 
 // spill brings a bucket that has been full up to now.
@@ -128,7 +128,8 @@ func (b *bucket) merge() {
 // giveBack undoes a part, cost long, of the take at m. Had it not been taken, the bucket would have been fuller since, and
 // once it is full nothing can be added: so no more comes back than was ever missing in between.
 func (b *bucket) giveBack(now int64, m mark, cost int64) {
-	if b.limit <= 0 || cost <= 0 {
+	m, known := b.today(m)
+	if !known || cost <= 0 {
 		return
 	}
 	b.spill(now)
@@ -152,7 +153,8 @@ func (b *bucket) giveBack(now int64, m mark, cost int64) {
 
 // charge takes cost more, as if at m. What has spilled since would have gone into the gap, so it pays for it.
 func (b *bucket) charge(now int64, m mark, cost int64) {
-	if b.limit <= 0 || cost <= 0 {
+	m, known := b.today(m)
+	if !known || cost <= 0 {
 		return
 	}
 	b.spill(now)
@@ -165,7 +167,8 @@ func (b *bucket) charge(now int64, m mark, cost int64) {
 // learn lowers the bucket if the provider, after the take at m, had only remaining units left and we believed in more.
 // Answers to other requests may have told of the same gap already: it is taken once.
 func (b *bucket) learn(now int64, m mark, remaining int64) {
-	if b.limit <= 0 {
+	m, known := b.today(m)
+	if !known {
 		return
 	}
 	if past := now - b.raised; past > maxCushion {

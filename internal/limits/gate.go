@@ -46,23 +46,28 @@ func NewGate(o Options) (*Gate, error) {
 	if _, err := ParseStrategy(string(o.Strategy)); err != nil {
 		return nil, err
 	}
-	if err := check(o.Global); err != nil {
-		return nil, fmt.Errorf("limits of all routes: %w", err)
+	g, err := (&Gate{local: NewStore(o.Strategy, o.Now)}).With(o.Rules, o.Global)
+	if err != nil || o.Redis == "" {
+		return g, err
 	}
-	for _, r := range o.Rules {
-		if err := check(r.Rates); err != nil {
-			return nil, fmt.Errorf("limits of %q: %w", r.Path, err)
-		}
-	}
-	g := &Gate{rules: newRules(o.Rules), global: o.Global, local: NewStore(o.Strategy, o.Now)}
-	if o.Redis == "" {
-		return g, nil
-	}
-	var err error
 	if g.redis, err = newRedisStore(o); err != nil {
 		return nil, fmt.Errorf("limits in Redis: %w", err)
 	}
 	return g, nil
+}
+
+// With returns a gate of other limits that counts where g does: what a caller has used counts in it, also when the number of a rate has
+// changed and its period has not. Closing either closes both.
+func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
+	if err := check(global); err != nil {
+		return nil, fmt.Errorf("limits of all routes: %w", err)
+	}
+	for _, r := range list {
+		if err := check(r.Rates); err != nil {
+			return nil, fmt.Errorf("limits of %q: %w", r.Path, err)
+		}
+	}
+	return &Gate{rules: newRules(list), global: global, local: g.local, redis: g.redis}, nil
 }
 
 // Close lets go of the backend.

@@ -252,6 +252,12 @@ func (l *line) enter(now int64, d Demand) *waiter {
 			w.expires = now + int64(most)
 		}
 	}
+	l.append(w)
+	return w
+}
+
+// append puts w at the end of its caller's line.
+func (l *line) append(w *waiter) {
 	f := l.flow(w)
 	l.backlog.drop(f)
 	w.before = f.tail
@@ -263,7 +269,6 @@ func (l *line) enter(now int64, d Demand) *waiter {
 	}
 	f.tail = w
 	l.join(f, w)
-	return w
 }
 
 // flow returns the line of the caller.

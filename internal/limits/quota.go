@@ -101,7 +101,12 @@ type Quotas struct {
 	now      func() time.Time
 	log      *slog.Logger
 	shadowed func(*QuotaError)
-	refusals atomic.Int64 // that shadow quotas would have made
+	*shadows
+}
+
+// shadows is what became of shadow quotas, before and after they were changed.
+type shadows struct {
+	refusals atomic.Int64 // that they would have made
 
 	mu   sync.Mutex           // guards told
 	told map[string]time.Time // by quota: when the log was
@@ -114,7 +119,7 @@ type quotaRule struct {
 
 // NewQuotas returns quotas of which nothing is used.
 func NewQuotas(o QuotaOptions) (*Quotas, error) {
-	q := &Quotas{match: o.Match, memory: newQuotaMemory(), location: cmp.Or(o.Location, time.UTC), now: o.Now, log: o.Log, shadowed: o.Shadowed, told: make(map[string]time.Time)}
+	q := &Quotas{match: o.Match, memory: newQuotaMemory(), location: cmp.Or(o.Location, time.UTC), now: o.Now, log: o.Log, shadowed: o.Shadowed, shadows: &shadows{told: make(map[string]time.Time)}}
 	if q.now == nil {
 		q.now = time.Now
 	}
@@ -127,14 +132,21 @@ func NewQuotas(o QuotaOptions) (*Quotas, error) {
 	if o.Redis != nil {
 		q.redis = newQuotaRedis(o.Redis)
 	}
-	for _, quota := range o.Quotas {
+	return q.With(o.Quotas)
+}
+
+// With returns other quotas that count where q does, so what is used of the minute and the day stays used.
+func (q *Quotas) With(list []Quota) (*Quotas, error) {
+	next := *q
+	next.rules = nil
+	for _, quota := range list {
 		quota.Match = cmp.Or(quota.Match, "*")
-		if err := q.add(quota); err != nil {
+		if err := next.add(quota); err != nil {
 			return nil, fmt.Errorf("quota of %s %q: %w", quota.Scope, quota.Match, err)
 		}
 	}
-	slices.SortStableFunc(q.rules, func(a, b quotaRule) int { return cmp.Compare(precision(b.Match), precision(a.Match)) })
-	return q, nil
+	slices.SortStableFunc(next.rules, func(a, b quotaRule) int { return cmp.Compare(precision(b.Match), precision(a.Match)) })
+	return &next, nil
 }
 
 func (q *Quotas) add(quota Quota) error {

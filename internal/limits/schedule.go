@@ -70,12 +70,12 @@ const sweepModels = time.Second
 // others, over MaxWait is so at once. The first in line may wait in any case, for an answer may give back what it needs at any
 // moment. There is one timer for each model with a line, set for the moment of the next event.
 type Scheduler struct {
-	rules  []ModelRule
 	match  func(glob, model string) bool
 	shared Shared
 	origin time.Time // times are kept as offsets from it, which are monotonic
 
 	mu    sync.RWMutex // guards the rest
+	rules []ModelRule
 	units map[unitKey]*unit
 	count []int // units by rule
 	swept int64
@@ -88,15 +88,25 @@ const others = "\x00others"
 
 // NewScheduler returns a scheduler without lines.
 func NewScheduler(o SchedulerOptions) (*Scheduler, error) {
-	s := &Scheduler{rules: slices.Clone(o.Rules), match: o.Match, shared: o.Shared, origin: time.Now(), units: make(map[unitKey]*unit)}
+	rules, err := sortRules(o.Rules)
+	if err != nil {
+		return nil, err
+	}
+	s := &Scheduler{rules: rules, count: make([]int, len(rules)), match: o.Match, shared: o.Shared, origin: time.Now(), units: make(map[unitKey]*unit)}
 	if s.match == nil {
 		s.match = func(glob, model string) bool {
 			ok, err := path.Match(glob, model)
 			return ok && err == nil
 		}
 	}
+	return s, nil
+}
+
+// sortRules checks rules and puts them in the order in which the first that matches counts.
+func sortRules(list []ModelRule) ([]ModelRule, error) {
+	list = slices.Clone(list)
 	seen := make(map[unitKey]bool)
-	for _, r := range s.rules {
+	for _, r := range list {
 		if r.RPM < 0 || r.TPM < 0 || r.MaxParallel < 0 || r.MaxQueue < 0 || r.MaxWait < 0 {
 			return nil, fmt.Errorf("limits of model %q of route %q: none may be below zero; leave one out for no limit", r.Models, r.Route)
 		}
@@ -112,12 +122,10 @@ func NewScheduler(o SchedulerOptions) (*Scheduler, error) {
 			seen[key] = true
 		}
 	}
-	// The first that matches counts.
-	slices.SortStableFunc(s.rules, func(a, b ModelRule) int {
+	slices.SortStableFunc(list, func(a, b ModelRule) int {
 		return cmp.Or(cmp.Compare(precision(b.Models), precision(a.Models)), cmp.Compare(len(b.Route), len(a.Route)))
 	})
-	s.count = make([]int, len(s.rules))
-	return s, nil
+	return list, nil
 }
 
 // precision orders globs: names before globs, and those by how much they say.
@@ -151,7 +159,7 @@ func (s *Scheduler) Acquire(ctx context.Context, d Demand) (*Grant, error) {
 				break
 			}
 			var wait time.Duration
-			if wait, err = s.shared.Take(ctx, u.sharedKey(), u.line.model, g.tokens); err != nil || wait <= 0 {
+			if wait, err = s.shared.Take(ctx, u.sharedKey(), u.model(), g.tokens); err != nil || wait <= 0 {
 				if err = ctx.Err(); err != nil {
 					g.Cancel()
 				}
@@ -178,14 +186,17 @@ func (s *Scheduler) unit(d Demand) *unit {
 	if u != nil {
 		return u
 	}
-	rule := slices.IndexFunc(s.rules, func(r ModelRule) bool {
-		return (r.Route == "" || r.Route == d.Route) && (r.Models == "*" || r.Models == d.Model || s.match(r.Models, d.Model))
-	})
+	s.mu.RLock()
+	rule := s.rule(d.Route, d.Model)
+	s.mu.RUnlock()
 	if rule < 0 {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if rule = s.rule(d.Route, d.Model); rule < 0 { // they were changed in between
+		return nil
+	}
 	key := unitKey{strings.Clone(d.Route), strings.Clone(d.Model)}
 	if s.units[key] == nil && s.count[rule] >= maxModels {
 		if s.sweep(); s.count[rule] >= maxModels {
@@ -200,6 +211,13 @@ func (s *Scheduler) unit(d Demand) *unit {
 	s.units[key] = u
 	s.count[rule]++
 	return u
+}
+
+// rule returns the index of the rule that holds for a model, below zero when there is none. Its caller holds mu.
+func (s *Scheduler) rule(route, model string) int {
+	return slices.IndexFunc(s.rules, func(r ModelRule) bool {
+		return (r.Route == "" || r.Route == route) && (r.Models == "*" || r.Models == model || s.match(r.Models, model))
+	})
 }
 
 // sweep forgets the models that have all of their allowance back.

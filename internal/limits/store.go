@@ -106,9 +106,14 @@ func (sh *shard) windows(key string, rates []Rate, now int64) []window {
 		ws = make([]window, 0, len(rates))
 	}
 	for i, r := range rates {
-		if pick(ws, i, r) == nil {
+		if pick(ws, i, r) != nil {
+			continue
+		}
+		known = false
+		if w := outdated(ws, rates, r); w != nil {
+			w.rate = r
+		} else {
 			ws = append(ws, window{rate: r})
-			known = false
 		}
 	}
 	if !known {
@@ -125,6 +130,17 @@ func pick(ws []window, i int, r Rate) *window {
 	for j := range ws {
 		if ws[j].rate == r {
 			return &ws[j]
+		}
+	}
+	return nil
+}
+
+// outdated returns the window of a rate that is none any more, because settings have changed its number to r: what is used of it is
+// used of r. Nil when there is none that counts as r does.
+func outdated(ws []window, rates []Rate, r Rate) *window {
+	for i := range ws {
+		if w := &ws[i]; w.rate.Period == r.Period && (w.rate.slice() > 0) == (r.slice() > 0) && !slices.Contains(rates, w.rate) {
+			return w
 		}
 	}
 	return nil

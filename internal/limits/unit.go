@@ -135,6 +135,13 @@ func (u *unit) back(d Demand, g *Grant, w *waiter, wait time.Duration) (*Grant, 
 	return u.answer(g, w, refused)
 }
 
+// model returns what the model allows now.
+func (u *unit) model() Model {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.line.model
+}
+
 func (u *unit) sharedKey() string { return u.key.route + "\x00" + u.key.model }
 
 func (u *unit) settle(g *Grant, used int64) {

@@ -62,6 +62,7 @@ func (w *window) look(now, n int64) Window {
 	default:
 		left.Wait = left.Reset
 	}
+	left.Remaining = max(left.Remaining, 0) // below it when the limit was lowered
 	return left
 }
 

@@ -23,7 +23,7 @@ type Pool struct {
 	now  func() time.Time
 	keys []*PoolKey
 
-	mu    sync.Mutex  // guards turns and the state of every key
+	mu    *sync.Mutex // guards turns and the state of every key; pools that took over from each other have one
 	turns map[int]int // level → where its next round begins; one counter for all levels would starve keys
 }
 
@@ -32,8 +32,11 @@ type PoolKey struct {
 	APIKey
 	pool  *Pool
 	index int
+	*condition
+}
 
-	// Guarded by pool.mu.
+// condition is how a key is doing, guarded by the mutex of its pool.
+type condition struct {
 	until time.Time // rests or is set aside before this moment
 	aside bool      // refused by the upstream, and not used with success since
 }
@@ -52,11 +55,27 @@ func NewPool(ks []APIKey, now func() time.Time) *Pool {
 	if now == nil {
 		now = time.Now
 	}
-	p := &Pool{now: now, turns: map[int]int{}}
+	p := &Pool{now: now, mu: &sync.Mutex{}, turns: map[int]int{}}
 	for i, k := range ks {
-		p.keys = append(p.keys, &PoolKey{APIKey: k, pool: p, index: i})
+		p.keys = append(p.keys, &PoolKey{APIKey: k, pool: p, index: i, condition: &condition{}})
 	}
 	return p
+}
+
+// takeOver makes a pool that nobody uses yet go on where another stands: a key that both have rests in both, also when it is
+// limited later by an answer to a request that the other one serves.
+func (p *Pool) takeOver(before *Pool) {
+	if p == nil || before == nil {
+		return
+	}
+	p.mu, p.turns = before.mu, before.turns
+	for _, k := range p.keys {
+		for _, had := range before.keys {
+			if k.Secret.Reveal() == had.Secret.Reveal() {
+				k.condition = had.condition
+			}
+		}
+	}
 }
 
 // Len returns how many keys there are, in whatever state.

@@ -44,6 +44,17 @@ func newTargets(bases []*url.URL) []*target {
 	return list
 }
 
+// takeOver gives targets the breakers of those before that are the same.
+func takeOver(targets, before []*target) {
+	for _, t := range targets {
+		for _, had := range before {
+			if t.only == had.only && t.base.String() == had.base.String() {
+				t.breaker = had.breaker
+			}
+		}
+	}
+}
+
 // judge tells the breaker how an attempt ended. What a client or an API key is to blame for says nothing of the target, and
 // a 5xx counts only where there is another target to go to: it is an answer, and better than none.
 func (t *target) judge(res *http.Response, e *Error) {
