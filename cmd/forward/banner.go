@@ -91,7 +91,7 @@ func limitRows(cfg *config.Config, r *rooms) [][2]string {
 	if global == "" {
 		global = "inf"
 	}
-	rows := [][2]string{{"backend", r.gate.Backend()}, {"strategy", cfg.Strategy}, {"global rate limit", global + " (req)"}}
+	rows := [][2]string{{"backend", r.now.Load().Gate.Backend()}, {"strategy", cfg.Strategy}, {"global rate limit", global + " (req)"}}
 	for _, kind := range []struct {
 		unit  string
 		rules []config.RateRule

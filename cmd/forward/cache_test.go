@@ -61,7 +61,7 @@ func eachHolder(t *testing.T, test func(t *testing.T)) {
 				}
 			} else {
 				t.Cleanup(func() { c.Close() })
-				side, err := listenControl(cfg.DataDir, (&rooms{cache: c}).controls())
+				side, err := listenControl(cfg.DataDir, (&reloader{rooms: &rooms{cache: c}}).controls())
 				if err != nil {
 					t.Fatal(err)
 				}

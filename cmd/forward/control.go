@@ -152,13 +152,3 @@ func withShortPath(path string, use func(short string) error) error {
 	}
 	return use(short)
 }
-
-// controls returns what the control socket answers, nil if that is nothing.
-func (r *rooms) controls() http.Handler {
-	if r.cache == nil {
-		return nil
-	}
-	mux := http.NewServeMux()
-	mux.Handle(cacheMount+"/", cacheHandler(r.cache))
-	return mux
-}

@@ -30,7 +30,7 @@ func TestADrainWaitsForUpgradedConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rooms.Close()
-	server := httptest.NewServer(rooms.gateway.Handler())
+	server := httptest.NewServer(rooms)
 	defer server.Close()
 
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -46,7 +46,7 @@ func TestADrainWaitsForUpgradedConnections(t *testing.T) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		drain(server.Config, rooms.gateway, 5*time.Second)
+		drain(server.Config, rooms.gateway(), 5*time.Second)
 	}()
 	select {
 	case <-drained:

@@ -49,7 +49,8 @@ REQ_RATE_LIMIT={"/v1/chat/completions":"100/2minutes"}
 TOKEN_RATE_LIMIT={"/v1/chat/completions":[{"level":1,"limit":"60/second"}]}
 RATE_LIMIT_STRATEGY=moving-window
 `)
-	rooms, err := open(cfg, newLogger(cfg))
+	logger, _ := newLogger(cfg)
+	rooms, err := open(cfg, logger)
 	if err != nil {
 		t.Fatal(err)
 	}

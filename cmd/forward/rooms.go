@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"forward/internal/admin"
@@ -22,21 +24,45 @@ import (
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/limits"
+	"forward/internal/metrics"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 	"forward/internal/usage"
 )
 
-// rooms are the parts of a running gateway, and how to close them.
+// rooms are the parts of a running gateway, and how to close them. What keeps state lives as long as the process: other settings get
+// other options that use it. Only put changes a rooms, one call at a time.
 type rooms struct {
-	gateway *forward.Gateway
-	table   *upstream.Table
-	gate    *limits.Gate
-	cache   *cache.Cache // nil: off
-	db      *sql.DB      // nil: nothing is kept in it
-	keys    *keys.Store  // managed ones; nil without db
-	closers []io.Closer  // in the order in which they were opened
+	log   *slog.Logger
+	level *slog.LevelVar // of log; nil: LOG_LEVEL is not ours
+	now   atomic.Pointer[inForce]
+
+	scheduler *limits.Scheduler  // nil: there were no lines yet
+	cache     *cache.Cache       // nil: it was off so far
+	chatLog   *chatlog.Log       // nil: it was off so far
+	affinity  *upstream.Affinity // nil: it was not needed so far
+	books     *books             // nil: off
+	metrics   *metrics.Metrics
+	db        *sql.DB     // nil: nothing is kept in it
+	keys      *keys.Store // managed ones; nil without db
+	closers   []io.Closer // in the order in which they were opened
 }
+
+// inForce is what serves by one set of settings.
+type inForce struct {
+	forward.Options
+	cfg     *config.Config
+	gateway *forward.Gateway
+	handler http.Handler
+}
+
+// ServeHTTP serves a request from its begin to its end by the settings that are in force when it comes.
+func (r *rooms) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.now.Load().handler.ServeHTTP(w, q)
+}
+
+// gateway returns the one that serves now. To drain any of them is to drain all.
+func (r *rooms) gateway() *forward.Gateway { return r.now.Load().gateway }
 
 // Close closes the stores, the last one first. Each flushes what it acknowledged.
 func (r *rooms) Close() error {
@@ -48,87 +74,158 @@ func (r *rooms) Close() error {
 }
 
 // open builds the gateway out of settings.
-func open(cfg *config.Config, logger *slog.Logger) (r *rooms, err error) {
-	r = &rooms{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.Close())
-		}
-	}()
-	options := forward.Options{
+func open(cfg *config.Config, logger *slog.Logger) (*rooms, error) {
+	r := &rooms{log: logger}
+	if err := r.put(cfg); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// put puts settings in force, or none of them with an error. Requests under way finish by those that they began with.
+func (r *rooms) put(cfg *config.Config) (err error) {
+	before := r.now.Load()
+	options, apply, err := r.options(cfg, before)
+	if err != nil {
+		return err
+	}
+	next := &inForce{Options: options, cfg: cfg}
+	if before == nil {
+		next.gateway, err = forward.New(options)
+	} else {
+		options.Routes.TakeOver(before.Routes)
+		next.gateway, err = before.gateway.With(options)
+	}
+	if err != nil {
+		return err
+	}
+	next.handler = next.gateway.Handler()
+	for _, f := range apply {
+		f()
+	}
+	r.now.Store(next)
+	if before != nil && before.Transport != next.Transport {
+		before.Transport.(*http.Transport).CloseIdleConnections()
+	}
+	return nil
+}
+
+// options makes the options of settings. Stores that are open are used on, those that are needed for the first time are opened. Nothing
+// that a request could notice changes before the functions in apply are called, which cannot fail.
+func (r *rooms) options(cfg *config.Config, before *inForce) (o forward.Options, apply []func(), err error) {
+	o = plainOptions(cfg)
+	o.Log = r.log
+	if o.Routes, err = routes(cfg); err != nil {
+		return o, nil, err
+	}
+	o.Models = modelRoutes(cfg, o.Routes)
+	if o.Ring, err = r.ring(cfg, before); err != nil {
+		return o, nil, err
+	}
+	if o.Gate, o.Paces, err = r.gate(cfg, before); err != nil {
+		return o, nil, err
+	}
+	lines, err := r.lines(cfg, o.Gate)
+	if err != nil {
+		return o, nil, err
+	}
+	o.Scheduler = r.scheduler
+	if o.Quotas, err = quotas(cfg, o.Gate, before, r.log); err != nil {
+		return o, nil, err
+	}
+	if o.Transport, err = transport(cfg, before); err != nil {
+		return o, nil, err
+	}
+	if o.Cache, err = r.openCache(cfg); err != nil {
+		return o, nil, fmt.Errorf("opening the cache: %w", err)
+	}
+	keepFiles, err := r.openChatLog(cfg, &o)
+	if err != nil {
+		return o, nil, err
+	}
+	if o.Affinity, err = r.openAffinity(o.Routes); err != nil {
+		return o, nil, err
+	}
+	if err = r.openLedger(cfg, &o); err != nil {
+		return o, nil, err
+	}
+	if r.metrics == nil {
+		r.metrics = newMetrics(r)
+	}
+	o.Metrics = r.metrics
+	return o, []func(){lines, keepFiles, func() { r.setLevel(cfg) }}, nil
+}
+
+// plainOptions are those that need no room.
+func plainOptions(cfg *config.Config) forward.Options {
+	o := forward.Options{
 		Levels: cfg.LevelModels, ExtraAuth: cfg.ExtraAuth, Passthrough: cfg.Passthrough,
 		Allow: cfg.IPWhitelist, Deny: cfg.IPBlacklist, TrustedProxies: cfg.TrustedProxy, CORSOrigins: cfg.CORSOrigins,
 		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
 		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry, CacheTTL: orForever(cfg.CacheTTL), CacheRecorded: cfg.CacheReplay == "recorded",
-		MaxBody: cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
+		LogContent: cfg.LogContent,
+		MaxBody:    cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
 		QueueKeepalive: cfg.QueueKeepalive, DefaultMaxTokens: cfg.DefaultMaxTokens,
 		Estimation: tokens.Estimation{CharsPerToken: cfg.Estimation.CharsPerToken, ByProvider: cfg.Estimation.ByProvider,
 			BytesPerToken: cfg.Estimation.BytesPerToken, MaxSample: cfg.Estimation.MaxSample},
 		MaxParallel: cfg.MaxParallel, TrustUserIDs: cfg.TrustUserIDs,
-		Log: logger, Version: buildVersion(),
+		Version: buildVersion(),
 	}
-	if options.Routes, err = routes(cfg); err != nil {
-		return r, err
-	}
-	options.Models = modelRoutes(cfg, options.Routes)
 	for _, f := range cfg.Fallbacks {
-		options.Fallbacks = append(options.Fallbacks, forward.Fallback{Models: f.Model, Instead: f.Instead})
+		o.Fallbacks = append(o.Fallbacks, forward.Fallback{Models: f.Model, Instead: f.Instead})
 	}
-	if options.Ring, err = r.ring(cfg, logger); err != nil {
-		return r, err
+	return o
+}
+
+// transport is the one from before where nothing of it changes, so that its connections are used on.
+func transport(cfg *config.Config, before *inForce) (http.RoundTripper, error) {
+	of := func(cfg *config.Config) upstream.Options {
+		return upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: orForever(cfg.HeaderTimeout)}
 	}
-	if options.Gate, options.Paces, err = gate(cfg, logger); err != nil {
-		return r, err
+	if before != nil && reflect.DeepEqual(of(cfg), of(before.cfg)) {
+		return before.Transport, nil
 	}
-	if options.Scheduler, err = scheduler(cfg, options.Gate); err != nil {
-		return r, err
+	return upstream.NewTransport(of(cfg))
+}
+
+// openCache returns the cache where anything may be cached, nil elsewhere.
+func (r *rooms) openCache(cfg *config.Config) (*cache.Cache, error) {
+	if !cfg.CacheChat && !cfg.CacheEmbedding && len(cfg.CacheRoutes) == 0 {
+		return nil, nil
 	}
-	if options.Quotas, err = quotas(cfg, options.Gate, logger); err != nil {
-		return r, err
-	}
-	r.table, r.gate, r.closers = options.Routes, options.Gate, append(r.closers, options.Gate)
-	if options.Transport, err = upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: orForever(cfg.HeaderTimeout)}); err != nil {
-		return r, err
-	}
-	if cfg.CacheChat || cfg.CacheEmbedding || len(cfg.CacheRoutes) > 0 {
-		r.cache, err = openCache(cfg, logger)
+	if r.cache == nil {
+		c, err := openCache(cfg, r.log)
 		if err != nil {
-			return r, fmt.Errorf("opening the cache: %w", err)
+			return nil, err
 		}
-		options.Cache, r.closers = r.cache, append(r.closers, r.cache)
+		r.cache, r.closers = c, append(r.closers, c)
 	}
-	if cfg.LogChat || cfg.PrintChat {
-		log, err := openChatLog(cfg, logger)
+	return r.cache, nil
+}
+
+// openLedger opens the books if they are kept, and what is told of them.
+func (r *rooms) openLedger(cfg *config.Config, o *forward.Options) (err error) {
+	if !cfg.Ledger || r.db == nil {
+		return nil
+	}
+	if r.books == nil {
+		b, err := openLedger(cfg, r.db, r.log)
 		if err != nil {
-			return r, err
+			return fmt.Errorf("opening the ledger: %w", err)
 		}
-		options.ChatLog, r.closers = log, append(r.closers, log)
+		r.books, r.closers = b, append(r.closers, b)
 	}
-	if options.Affinity, err = r.affinity(cfg, logger); err != nil {
-		return r, err
+	o.Ledger, o.Location = r.books.Ledger, cfg.Location
+	if o.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
+		return fmt.Errorf("PRICES: %w", err)
 	}
-	if cfg.Ledger && r.db != nil {
-		books, err := openLedger(cfg, r.db, logger)
-		if err != nil {
-			return r, fmt.Errorf("opening the ledger: %w", err)
-		}
-		r.closers = append(r.closers, books)
-		options.Ledger, options.Location = books.Ledger, cfg.Location
-		if options.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
-			return r, fmt.Errorf("PRICES: %w", err)
-		}
-		if options.Admin, err = r.admin(cfg, options.Ring, books.Ledger, logger); err != nil {
-			return r, err
-		}
-	}
-	options.Metrics = newMetrics(&options, logger)
-	r.gateway, err = forward.New(options)
-	return r, err
+	o.Admin, err = r.admin(cfg, o.Ring, r.books.Ledger)
+	return err
 }
 
 // admin answers what keys and usage there are, to the administrator and to the holders of keys.
-func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *usage.Ledger, logger *slog.Logger) (http.Handler, error) {
-	return admin.New(admin.Options{Keys: r.keys, Declared: declaredKeys(cfg), Ledger: ledger, AdminKey: cfg.AdminKey, Location: cfg.Location, Log: logger,
+func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *usage.Ledger) (http.Handler, error) {
+	return admin.New(admin.Options{Keys: r.keys, Declared: declaredKeys(cfg), Ledger: ledger, AdminKey: cfg.AdminKey, Location: cfg.Location, Log: r.log,
 		Caller: func(q *http.Request) (*keys.Key, error) {
 			presented, _, err := keys.Presented(q.Header, q.URL.RawQuery)
 			if err != nil {
@@ -138,21 +235,26 @@ func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *usage.Ledger,
 		}})
 }
 
-// affinity is needed where a route has several API keys or base URLs. Where nothing can be written it lasts as long as the
+// openAffinity is needed where a route has several API keys or base URLs. Where nothing can be written it lasts as long as the
 // process, with a warning: settings of old that never had a place for state start all the same.
-func (r *rooms) affinity(cfg *config.Config, logger *slog.Logger) (*upstream.Affinity, error) {
-	if !slices.ContainsFunc(r.table.Routes(), func(u *upstream.Route) bool { return u.Places() > 1 && !u.Open }) {
+func (r *rooms) openAffinity(table *upstream.Table) (_ *upstream.Affinity, err error) {
+	if !slices.ContainsFunc(table.Routes(), func(u *upstream.Route) bool { return u.Places() > 1 && !u.Open }) {
 		return nil, nil
 	}
-	if r.db == nil {
+	if r.affinity != nil {
+		return r.affinity, nil
+	}
+	db := r.db
+	if db == nil {
 		db, err := memoryDatabase()
 		if err != nil {
 			return nil, err
 		}
-		logger.Warn("which API key made which file, batch or response will be forgotten at the next restart")
-		r.db, r.closers = db, append(r.closers, db)
+		r.log.Warn("which API key made which file, batch or response will be forgotten at the next restart")
+		r.closers = append(r.closers, db)
 	}
-	return upstream.NewAffinity(r.db, nil)
+	r.affinity, err = upstream.NewAffinity(db, nil)
+	return r.affinity, err
 }
 
 // routes makes the route table, with BENCHMARK_MODE's canned upstream if it is on.
@@ -201,13 +303,16 @@ func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute
 // ring makes the forward keys: those of the settings and, where DATA_DIR can be written, those of `forward keys`, which it keeps
 // up to date. Settings of old that never had a place for state start all the same; but a gateway that cannot read keys that are there
 // does not start, for it would know nobody.
-func (r *rooms) ring(cfg *config.Config, logger *slog.Logger) (*keys.Ring, error) {
+func (r *rooms) ring(cfg *config.Config, before *inForce) (*keys.Ring, error) {
+	if before != nil {
+		return before.Ring.With(declaredKeys(cfg))
+	}
 	db, err := openDatabase(cfg.DataDir)
 	if err != nil {
 		if _, missing := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); !errors.Is(missing, os.ErrNotExist) {
 			return nil, err
 		}
-		logger.Warn("nothing can be kept, so there are no keys by forward keys; set DATA_DIR to a place that can be written", "error", err)
+		r.log.Warn("nothing can be kept, so there are no keys by forward keys; set DATA_DIR to a place that can be written", "error", err)
 		return keys.NewRing(declaredKeys(cfg))
 	}
 	r.db, r.closers = db, append(r.closers, db)
@@ -220,7 +325,7 @@ func (r *rooms) ring(cfg *config.Config, logger *slog.Logger) (*keys.Ring, error
 	if err != nil {
 		return nil, err
 	}
-	watcher, err := store.Watch(ring, logger)
+	watcher, err := store.Watch(ring, r.log)
 	if err != nil {
 		return nil, err
 	}
@@ -229,8 +334,8 @@ func (r *rooms) ring(cfg *config.Config, logger *slog.Logger) (*keys.Ring, error
 }
 
 // gate makes the request limits and the paces of streams. The settings were checked when they were loaded.
-func gate(cfg *config.Config, logger *slog.Logger) (*limits.Gate, *limits.Paces, error) {
-	options := limits.Options{Log: logger}
+func (r *rooms) gate(cfg *config.Config, before *inForce) (*limits.Gate, *limits.Paces, error) {
+	options := limits.Options{Log: r.log}
 	var err error
 	if options.Rules, err = rules(cfg.ReqRates); err != nil {
 		return nil, nil, fmt.Errorf("REQ_RATE_LIMIT: %w", err)
@@ -242,6 +347,10 @@ func gate(cfg *config.Config, logger *slog.Logger) (*limits.Gate, *limits.Paces,
 	if options.Global, err = limits.ParseRates(cfg.GlobalRate); err != nil {
 		return nil, nil, fmt.Errorf("GLOBAL_RATE_LIMIT: %w", err)
 	}
+	if before != nil {
+		g, err := before.Gate.With(options.Rules, options.Global)
+		return g, limits.NewPaces(paces), err
+	}
 	if options.Strategy, err = limits.ParseStrategy(cmp.Or(cfg.Strategy, string(limits.FixedWindow))); err != nil {
 		return nil, nil, fmt.Errorf("RATE_LIMIT_STRATEGY: %w", err)
 	}
@@ -249,33 +358,45 @@ func gate(cfg *config.Config, logger *slog.Logger) (*limits.Gate, *limits.Paces,
 		options.Redis = cfg.RateBackend
 	}
 	g, err := limits.NewGate(options)
+	if err == nil {
+		r.closers = append(r.closers, g)
+	}
 	return g, limits.NewPaces(paces), err
 }
 
-// scheduler makes the lines of the models that forward.yaml bounds; nil when there are none.
-func scheduler(cfg *config.Config, gate *limits.Gate) (*limits.Scheduler, error) {
-	if len(cfg.Models) == 0 {
-		return nil, nil
-	}
+// lines makes the scheduler when there are models that forward.yaml bounds for the first time, and returns what puts other bounds in
+// force: those who wait in it stay in line.
+func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err error) {
 	var list []limits.ModelRule
 	for _, m := range cfg.Models {
 		list = append(list, limits.ModelRule{Route: m.Route, Models: m.Model, Model: limits.Model{
 			RPM: m.RPM, TPM: m.TPM, MaxParallel: m.MaxParallel, MaxQueue: m.MaxQueueSize, MaxWait: m.MaxQueueWait}})
 	}
-	options := limits.SchedulerOptions{Rules: list, Match: keys.Match}
-	if redis := gate.Redis(); redis != nil {
-		options.Shared = limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(redis)}
+	if r.scheduler == nil && len(list) == 0 {
+		return func() {}, nil
 	}
-	return limits.NewScheduler(options)
+	if r.scheduler == nil {
+		options := limits.SchedulerOptions{Match: keys.Match}
+		if redis := gate.Redis(); redis != nil {
+			options.Shared = limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(redis)}
+		}
+		if r.scheduler, err = limits.NewScheduler(options); err != nil {
+			return nil, err
+		}
+	}
+	return r.scheduler.Change(list)
 }
 
 // quotas makes the requests and tokens that names of each scope may use a minute and a day.
-func quotas(cfg *config.Config, gate *limits.Gate, logger *slog.Logger) (*limits.Quotas, error) {
+func quotas(cfg *config.Config, gate *limits.Gate, before *inForce, logger *slog.Logger) (*limits.Quotas, error) {
 	options := limits.QuotaOptions{Match: keys.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
 	for _, q := range cfg.Quotas {
 		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,
 			RequestsPerMinute: q.RequestsPerMinute, RequestsPerDay: q.RequestsPerDay, TokensPerMinute: q.TokensPerMinute, TokensPerDay: q.TokensPerDay,
 			InputPerMinute: q.InputPerMinute, InputPerDay: q.InputPerDay, OutputPerMinute: q.OutputPerMinute, OutputPerDay: q.OutputPerDay, Shadow: q.Shadow})
+	}
+	if before != nil {
+		return before.Quotas.With(options.Quotas)
 	}
 	return limits.NewQuotas(options)
 }
@@ -292,16 +413,32 @@ func rules(list []config.RateRule) ([]limits.Rule, error) {
 	return out, nil
 }
 
-func openChatLog(cfg *config.Config, logger *slog.Logger) (*chatlog.Log, error) {
-	options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, Content: cfg.LogContent, MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: logger}
-	if cfg.PrintChat {
-		options.Print = os.Stdout
+// openChatLog sets the chat log where there is one, and returns what puts LOG_CHAT in force beside PRINT_CHAT.
+func (r *rooms) openChatLog(cfg *config.Config, o *forward.Options) (apply func(), err error) {
+	if !cfg.LogChat && !cfg.PrintChat {
+		return func() {}, nil // exchanges under way write their second lines all the same
 	}
-	log, err := chatlog.Open(options)
-	if err != nil {
+	if r.chatLog == nil {
+		options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: r.log}
+		if cfg.PrintChat {
+			options.Print = os.Stdout
+		}
+		if r.chatLog, err = chatlog.Open(options); err != nil {
+			return nil, fmt.Errorf("opening the chat log in %s: %w", filepath.Clean(cfg.LogDir), err)
+		}
+		r.closers = append(r.closers, r.chatLog)
+	}
+	o.ChatLog = r.chatLog
+	if err := r.chatLog.TryFiles(cfg.LogChat); err != nil {
 		return nil, fmt.Errorf("opening the chat log in %s: %w", filepath.Clean(cfg.LogDir), err)
 	}
-	return log, nil
+	return func() { r.chatLog.KeepFiles(cfg.LogChat) }, nil
+}
+
+func (r *rooms) setLevel(cfg *config.Config) {
+	if r.level != nil {
+		r.level.Set(logLevel(cfg))
+	}
 }
 
 // orForever is what a setting of 0 means for a time: no bound. The rooms take 0 for their own default.

@@ -23,39 +23,44 @@ import (
 
 // addRun makes c run the gateway.
 func addRun(c *cobra.Command) {
-	load := settingsFlags(c)
+	read := settingsReader(c, hasManagedKeys)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := load()
+		cfg, warnings, err := read(nil)
+		printWarnings(c.ErrOrStderr(), warnings)
 		if err != nil {
 			return err
 		}
-		return run(c.Context(), cfg)
+		return run(c.Context(), newReloader(cfg, warnings, read))
 	}
 }
 
 // run is the life of the gateway: stores, gateway, listener, banner, and everything back in reverse.
-func run(ctx context.Context, cfg *config.Config) (err error) {
-	logger := newLogger(cfg)
+func run(ctx context.Context, settings *reloader) (err error) {
+	cfg := settings.cfg
+	logger, level := newLogger(cfg)
+	again := onHangup() // from the begin on, or it would end a gateway that starts
+	defer again.stop()
 	rooms, err := open(cfg, logger)
 	if err != nil {
 		return err
 	}
+	rooms.level = level
+	settings.rooms, settings.log = rooms, logger
 	defer func() { err = errors.Join(err, rooms.Close()) }()
 
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
 		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Host, cfg.Port, err)
 	}
-	if commands := rooms.controls(); commands != nil {
-		side, failed := listenControl(cfg.DataDir, commands)
-		if failed != nil { // no reason not to answer requests
-			logger.Warn("commands such as forward cache will not find this gateway", "error", failed)
-		} else {
-			defer func() { err = errors.Join(err, side.Close()) }()
-		}
+	side, failed := listenControl(cfg.DataDir, settings.controls())
+	if failed != nil { // no reason not to answer requests
+		logger.Warn("commands such as forward reload will not find this gateway", "error", failed)
+	} else {
+		defer func() { err = errors.Join(err, side.Close()) }()
 	}
+	defer settings.stop() // before what it changes is closed
 	server := &http.Server{
-		Handler:           rooms.gateway.Handler(),
+		Handler:           rooms,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    64 << 10,
@@ -66,11 +71,13 @@ func run(ctx context.Context, cfg *config.Config) (err error) {
 	warming.Go(tokens.Warm) // the first answer whose tokens are counted should not wait for the vocabulary
 	defer warming.Wait()
 	banner(os.Stderr, cfg, rooms, listener.Addr())
-	return serve(ctx, server, listener, cfg, rooms.gateway, logger)
+	settings.watch(again.signals)
+	return serve(ctx, server, listener, settings)
 }
 
 // serve answers until a signal, then drains. A second signal ends the process at once, by the default action.
-func serve(ctx context.Context, server *http.Server, listener net.Listener, cfg *config.Config, gateway *forward.Gateway, logger *slog.Logger) error {
+func serve(ctx context.Context, server *http.Server, listener net.Listener, settings *reloader) error {
+	gateway, logger, cfg := settings.rooms.gateway(), settings.log, settings.cfg
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failed := make(chan error, 1)
@@ -87,9 +94,11 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, cfg 
 	case <-ctx.Done():
 	}
 	stop()
-	logger.Info("stopping: no longer ready, waiting for open requests", "bound", cfg.ShutdownTimeout)
+	settings.stop()
+	bound := settings.rooms.now.Load().cfg.ShutdownTimeout
+	logger.Info("stopping: no longer ready, waiting for open requests", "bound", bound)
 	gateway.Drain()
-	drain(server, gateway, cfg.ShutdownTimeout)
+	drain(server, gateway, bound)
 	<-failed
 	logger.Info("stopped")
 	return nil
@@ -114,13 +123,19 @@ func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 	gateway.Wait(2 * time.Second)
 }
 
-// newLogger returns the logger of everything that is not an answer: on stderr, as text or JSON.
-func newLogger(cfg *config.Config) *slog.Logger {
-	var level slog.Level // info unless LOG_LEVEL, which was checked when it was loaded, says otherwise
-	level.UnmarshalText([]byte(cfg.LogLevel))
+// newLogger returns the logger of everything that is not an answer, on stderr, as text or JSON, and its level, which may be changed.
+func newLogger(cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
+	level := &slog.LevelVar{}
+	level.Set(logLevel(cfg))
 	options := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
 	}
-	return slog.New(slog.NewTextHandler(os.Stderr, options))
+	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
+}
+
+// logLevel is info unless LOG_LEVEL, which was checked when it was loaded, says otherwise.
+func logLevel(cfg *config.Config) (level slog.Level) {
+	level.UnmarshalText([]byte(cfg.LogLevel))
+	return level
 }

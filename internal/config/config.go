@@ -46,6 +46,9 @@ type Flags struct {
 	ConfigFileSet bool
 	// ManagedKeys reports whether DATA_DIR holds forward keys that were made by command; nil: it holds none.
 	ManagedKeys func(dataDir string) bool
+	// Running is the Config of the process that reads its settings anew; nil at the start. Settings that only a restart can change
+	// keep what they have in it.
+	Running *Config
 	// Workers is accepted from openai-forward command lines and ignored with a note.
 	Workers *int
 }
@@ -132,6 +135,7 @@ type Config struct {
 	Location  *time.Location // TZ; time.Local when not set
 
 	settings []Setting
+	reading
 }
 
 // Route is one mount: requests below Prefix go to BaseURL.

@@ -20,6 +20,7 @@ type loader struct {
 	expand      func(string) (string, error)
 	routes      node // `routes` of forward.yaml
 	managedKeys func(dataDir string) bool
+	running     *Config          // nil at the start
 	file        string           // the YAML file read, "" for none
 	chosen      map[string]value // by setting name: the value in force
 	problems    []Problem
@@ -32,11 +33,12 @@ type loader struct {
 // Load reads all sources and returns the Config they make together. environ is os.Environ() or its like. The error is an
 // *Errors with everything that is wrong; the warnings hold also then.
 func Load(f Flags, environ []string) (*Config, []Warning, error) {
-	l := &loader{cfg: &Config{}, chosen: map[string]value{}, managedKeys: f.ManagedKeys}
+	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}, managedKeys: f.ManagedKeys, running: f.Running}
 	l.readLayers(f, environ)
 	for _, s := range table() {
 		l.apply(s)
 	}
+	l.noteRoutes()
 	l.finishDirs()
 	l.buildRoutes()
 	l.check()
@@ -70,6 +72,7 @@ func (l *loader) readEnvFile(f Flags) layer {
 	if path == "" {
 		path = ".env"
 	}
+	l.cfg.files = append(l.cfg.files, path)
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && !f.EnvFileSet:
@@ -89,9 +92,11 @@ func (l *loader) readConfigFile(f Flags) layer {
 	path := f.ConfigFile
 	text, err := []byte(nil), error(nil)
 	if path != "" {
+		l.cfg.files = append(l.cfg.files, path)
 		text, err = os.ReadFile(path)
 	} else {
 		for _, path = range []string{"forward.yaml", "forward.yml", "openai-forward-config.yaml"} {
+			l.cfg.files = append(l.cfg.files, path)
 			if text, err = os.ReadFile(path); !errors.Is(err, os.ErrNotExist) {
 				break
 			}
@@ -163,9 +168,16 @@ func (l *loader) apply(s setting) {
 	v := l.pick(s)
 	l.chosen[s.name] = v
 	shown := v.compact()
-	if !v.empty() {
+	if v.empty() {
+		if l.note(s, v) {
+			return
+		}
+	} else {
 		resolved, err := l.resolve(s, v)
 		if err == nil {
+			if l.note(s, resolved) {
+				return
+			}
 			shown, err = s.set(l, resolved)
 		}
 		if err != nil {

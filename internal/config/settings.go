@@ -18,6 +18,8 @@ type setting struct {
 	url bool
 	// tree settings may be JSON, YAML lists and objects; all others are one text.
 	tree bool
+	// fixed settings are those of what is opened at the start, so only a restart can change them.
+	fixed bool
 	// set writes the value into l.cfg and returns what may be shown of it; "" shows the text as written.
 	set func(l *loader, v value) (shown string, err error)
 }
@@ -25,10 +27,10 @@ type setting struct {
 // table returns every setting, in the order of .env.example and of `forward check`.
 func table() []setting {
 	return []setting{
-		{name: "HOST", def: "127.0.0.1", set: host},
-		{name: "PORT", def: "8000", set: number(0, 65535, func(c *Config) *int { return &c.Port })},
-		{name: "TLS_CERT", older: []string{"ssl_certfile"}, set: text(func(c *Config) *string { return &c.TLSCert })},
-		{name: "TLS_KEY", older: []string{"ssl_keyfile"}, set: text(func(c *Config) *string { return &c.TLSKey })},
+		{name: "HOST", fixed: true, def: "127.0.0.1", set: host},
+		{name: "PORT", fixed: true, def: "8000", set: number(0, 65535, func(c *Config) *int { return &c.Port })},
+		{name: "TLS_CERT", fixed: true, older: []string{"ssl_certfile"}, set: text(func(c *Config) *string { return &c.TLSCert })},
+		{name: "TLS_KEY", fixed: true, older: []string{"ssl_keyfile"}, set: text(func(c *Config) *string { return &c.TLSKey })},
 
 		{name: "OPENAI_BASE_URL", def: "https://api.openai.com", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.bases })},
 		{name: "OPENAI_ROUTE_PREFIX", def: "/", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.prefixes })},
@@ -45,7 +47,7 @@ func table() []setting {
 		{name: "MODEL_FALLBACKS", tree: true, set: fallbacks},
 
 		{name: "FORWARD_KEY", older: []string{"FORWARD_KEY_CONFIG"}, secret: true, tree: true, set: forwardKeys},
-		{name: "KEY_SECRET", secret: true, set: keySecret},
+		{name: "KEY_SECRET", fixed: true, secret: true, set: keySecret},
 		{name: "LEVEL_MODELS", tree: true, set: levelModels},
 		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.TrustUserIDs })},
 		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Passthrough })},
@@ -58,8 +60,8 @@ func table() []setting {
 
 		{name: "REQ_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.ReqRates })},
 		{name: "GLOBAL_RATE_LIMIT", def: "inf", set: globalRate},
-		{name: "RATE_LIMIT_STRATEGY", def: "fixed-window", set: strategy},
-		{name: "REQ_RATE_LIMIT_BACKEND", def: "memory", url: true, set: rateBackend},
+		{name: "RATE_LIMIT_STRATEGY", fixed: true, def: "fixed-window", set: strategy},
+		{name: "REQ_RATE_LIMIT_BACKEND", fixed: true, def: "memory", url: true, set: rateBackend},
 		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.TokenRates })},
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
@@ -69,34 +71,34 @@ func table() []setting {
 		{name: "CACHE_CHAT_COMPLETION", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheChat })},
 		{name: "CACHE_EMBEDDING", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheEmbedding })},
 		{name: "CACHE_ROUTES", tree: true, set: cacheRoutes},
-		{name: "CACHE_BACKEND", def: "BADGER", url: true, set: cacheBackend},
-		{name: "CACHE_ROOT_PATH_OR_URL", set: cacheDir},
+		{name: "CACHE_BACKEND", fixed: true, def: "BADGER", url: true, set: cacheBackend},
+		{name: "CACHE_ROOT_PATH_OR_URL", fixed: true, set: cacheDir},
 		{name: "DEFAULT_REQUEST_CACHING_VALUE", def: "false", set: boolean(func(c *Config) *bool { return &c.CachingDefault })},
-		{name: "CACHE_TTL", def: "30d", set: duration(0, func(c *Config) *time.Duration { return &c.CacheTTL })},
-		{name: "CACHE_MAX_BYTES", def: "1GiB", set: size(1<<20, func(c *Config) *int64 { return &c.CacheMaxBytes })},
-		{name: "CACHE_MAX_ENTRY_BYTES", def: "8MiB", set: size(1<<10, func(c *Config) *int64 { return &c.CacheMaxEntry })},
+		{name: "CACHE_TTL", fixed: true, def: "30d", set: duration(0, func(c *Config) *time.Duration { return &c.CacheTTL })},
+		{name: "CACHE_MAX_BYTES", fixed: true, def: "1GiB", set: size(1<<20, func(c *Config) *int64 { return &c.CacheMaxBytes })},
+		{name: "CACHE_MAX_ENTRY_BYTES", fixed: true, def: "8MiB", set: size(1<<10, func(c *Config) *int64 { return &c.CacheMaxEntry })},
 		{name: "CACHE_SCOPE", def: "key", set: oneOf(func(c *Config) *string { return &c.CacheScope }, "key", "shared")},
 		{name: "CACHE_REPLAY", def: "immediate", set: oneOf(func(c *Config) *string { return &c.CacheReplay }, "immediate", "recorded")},
 		{name: "CACHE_MODE", def: "normal", set: oneOf(func(c *Config) *string { return &c.CacheMode }, "normal", "refresh", "offline")},
 
 		{name: "LOG_CHAT", def: "false", older: []string{"LOG_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.LogChat })},
-		{name: "PRINT_CHAT", def: "false", set: boolean(func(c *Config) *bool { return &c.PrintChat })},
-		{name: "LOG_DIR", def: "Log", set: text(func(c *Config) *string { return &c.LogDir })},
+		{name: "PRINT_CHAT", fixed: true, def: "false", set: boolean(func(c *Config) *bool { return &c.PrintChat })},
+		{name: "LOG_DIR", fixed: true, def: "Log", set: text(func(c *Config) *string { return &c.LogDir })},
 		{name: "LOG_CONTENT", def: "full", set: oneOf(func(c *Config) *string { return &c.LogContent }, "full", "meta", "redacted")},
-		{name: "LOG_MAX_SIZE", def: "50MB", set: size(1<<10, func(c *Config) *int64 { return &c.LogMaxSize })},
-		{name: "LOG_RETENTION", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.LogRetention })},
+		{name: "LOG_MAX_SIZE", fixed: true, def: "50MB", set: size(1<<10, func(c *Config) *int64 { return &c.LogMaxSize })},
+		{name: "LOG_RETENTION", fixed: true, def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.LogRetention })},
 		{name: "LOG_LEVEL", def: "info", set: logLevel},
-		{name: "LOG_FORMAT", def: "text", set: logFormat},
+		{name: "LOG_FORMAT", fixed: true, def: "text", set: logFormat},
 
 		{name: "PRICES", tree: true, set: prices},
-		{name: "LEDGER", def: "true", set: boolean(func(c *Config) *bool { return &c.Ledger })},
-		{name: "LEDGER_RETENTION", def: "90d", set: duration(0, func(c *Config) *time.Duration { return &c.LedgerRetention })},
-		{name: "LEDGER_STRICT", def: "false", set: boolean(func(c *Config) *bool { return &c.LedgerStrict })},
-		{name: "USAGE_FILE", set: text(func(c *Config) *string { return &c.UsageFile })},
-		{name: "USAGE_STATSD", set: statsD},
-		{name: "USAGE_WEBHOOK", secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.UsageWebhook })},
-		{name: "BUDGET_WEBHOOK", secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.BudgetWebhook })},
-		{name: "WEBHOOK_SECRET", secret: true, set: secret(func(c *Config) *keys.Secret { return &c.WebhookSecret })},
+		{name: "LEDGER", fixed: true, def: "true", set: boolean(func(c *Config) *bool { return &c.Ledger })},
+		{name: "LEDGER_RETENTION", fixed: true, def: "90d", set: duration(0, func(c *Config) *time.Duration { return &c.LedgerRetention })},
+		{name: "LEDGER_STRICT", fixed: true, def: "false", set: boolean(func(c *Config) *bool { return &c.LedgerStrict })},
+		{name: "USAGE_FILE", fixed: true, set: text(func(c *Config) *string { return &c.UsageFile })},
+		{name: "USAGE_STATSD", fixed: true, set: statsD},
+		{name: "USAGE_WEBHOOK", fixed: true, secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.UsageWebhook })},
+		{name: "BUDGET_WEBHOOK", fixed: true, secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.BudgetWebhook })},
+		{name: "WEBHOOK_SECRET", fixed: true, secret: true, set: secret(func(c *Config) *keys.Secret { return &c.WebhookSecret })},
 
 		{name: "PROXY", url: true, set: proxy},
 		{name: "TIMEOUT", def: "10s", set: duration(time.Millisecond, func(c *Config) *time.Duration { return &c.ConnectTimeout })},
@@ -108,9 +110,9 @@ func table() []setting {
 		{name: "MAX_PARALLEL_REQUESTS", def: "0", set: number(0, 1<<20, func(c *Config) *int { return &c.MaxParallel })},
 		{name: "MAX_BODY_BYTES", def: "32MiB", set: size(1<<10, func(c *Config) *int64 { return &c.MaxBody })},
 
-		{name: "DATA_DIR", def: "./data", set: text(func(c *Config) *string { return &c.DataDir })},
+		{name: "DATA_DIR", fixed: true, def: "./data", set: text(func(c *Config) *string { return &c.DataDir })},
 		{name: "BENCHMARK_MODE", def: "false", set: boolean(func(c *Config) *bool { return &c.Benchmark })},
-		{name: "TZ", set: location},
+		{name: "TZ", fixed: true, set: location},
 	}
 }
 

@@ -1,0 +1,416 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"forward/internal/config"
+)
+
+// MustReload opens a gateway on a .env that the test writes, in a directory of its own.
+func MustReload(t *testing.T, env string) (*reloader, *httptest.Server) {
+	t.Helper()
+	load(t, env)
+	read := func(running *config.Config) (*config.Config, []config.Warning, error) {
+		return config.Load(config.Flags{Running: running}, nil)
+	}
+	cfg, warnings, err := read(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newReloader(cfg, warnings, read)
+	l.log = slog.New(slog.DiscardHandler)
+	if l.rooms, err = open(cfg, l.log); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		l.stop()
+		if err := l.rooms.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	server := httptest.NewServer(l.rooms)
+	t.Cleanup(server.Close)
+	return l, server
+}
+
+func writeEnv(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(".env", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// MustPut writes settings and expects the reload to take them.
+func MustPut(t *testing.T, l *reloader, env string) reloaded {
+	t.Helper()
+	writeEnv(t, env)
+	done, err := l.reload("test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done
+}
+
+// ask sends a chat with a forward key and returns the status and the answer.
+func ask(t *testing.T, url, key string) (int, string) {
+	t.Helper()
+	q, err := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(`{"model":"m","messages":[]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Authorization", "Bearer "+key)
+	res, err := http.DefaultClient.Do(q)
+	if err != nil {
+		t.Error(err)
+		return 0, ""
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return res.StatusCode, string(text)
+}
+
+// upstreamOf answers every chat.
+func upstreamOf(t *testing.T) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"id":"1","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// Requests run without a pause while keys come and go under them: none of a key that stays fails, and one that was taken away is
+// refused at once.
+func TestNoRequestFailsByAReload(t *testing.T) {
+	up := upstreamOf(t)
+	env := func(keys string, rpm int) string {
+		return fmt.Sprintf("OPENAI_BASE_URL=%s\nOPENAI_API_KEY=sk-1\nFORWARD_KEY=%s\nREQ_RATE_LIMIT={\"/\":\"%d/minute\"}\n", up.URL, keys, rpm)
+	}
+	l, server := MustReload(t, env("fk-stays", 1_000_000))
+	var stop atomic.Bool
+	var asked atomic.Int64
+	var askers sync.WaitGroup
+	for range 4 {
+		askers.Go(func() {
+			for !stop.Load() {
+				if status, text := ask(t, server.URL, "fk-stays"); status != http.StatusOK {
+					t.Errorf("status %d: %s", status, text)
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for i := range 15 {
+		MustPut(t, l, env("fk-stays,fk-guest", 1_000_000+i))
+		if status, text := ask(t, server.URL, "fk-guest"); status != http.StatusOK {
+			t.Errorf("the key that was added: status %d: %s", status, text)
+		}
+		MustPut(t, l, env("fk-stays", 1_000_000+i))
+		if status, _ := ask(t, server.URL, "fk-guest"); status != http.StatusUnauthorized {
+			t.Errorf("the key that was taken away: status %d", status)
+		}
+	}
+	stop.Store(true)
+	askers.Wait()
+	if asked.Load() == 0 {
+		t.Error("nobody asked meanwhile")
+	}
+}
+
+func TestAReloadSaysWhatChangedAndWhatNeedsARestart(t *testing.T) {
+	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\nPORT=8000\n")
+	for _, test := range []struct {
+		name, env        string
+		changed, restart []string
+	}{
+		{"nothing", "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\nPORT=8000\n", nil, nil},
+		{"a key", "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nPORT=8000\n", []string{"FORWARD_KEY"}, nil},
+		{"a port and a route", "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nPORT=8001\nOPENAI_BASE_URL=http://127.0.0.1:9\n", []string{"OPENAI_BASE_URL"}, []string{"PORT"}},
+		{"still the port", "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nPORT=8001\nDATA_DIR=/elsewhere\nOPENAI_BASE_URL=http://127.0.0.1:9\n", nil, []string{"PORT", "DATA_DIR"}},
+		{"back", "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\n", []string{"OPENAI_BASE_URL"}, nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			done := MustPut(t, l, test.env)
+			if !slices.Equal(done.Changed, test.changed) || !slices.Equal(done.NeedsRestart, test.restart) {
+				t.Errorf("changed %v and needs a restart %v, want %v and %v", done.Changed, done.NeedsRestart, test.changed, test.restart)
+			}
+			if l.cfg.Port != 8000 || l.cfg.DataDir != "./data" {
+				t.Errorf("port %d, DATA_DIR %q", l.cfg.Port, l.cfg.DataDir)
+			}
+		})
+	}
+}
+
+// What is wrong anywhere leaves everything as it was, also in a setting that would need a restart.
+func TestARefusedReloadChangesNothing(t *testing.T) {
+	up := upstreamOf(t)
+	good := "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-CANARY0123456789\nFORWARD_KEY=fk-1\n"
+	l, server := MustReload(t, good)
+	for _, test := range []struct{ env, says string }{
+		{"FORWARD_KEY=fk-2\nREQ_RATE_LIMIT={\"/\":\"10/fortnight\"}\n", ".env:2"},
+		{good + "PORT=eighty\n", ".env:4"},
+		{good + "OPENAI_API_KEY=sk-CANARY0123456789 and more\nFORWARD_KEY=fk-2\n", ".env:4"},
+	} {
+		writeEnv(t, test.env)
+		_, err := l.reload("test")
+		if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%q: error %v, want one of %s without a key", test.env, err, test.says)
+		}
+		if status, text := ask(t, server.URL, "fk-1"); status != http.StatusOK {
+			t.Errorf("after %q: status %d: %s", test.env, status, text)
+		}
+		if status, _ := ask(t, server.URL, "fk-2"); status != http.StatusUnauthorized {
+			t.Errorf("after %q a key of it is in force: status %d", test.env, status)
+		}
+	}
+}
+
+// A reload gives nobody a fresh window.
+func TestLimitsCountOnThroughAReload(t *testing.T) {
+	up := upstreamOf(t)
+	env := func(more string) string {
+		return "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n" + more
+	}
+	l, server := MustReload(t, env("REQ_RATE_LIMIT={\"/\":\"3/hour\"}\nQUOTAS={\"key\":{\"*\":{\"requests_per_day\":5}}}\n"))
+	status := func() int { s, _ := ask(t, server.URL, "fk-1"); return s }
+	for range 2 {
+		if got := status(); got != http.StatusOK {
+			t.Fatalf("status %d", got)
+		}
+	}
+	MustPut(t, l, env("REQ_RATE_LIMIT={\"/\":\"3/hour\"}\nQUOTAS={\"key\":{\"*\":{\"requests_per_day\":5}}}\nOPENAI_API_KEY=sk-2\n"))
+	for i, want := range []int{200, 429} {
+		if got := status(); got != want {
+			t.Errorf("request %d after a reload of something else: status %d, want %d", i+1, got, want)
+		}
+	}
+	MustPut(t, l, env("REQ_RATE_LIMIT={\"/\":\"4/hour\"}\nQUOTAS={\"key\":{\"*\":{\"requests_per_day\":5}}}\n"))
+	for i, want := range []int{200, 429} {
+		if got := status(); got != want {
+			t.Errorf("request %d after the limit was raised by one: status %d, want %d", i+1, got, want)
+		}
+	}
+	MustPut(t, l, env("QUOTAS={\"key\":{\"*\":{\"requests_per_day\":6}}}\n"))
+	for i, want := range []int{200, 200, 429} {
+		if got := status(); got != want {
+			t.Errorf("request %d with a quota alone, of which 4 of 6 are used: status %d, want %d", i+1, got, want)
+		}
+	}
+}
+
+// A stream that runs finishes at the upstream, with the key and in the chat log of before, whatever the settings have become.
+func TestRequestsUnderWayFinishByTheSettingsTheyBeganWith(t *testing.T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: {\"choices\":[{\"delta\":{\"content\":\"old\"}}]}\n\n")
+		w.(http.Flusher).Flush()
+		close(begun)
+		<-finish
+		io.WriteString(w, "data: [DONE]\n\n")
+	}))
+	defer old.Close()
+	up := upstreamOf(t)
+	l, server := MustReload(t, "OPENAI_BASE_URL="+old.URL+"\nOPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\nLOG_CHAT=true\n")
+	ended := make(chan string)
+	go func() {
+		q, _ := http.NewRequest("POST", server.URL+"/v1/chat/completions", strings.NewReader(`{"model":"m","messages":[],"stream":true}`))
+		q.Header.Set("Authorization", "Bearer fk-1")
+		res, err := http.DefaultClient.Do(q)
+		if err != nil {
+			ended <- err.Error()
+			return
+		}
+		defer res.Body.Close()
+		text, err := io.ReadAll(res.Body)
+		ended <- fmt.Sprintf("%s %v", text, err)
+	}()
+	<-begun
+	MustPut(t, l, "OPENAI_BASE_URL="+up.URL+"\nOPENAI_API_KEY=sk-2\nFORWARD_KEY=fk-2\nTIMEOUT=3s\n")
+	if status, text := ask(t, server.URL, "fk-2"); status != http.StatusOK {
+		t.Errorf("a new request: status %d: %s", status, text)
+	}
+	close(finish)
+	if got := <-ended; !strings.HasSuffix(got, "data: [DONE]\n\n <nil>") {
+		t.Errorf("the stream ended with %q", got)
+	}
+	server.Close()
+	l.rooms.chatLog.Close()
+	text, err := os.ReadFile(filepath.Join("Log", "openai", "chat", "chat.log"))
+	if err != nil || strings.Count(string(text), "\n") != 2 {
+		t.Errorf("the chat log holds %q (%v), want the two lines of the stream", text, err)
+	}
+}
+
+func TestRoomsThatWereClosedAtTheStartOpenByAReload(t *testing.T) {
+	up := upstreamOf(t)
+	env := "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n"
+	l, server := MustReload(t, env)
+	MustPut(t, l, env+"CACHE_CHAT_COMPLETION=true\nDEFAULT_REQUEST_CACHING_VALUE=true\nLOG_CHAT=true\n")
+	ask(t, server.URL, "fk-1")
+	ask(t, server.URL, "fk-1")
+	if s := l.rooms.cache.Stats(); s.Entries+int64(s.Pending) == 0 {
+		t.Errorf("nothing is remembered: %+v", s)
+	}
+	MustPut(t, l, env)
+	if o := l.rooms.now.Load(); o.Cache != nil || o.ChatLog != nil {
+		t.Error("cache and chat log are still used")
+	}
+}
+
+// Stopping waits for a reload and lets no further one begin, so that nothing is changed in rooms that are closed.
+func TestNoReloadAfterStop(t *testing.T) {
+	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
+	l.stop()
+	if _, err := l.reload("test"); err != errStopping {
+		t.Errorf("error %v, want %v", err, errStopping)
+	}
+}
+
+func TestAFileCountsOnceItIsWholeAndThere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, ".env")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("A=1\n")
+	seen := readContents([]string{path})
+	var w fileWatch
+	look := func(wantChanged bool, wantLost string) {
+		t.Helper()
+		if changed, lost := w.look(readContents([]string{path}), seen); changed != wantChanged || lost != wantLost {
+			t.Errorf("changed %v and lost %q, want %v and %q", changed, lost, wantChanged, wantLost)
+		}
+	}
+	look(false, "")
+	look(false, "")
+	write("A=") // in the middle of being written
+	look(false, "")
+	write("A=2\n")
+	look(false, "")
+	look(true, "")
+	seen = readContents([]string{path})
+	look(false, "")
+	write("")
+	look(false, "")
+	look(false, path) // empty, and stays so: said once
+	look(false, "")
+	if err := os.Rename(path, path+"~"); err != nil { // as editors do
+		t.Fatal(err)
+	}
+	look(false, "")
+	look(false, "")
+	write("A=2\n") // the same again
+	look(false, "")
+	look(false, "")
+	// As Kubernetes does: files are links into a directory that is a link, which is put in another's place.
+	for version, text := range map[string]string{"v1": "A=2\n", "v2": "A=3\n"} {
+		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, version, ".env"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(version, filepath.Join(dir, "data-"+version)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := func(version string) {
+		if err := os.Rename(filepath.Join(dir, "data-"+version), filepath.Join(dir, "data")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link("v1")
+	os.Remove(path)
+	if err := os.Symlink(filepath.Join("data", ".env"), path); err != nil {
+		t.Fatal(err)
+	}
+	look(false, "")
+	look(false, "")
+	link("v2")
+	look(false, "")
+	look(true, "")
+}
+
+// A change of the file is in force within a second of the watch's clock, and the change that is wrong is told once.
+func TestAChangedFileIsReadWithinASecond(t *testing.T) {
+	load(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
+	synctest.Test(t, func(t *testing.T) {
+		var reads, refused atomic.Int64
+		cfg, _, err := config.Load(config.Flags{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newReloader(cfg, nil, func(*config.Config) (*config.Config, []config.Warning, error) {
+			reads.Add(1)
+			return nil, nil, context.DeadlineExceeded // what is read does not matter here
+		})
+		l.log = slog.New(counting{slog.DiscardHandler, &refused})
+		l.watch(nil)
+		defer l.stop()
+		time.Sleep(time.Second)
+		if n := reads.Load(); n != 0 {
+			t.Errorf("read %d times although nothing changed", n)
+		}
+		writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\n")
+		time.Sleep(time.Second)
+		if n := reads.Load(); n != 1 {
+			t.Errorf("read %d times within a second of a change", n)
+		}
+		time.Sleep(time.Minute)
+		if reads.Load() != 1 || refused.Load() != 1 {
+			t.Errorf("read %d times and said %d times what is wrong, want once", reads.Load(), refused.Load())
+		}
+	})
+}
+
+// counting counts what is logged.
+type counting struct {
+	slog.Handler
+	n *atomic.Int64
+}
+
+func (c counting) Enabled(context.Context, slog.Level) bool  { return true }
+func (c counting) Handle(context.Context, slog.Record) error { c.n.Add(1); return nil }
+func (c counting) WithAttrs([]slog.Attr) slog.Handler        { return c }
+
+func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
+	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
+	if _, _, err := execute("reload"); err == nil || !strings.Contains(err.Error(), "no gateway answers on data/control.sock") {
+		t.Errorf("without a gateway: error %v", err)
+	}
+	side, err := listenControl(l.cfg.DataDir, l.controls())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer side.Close()
+	writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nPORT=9\n")
+	out, _, err := execute("reload")
+	if want := "changed: FORWARD_KEY\nneeds a restart: PORT\n"; err != nil || out != want {
+		t.Errorf("said %q and error %v, want %q", out, err, want)
+	}
+	writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nRETRIES=many\n")
+	if _, _, err := execute("reload"); err == nil || !strings.Contains(err.Error(), "RETRIES=many (.env:3): not a whole number in range; write a number from 0 to 10") {
+		t.Errorf("with a wrong file: error %v", err)
+	}
+}

@@ -1,0 +1,126 @@
+package config
+
+import (
+	"crypto/sha256"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// reading is what a Config remembers of how it was read, so that the next one can be compared with it. It holds no secret in a form
+// that could be printed.
+type reading struct {
+	sums    map[string][sha256.Size]byte // of what settings were set to, by name, and of routes
+	again   map[string]func(*loader)     // set a fixed setting to what it is
+	restart []string                     // fixed settings that are written otherwise by now
+	files   []string                     // from which was read, or would be if they were there
+}
+
+// routesName is what `routes` of forward.yaml is called among settings.
+const routesName = "routes"
+
+func newReading() reading {
+	return reading{sums: map[string][sha256.Size]byte{}, again: map[string]func(*loader){}}
+}
+
+// note remembers what a setting is set to, the empty value included. A fixed setting that is now written otherwise than it is in
+// force is checked and then keeps what it has: note has set it, and reports so.
+func (l *loader) note(s setting, v value) (kept bool) {
+	l.noteFiles(v.node)
+	sum := sha256.Sum256([]byte(v.compact()))
+	if l.running == nil || !s.fixed || l.running.sums[s.name] == sum {
+		l.cfg.sums[s.name] = sum
+		if s.fixed {
+			l.cfg.again[s.name] = func(l *loader) {
+				if !v.empty() {
+					s.set(l, v) // it was checked when it was read
+				}
+			}
+		}
+		return false
+	}
+	l.cfg.restart = append(l.cfg.restart, s.name)
+	if !v.empty() {
+		inForce := l.cfg
+		l.cfg = &Config{reading: newReading()}
+		_, err := s.set(l, v)
+		l.cfg = inForce
+		if err != nil {
+			l.fail(s, v, err)
+		}
+	}
+	again := l.running.again[s.name]
+	again(l)
+	l.cfg.sums[s.name], l.cfg.again[s.name] = l.running.sums[s.name], again
+	for _, shown := range l.running.settings {
+		if shown.Name == s.name {
+			l.cfg.settings = append(l.cfg.settings, shown)
+		}
+	}
+	return true
+}
+
+func (l *loader) noteRoutes() {
+	l.cfg.sums[routesName] = sha256.Sum256([]byte(l.routes.compact()))
+	l.noteFiles(l.routes)
+}
+
+// noteFiles remembers the files whose content a value is.
+func (l *loader) noteFiles(n node) {
+	switch n.kind {
+	case scalar:
+		for item := range strings.SplitSeq(n.text, ",") {
+			if path, ok := strings.CutPrefix(strings.Trim(item, " \"'"), "file:"); ok && !slices.Contains(l.cfg.files, path) {
+				l.cfg.files = append(l.cfg.files, path)
+			}
+		}
+	case list:
+		for _, item := range n.items {
+			l.noteFiles(item)
+		}
+	case object:
+		for _, p := range n.pairs {
+			l.noteFiles(node{text: p.key}) // {"file:PATH": level}
+			l.noteFiles(p.value)
+		}
+	}
+}
+
+// Files returns the files from which the settings were read, in the order of their first use: those of secrets, too, and those that are
+// not there but would be read if they were.
+func (c *Config) Files() []string { return slices.Clone(c.files) }
+
+// NeedsRestart returns the settings that are written otherwise by now than they are in force, because only a restart can change them.
+func (c *Config) NeedsRestart() []string { return slices.Clone(c.restart) }
+
+// Changed returns the names of the settings that differ from those of before, in the order of .env.example.
+func (c *Config) Changed(before *Config) []string {
+	var names []string
+	for _, s := range table() {
+		if c.sums[s.name] != before.sums[s.name] || s.name == "FORWARD_KEY" && !reflect.DeepEqual(c.ForwardKeys, before.ForwardKeys) {
+			names = append(names, s.name)
+		}
+	}
+	// Where nothing is written otherwise, a file that holds a key is.
+	silent := len(names) == 0 && !(reflect.DeepEqual(c.Routes, before.Routes) && reflect.DeepEqual(c.Models, before.Models))
+	if silent || c.sums[routesName] != before.sums[routesName] {
+		names = append(names, routesName)
+	}
+	return names
+}
+
+// DataDir returns DATA_DIR alone, also where other settings are wrong: a command that asks the running gateway needs no more.
+func DataDir(f Flags, environ []string) (string, error) {
+	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}}
+	l.readLayers(f, environ)
+	l.problems = nil // of other settings, and for the gateway to tell
+	for _, s := range table() {
+		if s.name == "DATA_DIR" {
+			l.apply(s)
+		}
+	}
+	if len(l.problems) > 0 {
+		return "", &Errors{l.problems}
+	}
+	return l.cfg.DataDir, nil
+}
