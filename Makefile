@@ -1,4 +1,4 @@
-.PHONY: build test e2e fault fault-root bench lint check
+.PHONY: build test e2e fault fault-root bench bench-go lint check
 
 build: ## the binary, as the image has it
 	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
@@ -16,7 +16,10 @@ fault: ## the fault table against the binary, as far as it needs no root; writes
 fault-root: ## the rows of the fault table that need root
 	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=8 -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
 
-bench: ## forward against a bare gin and ReverseProxy
+bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RESULTS.md. Needs nginx, haproxy, caddy, node and npm
+	go run ./bench
+
+bench-go: ## Go's own benchmarks, against a bare gin and ReverseProxy in the same process
 	go test -run='^$$' -bench=. ./internal/forward
 
 lint: ## needs golangci-lint v2
