@@ -3,13 +3,16 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -92,7 +95,11 @@ func filterFlags(c *cobra.Command) func(*config.Config) (url.Values, error) {
 				return nil, &usageError{fmt.Errorf("--%s is empty; leave it out to select all", name)}
 			}
 		}
-		if f.Scope = scopeOf(cfg, key); older != "" {
+		var err error
+		if f.Scope, err = scopeOf(c.Context(), cfg, key); err != nil {
+			return nil, err
+		}
+		if older != "" {
 			age, err := config.ParseDuration(older)
 			if err != nil {
 				return nil, &usageError{fmt.Errorf("--older-than %s: %w", older, err)}
@@ -103,18 +110,40 @@ func filterFlags(c *cobra.Command) func(*config.Config) (url.Values, error) {
 	}
 }
 
-// scopeOf returns the scope under which the answers of a forward key are remembered. What is no name of a key is taken for
-// its id, or for a scope as list shows it.
-func scopeOf(cfg *config.Config, key string) string {
+// scopeOf returns the scope under which the answers of a forward key are remembered: one of the settings by its name, a managed one by its
+// name, and of several keys that had it the one that is good. What is no name of a key is taken for its id, or for a scope as list shows it.
+func scopeOf(ctx context.Context, cfg *config.Config, key string) (string, error) {
+	if key == "" {
+		return "", nil
+	}
 	for _, k := range cfg.ForwardKeys {
-		if k.Name == key && key != "" {
-			return "key:" + (&keys.Key{Secret: k.Secret}).ID()
+		if k.Name == key {
+			return "key:" + (&keys.Key{Secret: k.Secret}).ID(), nil
 		}
 	}
-	if key == "" || strings.Contains(key, ":") || slices.Contains([]string{"shared", "anyone", cache.Imported}, key) {
-		return key
+	managed, err := managedKey(ctx, cfg.DataDir, key)
+	switch {
+	case err == nil:
+		return "key:" + managed.ID, nil
+	case !errors.Is(err, keys.ErrNoSuchKey):
+		return "", fmt.Errorf("looking for the key %q: %w", key, err)
+	case strings.Contains(key, ":") || slices.Contains([]string{"shared", "anyone", cache.Imported}, key):
+		return key, nil
 	}
-	return "key:" + key
+	return "key:" + key, nil
+}
+
+// managedKey finds a key in a DATA_DIR. It makes nothing.
+func managedKey(ctx context.Context, dir, ref string) (*keys.Managed, error) {
+	if _, err := os.Stat(filepath.Join(dir, databaseFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil, keys.ErrNoSuchKey
+	}
+	db, err := openDatabase(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer db.Close()
+	return keys.Find(ctx, db, ref)
 }
 
 func cacheStats() *cobra.Command {

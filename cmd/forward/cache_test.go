@@ -247,12 +247,75 @@ func TestAFailedExportLeavesWhatWasThere(t *testing.T) {
 }
 
 func TestScopeOfAKey(t *testing.T) {
-	cfg := &config.Config{ForwardKeys: []config.ForwardKey{{Name: "alice", Secret: keys.NewSecret("fk-alice")}, {Secret: keys.NewSecret("fk-nameless")}}}
+	dir := t.TempDir()
+	cfg := &config.Config{DataDir: filepath.Join(dir, "none"), ForwardKeys: []config.ForwardKey{{Name: "alice", Secret: keys.NewSecret("fk-alice")}, {Secret: keys.NewSecret("fk-nameless")}}}
 	for key, want := range map[string]string{
 		"alice": "key:" + (&keys.Key{Secret: keys.NewSecret("fk-alice")}).ID(), "": "", "0123456789ab": "key:0123456789ab", "own:ff": "own:ff", "shared": "shared", "imported": cache.Imported,
 	} {
-		if got := scopeOf(cfg, key); got != want {
-			t.Errorf("%q is %q, want %q", key, got, want)
+		if got, err := scopeOf(t.Context(), cfg, key); got != want || err != nil {
+			t.Errorf("%q is %q, want %q (%v)", key, got, want, err)
 		}
+	}
+	if _, err := os.Stat(cfg.DataDir); err == nil {
+		t.Error("a question made a DATA_DIR")
+	}
+	// Of two keys that had a name, the one that is good.
+	cfg.DataDir = dir
+	add := func() string {
+		t.Helper()
+		db, err := openDatabase(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer db.Close()
+		store, err := openKeys(t.Context(), cfg, db)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := store.Update(t.Context(), "bob", func(m *keys.Managed) error { m.Revoked = true; return nil }); err != nil && !errors.Is(err, keys.ErrNoSuchKey) {
+			t.Fatal(err)
+		}
+		m, _, err := store.Add(t.Context(), keys.Settings{Name: "bob"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.ID
+	}
+	first := add()
+	for ref, want := range map[string]string{"bob": "key:" + add(), first: "key:" + first, "carol": "key:carol"} {
+		if got, err := scopeOf(t.Context(), cfg, ref); got != want || err != nil {
+			t.Errorf("%q is %q, want %q (%v)", ref, got, want, err)
+		}
+	}
+}
+
+// TestPurgeOfAManagedKey forgets what a managed key asked, by its name.
+func TestPurgeOfAManagedKey(t *testing.T) {
+	cfg := cacheHome(t, "")
+	out, _, err := execute("keys", "add", "dave", "-o", "json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dave struct{ ID string }
+	if err := json.Unmarshal([]byte(out), &dave); err != nil || dave.ID == "" {
+		t.Fatal(out, err)
+	}
+	c, err := openCache(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	MustRemember(t, cfg, c)
+	q := cache.Question{Route: "openai", Dialect: "openai", Operation: "chat", Model: "m", Method: "POST", Path: "/v1/chat/completions", Scope: "key:" + dave.ID, Body: []byte(`{}`)}
+	if !c.Put(q.Key(q.Scope, "https://host"), &cache.Entry{Status: 200, Body: []byte(`{}`), Question: q}) {
+		t.Fatal("refused")
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if out := runs(t, "purge", "--key", "dave", "--yes"); out != "1 answers forgotten\n" {
+		t.Error(out)
+	}
+	if out := runs(t, "purge", "--yes"); out != "4 answers forgotten\n" {
+		t.Errorf("of the others: %s", out)
 	}
 }

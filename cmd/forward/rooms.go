@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -226,6 +227,7 @@ func (r *rooms) openLedger(cfg *config.Config, o *forward.Options) (err error) {
 // admin answers what keys and usage there are, to the administrator and to the holders of keys.
 func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *usage.Ledger) (http.Handler, error) {
 	return admin.New(admin.Options{Keys: r.keys, Declared: declaredKeys(cfg), Ledger: ledger, AdminKey: cfg.AdminKey, Location: cfg.Location, Log: r.log,
+		Address: func(q *http.Request) netip.Addr { return forward.ClientIP(q, cfg.TrustedProxy) },
 		Caller: func(q *http.Request) (*keys.Key, error) {
 			presented, _, err := keys.Presented(q.Header, q.URL.RawQuery)
 			if err != nil {

@@ -12,8 +12,12 @@ import (
 	_ "embed"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"time"
 
 	"forward/internal/keys"
@@ -27,7 +31,9 @@ type Options struct {
 	Ledger   *usage.Ledger
 	AdminKey keys.Secret // without one nobody is the administrator
 	// Caller tells whose forward key a request carries; its errors are those of keys.Ring.Lookup and keys.Presented.
-	Caller   func(*http.Request) (*keys.Key, error)
+	Caller func(*http.Request) (*keys.Key, error)
+	// Address tells where a request comes from; by default from its peer. Wrong credentials are counted by it, and keys may be bound to it.
+	Address  func(*http.Request) netip.Addr
 	Location *time.Location // whose days and months are meant; default time.Local
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -39,6 +45,7 @@ var openapi []byte
 type server struct {
 	Options
 	admin [sha256.Size]byte // digest of AdminKey: all are of one length, so a comparison tells nothing
+	guard guard
 }
 
 // New returns a handler of
@@ -62,6 +69,9 @@ func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Address == nil {
+		o.Address = peer
+	}
 	s := &server{Options: o, admin: sha256.Sum256([]byte(o.AdminKey.Reveal()))}
 	mux := http.NewServeMux()
 	mux.Handle("/_/api/usage", s.answer(s.administrator(s.usage)))
@@ -74,7 +84,7 @@ func New(o Options) (http.Handler, error) {
 	}
 	mux.Handle("/_/api/openapi.json", s.answer(func(*http.Request) (any, error) { return json.RawMessage(openapi), nil }))
 	mux.Handle("/", s.answer(func(*http.Request) (any, error) {
-		return nil, &problem{http.StatusNotFound, "not_found", "There is nothing here. GET /_/api/openapi.json describes what there is.", ""}
+		return nil, &problem{status: http.StatusNotFound, code: "not_found", message: "There is nothing here. GET /_/api/openapi.json describes what there is."}
 	}))
 	return mux, nil
 }
@@ -91,7 +101,7 @@ func (s *server) answer(q question) http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			h.Set("Allow", "GET, HEAD")
-			s.refuse(w, r, &problem{http.StatusMethodNotAllowed, "method_not_allowed", "This can only be read. Keys are changed by the command forward keys.", ""})
+			s.refuse(w, r, &problem{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "This can only be read. Keys are changed by the command forward keys."})
 			return
 		}
 		v, err := q(r)
@@ -108,42 +118,77 @@ func (s *server) answer(q question) http.Handler {
 	})
 }
 
+// peer is the other end of a request's connection.
+func peer(r *http.Request) netip.Addr {
+	p, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return p.Addr()
+}
+
+// guarded asks a question, unless too many came from its address with wrong credentials. It looks at none then, not even right ones, or a
+// refusal would tell which they are.
+func (s *server) guarded(q question) question {
+	return func(r *http.Request) (any, error) {
+		from, now := s.Address(r), s.Now()
+		if wait := s.guard.wait(from, now); wait > 0 {
+			return nil, &problem{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", wait: wait,
+				message: fmt.Sprintf("%d wrong keys came from your address within a minute. Try again later.", maxFailures)}
+		}
+		v, err := q(r)
+		if p, ok := errors.AsType[*problem](err); ok && p.status == http.StatusUnauthorized && brings(r) {
+			s.guard.fail(from, now)
+		}
+		return v, err
+	}
+}
+
+// brings reports whether there is any credential in a request, right or wrong.
+func brings(r *http.Request) bool {
+	presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)
+	return presented != "" || err != nil
+}
+
 // administrator lets those ask who have ADMIN_KEY. It comes in a header only, for addresses are written into logs.
 func (s *server) administrator(q question) question {
-	return func(r *http.Request) (any, error) {
+	return s.guarded(func(r *http.Request) (any, error) {
 		if s.AdminKey.IsZero() {
-			return nil, &problem{http.StatusNotFound, "not_found", "This gateway has no administrator: set ADMIN_KEY.", ""}
+			return nil, &problem{status: http.StatusNotFound, code: "not_found", message: "This gateway has no administrator: set ADMIN_KEY."}
 		}
 		presented, _, err := keys.Presented(r.Header, "")
 		digest := sha256.Sum256([]byte(presented))
 		if subtle.ConstantTimeCompare(digest[:], s.admin[:]) != 1 || err != nil {
-			return nil, &problem{http.StatusUnauthorized, "invalid_api_key", "This needs ADMIN_KEY, in an Authorization header: Bearer …", ""}
+			return nil, &problem{status: http.StatusUnauthorized, code: "invalid_api_key", message: "This needs ADMIN_KEY, in an Authorization header: Bearer …"}
 		}
 		return q(r)
-	}
+	})
 }
 
 // holder lets those ask who have a forward key.
 func (s *server) holder(q func(*http.Request, *keys.Key) (any, error)) question {
-	return func(r *http.Request) (any, error) {
+	return s.guarded(func(r *http.Request) (any, error) {
 		key, err := s.Caller(r)
 		switch {
 		case errors.Is(err, keys.ErrExpired):
-			return nil, &problem{http.StatusUnauthorized, "key_expired", "Your key has expired. Ask your gateway administrator for a new one.", ""}
+			return nil, &problem{status: http.StatusUnauthorized, code: "key_expired", message: "Your key has expired. Ask your gateway administrator for a new one."}
 		case errors.Is(err, keys.ErrDisabled):
-			return nil, &problem{http.StatusUnauthorized, "key_disabled", "Your key is disabled. Ask your gateway administrator.", ""}
+			return nil, &problem{status: http.StatusUnauthorized, code: "key_disabled", message: "Your key is disabled. Ask your gateway administrator."}
 		case err != nil || key == nil:
-			return nil, &problem{http.StatusUnauthorized, "invalid_api_key", "This needs a forward key, in an Authorization header: Bearer fk-…", ""}
+			return nil, &problem{status: http.StatusUnauthorized, code: "invalid_api_key", message: "This needs a forward key, in an Authorization header: Bearer fk-…"}
+		case !key.Policy.AllowsIP(s.Address(r)):
+			return nil, &problem{status: http.StatusForbidden, code: "ip_not_allowed", message: "Your key may not be used from this address."}
 		}
 		return q(r, key)
-	}
+	})
 }
 
 // problem is an error that whoever asks is told.
 type problem struct {
 	status        int
 	code, message string
-	param         string // of the query, "" when it is none
+	param         string        // of the query, "" when it is none
+	wait          time.Duration // before it makes sense to ask again
 }
 
 func (p *problem) Error() string { return p.message }
@@ -153,7 +198,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
 		s.Log.ErrorContext(r.Context(), "a question could not be answered", "path", r.URL.Path, "error", err)
-		p = &problem{http.StatusInternalServerError, "internal_error", "Internal gateway error.", ""}
+		p = &problem{status: http.StatusInternalServerError, code: "internal_error", message: "Internal gateway error."}
 	}
 	kind := "invalid_request_error"
 	if p.status >= 500 {
@@ -161,6 +206,9 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if p.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
+	if p.wait > 0 {
+		w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.wait.Seconds())), 10))
 	}
 	var param any
 	if p.param != "" {

@@ -136,7 +136,7 @@ func (s *server) showKey(r *http.Request) (any, error) {
 	return s.detail(r.Context(), s.view(m, "managed"))
 }
 
-var noSuchKey = &problem{http.StatusNotFound, "key_not_found", "There is no key of this id or name.", "key"}
+var noSuchKey = &problem{status: http.StatusNotFound, code: "key_not_found", message: "There is no key of this id or name.", param: "key"}
 
 func (s *server) detail(ctx context.Context, v keyView) (any, error) {
 	balances, err := s.balances(ctx, v.ID, v.Policy)

@@ -4,9 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"forward/internal/admin"
+	"forward/internal/keys"
 )
 
 type schema = map[string]any
@@ -83,6 +88,15 @@ func decode(t *testing.T, text string) (v schema) {
 // Every answer is what openapi.json says, which has every path and no other.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	h := newHouse(t).spent()
+	bound := newHouse(t, func(o *admin.Options) {
+		o.Caller = func(*http.Request) (*keys.Key, error) {
+			return &keys.Key{Policy: keys.Policy{IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}}, nil
+		}
+	})
+	guessing := newHouse(t)
+	for range 10 {
+		guessing.ask(http.MethodGet, "/_/api/me", "admin")
+	}
 	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
 	asked := map[string]bool{}
 	for _, test := range []struct{ path, target, name, status string }{
@@ -126,9 +140,22 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			t.Error(wrong)
 		}
 	}
-	for path := range doc["paths"].(schema) {
+	for path, item := range doc["paths"].(schema) {
 		if !asked[path] {
 			t.Errorf("%s is described and was not asked", path)
+		}
+		target := strings.ReplaceAll(path, "{key}", "alice")
+		described := item.(schema)["get"].(schema)["responses"].(schema)
+		for status, w := range map[string]*httptest.ResponseRecorder{"403": bound.ask(http.MethodGet, target, "alice"), "429": guessing.ask(http.MethodGet, target, "alice")} {
+			answer, ok := described[status].(schema)
+			if got := fmt.Sprint(w.Code) == status; got != ok {
+				t.Errorf("%s answers %d, described %v: %v", path, w.Code, status, ok)
+			}
+			if ok {
+				for _, wrong := range fits(doc, answer["content"].(schema)["application/json"].(schema)["schema"].(schema), decode(t, w.Body.String()), target) {
+					t.Error(wrong)
+				}
+			}
 		}
 	}
 }

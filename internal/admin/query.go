@@ -36,7 +36,7 @@ func of[T any](p page, list []T) []T {
 func query(r *http.Request, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, &problem{http.StatusBadRequest, "invalid_query", "The query cannot be read: " + err.Error() + ".", ""}
+		return nil, &problem{status: http.StatusBadRequest, code: "invalid_query", message: "The query cannot be read: " + err.Error() + "."}
 	}
 	for name, list := range values {
 		if !slices.Contains(known, name) {
@@ -50,7 +50,7 @@ func query(r *http.Request, known ...string) (url.Values, error) {
 }
 
 func invalid(param, what string) error {
-	return &problem{http.StatusBadRequest, "invalid_query", fmt.Sprintf("%q %s.", param, what), param}
+	return &problem{status: http.StatusBadRequest, code: "invalid_query", message: fmt.Sprintf("%q %s.", param, what), param: param}
 }
 
 func paging(values url.Values) (page, error) {

@@ -53,7 +53,7 @@ func (s *server) usage(r *http.Request) (any, error) {
 		}
 	}
 	if err := usage.Check(q); err != nil {
-		return nil, &problem{http.StatusBadRequest, "invalid_query", err.Error() + ".", "by"}
+		return nil, &problem{status: http.StatusBadRequest, code: "invalid_query", message: err.Error() + ".", param: "by"}
 	}
 	groups, err := s.Ledger.Report(r.Context(), q)
 	if err != nil {

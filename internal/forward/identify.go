@@ -218,24 +218,26 @@ func network(ip netip.Addr) string {
 	return p.String()
 }
 
-// clientIP is the address the request comes from. X-Forwarded-For is read from the right, and only as far as trusted
+func (x *exchange) clientIP() netip.Addr { return ClientIP(x.r, x.TrustedProxies) }
+
+// ClientIP is the address a request comes from. X-Forwarded-For is read from the right, and only as far as trusted
 // proxies wrote it: a client can put anything to the left.
-func (x *exchange) clientIP() netip.Addr {
-	peer, err := netip.ParseAddrPort(x.r.RemoteAddr)
+func ClientIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.IPv4Unspecified()
 	}
 	ip := peer.Addr().Unmap()
-	if len(x.TrustedProxies) == 0 || !contains(x.TrustedProxies, ip) {
+	if len(trusted) == 0 || !contains(trusted, ip) {
 		return ip
 	}
-	hops := strings.Split(strings.Join(x.r.Header.Values("X-Forwarded-For"), ","), ",")
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
 		if err != nil {
 			return ip
 		}
-		if ip = hop.Unmap(); !contains(x.TrustedProxies, ip) {
+		if ip = hop.Unmap(); !contains(trusted, ip) {
 			return ip
 		}
 	}

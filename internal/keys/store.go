@@ -84,6 +84,19 @@ func Any(ctx context.Context, db *sql.DB) (found bool, err error) {
 	return found, err
 }
 
+// Find returns the managed key of an id or a name out of a database, for those who need no store: nothing is made, and no secret
+// needed. Without such a key the error is ErrNoSuchKey.
+func Find(ctx context.Context, db *sql.DB, ref string) (*Managed, error) {
+	found, err := Any(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, ErrNoSuchKey
+	}
+	return find(ctx, db, ref)
+}
+
 // Add makes a key and returns its secret, which nobody can show again.
 func (s *Store) Add(ctx context.Context, settings Settings) (m *Managed, secret Secret, err error) {
 	now := s.now().Truncate(time.Second)
