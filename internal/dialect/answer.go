@@ -60,6 +60,7 @@ type Answer struct {
 	Ended     bool   // the protocol's own end marker, or a whole valid body, was seen
 	MaxText   int    // bytes of text, reasoning and tool arguments to keep; 0: 4 MiB
 	Truncated bool   // there was more than is kept
+	NoText    bool   // keep none: only what an answer says of itself is wanted
 
 	// State are the ids of what the provider keeps because of this answer, which a later request may name: the response
 	// and its items, a container, the audio of a message. At most 128 are kept. See Creates for other operations.
@@ -180,6 +181,10 @@ func either(have, now string) string {
 // keep appends text as long as there is room for it. From the first text on that has none nothing is kept, so that
 // there are no holes.
 func (a *Answer) keep(dst *[]byte, s string) {
+	if a.NoText {
+		a.pieces = 2 // no piece that could be told from others
+		return
+	}
 	most := a.MaxText
 	if most <= 0 {
 		most = defaultMaxText

@@ -95,7 +95,7 @@ func checkSyntax(raw []byte) error {
 	if at := tooDeepAt(raw); at >= 0 {
 		return &SyntaxError{Offset: at, Reason: fmt.Sprintf("nested more than %d levels deep", maxDepth)}
 	}
-	if !gjson.ValidBytes(raw) {
+	if !validJSON(raw) {
 		return explain(raw)
 	}
 	if start := bytes.TrimLeft(raw, " \t\r\n"); start[0] != '{' {

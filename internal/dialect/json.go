@@ -18,7 +18,7 @@ const maxDepth = 1000
 const maxCount = 1 << 53
 
 // valid reports whether data is one JSON value that is safe to look into.
-func valid(data []byte) bool { return tooDeepAt(data) < 0 && gjson.ValidBytes(data) }
+func valid(data []byte) bool { return tooDeepAt(data) < 0 && validJSON(data) }
 
 // tooDeepAt returns the offset of the first bracket beyond maxDepth, or -1. Brackets inside of strings only count
 // for the fast way out. Behind the first syntax error its answer may be wrong, but no validator gets there.

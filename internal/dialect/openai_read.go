@@ -46,12 +46,13 @@ func openAIBody(op Operation, a *Answer, body []byte) error {
 	if !ok {
 		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
 	}
+	choices := false
 	if op == Responses {
 		a.response(root)
 	} else {
-		a.chunk(root)
+		choices = a.chunk(root)
 	}
-	if a.Error == "" && !answers(op, root) {
+	if a.Error == "" && !answers(op, root, choices) {
 		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
 	}
 	a.Ended = true
@@ -59,10 +60,10 @@ func openAIBody(op Operation, a *Answer, body []byte) error {
 }
 
 // answers reports whether a body has the member without which it is no answer to the operation.
-func answers(op Operation, root gjson.Result) bool {
+func answers(op Operation, root gjson.Result, choices bool) bool {
 	switch op {
 	case Chat, Completion:
-		return root.Get("choices").IsArray()
+		return choices
 	case Embedding, Image, ImageEdit:
 		return root.Get("data.0").Exists()
 	case Moderation:
@@ -86,8 +87,8 @@ func (a *Answer) transcript(body []byte) {
 	a.fail(root.Get("error"))
 }
 
-// chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta".
-func (a *Answer) chunk(root gjson.Result) {
+// chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta", and reports whether it has choices.
+func (a *Answer) chunk(root gjson.Result) (choices bool) {
 	root.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "id":
@@ -95,6 +96,7 @@ func (a *Answer) chunk(root gjson.Result) {
 		case "model":
 			a.identify("", stringOf(v))
 		case "choices":
+			choices = v.IsArray()
 			each(v, a.readChoice)
 		case "usage":
 			a.openAIUsage(v)
@@ -107,6 +109,7 @@ func (a *Answer) chunk(root gjson.Result) {
 		}
 		return true
 	})
+	return choices
 }
 
 // each calls f for the items of an array, and for anything else as if it were the only one. Result.Array would do the same, and

@@ -113,9 +113,10 @@ type running struct {
 	parallel limits.Parallel
 	shared   flights
 
-	flights sync.WaitGroup  // exchanges that are not settled yet
-	life    context.Context // ends when streams still open are to be told that the gateway stops
-	end     context.CancelCauseFunc
+	flights  sync.WaitGroup // exchanges that are not settled yet
+	underway underway
+	life     context.Context // ends when streams still open are told that the gateway stops
+	end      context.CancelCauseFunc
 }
 
 // errShuttingDown is the cause with which streams that outlive the drain end.
@@ -185,6 +186,7 @@ func (g *Gateway) Drain() { g.quiet.Store(true) }
 func (g *Gateway) Abort() {
 	g.Drain()
 	g.end(errShuttingDown)
+	g.underway.end()
 }
 
 // Wait returns when every exchange is settled, or after d. Stores may be closed then.

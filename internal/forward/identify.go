@@ -76,8 +76,9 @@ func (x *exchange) match(path string) error {
 	x.plain = readable(rest)
 	x.op = route.Dialect.Operation(x.r.Method, x.plain)
 	x.dialect = spoken(x.op, route.Dialect)
-	x.paths = make([]string, 0, 1+len(route.Aliases))
-	for _, mount := range append([]string{route.Prefix}, route.Aliases...) {
+	x.paths = make([]string, 1, 1+len(route.Aliases))
+	x.paths[0] = strings.TrimSuffix(route.Prefix, "/") + x.plain
+	for _, mount := range route.Aliases {
 		x.paths = append(x.paths, strings.TrimSuffix(mount, "/")+x.plain)
 	}
 	return nil
@@ -130,7 +131,8 @@ func (x *exchange) authenticate() error {
 	switch {
 	case err == nil:
 		x.known, x.policy = true, &key.Policy
-		x.caller = caller{id: key.ID(), scope: "key:" + key.ID(), name: key.Name, level: key.Level}
+		id := key.ID()
+		x.caller = caller{id: id, scope: "key:" + id, name: key.Name, level: key.Level}
 		x.credential()
 	case asked && (x.ours || !x.mayPass(presented)):
 		return &keyError{err: err, presented: presented}

@@ -20,7 +20,6 @@ type exchange struct {
 	r     *http.Request
 	ctx   context.Context // ends when the client leaves, the gateway stops or the upstream falls silent
 	stop  context.CancelCauseFunc
-	free  func() bool // lets go of the gateway's life
 	id    string
 	begun time.Time
 
@@ -154,7 +153,7 @@ func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
 	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialect.OpenAI, policy: &everything}
 	x.ctx, x.stop = context.WithCancelCause(r.Context())
 	g.Metrics.Begin()
-	x.free = context.AfterFunc(g.life, func() { x.stop(errShuttingDown) })
+	g.underway.enter(x)
 	w.Header().Set("X-Forward-Request-Id", x.id)
 	return x
 }

@@ -132,7 +132,7 @@ func (x *exchange) newTap(res *http.Response) *tap {
 		t.record = &recording{max: maxStateAnswer}
 	}
 	if t.metered || x.listening() && t.packed == "" && x.r.Method != http.MethodHead {
-		t.answer = &dialect.Answer{}
+		t.answer = &dialect.Answer{NoText: !events && !x.listening() && !x.ask.Array}
 		if x.whole == nil {
 			t.record = x.recorder(res, t.stream)
 		}

@@ -112,7 +112,7 @@ func (x *exchange) depart(key flightKey, f *flight) {
 	ctx, stop := context.WithCancelCause(context.WithoutCancel(x.r.Context()))
 	call.ctx, call.stop, f.cancel = ctx, stop, stop
 	call.r = x.r.WithContext(ctx)
-	call.free = context.AfterFunc(x.life, func() { stop(errShuttingDown) })
+	x.underway.enter(&call)
 	f.call = &call
 	x.flights.Add(1)
 	go func() {
@@ -148,7 +148,7 @@ func (x *exchange) depart(key flightKey, f *flight) {
 
 // settleCall closes the accounts of a call that is not one caller's alone.
 func (x *exchange) settleCall() {
-	x.free()
+	x.underway.leave(x)
 	x.settleTurn()
 	x.endStream()
 	elapsed := time.Since(x.begun)

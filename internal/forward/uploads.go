@@ -15,8 +15,11 @@ var uploadHeaders = [...]string{"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url"
 // route. An address that is not below the route's base URL stays as it is.
 func (x *exchange) ownUploads(h http.Header) {
 	for _, name := range uploadHeaders {
+		if !x.swap || h[name] == nil {
+			continue
+		}
 		u, err := url.Parse(h.Get(name))
-		if err != nil || u.Host == "" || !x.swap {
+		if err != nil || u.Host == "" {
 			continue
 		}
 		base := x.route.Base

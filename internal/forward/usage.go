@@ -77,9 +77,8 @@ func (t *tap) tellUsage(h http.Header) {
 	if estimated {
 		h[tokensEstimated] = []string{"true"}
 	}
-	h[inputTokens] = []string{strconv.FormatInt(u.Input, 10)}
-	h[outputTokens] = []string{strconv.FormatInt(u.Output, 10)}
-	h[totalTokens] = []string{strconv.FormatInt(u.Total, 10)}
+	v := []string{strconv.FormatInt(u.Input, 10), strconv.FormatInt(u.Output, 10), strconv.FormatInt(u.Total, 10)}
+	h[inputTokens], h[outputTokens], h[totalTokens] = v[0:1:1], v[1:2:2], v[2:3:3]
 }
 
 // announceUsage makes room for the usage in the trailers of a stream. HTTP/1.0 has none, nor has an answer with a length.
