@@ -68,7 +68,17 @@ type Subject struct {
 }
 
 func (s Subject) name(scope Scope) string {
-	return map[Scope]string{ScopeRoute: s.Route, ScopeModel: s.Model, ScopeKey: s.Key, ScopeUser: s.User}[scope]
+	switch scope {
+	case ScopeRoute:
+		return s.Route
+	case ScopeModel:
+		return s.Model
+	case ScopeKey:
+		return s.Key
+	case ScopeUser:
+		return s.User
+	}
+	return ""
 }
 
 // Estimate is how many tokens a request will cost: those of its prompt and the most that may be answered.
@@ -205,7 +215,7 @@ func (q *Quotas) Reserve(ctx context.Context, s Subject, e Estimate) (*Reservati
 		before, r.windows, at, ok, shared = q.redis.reserve(ctx, r.asks, n, q.now(), q.location)
 	}
 	if r.shared = shared; !shared {
-		before, r.windows, at, ok = q.memory.reserve(r.asks, n, q.moment)
+		before, r.windows, at, ok = q.memory.reserve(r.ownUsed[:0], r.asks, n, q.moment)
 	}
 	if !ok {
 		return nil, r.refusal(before, n, at)

@@ -19,10 +19,16 @@ type Reservation struct {
 	windows  windows
 	shared   bool // it was counted in Redis
 
-	tokens, requests *QuotaState // in which least is left
+	tokens, requests QuotaState // in which least is left; without a Limit there is none
 
 	mu   sync.Mutex // guards over
 	over bool
+
+	// What most reservations need is a part of them.
+	own      quotaRule
+	ownAsk   [1]ask
+	ownRules [1]chosen
+	ownUsed  [1]used
 }
 
 // chosen are the quotas of a name.
@@ -66,12 +72,29 @@ func (s *QuotaState) subject() string {
 	if s.Scope == ScopeGlobal {
 		return string(ScopeGlobal)
 	}
-	name := strconv.QuoteToASCII(shortName(s.Name))
-	return string(s.Scope) + ":" + name[1:len(name)-1]
+	name := shortName(s.Name)
+	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+		name = strconv.QuoteToASCII(name)
+		name = name[1 : len(name)-1]
+	}
+	return string(s.Scope) + ":" + name
 }
 
 // choose finds what the request counts for.
 func (r *Reservation) choose(s Subject) {
+	r.asks, r.rules = r.ownAsk[:0], r.ownRules[:0]
+	if len(r.quotas.rules) > 0 {
+		r.chooseQuotas(s)
+	}
+	if s.RPM > 0 || s.TPM > 0 { // apart from what a quota of the key's name counts
+		r.own = quotaRule{Quota: Quota{Scope: ScopeKey, Match: s.Key, RequestsPerMinute: min(max(s.RPM, 0), maxQuota), TokensPerMinute: min(max(s.TPM, 0), maxQuota)}}
+		r.own.bounds = r.own.Quota.bounds()
+		r.asks = append(r.asks, ask{name: "own:" + shortName(s.Key), counts: [2]bool{true, false}, bounds: r.own.bounds})
+		r.rules = append(r.rules, chosen{ScopeKey, s.Key, &r.own, nil})
+	}
+}
+
+func (r *Reservation) chooseQuotas(s Subject) {
 	for _, scope := range scopes {
 		name := s.name(scope)
 		if scope == ScopeUser && name == "" {
@@ -91,12 +114,6 @@ func (r *Reservation) choose(s Subject) {
 			a.bounds = c.holds.bounds
 		}
 		r.asks, r.rules = append(r.asks, a), append(r.rules, c)
-	}
-	if s.RPM > 0 || s.TPM > 0 { // apart from what a quota of the key's name counts
-		own := &quotaRule{Quota: Quota{Scope: ScopeKey, Match: s.Key, RequestsPerMinute: min(max(s.RPM, 0), maxQuota), TokensPerMinute: min(max(s.TPM, 0), maxQuota)}}
-		own.bounds = own.Quota.bounds()
-		r.asks = append(r.asks, ask{name: "own:" + shortName(s.Key), counts: [2]bool{true, false}, bounds: own.bounds})
-		r.rules = append(r.rules, chosen{ScopeKey, s.Key, own, nil})
 	}
 }
 
@@ -159,8 +176,8 @@ func (r *Reservation) tightest(before []used, n counts, at int64) {
 		if m == countRequests {
 			least = &r.requests
 		}
-		if *least == nil || float64(s.Remaining)/float64(s.Limit) < float64((*least).Remaining)/float64((*least).Limit) {
-			*least = &s
+		if least.Limit == 0 || float64(s.Remaining)/float64(s.Limit) < float64(least.Remaining)/float64(least.Limit) {
+			*least = s
 		}
 	})
 }
@@ -218,44 +235,64 @@ func (r *Reservation) SetHeader(h http.Header) {
 	if r == nil {
 		return
 	}
-	if s := r.tokens; s != nil {
-		s.set(h, "-Tokens")
+	w := headerWriter{header: h, values: make([]string, 0, 12)}
+	if s := &r.tokens; s.Limit > 0 {
+		w.set(s, tokenHeaders)
 	}
-	if s := r.requests; s != nil {
+	if s := &r.requests; s.Limit > 0 {
 		if left, err := strconv.ParseInt(h.Get("X-Ratelimit-Remaining-Requests"), 10, 64); err != nil || s.Remaining < left {
-			s.set(h, "-Requests")
+			w.set(s, requestHeaders)
 		}
 	}
-	s := r.tokens
-	if s == nil || r.requests != nil && float64(r.requests.Remaining)*float64(s.Limit) < float64(s.Remaining)*float64(r.requests.Limit) {
-		s = r.requests
+	s := &r.tokens
+	if s.Limit == 0 || r.requests.Limit > 0 && float64(r.requests.Remaining)*float64(s.Limit) < float64(s.Remaining)*float64(r.requests.Limit) {
+		s = &r.requests
 	}
-	s.explain(h)
+	if s.Limit > 0 {
+		w.explain(s)
+	}
 }
 
 // SetHeader says which limit refused, in the same headers and in those of a 429 of llm-proxy; Retry-After is the caller's.
 func (e *QuotaError) SetHeader(h http.Header) {
+	w := headerWriter{header: h}
 	if e.Metric == countRequests.String() {
-		e.set(h, "-Requests")
+		w.set(&e.QuotaState, requestHeaders)
 	} else {
-		e.set(h, "-Tokens")
+		w.set(&e.QuotaState, tokenHeaders)
 	}
-	e.explain(h)
-	h.Set("X-Ratelimit-Reason", map[string]string{"minute": "minute limit exceeded", "day": "daily limit exceeded"}[e.Window])
+	w.explain(&e.QuotaState)
+	w.put("X-Ratelimit-Reason", map[string]string{"minute": "minute limit exceeded", "day": "daily limit exceeded"}[e.Window])
 }
 
-func (s *QuotaState) set(h http.Header, of string) {
-	h.Set("X-Ratelimit-Limit"+of, strconv.FormatInt(s.Limit, 10))
-	h.Set("X-Ratelimit-Remaining"+of, strconv.FormatInt(s.Remaining, 10))
-	h.Set("X-Ratelimit-Reset"+of, seconds(s.Reset))
+// The names of the headers that tell a limit, what is left of it and when it begins anew.
+var (
+	tokenHeaders    = [3]string{"X-Ratelimit-Limit-Tokens", "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"}
+	requestHeaders  = [3]string{"X-Ratelimit-Limit-Requests", "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"}
+	tightestHeaders = [3]string{"X-Ratelimit-Limit", "X-Ratelimit-Remaining", "X-Ratelimit-Reset"}
+)
+
+// headerWriter sets headers whose values lie side by side: each answer has a dozen of them. All names are canonical.
+type headerWriter struct {
+	header http.Header
+	values []string
 }
 
-func (s *QuotaState) explain(h http.Header) {
-	if s == nil {
-		return
-	}
-	s.set(h, "")
-	h.Set("X-Ratelimit-Scope", s.subject())
-	h.Set("X-Ratelimit-Metric", s.Metric)
-	h.Set("X-Ratelimit-Window", s.Window)
+func (w *headerWriter) put(name, value string) {
+	n := len(w.values)
+	w.values = append(w.values, value)
+	w.header[name] = w.values[n : n+1 : n+1]
+}
+
+func (w *headerWriter) set(s *QuotaState, names [3]string) {
+	w.put(names[0], strconv.FormatInt(s.Limit, 10))
+	w.put(names[1], strconv.FormatInt(s.Remaining, 10))
+	w.put(names[2], seconds(s.Reset))
+}
+
+func (w *headerWriter) explain(s *QuotaState) {
+	w.set(s, tightestHeaders)
+	w.put("X-Ratelimit-Scope", s.subject())
+	w.put("X-Ratelimit-Metric", s.Metric)
+	w.put("X-Ratelimit-Window", s.Window)
 }

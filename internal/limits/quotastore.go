@@ -76,12 +76,12 @@ type counter struct {
 
 func newQuotaMemory() *quotaMemory { return &quotaMemory{names: make(map[string]*counter)} }
 
-// reserve counts n for all names if all of their bounds allow it, and returns what was counted before.
-func (q *quotaMemory) reserve(asks []ask, n counts, now func() (int64, windows)) (before []used, w windows, at int64, ok bool) {
+// reserve counts n for all names if all of their bounds allow it, and returns what was counted before, in room where that is enough.
+func (q *quotaMemory) reserve(room []used, asks []ask, n counts, now func() (int64, windows)) (before []used, w windows, at int64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	at, w = now() // read under the lock, so that time never runs back between two requests
-	before, ok = make([]used, len(asks)), true
+	before, ok = append(room[:0], make([]used, len(asks))...), true
 	for i, a := range asks {
 		if c := q.names[a.name]; c != nil {
 			c.turn(w)
@@ -102,7 +102,7 @@ func (q *quotaMemory) reserve(asks []ask, n counts, now func() (int64, windows))
 			c = &counter{from: [2]int64{w[0].from, w[1].from}}
 			q.names[a.name] = c
 		}
-		c.add(n, a.counts[0], a.counts[1])
+		c.add(n, a.counts)
 		c.weigh(a.bounds)
 	}
 	return before, w, at, true
@@ -140,7 +140,7 @@ func (q *quotaMemory) settle(asks []ask, n counts, w windows) {
 	defer q.mu.Unlock()
 	for _, a := range asks {
 		if c := q.names[a.name]; c != nil {
-			c.add(n, a.counts[0] && c.from[0] == w[0].from, a.counts[1] && c.from[1] == w[1].from)
+			c.add(n, [2]bool{a.counts[0] && c.from[0] == w[0].from, a.counts[1] && c.from[1] == w[1].from})
 			c.weigh(a.bounds)
 		}
 	}
@@ -155,7 +155,7 @@ func (c *counter) turn(w windows) {
 	}
 }
 
-func (c *counter) add(n counts, in ...bool) {
+func (c *counter) add(n counts, in [2]bool) {
 	for i := range c.used {
 		for m := range n {
 			if in[i] {
