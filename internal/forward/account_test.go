@@ -29,7 +29,7 @@ func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []books.
 		if err := ledger.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		ids := must(db.Query(`SELECT id FROM usage_requests ORDER BY time, rowid`))(t)
+		ids := must(db.Query(`SELECT id FROM usage_requests ORDER BY time, number`))(t)
 		defer ids.Close()
 		for ids.Next() {
 			var id string

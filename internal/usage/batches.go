@@ -35,10 +35,10 @@ func (l *Ledger) NoteBatches(ctx context.Context, list []Batch) error {
 			ON CONFLICT (host, id) DO UPDATE SET
 				results = CASE excluded.results WHEN '' THEN results ELSE excluded.results END,
 				model = CASE model WHEN '' THEN excluded.model ELSE model END`,
-			b.Host, b.ID, b.Results, b.Model, b.Key, b.KeyName, b.User, marshal(b.Tags), b.Route, b.Request, l.o.Now().UnixMicro())
+			b.Host, b.ID, b.Results, b.Model, b.Key, b.KeyName, b.User, marshalTags(b.Tags), b.Route, b.Request, l.o.Now().UnixMicro())
 		if err == nil && b.Key != "" {
 			_, err = tx.ExecContext(ctx, `UPDATE usage_batches SET key = ?, key_name = ?, user = ?, tags = ?, route = ?, request = ? WHERE host = ? AND id = ? AND key = ''`,
-				b.Key, b.KeyName, b.User, marshal(b.Tags), b.Route, b.Request, b.Host, b.ID)
+				b.Key, b.KeyName, b.User, marshalTags(b.Tags), b.Route, b.Request, b.Host, b.ID)
 		}
 		if err != nil {
 			return fmt.Errorf("remembering the batch %s: %w", b.ID, err)
@@ -62,7 +62,7 @@ func (l *Ledger) FindBatch(ctx context.Context, host, object string) (b Batch, o
 	if err != nil {
 		return Batch{}, false, fmt.Errorf("looking for a batch: %w", err)
 	}
-	_ = json.Unmarshal([]byte(tags), &b.Tags) // written by marshal
+	_ = json.Unmarshal([]byte(tags), &b.Tags) // written by marshalTags
 	return b, true, nil
 }
 

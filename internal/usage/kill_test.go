@@ -109,7 +109,7 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The next process begins anew with the same ids.
-		for _, table := range []string{"requests", "hours", "days", "users", "spend"} {
+		for _, table := range []string{"calls", "hours", "days", "users", "spend"} {
 			if _, err := db.Exec("DELETE FROM usage_" + strings.TrimSpace(table)); err != nil {
 				t.Fatal(err)
 			}

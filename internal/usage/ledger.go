@@ -54,6 +54,7 @@ type Ledger struct {
 	names   map[string]string
 	// prepared are the writer's statements, by their text. Close closes them.
 	prepared map[string]*sql.Stmt
+	kinds    map[rowKind]keptKind
 
 	caps caps
 	fans []*fan
@@ -77,7 +78,7 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{
-		Reader: NewReader(db, o.Location), o: o, accounts: map[string]*account{}, names: map[string]string{}, prepared: map[string]*sql.Stmt{},
+		Reader: NewReader(db, o.Location), o: o, accounts: map[string]*account{}, names: map[string]string{}, prepared: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{},
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := l.prepare(ctx); err != nil {

@@ -121,7 +121,7 @@ func (p *repricing) step(ctx context.Context, db *sql.DB) (more bool, err error)
 
 // take reads the next rows.
 func (p *repricing) take(ctx context.Context, tx *sql.Tx) (taken []repricedRow, err error) {
-	query, args := `SELECT rowid, `+list(columns)+` FROM usage_requests WHERE (time, rowid) > (?, ?)`, []any{p.time, p.rowid}
+	query, args := `SELECT number, `+list(columns)+` FROM usage_requests WHERE (time, number) > (?, ?)`, []any{p.time, p.rowid}
 	if p.time == 0 {
 		args[0] = int64(-1) << 62
 		if !p.Since.IsZero() {
@@ -134,7 +134,7 @@ func (p *repricing) take(ctx context.Context, tx *sql.Tx) (taken []repricedRow, 
 	if p.Model != "" {
 		query, args = query+" AND (model = ? OR answered = ?)", append(args, p.Model, p.Model)
 	}
-	rows, err := tx.QueryContext(ctx, query+" ORDER BY time, rowid LIMIT ?", append(args, repriceStep)...)
+	rows, err := tx.QueryContext(ctx, query+" ORDER BY time, number LIMIT ?", append(args, repriceStep)...)
 	if err != nil {
 		return nil, err
 	}
@@ -199,8 +199,8 @@ func (r *repricedRow) store(ctx context.Context, tx *sql.Tx) error {
 	if r.row.Priced {
 		cost = int64(r.row.Cost)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE usage_requests SET cost = ?, price = ?, saved = ?, trail = ? WHERE rowid = ?`,
-		cost, r.row.Price, int64(r.row.Saved), marshal(r.row.Trail), r.rowid)
+	_, err := tx.ExecContext(ctx, `UPDATE usage_calls SET cost = ?, repriced = ?, saved = ?, trail = ? WHERE rowid = ?`,
+		cost, r.row.Price, int64(r.row.Saved), marshalTrail(r.row.Trail), r.rowid)
 	return err
 }
 

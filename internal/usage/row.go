@@ -2,7 +2,9 @@ package usage
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"forward/internal/dialect"
 )
@@ -51,25 +53,36 @@ type Step struct {
 	Text string        `json:"text"`
 }
 
-// columns are those of usage_requests, in the order of values and targets.
+// columns are those of usage_requests, in the order of scanRow.
 var columns = []string{
 	"id", "time", "key", "key_name", "user", "tags", "route", "upstream", "slot", "operation", "model", "answered", "status", "cause",
 	"finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us", "input", "cached_read", "cached_write", "cached_write_hour", "output",
 	"reasoning", "audio", "audio_output", "seconds", "raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail", "tier",
 }
 
-// values are a row's, for the columns. An unpriced row has no cost, which sums as nothing and still is not 0.
-func (r *Row) values() []any {
+// callColumns are those of usage_calls, in the order of callValues. Those that most requests have nothing for are the last.
+var callColumns = []string{
+	"id", "time", "kind", "user", "first_us", "total_us", "input", "cached_read", "output", "raw", "cost", "bytes_in", "bytes_out", "trail",
+	"queue_us", "ask_us", "cached_write", "cached_write_hour", "reasoning", "audio", "audio_output", "seconds", "saved",
+}
+
+// plainColumns is how many columns a request has that has none of the last.
+const plainColumns = 14
+
+// appendCall appends a row's values for the callColumns, or for the plainColumns where that is all there is. An unpriced row has no
+// cost, which sums as nothing and still is not 0.
+func (r *Row) appendCall(args []any, kind int64) []any {
 	var cost any
 	if r.Priced {
 		cost = int64(r.Cost)
 	}
-	return []any{
-		r.ID, r.Time.UnixMicro(), r.Key, r.KeyName, r.User, marshal(r.Tags), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered, r.Status, r.Cause,
-		r.Finish, r.Stream, r.Cache, r.Attempts, r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
-		r.Usage.Input, r.Usage.CachedRead, r.Usage.CachedWrite, r.Usage.CachedWriteHour, r.Usage.Output,
-		r.Usage.Reasoning, r.Usage.Audio, r.Usage.AudioOutput, r.Usage.Seconds, string(r.Usage.Raw), r.Estimated, cost, r.Price, int64(r.Saved), r.BytesIn, r.BytesOut, marshal(r.Trail), r.Tier,
+	u := &r.Usage
+	args = append(args, r.ID, r.Time.UnixMicro(), kind, r.User, r.First.Microseconds(), r.Total.Microseconds(), u.Input, u.CachedRead, u.Output,
+		string(u.Raw), cost, r.BytesIn, r.BytesOut, marshalTrail(r.Trail))
+	if r.Queue == 0 && r.Ask == 0 && u.CachedWrite == 0 && u.CachedWriteHour == 0 && u.Reasoning == 0 && u.Audio == 0 && u.AudioOutput == 0 && u.Seconds == 0 && r.Saved == 0 {
+		return args
 	}
+	return append(args, r.Queue.Microseconds(), r.Ask.Microseconds(), u.CachedWrite, u.CachedWriteHour, u.Reasoning, u.Audio, u.AudioOutput, u.Seconds, int64(r.Saved))
 }
 
 // scanRow reads the columns back.
@@ -100,16 +113,44 @@ func scanRow(scan func(...any) error) (Row, error) {
 	return r, nil
 }
 
-// marshal writes a list as JSON, and an empty one as nothing.
-func marshal[T any](list []T) string {
-	if len(list) == 0 {
+// marshalTrail writes steps as JSON, and none as nothing: by hand, because every row has some.
+func marshalTrail(steps []Step) string {
+	if len(steps) == 0 {
 		return ""
 	}
-	text, err := json.Marshal(list)
-	if err != nil {
-		return "" // strings and numbers only: it cannot fail
+	b := make([]byte, 0, 256)
+	for i, s := range steps {
+		b = append(b, ",["[1-min(i, 1)])
+		b = strconv.AppendInt(append(b, `{"at":`...), int64(s.At), 10)
+		b = appendString(append(b, `,"name":`...), s.Name)
+		b = append(appendString(append(b, `,"text":`...), s.Text), '}')
 	}
-	return string(text)
+	return string(append(b, ']'))
+}
+
+// marshalTags writes tags as JSON, and none as nothing.
+func marshalTags(tags []string) string {
+	if len(tags) == 0 {
+		return ""
+	}
+	b := make([]byte, 0, 64)
+	for i, tag := range tags {
+		b = appendString(append(b, ",["[1-min(i, 1)]), tag)
+	}
+	return string(append(b, ']'))
+}
+
+// appendString appends a JSON string.
+func appendString(b []byte, s string) []byte {
+	plain := utf8.ValidString(s)
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] != '"' && s[i] != '\\'
+	}
+	if plain {
+		return append(append(append(b, '"'), s...), '"')
+	}
+	text, _ := json.Marshal(s) // a string: it cannot fail
+	return append(b, text...)
 }
 
 // booked is when a row counts in budgets. A request that waited in line over midnight was let through in the new day.

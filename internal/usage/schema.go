@@ -13,7 +13,9 @@ var sums = []string{"requests", "errors", "estimated", "unpriced", "input", "cac
 
 // migrations bring the tables from one version to the next. A version that was released is never edited.
 //
-// usage_requests has a row a request, until retention takes it. usage_hours, usage_days and usage_users are their sums; hours are
+// usage_calls has a row a request, until retention takes it, and usage_kinds what many of them have in common: most of a request's
+// words are those of the one before; repriced is the price of a row that was priced again. usage_requests is the view in which they are
+// together, and number says in what order rows came. usage_hours, usage_days and usage_users are their sums; hours are
 // UTC's, days (20261121) those of the ledger's time zone. usage_spend has what each key spent in each quarter of an hour: every time
 // zone's midnight is at the begin of one, so the sum since the begin of a budget's period is exact in any zone, also when somebody
 // changes the period or the zone. usage_open has the calls that are under way, with what was reserved for them.
@@ -48,6 +50,35 @@ CREATE INDEX usage_settled_batch ON usage_settled (batch);
 CREATE INDEX usage_settled_time ON usage_settled (time);
 `, `
 ALTER TABLE usage_requests ADD COLUMN tier TEXT NOT NULL DEFAULT '';
+`, `
+ALTER TABLE usage_requests RENAME TO usage_requests_1;
+CREATE TABLE usage_kinds (id INTEGER PRIMARY KEY, until INTEGER NOT NULL,
+	key TEXT NOT NULL, key_name TEXT NOT NULL, tags TEXT NOT NULL, route TEXT NOT NULL, upstream TEXT NOT NULL, slot TEXT NOT NULL,
+	operation TEXT NOT NULL, model TEXT NOT NULL, answered TEXT NOT NULL, status INTEGER NOT NULL, cause TEXT NOT NULL, finish TEXT NOT NULL,
+	stream INTEGER NOT NULL, cache TEXT NOT NULL, attempts INTEGER NOT NULL, estimated INTEGER NOT NULL, price TEXT NOT NULL, tier TEXT NOT NULL
+);
+CREATE TABLE usage_calls (
+	id TEXT PRIMARY KEY, time INTEGER NOT NULL, kind INTEGER NOT NULL, user TEXT NOT NULL,
+	queue_us INTEGER NOT NULL DEFAULT 0, ask_us INTEGER NOT NULL DEFAULT 0, first_us INTEGER NOT NULL DEFAULT 0, total_us INTEGER NOT NULL,
+	input INTEGER NOT NULL, cached_read INTEGER NOT NULL DEFAULT 0, cached_write INTEGER NOT NULL DEFAULT 0,
+	cached_write_hour INTEGER NOT NULL DEFAULT 0, output INTEGER NOT NULL, reasoning INTEGER NOT NULL DEFAULT 0,
+	audio INTEGER NOT NULL DEFAULT 0, audio_output INTEGER NOT NULL DEFAULT 0, seconds REAL NOT NULL DEFAULT 0,
+	raw TEXT NOT NULL, cost INTEGER, saved INTEGER NOT NULL DEFAULT 0, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, trail TEXT NOT NULL,
+	repriced TEXT
+);
+INSERT INTO usage_kinds (until, key, key_name, tags, route, upstream, slot, operation, model, answered, status, cause, finish, stream, cache, attempts, estimated, price, tier)
+	SELECT MAX(time), key, key_name, tags, route, upstream, slot, operation, model, answered, status, cause, finish, stream, cache, attempts, estimated, price, tier FROM usage_requests_1
+	GROUP BY key, key_name, tags, route, upstream, slot, operation, model, answered, status, cause, finish, stream, cache, attempts, estimated, price, tier;
+INSERT INTO usage_calls (id, time, kind, user, first_us, total_us, input, cached_read, output, raw, cost, bytes_in, bytes_out, trail, queue_us, ask_us, cached_write, cached_write_hour, reasoning, audio, audio_output, seconds, saved)
+	SELECT r.id, r.time, k.id, r.user, r.first_us, r.total_us, r.input, r.cached_read, r.output, r.raw, r.cost, r.bytes_in, r.bytes_out, r.trail, r.queue_us, r.ask_us, r.cached_write, r.cached_write_hour, r.reasoning, r.audio, r.audio_output, r.seconds, r.saved
+	FROM usage_requests_1 r JOIN usage_kinds k
+	USING (key, key_name, tags, route, upstream, slot, operation, model, answered, status, cause, finish, stream, cache, attempts, estimated, price, tier) ORDER BY r.rowid;
+DROP TABLE usage_requests_1;
+CREATE INDEX usage_calls_time ON usage_calls (time);
+CREATE INDEX usage_kinds_until ON usage_kinds (until);
+CREATE VIEW usage_requests AS SELECT c.rowid AS number, c.id, c.time, c.user, c.first_us, c.total_us, c.input, c.cached_read, c.output, c.raw, c.cost, c.bytes_in, c.bytes_out, c.trail, c.queue_us, c.ask_us, c.cached_write, c.cached_write_hour, c.reasoning, c.audio, c.audio_output, c.seconds, c.saved,
+	k.key, k.key_name, k.tags, k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish, k.stream, k.cache, k.attempts, k.estimated, COALESCE(c.repriced, k.price) AS price, k.tier
+	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
 `}
 
 const (
@@ -87,7 +118,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 
 // The statements of the writer. They are compiled once, because to compile those of a small batch costs as much as to run them.
 var (
-	insertRequest = insert("usage_requests", columns, "NOTHING") // adds a request, unless it is there
+	insertCall    = insert("usage_calls", callColumns, "NOTHING") // adds a request, unless it is there
+	insertPlain   = insert("usage_calls", callColumns[:plainColumns], "NOTHING")
+	insertKind    = insert("usage_kinds", append([]string{"until"}, kindColumns...), "NOTHING")
 	insertOpen    = insert("usage_open", []string{"id", "row"}, "NOTHING")
 	deleteOpen    = `DELETE FROM usage_open WHERE id = ?`
 	insertWarning = insert("usage_warnings", []string{"time", "key", "budget", "percent", "spent", "amount"}, "NOTHING")
@@ -100,7 +133,7 @@ var (
 
 // prepare compiles the statements of the writer, before any transaction of its own: there may be only one connection.
 func (l *Ledger) prepare(ctx context.Context) error {
-	for _, statement := range []string{insertRequest, insertOpen, deleteOpen, insertWarning, insertSettled, addHours, addDays, addUsers, addSpend} {
+	for _, statement := range []string{insertCall, insertPlain, insertKind, insertOpen, deleteOpen, insertWarning, insertSettled, addHours, addDays, addUsers, addSpend} {
 		prepared, err := l.db.PrepareContext(ctx, statement)
 		if err != nil {
 			return fmt.Errorf("opening the ledger: %w", err)

@@ -3,6 +3,7 @@ package usage
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -17,13 +18,15 @@ func (l *Ledger) sweep() {
 		return
 	}
 	now := l.o.Now()
+	maps.DeleteFunc(l.kinds, func(_ rowKind, k keptKind) bool { return k.until.Before(now.Add(-l.o.Retention)) })
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	steps := []struct {
 		statement string
 		before    int64
 	}{
-		{`DELETE FROM usage_requests WHERE rowid IN (SELECT rowid FROM usage_requests WHERE time < ? ORDER BY time LIMIT ?)`, now.Add(-l.o.Retention).UnixMicro()},
+		{`DELETE FROM usage_calls WHERE rowid IN (SELECT rowid FROM usage_calls WHERE time < ? ORDER BY time LIMIT ?)`, now.Add(-l.o.Retention).UnixMicro()},
+		{`DELETE FROM usage_kinds WHERE id IN (SELECT id FROM usage_kinds WHERE until < ? LIMIT ?)`, now.Add(-l.o.Retention).UnixMicro()},
 		{`DELETE FROM usage_hours WHERE (hour, key, route, model, operation, status, cache) IN
 			(SELECT hour, key, route, model, operation, status, cache FROM usage_hours WHERE hour < ? LIMIT ?)`, now.Add(-max(hourRetention, l.o.Retention)).Unix()},
 		{`DELETE FROM usage_batches WHERE (host, id) IN (SELECT host, id FROM usage_batches WHERE seen < ? LIMIT ?)`, now.Add(-hourRetention).UnixMicro()},

@@ -100,15 +100,15 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 		return fmt.Errorf("writing the ledger: %w", err)
 	}
 	defer tx.Rollback()
-	b := booking{l: l, tx: tx, rollups: newRollups(l.o.Location, &l.caps), prepared: map[string]*sql.Stmt{}}
-	fresh := make([]Row, 0, len(batch))
+	b := booking{l: l, tx: tx, rollups: newRollups(l.o.Location, &l.caps), prepared: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}}
+	fresh := make([]*Row, 0, len(batch))
 	for _, e := range batch {
 		isNew, err := b.entry(ctx, e)
 		if err != nil {
 			return fmt.Errorf("writing the ledger: %w", err)
 		}
 		if isNew {
-			fresh = append(fresh, e.row)
+			fresh = append(fresh, &e.row)
 		}
 	}
 	if err := b.rollups.store(ctx, &b); err != nil {
@@ -121,13 +121,26 @@ func (l *Ledger) store(ctx context.Context, batch []*entry) error {
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("writing the ledger: %w", err)
 	}
+	l.keepKinds(b.kinds)
 	for key, name := range names {
 		l.names[key] = name
 	}
-	for _, f := range l.fans {
-		f.send(fresh)
-	}
+	l.tell(fresh)
 	return nil
+}
+
+// tell hands rows that are in the database to the sinks.
+func (l *Ledger) tell(rows []*Row) {
+	if len(l.fans) == 0 {
+		return
+	}
+	copies := make([]Row, len(rows))
+	for i, r := range rows {
+		copies[i] = *r
+	}
+	for _, f := range l.fans {
+		f.send(copies)
+	}
 }
 
 // booking is a transaction and the statements in it.
@@ -136,20 +149,26 @@ type booking struct {
 	tx       *sql.Tx
 	rollups  *rollups
 	prepared map[string]*sql.Stmt // the ledger's, as they run in the transaction; closed with it
+	kinds    map[rowKind]keptKind // that are new
+	args     []any                // of the row that is written
 }
 
-// exec runs one of the statements.
+// exec runs one of the statements, and returns how many rows it changed.
 func (b *booking) exec(ctx context.Context, statement string, args ...any) (changed int64, err error) {
+	result, err := b.run(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+func (b *booking) run(ctx context.Context, statement string, args ...any) (sql.Result, error) {
 	prepared := b.prepared[statement]
 	if prepared == nil {
 		prepared = b.tx.StmtContext(ctx, b.l.prepared[statement])
 		b.prepared[statement] = prepared
 	}
-	result, err := prepared.ExecContext(ctx, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	return prepared.ExecContext(ctx, args...)
 }
 
 // entry writes one entry, and reports whether it is a request that was not there. Only such a one is added to sums, and so a row that
@@ -180,7 +199,15 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 			return false, err
 		}
 	}
-	added, err := b.exec(ctx, insertRequest, e.row.values()...)
+	kind, err := b.kindOf(ctx, &e.row)
+	if err != nil {
+		return false, err
+	}
+	statement := insertCall
+	if b.args = e.row.appendCall(b.args[:0], kind); len(b.args) == plainColumns {
+		statement = insertPlain
+	}
+	added, err := b.exec(ctx, statement, b.args...)
 	if err != nil {
 		return false, err
 	}
@@ -194,10 +221,10 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 }
 
 // storeNames keeps what keys are called, for reports: they add up by id, and people read names. It returns the names that are new.
-func (l *Ledger) storeNames(ctx context.Context, tx *sql.Tx, rows []Row) (map[string]string, error) {
+func (l *Ledger) storeNames(ctx context.Context, tx *sql.Tx, rows []*Row) (map[string]string, error) {
 	names := map[string]string{}
-	for i := range rows {
-		if r := &rows[i]; r.KeyName != "" && l.names[r.Key] != r.KeyName {
+	for _, r := range rows {
+		if r.KeyName != "" && l.names[r.Key] != r.KeyName {
 			names[r.Key] = r.KeyName
 		}
 	}
