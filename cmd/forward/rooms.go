@@ -38,6 +38,8 @@ type rooms struct {
 	level *slog.LevelVar // of log; nil: LOG_LEVEL is not ours
 	now   atomic.Pointer[inForce]
 
+	leaving atomic.Bool // answers ask their clients to come on another connection
+
 	scheduler *limits.Scheduler  // nil: there were no lines yet
 	cache     *cache.Cache       // nil: it was off so far
 	chatLog   *chatlog.Log       // nil: it was off so far
@@ -59,6 +61,9 @@ type inForce struct {
 
 // ServeHTTP serves a request from its begin to its end by the settings that are in force when it comes.
 func (r *rooms) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	if r.leaving.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	r.now.Load().handler.ServeHTTP(w, q)
 }
 

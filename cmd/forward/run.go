@@ -77,7 +77,7 @@ func run(ctx context.Context, settings *reloader) (err error) {
 
 // serve answers until a signal, then drains. A second signal ends the process at once, by the default action.
 func serve(ctx context.Context, server *http.Server, listener net.Listener, settings *reloader) error {
-	gateway, logger, cfg := settings.rooms.gateway(), settings.log, settings.cfg
+	logger, cfg := settings.log, settings.cfg
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failed := make(chan error, 1)
@@ -94,10 +94,17 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, sett
 	case <-ctx.Done():
 	}
 	stop()
-	settings.stop()
-	bound := settings.rooms.now.Load().cfg.ShutdownTimeout
-	logger.Info("stopping: no longer ready, waiting for open requests", "bound", bound)
+	gateway := settings.rooms.gateway()
 	gateway.Drain()
+	settings.rooms.leaving.Store(true)
+	settings.stop()
+	delay, bound := settings.cfg.ShutdownDelay, settings.cfg.ShutdownTimeout
+	logger.Info("stopping: no longer ready", "still takes requests for", delay, "then waits for them up to", bound)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serving: %w", err)
+	case <-time.After(delay):
+	}
 	drain(server, gateway, bound)
 	<-failed
 	logger.Info("stopped")

@@ -124,7 +124,8 @@ type Config struct {
 	ConnectTimeout    time.Duration // TIMEOUT
 	HeaderTimeout     time.Duration // from the request sent to the answer's headers; 0 waits for ever
 	StreamIdleTimeout time.Duration // between two reads of a streamed answer; 0 waits for ever
-	ShutdownTimeout   time.Duration // how long a stop waits for running requests
+	ShutdownDelay     time.Duration // how long a stop serves new requests while it says that it is not ready
+	ShutdownTimeout   time.Duration // how long it then waits for running requests
 	Retries           int           // further attempts after a failure in which nothing was sent
 	RetryStatus       []int         // 5xx answers to retry before the first byte
 	MaxParallel       int           // requests of one caller at the same time; 0: no bound

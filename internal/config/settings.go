@@ -105,6 +105,7 @@ func table() []setting {
 		{name: "HEADER_TIMEOUT", def: "600s", set: duration(0, func(c *Config) *time.Duration { return &c.HeaderTimeout })},
 		{name: "STREAM_IDLE_TIMEOUT", def: "120s", set: duration(0, func(c *Config) *time.Duration { return &c.StreamIdleTimeout })},
 		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: duration(0, func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
+		{name: "SHUTDOWN_DELAY", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.ShutdownDelay })},
 		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Retries })},
 		{name: "RETRY_STATUS", tree: true, set: retryStatus},
 		{name: "MAX_PARALLEL_REQUESTS", def: "0", set: number(0, 1<<20, func(c *Config) *int { return &c.MaxParallel })},

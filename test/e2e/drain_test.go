@@ -4,11 +4,13 @@ package e2e
 
 import (
 	"bytes"
+	"database/sql"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -90,6 +92,101 @@ func TestStopEndsStreamsAtItsBound(t *testing.T) {
 		if r.Aborted.IsZero() {
 			t.Errorf("the upstream was left running after %d events", r.Events)
 		}
+	}
+}
+
+// TestStopWith200Streams stops a gateway with 200 streams, half of which end within its bound. Each ends whole or with an error event,
+// and each has its two lines in the chat log and its row in the ledger, which say which of the two it was.
+func TestStopWith200Streams(t *testing.T) {
+	up := startUpstream(t)
+	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "LOG_CHAT=true", "SHUTDOWN_TIMEOUT=6s")
+	const n = 200
+	type ended struct {
+		data []byte
+		err  error
+	}
+	ends := make(chan ended, n)
+	var began sync.WaitGroup
+	for i := range n {
+		script := "slow-stream-20-ms" // two seconds, on a machine that is not busy
+		if i%2 == 1 {
+			script = "slow-stream-1000-ms"
+		}
+		began.Add(1)
+		go func() {
+			rest := open(t, gw, script)
+			began.Done()
+			data, err := rest()
+			ends <- ended{data, err}
+		}()
+	}
+	began.Wait()
+	gw.Signal(syscall.SIGTERM)
+	whole, told := 0, 0
+	for range n {
+		e := <-ends
+		done, failed := bytes.HasSuffix(e.data, []byte("data: [DONE]\n\n")), bytes.Contains(e.data, []byte("gateway_shutting_down"))
+		if e.err != nil || done == failed {
+			t.Errorf("a stream ended with %q, error %v", harness.Tail(string(e.data)), e.err)
+		}
+		if done {
+			whole++
+		} else if failed {
+			told++
+		}
+	}
+	if status := gw.Ended(20 * time.Second); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
+	}
+	if whole == 0 || told == 0 || whole+told != n {
+		t.Errorf("%d streams were whole and %d ended with an error event, want some of each and %d together", whole, told, n)
+	}
+	asked, answers := 0, map[bool]int{}
+	for _, line := range chatLog(t, gw.dir, "openai") {
+		if complete := gjson.Get(line, "complete"); complete.Exists() {
+			answers[complete.Bool()]++
+		} else {
+			asked++
+		}
+	}
+	if asked != n || answers[true] != whole || answers[false] != told {
+		t.Errorf("the chat log has %d requests, %d whole answers and %d others, want %d, %d and %d", asked, answers[true], answers[false], n, whole, told)
+	}
+	db, err := sql.Open("sqlite", filepath.Join(gw.dir, "data", "forward.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var rows, cut, open int
+	if err := db.QueryRow(`SELECT COUNT(*), COUNT(CASE WHEN cause = 'gateway_shutting_down' THEN 1 END), (SELECT COUNT(*) FROM usage_open) FROM usage_requests`).Scan(&rows, &cut, &open); err != nil {
+		t.Fatal(err)
+	}
+	if rows != n || cut != told || open != 0 {
+		t.Errorf("the ledger has %d rows, %d of them cut by the stop, and %d calls that are open, want %d, %d and none", rows, cut, open, n, told)
+	}
+}
+
+// TestStopServesOnForItsDelay: /readyz says 503 at once, while new requests are served until SHUTDOWN_DELAY is over, each with the hint
+// to come on another connection.
+func TestStopServesOnForItsDelay(t *testing.T) {
+	up := startUpstream(t)
+	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "SHUTDOWN_DELAY=4s")
+	ready := func() answer { return send(t, "GET", gw.URL+"/readyz", "") }
+	if got := ready(); got.status != http.StatusOK {
+		t.Fatalf("/readyz: status %d", got.status)
+	}
+	gw.Signal(syscall.SIGTERM)
+	harness.Eventually(t, 2*time.Second, "/readyz says 503", func() bool { return ready().status == http.StatusServiceUnavailable })
+	res, err := http.Post(gw.URL+chatPath, "application/json", strings.NewReader(chatBody("m", "hi", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("a new request: status %d, and the connection is to close: %v", res.StatusCode, res.Close)
+	}
+	if status := gw.Ended(10 * time.Second); status != 0 {
+		t.Errorf("exit status %d, want 0", status)
 	}
 }
 
