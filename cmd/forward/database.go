@@ -41,12 +41,21 @@ func memoryDatabase() (*sql.DB, error) {
 	return db, err
 }
 
+const (
+	mostConnections = 8 // one writes at a time, one watches the keys, and a read takes microseconds
+	idleConnections = 4
+)
+
 func connect(file, shown string) (*sql.DB, error) {
 	options := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"}}
 	db, err := sql.Open("sqlite", file+"?"+options.Encode())
 	if err != nil {
 		return nil, err
 	}
+	// Each connection takes descriptors and memory, and SQLite keeps the descriptors of closed ones until the last is closed: without a
+	// bound a hundred requests at once, each asking for one row, leave dozens of descriptors behind for good. Measured: 20 after 100.
+	db.SetMaxOpenConns(mostConnections)
+	db.SetMaxIdleConns(idleConnections)
 	if err := db.Ping(); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("opening the database %s: %w", shown, err)
