@@ -71,8 +71,11 @@ type gateway struct {
 	apart    bool
 }
 
-// levels are what must come back to where it was.
-type levels struct{ goroutines, descriptors int }
+// levels are what must come back to where it was, or stay below a bound.
+type levels struct {
+	goroutines, descriptors int
+	database                int // descriptors of its pool, which is bounded and grows up to that when many ask at once
+}
 
 // settings are those of a gateway with everything on.
 func (s *scene) settings() []string {
@@ -163,7 +166,15 @@ func (g *gateway) neighbour() {
 func (g *gateway) levels() levels {
 	g.s.Helper()
 	g.s.up.CloseClientConnections()
-	return levels{goroutines: int(g.metric("go_goroutines")), descriptors: g.Descriptors()}
+	l := levels{goroutines: int(g.metric("go_goroutines"))}
+	for _, file := range g.open() {
+		if strings.Contains(file, "/forward.db") {
+			l.database++
+		} else {
+			l.descriptors++
+		}
+	}
+	return l
 }
 
 // rests waits until the gateway has noticed that nobody is connected, and returns its levels: the same for a while.

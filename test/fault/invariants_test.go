@@ -5,6 +5,7 @@ package fault
 import (
 	"bytes"
 	"database/sql"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,10 @@ import (
 	"forward/internal/upstreamtest"
 	"forward/test/harness"
 )
+
+// mostOfDatabase bounds the descriptors of the database: each of its eight connections has one of the file and may have one of the
+// write-ahead log, and all share one.
+const mostOfDatabase = 2*8 + 1
 
 // slack is by how much goroutines and descriptors may differ: what looks at them is among them.
 const slack = 2
@@ -68,15 +73,32 @@ func (g *gateway) settles() {
 	deadline := time.Now().Add(15 * time.Second)
 	for {
 		now = g.levels()
-		if now.goroutines <= g.baseline.goroutines+slack && now.descriptors <= g.baseline.descriptors+slack {
+		if now.goroutines <= g.baseline.goroutines+slack && now.descriptors <= g.baseline.descriptors+slack && now.database <= mostOfDatabase {
 			return
 		}
 		if time.Now().After(deadline) {
-			g.s.Errorf("%d goroutines and %d descriptors are left; there were %d and %d", now.goroutines, now.descriptors, g.baseline.goroutines, g.baseline.descriptors)
+			g.s.Errorf("%d goroutines and %d descriptors are left beside %d of the database; there were %d and %d. Open are %v",
+				now.goroutines, now.descriptors, now.database, g.baseline.goroutines, g.baseline.descriptors, g.open())
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
+}
+
+// open lists what the descriptors of the gateway are.
+func (g *gateway) open() (list []string) {
+	dir := fmt.Sprintf("/proc/%d/fd", g.Cmd.Process.Pid)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		g.s.Error(err)
+	}
+	for _, e := range entries {
+		if to, err := os.Readlink(filepath.Join(dir, e.Name())); err == nil { // it may be closed by now
+			list = append(list, strings.TrimPrefix(to, g.dir))
+		}
+	}
+	slices.Sort(list)
+	return list
 }
 
 // verifies: every remembered answer is whole.

@@ -208,6 +208,8 @@ func (s *scene) scripts() []upstreamtest.Option {
 	return []upstreamtest.Option{
 		upstreamtest.Script("elsewhere-302", redirect(302)),
 		upstreamtest.Script("elsewhere-307", redirect(307)),
+		upstreamtest.Script("ticks-1", ticks(1)),
+		upstreamtest.Script("ticks-10", ticks(10)),
 		upstreamtest.Script("bom", stream("\ufeff"+string(upstreamtest.NumberedStream(20)))),
 		upstreamtest.Script("lines", stream("event: x\nid: 7\nretry: 10\ndata: {\ndata: \"a\":1}\n\ndata\n\ndata: [DONE]\n\n")),
 		upstreamtest.Script("trailers", func(w http.ResponseWriter, r *http.Request) {
@@ -414,7 +416,7 @@ func compressed(s *scene) {
 			s.Errorf("%d bytes came of %d", len(a.body), len(bomb()))
 		}
 	}
-	if grown := g.Memory("VmHWM") - before; grown > 192<<20 {
+	if grown := g.Memory("VmHWM") - before; grown > 384<<20 {
 		s.Errorf("four answers that unfold to 400 MB each have cost %d MiB", grown>>20)
 	}
 }
