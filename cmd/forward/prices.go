@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -82,7 +84,7 @@ func priceOverrides(cfg *config.Config) []usage.Override {
 	for _, p := range cfg.Prices {
 		o := usage.Override{Model: p.Model, Alias: p.Alias}
 		for _, t := range p.Tiers {
-			o.Tiers = append(o.Tiers, usage.Tier{Above: t.Above, Rates: rates(t.Rates), Batch: rates(t.Batch)})
+			o.Tiers = append(o.Tiers, usage.Tier{Above: t.Above, Rates: rates(t.Rates), Batch: rates(t.Batch), Priority: rates(t.Priority)})
 		}
 		list = append(list, o)
 	}
@@ -101,8 +103,11 @@ func printPrice(w io.Writer, m usage.Match) {
 		}
 		t := newTable(w)
 		head := table.Row{"", "price", "per"}
-		if tier.Batch != nil {
-			head = append(head, "in a batch")
+		lists := map[string]usage.Rates{"in a batch, or flex": tier.Batch, "priority": tier.Priority}
+		for _, name := range slices.Sorted(maps.Keys(lists)) {
+			if lists[name] != nil {
+				head = append(head, name)
+			}
 		}
 		t.AppendHeader(head)
 		for _, q := range usage.Quantities() {
@@ -115,8 +120,12 @@ func printPrice(w io.Writer, m usage.Match) {
 				per = "one"
 			}
 			line := table.Row{"  " + string(q), rate, per}
-			if batch, ok := tier.Batch[q]; ok {
-				line = append(line, batch)
+			for _, name := range slices.Sorted(maps.Keys(lists)) {
+				if rate, ok := lists[name][q]; ok {
+					line = append(line, rate)
+				} else if lists[name] != nil {
+					line = append(line, "")
+				}
 			}
 			t.AppendRow(line)
 		}

@@ -21,8 +21,8 @@ type Price struct {
 // PriceTier holds the rates of calls with more than Above prompt tokens, in nano-dollars for a million tokens or for one image,
 // second or request. The names are usage's quantities.
 type PriceTier struct {
-	Above        int64
-	Rates, Batch map[string]int64
+	Above                  int64
+	Rates, Batch, Priority map[string]int64
 }
 
 const priceExample = `write {"my-model": {"input": 2.50, "output": 10}}, in dollars for a million tokens, or {"my-model": "openai/gpt-4o"}`
@@ -87,13 +87,17 @@ func priceTiers(n node) ([]PriceTier, error) {
 	return tiers, nil
 }
 
-// priceTier reads one price list, with what a batch costs; other is what it may also have.
+// priceTier reads one price list, with what a batch and priority processing cost; other is what it may also have.
 func priceTier(n node, other string) (t PriceTier, err error) {
 	rest := node{kind: object}
 	for _, p := range n.pairs {
 		switch strings.ToLower(p.key) {
 		case "batch":
 			if t.Batch, err = priceRates(p.value); err != nil {
+				return t, err
+			}
+		case "priority":
+			if t.Priority, err = priceRates(p.value); err != nil {
 				return t, err
 			}
 		case other:

@@ -19,11 +19,12 @@ prices:
         input: 0.075
         output: 1
         batch: {input: 0.0375, output: 0.5}
+        priority: {input: 0.15, output: 2}
   team-model: openai/gpt-4o
 `})
 	c, _ := mustLoad(t)
-	want := "[{openai/gpt-4o  [{0 map[cached_read:1250000000 input:2500000000 output:10000000000] map[]}]} " +
-		"{my-model  [{0 map[input:0 output:0] map[]} {200000 map[input:75000000 output:1000000000] map[input:37500000 output:500000000]}]} {team-model openai/gpt-4o []}]"
+	want := "[{openai/gpt-4o  [{0 map[cached_read:1250000000 input:2500000000 output:10000000000] map[] map[]}]} " +
+		"{my-model  [{0 map[input:0 output:0] map[] map[]} {200000 map[input:75000000 output:1000000000] map[input:37500000 output:500000000] map[input:150000000 output:2000000000]}]} {team-model openai/gpt-4o []}]"
 	if got := fmt.Sprint(c.Prices); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

@@ -29,6 +29,7 @@ func (x *exchange) openAccount() error {
 		x.bill = bill
 		return err
 	}
+	row.Tier = x.tierAsked()
 	prompt := row.BytesIn / 4 // will do where nobody holds the request to it
 	var exact func(*usage.Row)
 	if len(budgets) > 0 {
@@ -52,6 +53,14 @@ func (x *exchange) bound() int64 {
 		return x.ask.MaxTokens * max(x.ask.N, 1)
 	}
 	return 0
+}
+
+// tierAsked is the service tier that the request asks for, in OpenAI's field: "priority" costs more than the ordinary one.
+func (x *exchange) tierAsked() string {
+	if x.body == nil {
+		return ""
+	}
+	return x.body.Get("service_tier").String()
 }
 
 // budgets are those of the caller's key.

@@ -3,6 +3,7 @@ package forward_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -329,5 +330,45 @@ func TestWhoLeavesBeforeAskingPaysNothing(t *testing.T) {
 	waitFor(t, "the settling", func() bool { return strings.Contains(b.log.String(), "client_gone") })
 	if got := rows(b); len(got) != 1 || got[0].Usage.Input != 0 || got[0].Cost != 0 || !got[0].Priced {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestServiceTiersArePriced answers as the tier that was asked for. Where it has no known price the row says so, and a budget in dollars
+// lets nobody ask for it.
+func TestServiceTiersArePriced(t *testing.T) {
+	ledger, rows := accounting(t)
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		var asked struct {
+			Model string
+			Tier  string `json:"service_tier"`
+		}
+		json.Unmarshal(body, &asked)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"id":"c","object":"chat.completion","model":%q,"service_tier":%q,"choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1000,"completion_tokens":100}}`, asked.Model, asked.Tier)
+	}, func(s *setup) {
+		ledger(s)
+		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Policy: keys.Policy{Budgets: []keys.Budget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}}}})
+	})
+	ask := func(key, model, tier string) answer {
+		return b.do("POST", "/v1/chat/completions", `{"model":"`+model+`","messages":[{"role":"user","content":"hi"}],"max_tokens":50,"service_tier":"`+tier+`"}`, "Authorization", "Bearer "+key)
+	}
+	for _, tier := range []string{"default", "flex", "priority"} {
+		ask("fk-alice", "gpt-5.4", tier).want(t, 200)
+	}
+	ask("fk-alice", "o4-mini", "priority").want(t, 200)
+	ask("fk-carol", "gpt-5.4", "priority").want(t, 200)
+	ask("fk-carol", "o4-mini", "flex").want(t, 200)
+	ask("fk-carol", "o4-mini", "priority").want(t, 403, "model_not_allowed", "price")
+	got := rows(b)
+	for i, want := range []string{
+		"default $0.004 true", "flex $0.002 true", "priority $0.008 true", "priority $0.00 false", "priority $0.008 true", "flex $0.00077 true", " $0.00 true",
+	} {
+		if line := fmt.Sprintf("%s %v %v", got[i].Tier, got[i].Cost, got[i].Priced); line != want {
+			t.Errorf("row %d: %s, want %s (%s)", i, line, want, got[i].Price)
+		}
+	}
+	if got[3].Price != "no price of input for o4-mini served as priority" {
+		t.Error(got[3].Price)
 	}
 }

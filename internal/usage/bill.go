@@ -12,7 +12,7 @@ const unboundOutput = 16_384
 
 // Estimate prepares a row for Begin: its tokens become the prompt's and the most that can be generated, its cost what they cost at most.
 // output is what the request bounds itself to, for all its choices together; 0 is no bound, and then the model's own holds. r.Upstream and
-// r.Model say whose price it is. Without a price the tokens are there all the same, for budgets that count them.
+// r.Model say whose price it is, r.Tier the service tier that is asked for. Without a price the tokens are there all the same, for budgets that count them.
 func (t *Table) Estimate(r *Row, input, output int64) {
 	price, _, _ := t.Price(r.Upstream, r.Model)
 	output = cmp.Or(max(0, output), price.MaxOutput, unboundOutput)
@@ -27,7 +27,7 @@ func (t *Table) reserve(r *Row) {
 	if !ok {
 		return
 	}
-	cost, err := price.Reserve(r.Usage.Input, r.Usage.Output)
+	cost, err := price.Reserve(r.Usage.Input, r.Usage.Output, r.Tier)
 	if err != nil {
 		r.Price = err.Error()
 		return
@@ -63,6 +63,9 @@ func (t *Table) Bill(r *Row, o CostOptions) {
 		r.Price = err.Error()
 	default:
 		r.Priced, r.Cost, r.Price = true, cost.Total, why
+		if o.Tier == "flex" || o.Tier == "priority" {
+			r.Price += ", served as " + o.Tier
+		}
 		for _, l := range cost.Lines {
 			r.Trail = append(r.Trail, Step{r.Total, "price", l.String()})
 		}

@@ -78,7 +78,9 @@ func (r Rates) Of(q Quantity) (rate Nano, named Quantity, ok bool) {
 type Tier struct {
 	Above int64 `json:"above,omitempty"`
 	Rates Rates `json:"rates"`
-	Batch Rates `json:"batch,omitempty"` // for calls in a batch; nil: not known
+	Batch Rates `json:"batch,omitempty"` // for calls in a batch, and those served as "flex"; nil: not known
+	// Priority is for calls served as "priority"; nil: not known, or not sold.
+	Priority Rates `json:"priority,omitempty"`
 }
 
 // Price is the price of one model of one provider. It is read only.
@@ -93,7 +95,8 @@ type Price struct {
 // CostOptions say what a usage object does not.
 type CostOptions struct {
 	// Tier is what the call was served as, in the provider's word: "batch" and "flex" have the rates of batches, as OpenAI and
-	// Google have it; "", "default", "standard", "auto", "scale" and "on_demand" are the ordinary service. No other has a known price.
+	// Google have it, and "priority" has rates of its own; "", "default", "standard", "auto", "scale" and "on_demand" are the ordinary
+	// service. No other has a known price.
 	Tier       string
 	Images     int64 // images made
 	Characters int64 // characters spoken
@@ -155,6 +158,8 @@ func (r Price) Cost(u dialect.Usage, o CostOptions) (Cost, error) {
 		rates = tier.Rates
 	case "batch", "flex":
 		rates, cost.Batch = tier.Batch, true
+	case "priority":
+		rates = tier.Priority
 	}
 	if err := cost.charge(r.Model, o.Tier, rates, count(u, o)); err != nil {
 		return Cost{}, err
@@ -194,9 +199,15 @@ func (c *Cost) charge(model, tier string, rates Rates, counts counts) error {
 }
 
 // Reserve returns the most that a call with so many prompt tokens and at most so many generated ones can cost: each at the dearest
-// rate that its kind of token has, for nobody knows yet what the provider's cache will do.
-func (r Price) Reserve(input, output int64) (Nano, error) {
+// rate that its kind of token has, for nobody knows yet what the provider's cache will do. asked is the service tier that the call asks
+// for; only "priority" costs more than the ordinary service, and where it has no known price that is an error.
+func (r Price) Reserve(input, output int64, asked string) (Nano, error) {
 	rates := r.tier(input).Rates
+	if asked == "priority" {
+		if rates = r.tier(input).Priority; rates == nil {
+			return 0, &NoRateError{r.Model, Input, asked}
+		}
+	}
 	dearest := func(kinds ...Quantity) (most Nano) {
 		for _, q := range kinds {
 			most = max(most, rates[q])
@@ -231,7 +242,7 @@ func (r Price) tier(input int64) Tier {
 func (r Price) clone() Price {
 	r.Tiers = slices.Clone(r.Tiers)
 	for i, t := range r.Tiers {
-		r.Tiers[i].Rates, r.Tiers[i].Batch = maps.Clone(t.Rates), maps.Clone(t.Batch)
+		r.Tiers[i].Rates, r.Tiers[i].Batch, r.Tiers[i].Priority = maps.Clone(t.Rates), maps.Clone(t.Batch), maps.Clone(t.Priority)
 	}
 	return r
 }

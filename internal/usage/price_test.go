@@ -201,6 +201,50 @@ func TestLongContext(t *testing.T) {
 	}
 }
 
+// TestServiceTiers prices one call of OpenAI's as each service tier that its answer may tell. gpt-5.4 costs $2.50 and $15 a million, cached
+// $0.25; with more than 272,000 prompt tokens $5, $22.50 and $0.50; served as flex half of each; as priority $5, $30 and $0.50, which is not
+// sold for long prompts.
+func TestServiceTiers(t *testing.T) {
+	row, _, _ := mustTable(t).Price("openai", "gpt-5.4")
+	for _, c := range []struct {
+		tier   string
+		prompt int64
+		want   usage.Nano // 0: unpriced
+	}{
+		{"default", 271_999, 261_999*2_500 + 10_000*250 + 100*15_000},
+		{"default", 272_000, 262_000*2_500 + 10_000*250 + 100*15_000},
+		{"default", 272_001, 262_001*5_000 + 10_000*500 + 100*22_500},
+		{"flex", 271_999, 261_999*1_250 + 10_000*125 + 100*7_500},
+		{"flex", 272_000, 262_000*1_250 + 10_000*125 + 100*7_500},
+		{"flex", 272_001, 262_001*2_500 + 10_000*250 + 100*11_250},
+		{"priority", 271_999, 261_999*5_000 + 10_000*500 + 100*30_000},
+		{"priority", 272_000, 262_000*5_000 + 10_000*500 + 100*30_000},
+		{"priority", 272_001, 0},
+		{"ultra", 1_000_000, 0}, // nobody has announced it
+	} {
+		u := openAI(t, fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":10000}}`, c.prompt))
+		cost, err := row.Cost(u, usage.CostOptions{Tier: c.tier})
+		if c.want == 0 {
+			if missing := (*usage.NoRateError)(nil); !errors.As(err, &missing) || !strings.HasSuffix(err.Error(), "gpt-5.4 served as "+c.tier) {
+				t.Errorf("%s of %d: %v, error %v", c.tier, c.prompt, cost, err)
+			}
+			continue
+		}
+		if err != nil || cost.Total != c.want {
+			t.Errorf("%s of %d: %v, want %v (%v)", c.tier, c.prompt, cost.Total, c.want, err)
+		}
+	}
+	if standard, err := row.Reserve(1000, 1000, "auto"); err != nil || standard != 1000*2_500+1000*15_000 {
+		t.Error(standard, err)
+	}
+	if priority, err := row.Reserve(1000, 1000, "priority"); err != nil || priority != 1000*5_000+1000*30_000 {
+		t.Error(priority, err)
+	}
+	if _, err := row.Reserve(272_001, 1000, "priority"); err == nil {
+		t.Error("a reserve at a price that nobody knows")
+	}
+}
+
 func TestPriceIsNeverGuessed(t *testing.T) {
 	free := []usage.Tier{{Rates: usage.Rates{usage.Input: 0, usage.Output: 0}}}
 	table := mustTable(t,
@@ -272,7 +316,7 @@ func TestUnpriced(t *testing.T) {
 	if _, err := row.Cost(dialect.Usage{Input: math.MaxInt64}, usage.CostOptions{}); err == nil {
 		t.Error("a usage beyond belief was priced")
 	}
-	if _, err := row.Reserve(math.MaxInt64, 0); err == nil {
+	if _, err := row.Reserve(math.MaxInt64, 0, ""); err == nil {
 		t.Error("a prompt beyond belief was reserved")
 	}
 }
@@ -349,7 +393,7 @@ func TestReserveCovers(t *testing.T) {
 			return
 		}
 		// A line is rounded up by at most half a nano-dollar; so are the reserve's two.
-		if reserve, err := row.Reserve(input, output); err != nil || cost.Total > reserve+usage.Nano(len(cost.Lines)) {
+		if reserve, err := row.Reserve(input, output, ""); err != nil || cost.Total > reserve+usage.Nano(len(cost.Lines)) {
 			t.Fatalf("%s/%s: %s reserved (%v), %s cost: %v", row.Provider, row.Model, reserve, err, cost.Total, cost.Lines)
 		}
 		var tokens int64

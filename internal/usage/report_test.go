@@ -156,7 +156,7 @@ func ExampleLedger() {
 
 	// Before the call: what it can cost at most.
 	row := usage.Row{ID: "req-1", Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Key: "k1", KeyName: "alice", Model: "gpt-4o-mini", Priced: true}
-	row.Cost, _ = price.Reserve(1000, 500)
+	row.Cost, _ = price.Reserve(1000, 500, "")
 	call, err := ledger.Begin(ctx, usage.Reservation{Row: row, Budgets: []usage.Budget{{Unit: usage.USD, Amount: int64(20 * usage.Dollar), Period: usage.Monthly}}})
 	if err != nil {
 		panic(err) // a *usage.BudgetError: 429

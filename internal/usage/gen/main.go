@@ -36,11 +36,13 @@ func main() {
 
 // hand is the form of hand.json. Its rates are in dollars.
 type hand struct {
-	Checked string
-	Rules   map[string]rule
-	Hosts   map[string]string
-	Old     []string
-	Models  []struct {
+	Date  string
+	Rules map[string]rule
+	Hosts map[string]string
+	Old   []string
+	// Priority has what OpenAI's models cost when they are served as "priority".
+	Priority map[string]map[usage.Quantity]json.Number
+	Models   []struct {
 		Provider, Model string
 		Rates           map[usage.Quantity]json.Number
 		NoBatch         bool `json:"no_batch"`
@@ -77,6 +79,9 @@ func run(out string) error {
 	if err := t.readHand(); err != nil {
 		return err
 	}
+	if err := t.addPriority(); err != nil {
+		return err
+	}
 	data := usage.Data{Date: date, Hosts: t.hand.Hosts}
 	for host, providers := range t.hosts {
 		if len(providers) == 1 {
@@ -98,7 +103,7 @@ func run(out string) error {
 		}
 		data.Sources = append(data.Sources, source)
 	}
-	data.Sources = append(data.Sources, usage.Source{Name: "hand.json", Date: t.hand.Checked})
+	data.Sources = append(data.Sources, usage.Source{Name: "hand.json", Date: t.hand.Date})
 	slices.SortFunc(data.Sources, func(a, b usage.Source) int { return cmp.Compare(a.Name, b.Name) })
 	return write(out, data)
 }
@@ -268,21 +273,44 @@ func (t *table) readHand() error {
 			row = usage.Price{Provider: m.Provider, Model: m.Model, Tiers: []usage.Tier{{Rates: usage.Rates{}}}, Source: "hand.json"}
 		}
 		for i := range row.Tiers {
-			for q, n := range m.Rates {
-				rate, err := nano(n)
-				if err != nil {
-					return fmt.Errorf("hand.json: %s: %w", name, err)
-				}
-				if !slices.Contains(usage.Quantities(), q) {
-					return fmt.Errorf("hand.json: %s: %q is not a quantity", name, q)
-				}
-				row.Tiers[i].Rates[q] = rate
+			if err := setRates(row.Tiers[i].Rates, m.Rates); err != nil {
+				return fmt.Errorf("hand.json: %s: %w", name, err)
 			}
 			if !m.NoBatch {
 				row.Tiers[i].Batch = t.hand.Rules[m.Provider].batch(row.Tiers[i].Rates)
 			}
 		}
 		t.rows[name] = row
+	}
+	return nil
+}
+
+// addPriority adds the rates of priority processing, which is not for long contexts.
+func (t *table) addPriority() error {
+	for model, rates := range t.hand.Priority {
+		row, there := t.rows["openai/"+model]
+		if !there {
+			return fmt.Errorf("hand.json: priority: there is no model %s", model)
+		}
+		row.Tiers[0].Priority = usage.Rates{}
+		if err := setRates(row.Tiers[0].Priority, rates); err != nil {
+			return fmt.Errorf("hand.json: priority: %s: %w", model, err)
+		}
+	}
+	return nil
+}
+
+// setRates writes rates of hand.json into a price list.
+func setRates(into usage.Rates, from map[usage.Quantity]json.Number) error {
+	for q, n := range from {
+		rate, err := nano(n)
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(usage.Quantities(), q) {
+			return fmt.Errorf("%q is not a quantity", q)
+		}
+		into[q] = rate
 	}
 	return nil
 }
