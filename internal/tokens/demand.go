@@ -24,28 +24,29 @@ type Demand struct {
 // Text is counted exactly up to MaxExact bytes per request and sampled beyond, and nothing that is encoded in base64 is
 // counted as text. Of a key that occurs twice both values count, because nobody knows which of them the upstream reads.
 func Prompt(op dialect.Operation, model string, body *dialect.Body) Demand {
-	return demand(op, model, body, false)
+	if body == nil {
+		return Demand{}
+	}
+	return newTally(model, len(body.Raw())).demand(op, model, body)
 }
 
 // Bound is Prompt for those who need not know it exactly: it takes each byte of text for a token, and so it is never less than
 // Prompt, a few times as much for prose, and looks nothing up.
 func Bound(op dialect.Operation, model string, body *dialect.Body) Demand {
-	return demand(op, model, body, true)
-}
-
-func demand(op dialect.Operation, model string, body *dialect.Body, bytes bool) Demand {
 	if body == nil {
 		return Demand{}
 	}
-	json := view(body.Raw())
-	t := newTally(model, len(json))
+	return newBound(model).demand(op, model, body)
+}
+
+// demand reads a request and releases the tally.
+func (t *tally) demand(op dialect.Operation, model string, body *dialect.Body) Demand {
 	defer t.release()
-	t.bytes = bytes
 	r := request{tally: t, model: baseName(model), answers: 1, prompts: 1}
-	if !r.read(op, json) {
+	if !r.read(op, view(body.Raw())) {
 		return Demand{}
 	}
-	return Demand{Prompt: t.total(), Completion: times(times(r.limit, r.answers), r.prompts), Exact: !t.inexact && !bytes}
+	return Demand{Prompt: t.total(), Completion: times(times(r.limit, r.answers), r.prompts), Exact: !t.inexact}
 }
 
 // read adds all of a request, and reports false for operations that cost no tokens, like counting them.

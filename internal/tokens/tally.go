@@ -43,17 +43,19 @@ const maxScratch = 64 << 10
 // newTally returns a tally for a model whose request has size bytes. It must be released.
 func newTally(model string, size int) *tally {
 	enc, known := ForModel(model)
-	t := tallies.Get().(*tally)
-	*t = tally{
-		vocabulary: vocabularies[enc](),
-		percent:    percent(model),
-		inexact:    !known,
-		room:       MaxExact,
-		windows:    sampler{stretch: max(size/sampleWindows, sampleBytes), random: uint64(size)},
-		plain:      t.plain[:0],
-		render:     t.render[:0],
-	}
+	t := newBound(model)
+	t.bytes, t.inexact = false, !known
+	t.vocabulary = vocabularies[enc]()
+	t.room = MaxExact
+	t.windows = sampler{stretch: max(size/sampleWindows, sampleBytes), random: uint64(size)}
 	t.windows.move()
+	return t
+}
+
+// newBound returns a tally of bytes, which needs no vocabulary. It must be released.
+func newBound(model string) *tally {
+	t := tallies.Get().(*tally)
+	*t = tally{percent: percent(model), bytes: true, inexact: true, plain: t.plain[:0], render: t.render[:0]}
 	return t
 }
 

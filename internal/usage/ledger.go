@@ -109,7 +109,7 @@ type Reservation struct {
 type Call struct {
 	l       *Ledger
 	holds   []hold
-	open    *entry
+	open    entry
 	settled atomic.Bool
 }
 
@@ -136,8 +136,8 @@ func (l *Ledger) Begin(ctx context.Context, r Reservation) (*Call, error) {
 			return nil, err
 		}
 	}
-	c.open = &entry{kind: opened, row: r.Row}
-	l.queue.add(c.open)
+	c.open = entry{kind: opened, row: r.Row}
+	l.queue.add(&c.open)
 	return c, nil
 }
 
@@ -162,7 +162,7 @@ func (l *Ledger) settle(r Row, c *Call) {
 	clean(&r)
 	e := &entry{kind: settled, row: r}
 	if c != nil {
-		e.open = c.open
+		e.open = &c.open
 	}
 	// An account that comes into being sums up the queue. The lock keeps that from happening between the look for one and the queue.
 	l.mu.RLock()
@@ -184,7 +184,7 @@ func (l *Ledger) settle(r Row, c *Call) {
 
 // warn tells everybody who is to know that a budget reached a level.
 func (l *Ledger) warn(w Warning) {
-	l.queue.add(&entry{kind: warned, warning: w})
+	l.queue.add(&entry{kind: warned, warning: &w})
 	l.o.Log.Warn("a budget is being used up", "key", w.Key, "name", w.KeyName, "budget", w.Balance.Budget.String(), "percent", w.Percent, "reset", w.Balance.Reset)
 	if l.o.OnWarning != nil {
 		l.o.OnWarning(w)

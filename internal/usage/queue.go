@@ -22,7 +22,7 @@ const (
 type entry struct {
 	kind    kind
 	row     Row
-	warning Warning
+	warning *Warning
 	open    *entry // of a settled one: the opened one that it ends, nil without
 	done    chan struct{}
 

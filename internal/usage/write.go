@@ -186,7 +186,7 @@ func (b *booking) entry(ctx context.Context, e *entry) (isNew bool, err error) {
 		_, err = b.exec(ctx, insertOpen, e.row.ID, text)
 		return false, err
 	case warned:
-		w := &e.warning
+		w := e.warning
 		_, err = b.exec(ctx, insertWarning,
 			w.Time.UnixMicro(), w.Key, w.Balance.Budget.String(), w.Percent, w.Balance.Spent, w.Balance.Budget.Amount)
 		return false, err
