@@ -276,6 +276,7 @@ var (
 type headerWriter struct {
 	header http.Header
 	values []string
+	last   *QuotaState // whose limit, rest and reset are the last values
 }
 
 func (w *headerWriter) put(name, value string) {
@@ -285,6 +286,13 @@ func (w *headerWriter) put(name, value string) {
 }
 
 func (w *headerWriter) set(s *QuotaState, names [3]string) {
+	if n := len(w.values); w.last == s {
+		for i, name := range names {
+			w.header[name] = w.values[n-3+i : n-2+i : n-2+i]
+		}
+		return
+	}
+	w.last = s
 	w.put(names[0], strconv.FormatInt(s.Limit, 10))
 	w.put(names[1], strconv.FormatInt(s.Remaining, 10))
 	w.put(names[2], seconds(s.Reset))
