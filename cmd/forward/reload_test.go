@@ -24,6 +24,12 @@ import (
 func MustReload(t *testing.T, env string) (*reloader, *httptest.Server) {
 	t.Helper()
 	load(t, env)
+	return mustStartReloader(t)
+}
+
+// mustStartReloader opens a gateway on the settings of the working directory.
+func mustStartReloader(t *testing.T) (*reloader, *httptest.Server) {
+	t.Helper()
 	read := func(running *config.Config) (*config.Config, []config.Warning, error) {
 		return config.Load(config.Flags{Running: running}, nil)
 	}
@@ -412,5 +418,52 @@ func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
 	writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nRETRIES=many\n")
 	if _, _, err := execute("reload"); err == nil || !strings.Contains(err.Error(), "RETRIES=many (.env:3): not a whole number in range; write a number from 0 to 10") {
 		t.Errorf("with a wrong file: error %v", err)
+	}
+}
+
+// Who waits in line stays in it, and goes by the limits that forward.yaml has by then. A bucket that is used up is not full again.
+func TestWhoWaitsInLineStaysInIt(t *testing.T) {
+	up := upstreamOf(t)
+	put := func(rpm int, more string) {
+		t.Helper()
+		text := fmt.Sprintf("routes:\n  openai:\n    prefix: /\n    forward: %s\n    keys: [sk-1]\n    models:\n      m: {rpm: %d, maxQueueSize: 10, maxQueueWait: 3600}\n%s", up.URL, rpm, more)
+		if err := os.WriteFile("forward.yaml", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(t.TempDir())
+	put(1, "")
+	l, server := mustStartReloader(t)
+	if status, text := ask(t, server.URL, ""); status != http.StatusOK {
+		t.Fatalf("status %d: %s", status, text)
+	}
+	const n = 3
+	ends := make(chan int, n)
+	for range n {
+		go func() { status, _ := ask(t, server.URL, ""); ends <- status }()
+	}
+	waiting := func() int {
+		if lines := l.rooms.now.Load().Scheduler.Report(); len(lines) > 0 {
+			return lines[0].Waiting
+		}
+		return 0
+	}
+	for end := time.Now().Add(20 * time.Second); waiting() < n; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d wait, want %d", waiting(), n)
+		}
+	}
+	put(1, "cors_origins: \"https://app.example\"\n")
+	if done, err := l.reload("test"); err != nil || !slices.Equal(done.Changed, []string{"CORS_ORIGINS"}) || waiting() != n {
+		t.Errorf("after a reload of something else %d wait, want %d (%+v, %v)", waiting(), n, done, err)
+	}
+	put(4, "")
+	if done, err := l.reload("test"); err != nil || !slices.Contains(done.Changed, "routes") {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	for range n { // of four a minute one was used
+		if status := <-ends; status != http.StatusOK {
+			t.Errorf("status %d", status)
+		}
 	}
 }

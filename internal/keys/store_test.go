@@ -359,3 +359,48 @@ func TestKillLosesNothing(t *testing.T) {
 	}
 	t.Logf("%d processes killed, acknowledged and kept: %v", rounds, counted)
 }
+
+// A ring of other settings sees the managed keys that a watch brings into the one before, and the other way round.
+func TestRingsOfOneStoreShareItsKeys(t *testing.T) {
+	s := mustStore(t, mustDB(t, t.TempDir()))
+	first, err := s.Ring(t.Context(), []keys.Key{{Secret: keys.NewSecret(plain)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := first.With([]keys.Key{{Secret: keys.NewSecret("fk-other")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret := mustAdd(t, s, "alice")
+	for name, loaded := range map[string]*keys.Ring{"the first": first, "the second": second} {
+		if _, err := s.Load(t.Context(), loaded); err != nil {
+			t.Fatal(err)
+		}
+		for _, ring := range []*keys.Ring{first, second} {
+			if _, err := ring.Lookup(secret); err != nil {
+				t.Errorf("loaded into %s: %v", name, err)
+			}
+		}
+	}
+	if _, err := s.Update(t.Context(), "alice", func(m *keys.Managed) error { m.Revoked = true; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Load(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []struct {
+		ring   *keys.Ring
+		secret string
+		err    error
+	}{{second, secret, keys.ErrRevoked}, {second, "fk-other", nil}, {second, plain, keys.ErrUnknown}, {first, plain, nil}, {first, "fk-other", keys.ErrUnknown}} {
+		if _, err := want.ring.Lookup(want.secret); !errors.Is(err, want.err) || want.err == nil && err != nil {
+			t.Errorf("%v, want %v", err, want.err)
+		}
+	}
+	if second.Len() != 2 {
+		t.Errorf("%d keys, want 2", second.Len())
+	}
+	if _, err := first.With([]keys.Key{{}}); err == nil {
+		t.Error("an empty key was accepted")
+	}
+}

@@ -220,3 +220,42 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		}
 	}
 }
+
+// Other limits give nobody a fresh window: what is used counts of a rate whose number has changed, and of one that has not.
+func TestOtherLimitsCountOn(t *testing.T) {
+	for _, s := range strategies {
+		t.Run(string(s), func(t *testing.T) {
+			still := func() time.Time { return time.Unix(1_800_000_000, 0) }
+			g := mustGate(t, limits.Options{Global: rates(t, "3/hour"), Strategy: s, Now: still})
+			admitted := func(g *limits.Gate) (n int) {
+				for range 10 {
+					if ask(t, g, "a") == 0 {
+						n++
+					}
+				}
+				return n
+			}
+			for range 2 {
+				ask(t, g, "a")
+			}
+			for _, step := range []struct {
+				rates string
+				want  int
+			}{{"3/hour", 1}, {"5/hour", 2}, {"2/hour", 0}, {"6/hour", 1}, {"6/hour;1000/day", 0}} {
+				next, err := g.With(nil, rates(t, step.rates))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if g = next; admitted(g) != step.want {
+					t.Errorf("with %s, not %d were admitted", step.rates, step.want)
+				}
+			}
+			if status, err := g.Admit(t.Context(), []string{"/x"}, "r", limits.Caller{ID: "b"}); err != nil || status.Remaining < 0 {
+				t.Errorf("another caller: %+v, %v", status, err)
+			}
+			if _, err := g.With(nil, []limits.Rate{{}}); err == nil {
+				t.Error("a rate of nothing was accepted")
+			}
+		})
+	}
+}

@@ -3,11 +3,13 @@ package upstream_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"forward/internal/keys"
 	"forward/internal/upstream"
 )
 
@@ -149,4 +151,71 @@ func TestOneBaseAnswersFailures(t *testing.T) {
 		}
 		read(t, res)
 	}
+}
+
+// A table of other settings goes on where the one before stands, in routes of the same name: API keys rest, base URLs are left alone,
+// and what the one before learns later the other one knows.
+func TestTakeOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hosts := statuses{"first.test": 503, "second.test": 200}
+		table := func(name string, secrets ...string) (*upstream.Route, *upstream.Table) {
+			r := route(t, name, "http://first.test", "/")
+			r.Also = []*url.URL{mustURL(t, "http://second.test")}
+			var list []upstream.APIKey
+			for _, s := range secrets {
+				list = append(list, upstream.APIKey{Secret: keys.NewSecret(s)})
+			}
+			r.Keys = upstream.NewPool(list, nil)
+			return r, mustTable(t, r)
+		}
+		old, before := table("openai", "sk-a", "sk-b", "sk-c")
+		ask := func(r *upstream.Route) *upstream.Attempts {
+			a := &upstream.Attempts{Route: r, Transport: hosts}
+			req, _ := http.NewRequestWithContext(t.Context(), "GET", "http://first.test/v1/models", nil)
+			a.RoundTrip(req)
+			return a
+		}
+		for range 6 {
+			ask(old)
+		}
+		old.Keys.Order(0)[0].Rest(time.Minute)
+		rested := old.Keys.Report()
+
+		next, after := table("openai", "sk-new", "sk-c", "sk-b", "sk-a")
+		after.TakeOver(before)
+		if a := ask(next); a.Base != 1 {
+			t.Errorf("base %d was asked first, although the breaker of base 0 is open", a.Base)
+		}
+		for i, at := range []int{3, 2, 1} {
+			if got, want := next.Keys.Report()[at].State, rested[i].State; got != want {
+				t.Errorf("key %d is %s, and was %s", at, got, want)
+			}
+		}
+		if order(next.Keys, 0) == order(next.Keys, 0) {
+			t.Error("keys are not used in turn")
+		}
+		old.Keys.Order(0)[0].SetAside() // by the answer to a request that began before
+		aside := 0
+		for _, k := range next.Keys.Report() {
+			if k.State == "set_aside" {
+				aside++
+			}
+		}
+		if aside != 1 {
+			t.Errorf("%d keys are set aside, want the one that was refused", aside)
+		}
+
+		other, unrelated := table("other", "sk-a", "sk-b", "sk-c")
+		unrelated.TakeOver(before)
+		if a := ask(other); a.Base != 0 || !slices.Equal(states(other.Keys), []string{"ok", "ok", "ok"}) {
+			t.Errorf("a route of another name begins at base %d with keys %v", a.Base, states(other.Keys))
+		}
+	})
+}
+
+func states(p *upstream.Pool) (list []string) {
+	for _, k := range p.Report() {
+		list = append(list, k.State)
+	}
+	return list
 }
