@@ -133,10 +133,7 @@ func (a *Answer) readChoice(v gjson.Result, position int64) {
 	if !v.IsObject() {
 		return
 	}
-	if i := v.Get("index"); i.Type == gjson.Number {
-		position = count(i)
-	}
-	c := a.choice(position)
+	c := a.choice(indexOf(v, position))
 	v.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "delta":
@@ -156,6 +153,21 @@ func (a *Answer) readChoice(v gjson.Result, position int64) {
 	})
 }
 
+// indexOf is the member "index" of v, or the position in its list. gjson's paths would do, and a kilobyte of stack for each stream with
+// them: a goroutine that was once so deep has twice the stack for as long as its stream lasts.
+func indexOf(v gjson.Result, position int64) int64 {
+	v.ForEach(func(k, v gjson.Result) bool {
+		if k.Str != "index" {
+			return true
+		}
+		if v.Type == gjson.Number {
+			position = count(v)
+		}
+		return false
+	})
+	return position
+}
+
 func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 	if !m.IsObject() {
 		return
@@ -163,7 +175,11 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 	m.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "content":
-			a.content(c, v)
+			if v.Type == gjson.String {
+				a.keep(&c.text, v.Str)
+			} else {
+				a.content(c, v)
+			}
 		case "refusal":
 			a.keep(&c.refusal, stringOf(v))
 		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
@@ -171,19 +187,32 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 		case "reasoning":
 			a.reason(c, "reasoning", stringOf(v))
 		case "tool_calls":
-			each(v, func(t gjson.Result, position int64) { a.readCall(c, t, whole, position) })
+			a.readCalls(c, v, whole)
 		case "function_call":
-			if v.IsObject() {
-				t := a.call(c, callKey{name: stringOf(v.Get("name"))})
-				t.kind = "function_call"
-				a.keep(&t.arguments, argumentsOf(v.Get("arguments")))
-			}
+			a.readFunctionCall(c, v)
 		case "audio":
-			a.keep(&c.text, stringOf(v.Get("transcript")))
-			a.made(v.Get("id")) // by which the next request refers to what was heard
+			a.readAudio(c, v)
 		}
 		return true
 	})
+}
+
+func (a *Answer) readCalls(c *choice, v gjson.Result, whole bool) {
+	each(v, func(t gjson.Result, position int64) { a.readCall(c, t, whole, position) })
+}
+
+// readFunctionCall reads OpenAI's form of calls before tools.
+func (a *Answer) readFunctionCall(c *choice, v gjson.Result) {
+	if v.IsObject() {
+		t := a.call(c, callKey{name: stringOf(v.Get("name"))})
+		t.kind = "function_call"
+		a.keep(&t.arguments, argumentsOf(v.Get("arguments")))
+	}
+}
+
+func (a *Answer) readAudio(c *choice, v gjson.Result) {
+	a.keep(&c.text, stringOf(v.Get("transcript")))
+	a.made(v.Get("id")) // by which the next request refers to what was heard
 }
 
 // reason keeps the reasoning of the field that is the first to have any, for two fields would say it twice.
@@ -199,7 +228,6 @@ func (a *Answer) reason(c *choice, key, s string) {
 // content reads text, or parts of text and thought as Mistral sends them.
 func (a *Answer) content(c *choice, v gjson.Result) {
 	if !v.IsArray() {
-		a.keep(&c.text, stringOf(v))
 		return
 	}
 	v.ForEach(func(_, part gjson.Result) bool {

@@ -158,24 +158,36 @@ func (x *exchange) newTap(res *http.Response) *tap {
 // listening reports whether somebody wants to know what the answer says.
 func (x *exchange) listening() bool { return x.logged || x.memory.store }
 
-// deliver writes an answer that was presented: the upstream's, a remembered one or that of a shared call.
+// deliver writes an answer that was presented: the upstream's, a remembered one or that of a shared call. Little is on the stack
+// while a stream waits: there may be ten thousand.
 func (x *exchange) deliver(res *http.Response) {
-	h := x.w.Header()
-	addHeader(h, res.Header)
-	announced := len(res.Trailer)
-	for name := range res.Trailer {
-		h["Trailer"] = append(h["Trailer"], name)
-	}
-	x.w.WriteHeader(res.StatusCode)
+	announced := x.writeHead(res)
 	if err := x.tap.copy(x.w); err != nil {
 		defer res.Body.Close()
 		panic(http.ErrAbortHandler) // an answer that broke off must not end well
 	}
 	res.Body.Close() // the trailers are complete from here on
+	x.writeTrailers(res, announced)
+}
+
+// writeHead writes the head of an answer, and returns how many trailers it announces.
+func (x *exchange) writeHead(res *http.Response) (announced int) {
+	h := x.w.Header()
+	addHeader(h, res.Header)
+	for name := range res.Trailer {
+		h["Trailer"] = append(h["Trailer"], name)
+	}
+	x.w.WriteHeader(res.StatusCode)
+	return len(res.Trailer)
+}
+
+// writeTrailers writes the trailers, those that were not announced as well.
+func (x *exchange) writeTrailers(res *http.Response, announced int) {
 	if len(res.Trailer) == 0 {
 		return
 	}
 	flush(x.w) // in chunks also if it is short, for nothing else has trailers
+	h := x.w.Header()
 	if len(res.Trailer) == announced {
 		addHeader(h, res.Trailer)
 		return

@@ -21,6 +21,24 @@ import (
 // Measured: a third of what the gateway costs. Upgraded connections are ReverseProxy's, see upgrade.
 func (x *exchange) send() {
 	x.compose()
+	x.prepareAttempts()
+	x.logRequest()
+	if protocol := upgradeOf(x.r.Header); protocol != "" {
+		x.upgrade(protocol)
+		return
+	}
+	body := x.outgoingBody()
+	defer body.Close() // the transport may still be reading it
+	res, err := x.roundTrip(body)
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.deliver(res)
+}
+
+// prepareAttempts says what the attempts have to go by.
+func (x *exchange) prepareAttempts() {
 	x.tries += x.attempts.Count
 	x.attempts = upstream.Attempts{
 		Route:       x.route,
@@ -36,27 +54,24 @@ func (x *exchange) send() {
 		OnInterim:   x.interim,
 		Log:         x.Log,
 	}
-	x.logRequest()
-	if protocol := upgradeOf(x.r.Header); protocol != "" {
-		x.upgrade(protocol)
-		return
-	}
-	body := x.outgoingBody()
-	defer body.Close() // the transport may still be reading it
+}
+
+// roundTrip asks the upstream and returns the answer that is to be delivered.
+func (x *exchange) roundTrip(body io.ReadCloser) (*http.Response, error) {
 	res, err := x.attempts.RoundTrip(x.outgoing(body))
-	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
-		res.Body.Close()
-		err = &upstream.Error{Cause: upstream.BadResponse, Err: errors.New("the upstream changed the protocol unasked"), Route: x.route.Name}
+	if err != nil {
+		return nil, err
 	}
-	if err == nil {
-		removeHopByHop(res.Header)
-		if err = x.relay(res); err == nil {
-			x.deliver(res)
-			return
-		}
+	if res.StatusCode == http.StatusSwitchingProtocols {
 		res.Body.Close()
+		return nil, &upstream.Error{Cause: upstream.BadResponse, Err: errors.New("the upstream changed the protocol unasked"), Route: x.route.Name}
 	}
-	x.fail(err)
+	removeHopByHop(res.Header)
+	if err := x.relay(res); err != nil {
+		res.Body.Close()
+		return nil, err
+	}
+	return res, nil
 }
 
 // outgoingBody is what is sent upstream: the bytes that were read, as often as attempts need them, or the client's own

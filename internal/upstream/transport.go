@@ -44,8 +44,6 @@ func NewTransport(o Options) (*http.Transport, error) {
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		DisableCompression:     true, // or it would ask for gzip and undo it behind our back
 		ForceAttemptHTTP2:      true, // a DialContext of one's own turns HTTP/2 off otherwise
-		WriteBufferSize:        16 << 10,
-		ReadBufferSize:         16 << 10,
 		// A connection that died silently would hold its requests until HeaderTimeout.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
