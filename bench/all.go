@@ -11,7 +11,7 @@ import (
 func (b *bench) names() []string {
 	var all []string
 	for _, g := range gateways() {
-		if b.plan.slow || !g.slow {
+		if b.plan.all || !g.slow {
 			all = append(all, g.name)
 		}
 	}
@@ -21,9 +21,16 @@ func (b *bench) names() []string {
 // proxies are the names without direct, which has no process to be measured.
 func (b *bench) proxies() []string { return b.names()[1:] }
 
+// compared are all of these names, or in short runs only forward's and those that bounds compare it with.
+func (b *bench) compared(all []string, with ...string) []string {
+	if b.plan.all {
+		return all
+	}
+	return append(with, offName, onName)
+}
+
 // measureAll does what is asked for, one table after the other.
-func (b *bench) measureAll() error {
-	b.warm()
+func (b *bench) measureAll() {
 	for _, m := range []struct {
 		name    string
 		measure func()
@@ -31,11 +38,10 @@ func (b *bench) measureAll() error {
 		{"chat", b.tabulateChat}, {"stored", b.tabulateStored}, {"latency", b.tabulateLatency}, {"stream", b.tabulateStream},
 		{"held", b.tabulateHeld}, {"large", b.tabulateLarge}, {"hit", b.tabulateHits}, {"start", b.tabulateStart},
 	} {
-		if b.wanted(m.name) {
+		if b.wanted(m.name) && (b.plan.all || m.name != "latency") {
 			m.measure()
 		}
 	}
-	return nil
 }
 
 // warm lets connections, pools and compilers come to rest.
@@ -51,9 +57,10 @@ func (b *bench) warm() {
 }
 
 func (b *bench) tabulateChat() {
-	b.run(b.chat(), b.parties)
+	names := b.compared(b.names(), "nginx", "HAProxy", bareName)
+	b.run(b.chat(), only(b.parties, names...))
 	b.tabulate("A chat of 1.5 KB", fmt.Sprintf("Requests of 1.5 KB with answers of 800 bytes over %d connections that are always busy, %d rounds of %v. The processors' time is what the gateway takes.",
-		connections, b.plan.rounds, b.plan.turn), "chat", b.names(),
+		connections, b.plan.rounds, b.plan.turn), "chat", names,
 		b.measured("requests/s", "chat rate"), b.times("chat rate", "direct"), b.ofProxies(b.measured("CPU µs/request", "chat cpu")),
 		b.ofProxies(b.times("chat cpu", "nginx")), b.ofProxies(b.times("chat cpu", bareName)))
 }
@@ -75,9 +82,10 @@ func (b *bench) tabulateStored() {
 }
 
 func (b *bench) tabulateLarge() {
-	b.run(b.large(), b.parties)
+	names := b.compared(b.names(), bareName)
+	b.run(b.large(), only(b.parties, names...))
 	b.tabulate("An answer of 50 KB", fmt.Sprintf("Requests of 1.5 KB with answers of 50 KB over %d connections, %d rounds of %v.", connections, b.plan.rounds, b.plan.turn),
-		"large", b.names(), b.measured("requests/s", "large rate"), b.times("large rate", "direct"), b.ofProxies(b.measured("CPU µs/request", "large cpu")),
+		"large", names, b.measured("requests/s", "large rate"), b.times("large rate", "direct"), b.ofProxies(b.measured("CPU µs/request", "large cpu")),
 		b.ofProxies(b.times("large cpu", "nginx")), b.ofProxies(b.times("large cpu", bareName)))
 }
 
@@ -89,24 +97,26 @@ func (b *bench) tabulateLatency() {
 }
 
 func (b *bench) tabulateStream() {
-	b.run(b.stream(), b.parties)
+	names := b.compared(b.names(), "nginx", bareName)
+	b.run(b.stream(), only(b.parties, names...))
 	b.tabulate("A stream of 100 events", fmt.Sprintf("%d streams at once, an event each %v, %d rounds of %d streams. The first event's time is the median of a round, the gap between "+
 		"two events its 99th percentile.", streams, b.plan.pause, b.plan.rounds, streams*b.plan.streamTurns),
-		"stream", b.names(), b.above("added to first event µs", "stream first"), b.measured("gap p99 ms", "stream gap"), b.above("added gap p99 ms", "stream gap"),
+		"stream", names, b.above("added to first event µs", "stream first"), b.measured("gap p99 ms", "stream gap"), b.above("added gap p99 ms", "stream gap"),
 		b.ofProxies(b.measured("CPU µs/stream", "stream cpu")), b.ofProxies(b.times("stream cpu", "nginx")), b.ofProxies(b.times("stream cpu", bareName)))
 }
 
 func (b *bench) tabulateHeld() {
+	names := b.compared(b.proxies(), bareName)
 	for i, count := range b.plan.idle {
 		n := b.lab.heldAtMost(count)
-		text := fmt.Sprintf("%s streams at once, an event each two seconds on each, in processes started for it. Memory is what is resident (Pss) above that of the warm "+
-			"process, after two events of each. %d rounds.", thousands(n), b.plan.idleRounds[i])
+		text := fmt.Sprintf("%s streams at once, an event each %v on each, in processes started for it. Memory is what is resident (Pss) above that of the warm "+
+			"process, after two events of each. %s.", thousands(n), b.plan.every, counted(b.plan.idleRounds[i], "round"))
 		if n < count {
 			text += fmt.Sprintf(" More than %s are not possible here: a process may have %s descriptors, and a stream takes two.", thousands(n), thousands(b.lab.descriptors))
 		}
 		name := "held " + thousands(count)
-		b.run(b.held(name, n, b.plan.idleRounds[i]), only(b.parties, b.proxies()...))
-		b.tabulate(thousands(count)+" slow streams", text, name, b.proxies(),
+		b.run(b.held(name, n, b.plan.idleRounds[i]), only(b.parties, names...))
+		b.tabulate(thousands(count)+" slow streams", text, name, names,
 			b.measured("KB/stream", name+" kilobytes"), b.times(name+" kilobytes", "nginx"), b.times(name+" kilobytes", bareName), b.measured("CPU % of a core", name+" cpu"))
 	}
 }

@@ -141,9 +141,9 @@ func caddy(_ *lab, s *site) error {
 {
 	admin off
 	auto_https off
-	persist_config off
 }
 http://%s {
+	bind 127.0.0.1
 	reverse_proxy %s {
 		flush_interval -1
 		transport http {

@@ -44,13 +44,16 @@ func (b *bench) wants() []goal {
 }
 
 // addedBeside is the ratio of what two gateways add. What is added in a single round is small and may even be below nothing, so this
-// divides medians over all rounds, and has no spread of its own.
+// divides medians over all rounds, and has no spread of its own. It is infinite where nginx adds nothing that can be told from noise.
 func (s samples) addedBeside(what, who string) stats.Summary {
-	ours, theirs := s.added(what, who, "direct").Median, s.added(what, "nginx", "direct").Median
-	if theirs <= 0 {
-		return stats.Summary{Median: math.NaN()}
+	ours, theirs := s.added(what, who, "direct"), s.added(what, "nginx", "direct")
+	if ours.Size == 0 || theirs.Size == 0 {
+		return stats.Of(nil)
 	}
-	return stats.Summary{Median: ours / theirs, Low: ours / theirs, High: ours / theirs}
+	if theirs.Median <= 0 {
+		return stats.Summary{Size: 1, Median: math.Inf(1)}
+	}
+	return stats.Of([]float64{ours.Median / theirs.Median})
 }
 
 func (g *goal) row() []string {
@@ -59,7 +62,10 @@ func (g *goal) row() []string {
 	if g.atLeast {
 		sign, worse = "≥", g.bound/g.is.Median-1
 	}
-	if worse > 0 {
+	switch {
+	case math.IsInf(g.is.Median, 1):
+		return []string{g.what, fmt.Sprintf("%s %s %s", sign, figure(g.bound), g.unit), "–", "not decided: nginx adds nothing that can be told from noise"}
+	case worse > 0:
 		verdict = fmt.Sprintf("**missed by %.0f %%**", math.Ceil(100*worse))
 	}
 	return []string{g.what, fmt.Sprintf("%s %s %s", sign, figure(g.bound), g.unit), spread(g.is), verdict}

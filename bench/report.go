@@ -33,7 +33,7 @@ func (b *bench) machine() string {
 	fmt.Fprintf(&s, "Machine: %d cores of %s, %s, %s; client, upstream and gateway share them. %s descriptors a process.\n\n",
 		runtime.NumCPU(), cpuModel(), kernel(), runtime.Version(), thousands(b.lab.descriptors))
 	for _, g := range gateways() {
-		if g.slow && !b.plan.slow {
+		if g.slow && !b.plan.all {
 			continue
 		}
 		version := b.versions[g.name]

@@ -73,6 +73,9 @@ func (b *bench) fail(what, who string, err error) {
 	for path, name := range map[string]string{b.lab.dir: "DIR", b.lab.root: "."} {
 		text = strings.ReplaceAll(text, path, name)
 	}
+	if most := []rune(text); len(most) > 300 {
+		text = string(most[:100]) + " … " + string(most[len(most)-200:])
+	}
 	b.failures[what+" "+who] = text
 	b.note("%s of %s failed: %s", what, who, text)
 }

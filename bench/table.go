@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"forward/bench/stats"
@@ -44,10 +45,10 @@ func figure(v float64) string {
 	}
 }
 
-// spread writes a median with its quartiles.
+// spread writes a median with its quartiles, if there are enough values to have any.
 func spread(s stats.Summary) string {
-	if math.IsNaN(s.Median) {
-		return "–"
+	if s.Size < 3 {
+		return figure(s.Median)
 	}
 	return fmt.Sprintf("%s (%s…%s)", figure(s.Median), figure(s.Low), figure(s.High))
 }
@@ -91,9 +92,9 @@ func (b *bench) tabulate(title, text, measurement string, names []string, column
 	}
 	for _, name := range names {
 		row := []string{name}
-		reason := b.missing[name]
-		if reason == "" {
-			reason = b.failures[measurement+" "+name]
+		reason := b.failures[measurement+" "+name]
+		if b.missing[name] != "" {
+			reason = "as said above"
 		}
 		for i, c := range columns {
 			switch {
@@ -106,6 +107,10 @@ func (b *bench) tabulate(title, text, measurement string, names []string, column
 			}
 		}
 		t.rows = append(t.rows, row)
+	}
+	if i := slices.IndexFunc(b.tables, func(o table) bool { return o.title == title }); i >= 0 {
+		b.tables[i] = t // measured once more
+		return
 	}
 	b.tables = append(b.tables, t)
 }

@@ -15,21 +15,22 @@ type plan struct {
 	turn        time.Duration
 	rateRounds  int
 	rateTurn    time.Duration
-	rate        float64 // requests a second, of the latencies
+	rate        float64 // requests a second of the latencies; half of what the slowest of them can do
 	streamTurns int     // streams one after the other on each connection
 	pause       time.Duration
 	idle        []int // how many streams are held at once
 	idleRounds  []int
 	startRounds int
-	slow        bool // with gateways that take long
+	every       time.Duration // between two events of a slow stream
+	all         bool          // all gateways and measurements, not only those that bounds are of
 }
 
 // full is what RESULTS.md is made by, short what CI runs.
 var (
-	full = plan{rounds: 7, turn: 600 * time.Millisecond, rateRounds: 7, rateTurn: 1500 * time.Millisecond, rate: 400, streamTurns: 2, pause: 5 * time.Millisecond,
-		idle: []int{1000, 10000}, idleRounds: []int{3, 1}, startRounds: 5, slow: true}
-	short = plan{rounds: 5, turn: 300 * time.Millisecond, rateRounds: 3, rateTurn: 500 * time.Millisecond, rate: 400, streamTurns: 1, pause: 2 * time.Millisecond,
-		idle: []int{500}, idleRounds: []int{1}, startRounds: 1}
+	full = plan{rounds: 7, turn: 600 * time.Millisecond, rateRounds: 13, rateTurn: 1500 * time.Millisecond, rate: 200, streamTurns: 2, pause: 5 * time.Millisecond,
+		idle: []int{1000, 10000}, idleRounds: []int{2, 1}, every: 2 * time.Second, startRounds: 5, all: true}
+	short = plan{rounds: 5, turn: 250 * time.Millisecond, streamTurns: 1, pause: 2 * time.Millisecond,
+		idle: []int{500}, idleRounds: []int{1}, every: time.Second, startRounds: 1}
 )
 
 const (
@@ -37,7 +38,7 @@ const (
 	openConnection = 256 // at most, of the open loop
 	streams        = 32  // at once
 	events         = 100 // of a stream
-	settle         = 150 * time.Millisecond
+	settle         = 100 * time.Millisecond
 )
 
 // charge measures what of the processors a load takes in the gateway, with what it does after its last answer, such as writing down.
@@ -124,7 +125,7 @@ func (b *bench) held(name string, count, rounds int) measurement {
 		if err != nil {
 			return nil, err
 		}
-		const every = 2 * time.Second
+		every := b.plan.every
 		t := b.lab.target(fresh, "idle "+every.String(), `"stream":true,"stream_options":{"include_usage":true},`, nil)
 		crowd, err := load.Hold(t, &b.lab.seq, count, 30*time.Second)
 		if err != nil {
@@ -208,4 +209,12 @@ func thousands(n int) string {
 		return strconv.Itoa(n)
 	}
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
+}
+
+// counted writes a number of things.
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return thousands(n) + " " + thing
 }

@@ -19,12 +19,16 @@ func Quantile[T ~int64 | ~float64](sample []T, share float64) float64 {
 	return float64(sorted[low]) + (at-float64(low))*(float64(sorted[high])-float64(sorted[low]))
 }
 
-// Summary is a sample in three numbers.
-type Summary struct{ Median, Low, High float64 }
+// Summary is a sample in a few numbers: its median, and the quartiles, between which half of it lies.
+type Summary struct {
+	Size              int
+	Median, Low, High float64
+}
 
-// Of summarises a sample: its median, and the quartiles, between which half of it lies.
+// Of summarises a sample. Values that are not numbers do not count.
 func Of(sample []float64) Summary {
-	return Summary{Quantile(sample, 0.5), Quantile(sample, 0.25), Quantile(sample, 0.75)}
+	sample = slices.DeleteFunc(slices.Clone(sample), math.IsNaN)
+	return Summary{len(sample), Quantile(sample, 0.5), Quantile(sample, 0.25), Quantile(sample, 0.75)}
 }
 
 // Ratios divides what was measured in the same round. Rounds that one of them lacks are left out.
