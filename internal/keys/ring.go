@@ -158,6 +158,18 @@ func (r *Ring) replace(managed []*entry) {
 	r.merge(&managed)
 }
 
+// change puts some managed keys in force and leaves the others: fresh are all secrets of the keys that changed, by id.
+func (r *Ring) change(changed map[string]Key, fresh []*entry) {
+	before := *r.managed.Load()
+	managed := make([]*entry, 0, len(before)+len(fresh))
+	for _, e := range before {
+		if _, is := changed[e.PublicID]; !is {
+			managed = append(managed, e)
+		}
+	}
+	r.replace(append(managed, fresh...))
+}
+
 // now returns what is in force.
 func (r *Ring) now() *index {
 	managed := r.managed.Load()

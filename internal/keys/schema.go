@@ -12,7 +12,8 @@ import (
 //
 // keys_keys has a row a key, for ever: a revoked key must stay known. keys_secrets has a row for each secret a key ever had, as its
 // HMAC; ends is when the grace of a replaced one is over. keys_state has one row: a number that every change raises, by which a
-// running gateway notices it, and an HMAC of a fixed text, by which a wrong secret is noticed. Times are Unix seconds.
+// running gateway notices it, and an HMAC of a fixed text, by which a wrong secret is noticed. keys_keys has the number of the last change
+// of a key, so that only what changed is read again. Times are Unix seconds.
 var migrations = []string{`
 CREATE TABLE keys_keys (
 	id TEXT PRIMARY KEY, name TEXT NOT NULL, level INTEGER NOT NULL, disabled INTEGER NOT NULL, revoked INTEGER NOT NULL,
@@ -22,6 +23,9 @@ CREATE UNIQUE INDEX keys_names ON keys_keys (name) WHERE revoked = 0;
 CREATE TABLE keys_secrets (mac BLOB PRIMARY KEY, key TEXT NOT NULL REFERENCES keys_keys (id), created INTEGER NOT NULL, ends INTEGER) WITHOUT ROWID;
 CREATE INDEX keys_secrets_key ON keys_secrets (key);
 CREATE TABLE keys_state (version INTEGER NOT NULL, proof BLOB NOT NULL);
+`, `
+ALTER TABLE keys_keys ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX keys_versions ON keys_keys (version);
 `}
 
 // ErrOtherSecret says that the keys in the database were made with another secret.

@@ -268,9 +268,10 @@ func put(ctx context.Context, tx *sql.Tx, m *Managed, now time.Time) error {
 	}
 	expires := sql.NullInt64{Int64: m.Expires.Unix(), Valid: !m.Expires.IsZero()}
 	m.Updated = now.Truncate(time.Second)
-	_, err = tx.ExecContext(ctx, `INSERT INTO keys_keys VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name,
+	_, err = tx.ExecContext(ctx, `INSERT INTO keys_keys (id, name, level, disabled, revoked, expires, policy, created, updated, version)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT version + 1 FROM keys_state)) ON CONFLICT (id) DO UPDATE SET name = excluded.name,
 		level = excluded.level, disabled = excluded.disabled, revoked = excluded.revoked, expires = excluded.expires,
-		policy = excluded.policy, updated = excluded.updated`,
+		policy = excluded.policy, updated = excluded.updated, version = excluded.version`,
 		m.ID, m.Name, m.Level, m.Disabled, m.Revoked, expires, policy, m.Created.Unix(), m.Updated.Unix())
 	return err
 }
