@@ -64,6 +64,7 @@ func (l *reloader) reload(cause string) (r reloaded, err error) {
 	}
 	l.seen = readContents(l.cfg.Files()) // before they are read, so that a change meanwhile is one
 	next, warnings, err := l.read(l.cfg)
+	certificate := l.rooms.certificate.Load()
 	if err == nil {
 		err = l.rooms.put(next)
 	}
@@ -72,6 +73,9 @@ func (l *reloader) reload(cause string) (r reloaded, err error) {
 		return r, err
 	}
 	r.Changed, r.NeedsRestart = next.Changed(l.cfg), next.NeedsRestart()
+	if !sameCertificate(certificate, l.rooms.certificate.Load()) {
+		r.Changed = append(r.Changed, "TLS_CERT") // its content; another path needs a restart
+	}
 	before := l.warned
 	l.cfg, l.warned = next, map[config.Warning]bool{}
 	for _, w := range warnings {

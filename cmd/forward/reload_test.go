@@ -2,9 +2,17 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -465,5 +473,68 @@ func TestWhoWaitsInLineStaysInIt(t *testing.T) {
 		if status := <-ends; status != http.StatusOK {
 			t.Errorf("status %d", status)
 		}
+	}
+}
+
+// MustCertificate writes a certificate of its own authority and its key as PEM.
+func MustCertificate(t *testing.T, name string) (cert, key []byte) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
+}
+
+// A renewed certificate is served to new connections. One that does not fit its key, as in the middle of a renewal, is not.
+func TestARenewedCertificateIsServed(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(name, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cert, key := MustCertificate(t, "old.example")
+	write("tls.crt", cert)
+	write("tls.key", key)
+	write(".env", []byte("TLS_CERT=tls.crt\nTLS_KEY=tls.key\n"))
+	l, _ := mustStartReloader(t)
+	server := httptest.NewUnstartedServer(l.rooms)
+	server.TLS = l.rooms.tlsConfig()
+	server.StartTLS()
+	defer server.Close()
+	served := func() string {
+		t.Helper()
+		conn, err := tls.Dial("tcp", server.Listener.Addr().String(), &tls.Config{ServerName: "any.example", InsecureSkipVerify: true}) // whose it is, is looked at here
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	if files := l.cfg.Files(); !slices.Contains(files, "tls.crt") || !slices.Contains(files, "tls.key") {
+		t.Errorf("only %v are watched", files)
+	}
+	cert, key = MustCertificate(t, "new.example")
+	write("tls.crt", cert)
+	if _, err := l.reload("test"); err == nil || !strings.Contains(err.Error(), "TLS_KEY=tls.key") || served() != "old.example" {
+		t.Errorf("in the middle of a renewal: error %v, and %s is served", err, served())
+	}
+	write("tls.key", key)
+	if done, err := l.reload("test"); err != nil || !slices.Equal(done.Changed, []string{"TLS_CERT"}) || served() != "new.example" {
+		t.Errorf("after it: %+v, %v, and %s is served", done, err, served())
+	}
+	if done, err := l.reload("test"); err != nil || done.Changed != nil {
+		t.Errorf("once more: %+v, %v", done, err)
 	}
 }

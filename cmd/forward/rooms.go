@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"errors"
 	"fmt"
@@ -38,7 +39,8 @@ type rooms struct {
 	level *slog.LevelVar // of log; nil: LOG_LEVEL is not ours
 	now   atomic.Pointer[inForce]
 
-	leaving atomic.Bool // answers ask their clients to come on another connection
+	leaving     atomic.Bool // answers ask their clients to come on another connection
+	certificate atomic.Pointer[tls.Certificate]
 
 	scheduler *limits.Scheduler  // nil: there were no lines yet
 	cache     *cache.Cache       // nil: it was off so far
@@ -121,6 +123,10 @@ func (r *rooms) put(cfg *config.Config) (err error) {
 func (r *rooms) options(cfg *config.Config, before *inForce) (o forward.Options, apply []func(), err error) {
 	o = plainOptions(cfg)
 	o.Log = r.log
+	certificate, err := readCertificate(cfg)
+	if err != nil {
+		return o, nil, err
+	}
 	if o.Routes, err = routes(cfg); err != nil {
 		return o, nil, err
 	}
@@ -152,14 +158,14 @@ func (r *rooms) options(cfg *config.Config, before *inForce) (o forward.Options,
 	if o.Affinity, err = r.openAffinity(o.Routes); err != nil {
 		return o, nil, err
 	}
-	if err = r.openLedger(cfg, &o); err != nil {
+	if err = r.openLedger(cfg, before, &o); err != nil {
 		return o, nil, err
 	}
 	if r.metrics == nil {
 		r.metrics = newMetrics(r)
 	}
 	o.Metrics = r.metrics
-	return o, []func(){lines, keepFiles, func() { r.setLevel(cfg) }}, nil
+	return o, []func(){lines, keepFiles, func() { r.setLevel(cfg); r.certificate.Store(certificate) }}, nil
 }
 
 // plainOptions are those that need no room.
@@ -210,7 +216,7 @@ func (r *rooms) openCache(cfg *config.Config) (*cache.Cache, error) {
 }
 
 // openLedger opens the books if they are kept, and what is told of them.
-func (r *rooms) openLedger(cfg *config.Config, o *forward.Options) (err error) {
+func (r *rooms) openLedger(cfg *config.Config, before *inForce, o *forward.Options) (err error) {
 	if !cfg.Ledger || r.db == nil {
 		return nil
 	}
@@ -222,7 +228,9 @@ func (r *rooms) openLedger(cfg *config.Config, o *forward.Options) (err error) {
 		r.books, r.closers = b, append(r.closers, b)
 	}
 	o.Ledger, o.Location = r.books.Ledger, cfg.Location
-	if o.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
+	if before != nil && reflect.DeepEqual(cfg.Prices, before.cfg.Prices) {
+		o.Prices = before.Prices // to unpack the table is nine tenths of what a reload costs
+	} else if o.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
 		return fmt.Errorf("PRICES: %w", err)
 	}
 	o.Admin, err = r.admin(cfg, o.Ring, r.books.Ledger)

@@ -83,7 +83,8 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, sett
 	failed := make(chan error, 1)
 	go func() {
 		if cfg.TLSCert != "" {
-			failed <- server.ServeTLS(listener, cfg.TLSCert, cfg.TLSKey)
+			server.TLSConfig = settings.rooms.tlsConfig()
+			failed <- server.ServeTLS(listener, "", "")
 			return
 		}
 		failed <- server.Serve(listener)

@@ -102,6 +102,7 @@ func (l *loader) checkTLS() {
 		if file.path == "" {
 			continue
 		}
+		l.cfg.files = append(l.cfg.files, file.path)
 		if _, err := os.Stat(file.path); err != nil {
 			l.failAt(file.name, "the file cannot be read: "+cause(err), "write the path of a PEM file")
 		}
