@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,8 +65,9 @@ func (l *reloader) reload(cause string) (r reloaded, err error) {
 	}
 	l.seen = readContents(l.cfg.Files()) // before they are read, so that a change meanwhile is one
 	next, warnings, err := l.read(l.cfg)
-	certificate := l.rooms.certificate.Load()
+	var certificate *tls.Certificate
 	if err == nil {
+		certificate = l.rooms.certificate.Load()
 		err = l.rooms.put(next)
 	}
 	if err != nil {
