@@ -40,6 +40,7 @@ func run(ctx context.Context, settings *reloader) (err error) {
 	logger, level := newLogger(cfg)
 	again := onHangup() // from the begin on, or it would end a gateway that starts
 	defer again.stop()
+	limitMemory(ctx, logger)
 	rooms, err := open(cfg, logger)
 	if err != nil {
 		return err
