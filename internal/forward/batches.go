@@ -7,7 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
 	"forward/internal/usage"
@@ -32,6 +35,49 @@ func (x *exchange) batchUse() (use dialect.BatchUse, object string) {
 		return dialect.NoBatch, ""
 	}
 	return x.route.Dialect.BatchUse(x.op, x.r.Method, readable(x.rest))
+}
+
+// checkBatch refuses a batch that may ask a model which is not the caller's to use. Anthropic's batches name a model in each of their
+// requests and Gemini's in their path, which was checked; OpenAI's have theirs in a file that nobody here reads.
+func (x *exchange) checkBatch() error {
+	use, _ := x.route.Dialect.BatchUse(x.op, x.r.Method, readable(x.rest))
+	if use != dialect.MakesBatch || x.ask.Model != "" {
+		return nil
+	}
+	refused := &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
+		message: fmt.Sprintf("Key %q may not use every model, and the gateway cannot tell which ones this batch asks.", x.caller.name)}
+	if x.body == nil {
+		return refused
+	}
+	requests := x.body.Get("requests")
+	if !requests.IsArray() {
+		return refused
+	}
+	for _, r := range requests.Array() {
+		params, once := member(r, "params")
+		model, named := member(params, "model")
+		if !once || !named {
+			return refused
+		}
+		if !x.allowsModel(model.String()) {
+			refused.message = fmt.Sprintf("Key %q may not use model %q.", x.caller.name, model.String())
+			return refused
+		}
+	}
+	return nil
+}
+
+// member is the one member of an object with a name: where it is there twice, or spelled in another way too, an upstream may take the
+// other one.
+func member(object gjson.Result, name string) (v gjson.Result, once bool) {
+	n := 0
+	object.ForEach(func(k, value gjson.Result) bool {
+		if strings.EqualFold(k.Str, name) {
+			v, n = value, n+1
+		}
+		return true
+	})
+	return v, object.IsObject() && n == 1
 }
 
 // askForBatch changes the headers of a request whose answer is about batches so that it can be read: it is to come unpacked, and results

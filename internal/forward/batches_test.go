@@ -277,3 +277,37 @@ func TestABatchIsRememberedBeforeItIsTold(t *testing.T) {
 		t.Errorf("%+v %v %v", found, ok, err)
 	}
 }
+
+// TestBatchesKeepToTheModelsOfAKey lets a key that may use some models make batches of these alone.
+func TestBatchesKeepToTheModelsOfAKey(t *testing.T) {
+	b := start(t, (&batchProvider{}).serve, func(s *setup) { // also without a ledger
+		s.all = true
+		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Policy: keys.Policy{Models: []string{"claude-haiku-*", "gemini-2.5-flash"}}})
+	})
+	batch := func(params ...string) string {
+		return `{"requests":[{"custom_id":"0","params":{"model":"claude-haiku-4-5"}},{"custom_id":"1","params":` + strings.Join(params, `,"params":`) + `}]}`
+	}
+	const messages = "/anthropic/v1/messages/batches"
+	for _, c := range []struct {
+		path, body string
+		status     int
+	}{
+		{messages, batch(`{"model":"claude-haiku-4-5"}`), 200},
+		{messages, batch(`{"model":"claude-opus-4-5"}`), 403},
+		{messages, batch(`{"model":"claude-haiku-4-5","model":"claude-opus-4-5"}`), 403},
+		{messages, batch(`{"model":"claude-haiku-4-5","Model":"claude-opus-4-5"}`), 403},
+		{messages, batch(`{"model":"claude-haiku-4-5"}`, `{"model":"claude-opus-4-5"}`), 403},
+		{messages, batch(`{}`), 403},
+		{messages, `{"requests":{}}`, 403},
+		{messages, `{}`, 403},
+		{"/v1/batches", `{"input_file_id":"file-1"}`, 403},
+		{"/gemini/v1beta/models/gemini-2.5-flash:batchGenerateContent", `{}`, 200},
+		{"/gemini/v1beta/models/gemini-2.5-pro:batchGenerateContent", `{}`, 403},
+	} {
+		a := b.do("POST", c.path, c.body, "Authorization", "Bearer fk-carol")
+		if a.StatusCode != c.status || c.status == 403 && !strings.Contains(a.body, "may not use") {
+			t.Errorf("%s %s: %d %s", c.path, c.body, a.StatusCode, a.body)
+		}
+		b.do("POST", c.path, c.body).want(t, 200) // alice may use all
+	}
+}

@@ -30,6 +30,9 @@ func (x *exchange) open() error {
 		if err := x.checkModel(); err != nil {
 			return err
 		}
+		if err := x.checkBatch(); err != nil {
+			return err
+		}
 	}
 	if x.namesUsers() {
 		x.attribute(x.ask.User) // the provider's own field, and its to complain about
