@@ -35,7 +35,25 @@ type file struct {
 	stuck  time.Time // when it last could not be set aside
 }
 
-// write appends a line, in one call. A line of which only a part could be written is taken back.
+// maxJoined bounds how many bytes of lines are written in one call.
+const maxJoined = 64 << 10
+
+// fitting is how many of the first lines go to one file and fit into it together.
+func (f *file) fitting(lines []line) int {
+	size := f.size
+	if f.f == nil || f.torn {
+		return 1
+	}
+	for n, next := range lines {
+		size += int64(len(next.text))
+		if next.target != lines[0].target || size > f.max || size-f.size > maxJoined {
+			return n
+		}
+	}
+	return len(lines)
+}
+
+// write appends whole lines, in one call. What could be written only in part is taken back.
 func (f *file) write(text []byte) error {
 	if err := f.ready(int64(len(text))); err != nil {
 		return err

@@ -16,6 +16,7 @@ type writer struct {
 	retention time.Duration // 0: for ever
 	location  *time.Location
 	files     map[target]*file
+	joined    []byte // lines that are written together
 	drop      func(error)
 	log       *slog.Logger
 }
@@ -43,15 +44,38 @@ func (w *writer) run(q *queue) {
 					}
 					break
 				}
-				for _, n := range batch {
-					w.write(n)
+				for rest := batch; len(rest) > 0; {
+					rest = rest[w.write(rest):]
 				}
 			}
 		}
 	}
 }
 
-func (w *writer) write(n line) {
+// write writes the first of lines, and with it those of the same file that follow and fit. It returns how many these were.
+func (w *writer) write(lines []line) int {
+	f := w.file(lines[0])
+	if n := f.fitting(lines); n > 1 && f.write(w.join(lines[:n])) == nil {
+		return n
+	}
+	// Each by itself: of several that cannot be written together some may be.
+	if err := f.write(lines[0].text); err != nil {
+		w.drop(err)
+	}
+	return 1
+}
+
+// join puts lines behind each other, for a call to the system costs more than a line.
+func (w *writer) join(lines []line) []byte {
+	w.joined = w.joined[:0]
+	for _, n := range lines {
+		w.joined = append(w.joined, n.text...)
+	}
+	return w.joined
+}
+
+// file returns the file of a line.
+func (w *writer) file(n line) *file {
 	f := w.files[n.target]
 	if f == nil {
 		name := string(n.operation)
@@ -61,9 +85,7 @@ func (w *writer) write(n line) {
 		}
 		w.files[n.target] = f
 	}
-	if err := f.write(n.text); err != nil {
-		w.drop(err)
-	}
+	return f
 }
 
 // segment is how long a file is written to when lines are to be removed by age: what is removed are whole files.
