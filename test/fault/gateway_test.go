@@ -54,6 +54,7 @@ type setup struct {
 	models string   // bounds of the models, as forward.yaml has them; "" is wide ones
 	env    []string // further settings; they win
 	wrap   []string // a command that runs the gateway, such as prlimit or ip netns exec; it must become the gateway's process
+	slack  int      // by how much more goroutines and descriptors may grow: pools of connections, for instance
 	apart  bool     // requests cannot be made from here, another network namespace for instance: no warm-up and no baseline
 }
 
@@ -69,6 +70,7 @@ type gateway struct {
 	baseline levels
 	ended    bool // it was stopped, killed or has never run; the invariants of a running one do not hold
 	apart    bool
+	slack    int
 }
 
 // levels are what must come back to where it was, or stay below a bound.
@@ -122,7 +124,7 @@ func (s *scene) start(o setup) *gateway {
 	dir, env := s.prepare(o)
 	command := append(append([]string{}, o.wrap...), forwardBinary, "run")
 	p := harness.Start(s, dir, env, command[0], command[1:]...)
-	g := &gateway{Process: p, dir: dir, env: env, s: s, base: o.base == "", apart: o.apart}
+	g := &gateway{Process: p, dir: dir, env: env, s: s, base: o.base == "", apart: o.apart, slack: slack + o.slack}
 	g.URL = p.Address(p.Stderr, harness.Listens)
 	s.gateways = append(s.gateways, g)
 	if !g.apart {
