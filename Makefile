@@ -11,10 +11,10 @@ e2e: ## the binary in a process of its own, with the official SDKs
 	go test -tags e2e -count=1 ./test/...
 
 fault: ## the fault table against the binary, as far as it needs no root; writes docs/FAULTS.md
-	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=8 -run='^TestFaults$$' -report docs/FAULTS.md
+	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=12 -run='^TestFaults$$' -report docs/FAULTS.md
 
 fault-root: ## the rows of the fault table that need root
-	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=8 -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
+	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=12 -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
 
 bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RESULTS.md. Needs nginx, haproxy, caddy, node and npm
 	go run ./bench
