@@ -55,26 +55,18 @@ func Scan(raw []byte) (*Body, error) {
 	}
 	b := &Body{raw: raw, fields: make([]span, 0, 16)}
 	var seen, twins [len(guarded)]bool
-	var err error
-	// gjson's offsets count from the start of what was parsed, so it has to be the whole body, white space included.
-	view(raw).ForEach(func(k, v gjson.Result) bool {
-		if !utf8.ValidString(k.Raw) {
-			err = &SyntaxError{Offset: k.Index, Reason: "key that is not UTF-8"}
-			return false
+	for p := (parts{data: raw, i: space(raw, 0) + 1, object: true}); p.next(); {
+		if !utf8.Valid(raw[p.keyAt:p.valueAt]) {
+			return nil, &SyntaxError{Offset: p.keyAt, Reason: "key that is not UTF-8"}
 		}
-		if i := guard(k.Str); i >= 0 {
-			exact := k.Str == guarded[i]
+		if i := guard(p.key); i >= 0 {
+			exact := p.key == guarded[i]
 			if exact && (seen[i] || twins[i]) || !exact && seen[i] {
-				err = &DuplicateError{Key: guarded[i]}
-				return false
+				return nil, &DuplicateError{Key: guarded[i]}
 			}
 			seen[i], twins[i] = seen[i] || exact, twins[i] || !exact
 		}
-		b.fields = append(b.fields, span{key: k.Str, start: k.Index, value: v.Index, end: v.Index + len(v.Raw)})
-		return true
-	})
-	if err != nil {
-		return nil, err
+		b.fields = append(b.fields, span{key: p.key, start: p.keyAt, value: p.valueAt, end: p.i})
 	}
 	return b, nil
 }

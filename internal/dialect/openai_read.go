@@ -89,31 +89,30 @@ func (a *Answer) transcript(body []byte) {
 
 // chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta", and reports whether it has choices.
 func (a *Answer) chunk(root gjson.Result) (choices bool) {
-	root.ForEach(func(k, v gjson.Result) bool {
-		switch k.Str {
+	for p := partsOf(root); p.next(); {
+		switch p.key {
 		case "id":
-			a.identify(stringOf(v), "")
+			a.identify(stringOf(p.value()), "")
 		case "model":
-			a.identify("", stringOf(v))
+			a.identify("", stringOf(p.value()))
 		case "choices":
+			v := p.value()
 			choices = v.IsArray()
-			each(v, a.readChoice)
+			a.readChoices(v)
 		case "usage":
-			a.openAIUsage(v)
+			a.openAIUsage(p.value())
 		case "service_tier":
-			a.tier(v)
+			a.tier(p.value())
 		case "x_groq": // Groq tells usage of streams here
-			a.openAIUsage(v.Get("usage"))
+			a.openAIUsage(p.value().Get("usage"))
 		case "error":
-			a.fail(v)
+			a.fail(p.value())
 		}
-		return true
-	})
+	}
 	return choices
 }
 
-// each calls f for the items of an array, and for anything else as if it were the only one. Result.Array would do the same, and
-// make a slice for each event.
+// each calls f for the items of an array, and for anything else as if it were the only one.
 func each(v gjson.Result, f func(item gjson.Result, position int64)) {
 	if !v.IsArray() {
 		if v.Type != gjson.Null {
@@ -122,11 +121,20 @@ func each(v gjson.Result, f func(item gjson.Result, position int64)) {
 		return
 	}
 	position := int64(0)
-	v.ForEach(func(_, item gjson.Result) bool {
-		f(item, position)
-		position++
-		return true
-	})
+	for p := partsOf(v); p.next(); position++ {
+		f(p.value(), position)
+	}
+}
+
+func (a *Answer) readChoices(v gjson.Result) {
+	if !v.IsArray() {
+		a.readChoice(v, 0)
+		return
+	}
+	position := int64(0)
+	for p := partsOf(v); p.next(); position++ {
+		a.readChoice(p.value(), position)
+	}
 }
 
 func (a *Answer) readChoice(v gjson.Result, position int64) {
@@ -134,37 +142,42 @@ func (a *Answer) readChoice(v gjson.Result, position int64) {
 		return
 	}
 	c := a.choice(indexOf(v, position))
-	v.ForEach(func(k, v gjson.Result) bool {
-		switch k.Str {
+	for p := partsOf(v); p.next(); {
+		switch p.key {
 		case "delta":
-			a.readMessage(c, v, false)
+			a.readMessage(c, p.value(), false)
 		case "message":
-			a.readMessage(c, v, true)
+			a.readMessage(c, p.value(), true)
 		case "text":
-			a.keep(&c.text, stringOf(v))
+			a.keep(&c.text, a.textOf(&p))
 		case "finish_reason":
-			if s := stringOf(v); s != "" {
+			if s := stringOf(p.value()); s != "" {
 				c.finish = clip(s, maxName)
 			}
 		case "usage": // Moonshot tells usage of streams here
-			a.openAIUsage(v)
+			a.openAIUsage(p.value())
 		}
-		return true
-	})
+	}
 }
 
-// indexOf is the member "index" of v, or the position in its list. gjson's paths would do, and a kilobyte of stack for each stream with
-// them: a goroutine that was once so deep has twice the stack for as long as its stream lasts.
+// textOf is the string that a part is, if its text is wanted.
+func (a *Answer) textOf(p *parts) string {
+	if a.NoText {
+		return ""
+	}
+	return stringOf(p.value())
+}
+
+// indexOf is the member "index" of v, or the position in its list.
 func indexOf(v gjson.Result, position int64) int64 {
-	v.ForEach(func(k, v gjson.Result) bool {
-		if k.Str != "index" {
-			return true
+	for p := partsOf(v); p.next(); {
+		if p.key == "index" {
+			if i := p.value(); i.Type == gjson.Number {
+				position = count(i)
+			}
+			break
 		}
-		if v.Type == gjson.Number {
-			position = count(v)
-		}
-		return false
-	})
+	}
 	return position
 }
 
@@ -172,29 +185,29 @@ func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
 	if !m.IsObject() {
 		return
 	}
-	m.ForEach(func(k, v gjson.Result) bool {
-		switch k.Str {
-		case "content":
-			if v.Type == gjson.String {
-				a.keep(&c.text, v.Str)
+	for p := partsOf(m); p.next(); {
+		switch {
+		case p.isNull():
+		case p.key == "content":
+			if p.raw[0] == '[' {
+				a.content(c, p.value())
 			} else {
-				a.content(c, v)
+				a.keep(&c.text, a.textOf(&p))
 			}
-		case "refusal":
-			a.keep(&c.refusal, stringOf(v))
-		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
-			a.reason(c, "reasoning_content", stringOf(v))
-		case "reasoning":
-			a.reason(c, "reasoning", stringOf(v))
-		case "tool_calls":
-			a.readCalls(c, v, whole)
-		case "function_call":
-			a.readFunctionCall(c, v)
-		case "audio":
-			a.readAudio(c, v)
+		case p.key == "refusal":
+			a.keep(&c.refusal, a.textOf(&p))
+		case p.key == "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
+			a.reason(c, "reasoning_content", a.textOf(&p))
+		case p.key == "reasoning":
+			a.reason(c, "reasoning", a.textOf(&p))
+		case p.key == "tool_calls":
+			a.readCalls(c, p.value(), whole)
+		case p.key == "function_call":
+			a.readFunctionCall(c, p.value())
+		case p.key == "audio":
+			a.readAudio(c, p.value())
 		}
-		return true
-	})
+	}
 }
 
 func (a *Answer) readCalls(c *choice, v gjson.Result, whole bool) {
