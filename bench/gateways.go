@@ -42,7 +42,7 @@ func gateways() []*gateway {
 			program: lookPath("nginx"), version: []string{"-v"}, command: nginx, static: "/answer.json", must: true},
 		{name: "HAProxy", note: "HTTP mode, http-reuse always, http-no-delay, no log; Debian's package",
 			program: lookPath("haproxy"), version: []string{"-v"}, command: haproxy, must: true},
-		{name: "Caddy", note: "reverse_proxy with flush_interval -1, no access log; Debian's package",
+		{name: "Caddy", note: "reverse_proxy with flush_interval -1 and buffer_requests, without which it cuts off one answer in some hundreds, no access log; Debian's package",
 			program: lookPath("caddy"), version: []string{"version"}, command: caddy, slow: true},
 		{name: bareName, note: "gin and httputil.ReverseProxy with a buffer pool and 512 idle connections, bench/bare",
 			program: func(l *lab) (string, error) { return l.bare, nil }, command: bare},
@@ -146,6 +146,7 @@ http://%s {
 	bind 127.0.0.1
 	reverse_proxy %s {
 		flush_interval -1
+		buffer_requests
 		transport http {
 			keepalive_idle_conns_per_host 512
 			compression off

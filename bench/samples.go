@@ -70,9 +70,7 @@ func (b *bench) run(m measurement, parties []*party) {
 // fail keeps why something could not be measured. It is in the tables, in place of the figures.
 func (b *bench) fail(what, who string, err error) {
 	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "|", "/")), " ")
-	for path, name := range map[string]string{b.lab.dir: "DIR", b.lab.root: "."} {
-		text = strings.ReplaceAll(text, path, name)
-	}
+	text = strings.NewReplacer(b.lab.dir, "DIR", b.lab.root, ".").Replace(text)
 	if most := []rune(text); len(most) > 300 {
 		text = string(most[:100]) + " … " + string(most[len(most)-200:])
 	}

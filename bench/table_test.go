@@ -58,7 +58,7 @@ func TestGoalsSayByHowMuch(t *testing.T) {
 		"met":                 {bound: 1.25, is: stats.Of([]float64{1.25})},
 		"**missed by 20 %**":  {bound: 1.25, is: stats.Of([]float64{1.5})},
 		"**missed by 100 %**": {bound: 0.8, atLeast: true, is: stats.Of([]float64{0.4})},
-		"not decided: nginx adds nothing that can be told from noise": {bound: 1.5, is: stats.Summary{Size: 1, Median: math.Inf(1)}},
+		"not decided: what nginx adds cannot be told from noise": {bound: 1.5, is: stats.Summary{Size: 1, Median: math.Inf(1)}},
 	} {
 		if row := g.row(); row[3] != want {
 			t.Errorf("%q, not %q", row[3], want)
