@@ -55,7 +55,7 @@ func Scan(raw []byte) (*Body, error) {
 	}
 	b := &Body{raw: raw, fields: make([]span, 0, 16)}
 	var seen, twins [len(guarded)]bool
-	for p := (parts{data: raw, i: space(raw, 0) + 1, object: true}); p.next(); {
+	for p := partsAt(raw, space(raw, 0)); p.next(); {
 		if !utf8.Valid(raw[p.keyAt:p.valueAt]) {
 			return nil, &SyntaxError{Offset: p.keyAt, Reason: "key that is not UTF-8"}
 		}
@@ -66,7 +66,7 @@ func Scan(raw []byte) (*Body, error) {
 			}
 			seen[i], twins[i] = seen[i] || exact, twins[i] || !exact
 		}
-		b.fields = append(b.fields, span{key: p.key, start: p.keyAt, value: p.valueAt, end: p.i})
+		b.fields = append(b.fields, span{key: p.key, start: p.keyAt, value: p.valueAt, end: p.pass()})
 	}
 	return b, nil
 }

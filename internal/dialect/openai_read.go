@@ -96,9 +96,8 @@ func (a *Answer) chunk(root gjson.Result) (choices bool) {
 		case "model":
 			a.identify("", stringOf(p.value()))
 		case "choices":
-			v := p.value()
-			choices = v.IsArray()
-			a.readChoices(v)
+			choices = p.first() == '['
+			a.readChoices(&p)
 		case "usage":
 			a.openAIUsage(p.value())
 		case "service_tier":
@@ -126,28 +125,29 @@ func each(v gjson.Result, f func(item gjson.Result, position int64)) {
 	}
 }
 
-func (a *Answer) readChoices(v gjson.Result) {
-	if !v.IsArray() {
-		a.readChoice(v, 0)
+func (a *Answer) readChoices(p *parts) {
+	if p.first() == '{' {
+		a.readChoice(p, 0)
 		return
 	}
-	position := int64(0)
-	for p := partsOf(v); p.next(); position++ {
-		a.readChoice(p.value(), position)
+	choices := p.inside()
+	for position := int64(0); choices.next(); position++ {
+		if choices.first() == '{' {
+			a.readChoice(&choices, position)
+		}
 	}
+	p.leave(&choices)
 }
 
-func (a *Answer) readChoice(v gjson.Result, position int64) {
-	if !v.IsObject() {
-		return
-	}
-	c := a.choice(indexOf(v, position))
-	for p := partsOf(v); p.next(); {
+func (a *Answer) readChoice(of *parts, position int64) {
+	c := a.choice(indexOf(of.inside(), position))
+	p := of.inside()
+	for p.next() {
 		switch p.key {
 		case "delta":
-			a.readMessage(c, p.value(), false)
+			a.readMessage(c, &p, false)
 		case "message":
-			a.readMessage(c, p.value(), true)
+			a.readMessage(c, &p, true)
 		case "text":
 			a.keep(&c.text, a.textOf(&p))
 		case "finish_reason":
@@ -158,19 +158,20 @@ func (a *Answer) readChoice(v gjson.Result, position int64) {
 			a.openAIUsage(p.value())
 		}
 	}
+	of.leave(&p)
 }
 
 // textOf is the string that a part is, if its text is wanted.
 func (a *Answer) textOf(p *parts) string {
-	if a.NoText {
+	if a.NoText || p.first() != '"' {
 		return ""
 	}
 	return stringOf(p.value())
 }
 
-// indexOf is the member "index" of v, or the position in its list.
-func indexOf(v gjson.Result, position int64) int64 {
-	for p := partsOf(v); p.next(); {
+// indexOf is the member "index", or the position in its list.
+func indexOf(p parts, position int64) int64 {
+	for p.next() {
 		if p.key == "index" {
 			if i := p.value(); i.Type == gjson.Number {
 				position = count(i)
@@ -181,33 +182,36 @@ func indexOf(v gjson.Result, position int64) int64 {
 	return position
 }
 
-func (a *Answer) readMessage(c *choice, m gjson.Result, whole bool) {
-	if !m.IsObject() {
+func (a *Answer) readMessage(c *choice, of *parts, whole bool) {
+	if of.first() != '{' {
 		return
 	}
-	for p := partsOf(m); p.next(); {
-		switch {
-		case p.isNull():
-		case p.key == "content":
-			if p.raw[0] == '[' {
+	p := of.inside()
+	for p.next() {
+		switch p.key {
+		case "content":
+			if p.first() == '[' {
 				a.content(c, p.value())
 			} else {
 				a.keep(&c.text, a.textOf(&p))
 			}
-		case p.key == "refusal":
+		case "refusal":
 			a.keep(&c.refusal, a.textOf(&p))
-		case p.key == "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
+		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
 			a.reason(c, "reasoning_content", a.textOf(&p))
-		case p.key == "reasoning":
+		case "reasoning":
 			a.reason(c, "reasoning", a.textOf(&p))
-		case p.key == "tool_calls":
+		case "tool_calls":
 			a.readCalls(c, p.value(), whole)
-		case p.key == "function_call":
+		case "function_call":
 			a.readFunctionCall(c, p.value())
-		case p.key == "audio":
-			a.readAudio(c, p.value())
+		case "audio":
+			if p.first() == '{' {
+				a.readAudio(c, p.value())
+			}
 		}
 	}
+	of.leave(&p)
 }
 
 func (a *Answer) readCalls(c *choice, v gjson.Result, whole bool) {

@@ -35,16 +35,45 @@ func FuzzParts(f *testing.F) {
 				if !p.next() {
 					t.Fatalf("%q: no part where gjson has %q: %q", v.Raw, key.Str, value.Raw)
 				}
-				if p.key != key.Str || p.raw != value.Raw {
-					t.Fatalf("%q: %q: %q, gjson says %q: %q", v.Raw, p.key, p.raw, key.Str, value.Raw)
+				if p.key != key.Str || p.raw() != value.Raw {
+					t.Fatalf("%q: %q: %q, gjson says %q: %q", v.Raw, p.key, p.raw(), key.Str, value.Raw)
 				}
 				compare(p.value(), depth+1)
 				return true
 			})
 			if p.next() {
-				t.Fatalf("%q: %q: %q is one too many", v.Raw, p.key, p.raw)
+				t.Fatalf("%q: %q: %q is one too many", v.Raw, p.key, p.raw())
 			}
 		}
 		compare(view(data), 0)
+
+		// Going inside comes to the same places as passing over.
+		var inside func(p *parts, depth int) (said string)
+		inside = func(p *parts, depth int) (said string) {
+			for p.next() {
+				said += p.key + string(p.first())
+				if c := p.first(); depth < 20 && (c == '{' || c == '[') {
+					in := p.inside()
+					said += "(" + inside(&in, depth+1) + ")"
+					p.leave(&in)
+				}
+			}
+			return said
+		}
+		var passed func(p *parts, depth int) (said string)
+		passed = func(p *parts, depth int) (said string) {
+			for p.next() {
+				said += p.key + string(p.first())
+				if c := p.first(); depth < 20 && (c == '{' || c == '[') {
+					in := partsOf(p.value())
+					said += "(" + passed(&in, depth+1) + ")"
+				}
+			}
+			return said
+		}
+		one, other := partsAt(data, space(data, 0)), partsOf(view(data))
+		if a, b := inside(&one, 0), passed(&other, 0); a != b {
+			t.Fatalf("%q: inside %q, passed %q", data, a, b)
+		}
 	})
 }
