@@ -1,4 +1,4 @@
-.PHONY: build test e2e fault fault-root bench bench-go lint check
+.PHONY: build test e2e fault fault-root soak bench bench-go lint check
 
 build: ## the binary, as the image has it
 	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
@@ -15,6 +15,9 @@ fault: ## the fault table against the binary, as far as it needs no root; writes
 
 fault-root: ## the rows of the fault table that need root
 	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=12 -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
+
+soak: ## half an hour of mixed load with faults, and where memory, goroutines and descriptors go; make soak DURATION=5m is shorter
+	go test -tags fault -count=1 -timeout=0 ./test/fault -run='^TestSoak$$' -soak=$(or $(DURATION),30m)
 
 bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RESULTS.md. Needs nginx, haproxy, caddy, node and npm
 	go run ./bench

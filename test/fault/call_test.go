@@ -26,6 +26,7 @@ type call struct {
 	key    string   // "" is alice's, "-" none
 	script string   // what the upstream plays
 	header []string // names and values in turn
+	leave  bool     // of a soak: the client leaves at some time
 }
 
 // answer is what a client got. Its error is that of the connection, before the headers or in the body.

@@ -194,17 +194,23 @@ func (s *scene) readLedger(file string, rows map[string][]entry) {
 	}
 }
 
-// keepsQuiet: no API key is in anything that was answered, printed or written, and no prompt of bob in anything that was written.
+// apiKeys are in no answer.
+var apiKeys = []string{apiKey, otherKey, anthropicKey, geminiKey}
+
+// searchAnswer: no API key is in anything that is answered. What a gateway answers of its own, as /metrics, comes here too.
+func (s *scene) searchAnswer(a answer) {
+	s.Helper()
+	var header bytes.Buffer
+	// Writing to a bytes.Buffer does not fail.
+	_ = a.header.Write(&header)
+	s.search("the head of "+a.name, header.Bytes(), apiKeys)
+	s.search("the answer to "+a.name, a.body, apiKeys)
+}
+
+// keepsQuiet: no API key and no prompt of bob is in anything that was printed or written.
 func (s *scene) keepsQuiet(dirs []string) {
 	s.Helper()
-	keys := []string{apiKey, otherKey, anthropicKey, geminiKey}
-	everything := append(slices.Clone(keys), secretPrompt)
-	for _, a := range s.answers {
-		var header bytes.Buffer
-		a.header.Write(&header)
-		s.search("the head of "+a.name, header.Bytes(), keys)
-		s.search("the answer to "+a.name, a.body, keys)
-	}
+	everything := append(slices.Clone(apiKeys), secretPrompt)
 	for _, g := range s.gateways {
 		s.search("what the gateway prints", []byte(g.Stdout.String()+g.Stderr.String()), everything)
 	}

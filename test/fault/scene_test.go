@@ -37,7 +37,6 @@ type scene struct {
 
 	mu       sync.Mutex
 	cases    int
-	answers  []answer
 	straight map[string]bool // cases in which the upstream was asked without a gateway
 }
 
@@ -67,11 +66,9 @@ func (s *scene) next() string {
 	return fmt.Sprintf("case-%d", s.cases)
 }
 
-// note keeps an answer for the search for what must not be in it.
+// note looks into an answer for what must never be in one.
 func (s *scene) note(a answer) answer {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.answers = append(s.answers, a)
+	s.searchAnswer(a)
 	return a
 }
 
