@@ -18,6 +18,7 @@ import (
 // lab is where all is measured: what was built, the upstream, and how many descriptors a process may have.
 type lab struct {
 	root, dir   string
+	commit      string // what of the repository was built
 	forward     string // binaries
 	bare        string
 	cached      string // a text as long as the answer out of the cache, for a file that nginx serves
@@ -55,6 +56,7 @@ func (l *lab) prepare() error {
 		return err
 	}
 	l.descriptors = int(min(limit.Cur, 1<<20)) // Go programs raise the soft limit to the hard one as they start, and children inherit it
+	l.commit = commitOf(l.root)
 	upstream := filepath.Join(l.dir, "upstream")
 	for binary, pkg := range map[string]string{l.forward: "./cmd/forward", l.bare: "./bench/bare", upstream: "./bench/upstream"} {
 		if err := l.build(binary, pkg); err != nil {

@@ -41,7 +41,7 @@ func (b *bench) machine() string {
 		case b.missing[g.name] != "":
 			version = "missing: " + b.missing[g.name]
 		case strings.HasPrefix(g.name, "forward"):
-			version = b.lab.commit()
+			version = b.lab.commit
 		}
 		if version != "" {
 			version = " " + version
@@ -75,11 +75,11 @@ func kernel() string {
 	return "Linux " + release
 }
 
-// commit is what of the repository was built.
-func (l *lab) commit() string {
+// commitOf names the commit of a working tree.
+func commitOf(root string) string {
 	git := func(args ...string) string {
 		c := exec.Command("git", args...)
-		c.Dir = l.root
+		c.Dir = root
 		out, err := c.Output()
 		if err != nil {
 			return ""
