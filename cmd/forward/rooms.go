@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"database/sql"
 	"errors"
@@ -42,9 +43,10 @@ type rooms struct {
 	leaving     atomic.Bool // answers ask their clients to come on another connection
 	certificate atomic.Pointer[tls.Certificate]
 
-	scheduler *limits.Scheduler  // nil: there were no lines yet
-	cache     *cache.Cache       // nil: it was off so far
-	chatLog   *chatlog.Log       // nil: it was off so far
+	scheduler *limits.Scheduler // nil: there were no lines yet
+	cache     *cache.Cache      // nil: it was off so far
+	chatLog   *chatlog.Log      // nil: it was off so far
+	redactor  *chatlog.Redactor
 	affinity  *upstream.Affinity // nil: it was not needed so far
 	books     *books             // nil: off
 	metrics   *metrics.Metrics
@@ -151,6 +153,12 @@ func (r *rooms) options(cfg *config.Config, before *inForce) (o forward.Options,
 	if o.Cache, err = r.openCache(cfg); err != nil {
 		return o, nil, fmt.Errorf("opening the cache: %w", err)
 	}
+	if r.redactor == nil {
+		if r.redactor, err = redactor(cfg); err != nil {
+			return o, nil, err
+		}
+	}
+	o.Redactor = r.redactor
 	keepFiles, err := r.openChatLog(cfg, &o)
 	if err != nil {
 		return o, nil, err
@@ -428,13 +436,31 @@ func rules(list []config.RateRule) ([]limits.Rule, error) {
 	return out, nil
 }
 
+// redactor keeps out of what is written what is not to be there. Its pseudonyms go with the secret of the keys; where there is no
+// place for one, they are others after each start.
+func redactor(cfg *config.Config) (*chatlog.Redactor, error) {
+	secret := cfg.KeySecret
+	if secret.IsZero() {
+		secret, _ = keys.LoadSecret(cfg.DataDir) // who needs it there was told when the keys were opened
+	}
+	if secret.IsZero() {
+		secret = keys.NewSecret(rand.Text())
+	}
+	patterns := make([]chatlog.Pattern, len(cfg.LogRedact))
+	for i, p := range cfg.LogRedact {
+		patterns[i] = chatlog.Pattern{Name: p.Name, RE2: p.RE2}
+	}
+	return chatlog.NewRedactor(patterns, []byte("names in logs "+secret.Reveal()))
+}
+
 // openChatLog sets the chat log where there is one, and returns what puts LOG_CHAT in force beside PRINT_CHAT.
 func (r *rooms) openChatLog(cfg *config.Config, o *forward.Options) (apply func(), err error) {
 	if !cfg.LogChat && !cfg.PrintChat {
 		return func() {}, nil // exchanges under way write their second lines all the same
 	}
 	if r.chatLog == nil {
-		options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: r.log}
+		options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, Redactor: o.Redactor,
+			MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: r.log}
 		if cfg.PrintChat {
 			options.Print = os.Stdout
 		}

@@ -16,6 +16,7 @@ package chatlog
 
 import (
 	"cmp"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,7 @@ type Options struct {
 	Dir       string         // "" means Log; created if it is not there
 	NoFiles   bool           // conversations are only shown, see Print
 	Content   string         // full, meta (no text, only roles and sizes) or redacted; "" means full
+	Redactor  *Redactor      // of meta and redacted lines; nil: one without own patterns, whose pseudonyms end with the process
 	MaxSize   int64          // bytes after which a file is set aside; 0 means 50 MB
 	Retention time.Duration  // how long lines are kept, up to a tenth longer; 0 means for ever
 	Print     io.Writer      // where to show conversations as they happen; nil: nowhere
@@ -61,14 +63,16 @@ type Request struct {
 	Operation dialect.Operation
 	Body      *dialect.Body // nil only when there is nothing but defaults to log
 	Caching   bool
-	Model     string // used when the body names no model
-	Content   string // full, meta or redacted where the caller's key says so; "" means Options.Content
+	Model     string   // used when the body names no model
+	Content   string   // full, meta or redacted where the caller's key says so; "" means Options.Content
+	Secrets   []string // the credentials of the exchange, which are in no line
 }
 
 // Result is what the second line of an exchange says.
 type Result struct {
 	Route, UID string
-	Content    string // as in Request
+	Content    string   // as in Request
+	Secrets    []string // as in Request
 	Operation  dialect.Operation
 	Answer     *dialect.Answer // as far as it came; nil if nothing did
 	Status     int
@@ -107,8 +111,15 @@ func Open(o Options) (*Log, error) {
 	l := &Log{lines: newQueue(queueBytes), log: cmp.Or(o.Log, slog.Default()), done: make(chan struct{}), opened: time.Now()}
 	l.said.Store(int64(-sayEvery))
 	location := cmp.Or(o.Location, time.Local)
+	redactor := o.Redactor
+	if redactor == nil {
+		var err error
+		if redactor, err = NewRedactor(nil, []byte(rand.Text())); err != nil {
+			return nil, err
+		}
+	}
 	l.encoders = map[string]*encoder{
-		"full": {location: location}, "meta": {location: location, meta: true}, "redacted": {location: location, redactor: newRedactor()},
+		"full": {location: location}, "meta": {location: location, meta: true, redactor: redactor}, "redacted": {location: location, redacted: true, redactor: redactor},
 	}
 	if l.encoders[""] = l.encoders[cmp.Or(o.Content, "full")]; l.encoders[""] == nil {
 		return nil, fmt.Errorf("opening chat log: unknown content %q: write full, meta or redacted", o.Content)
@@ -172,14 +183,14 @@ func (l *Log) tryDir(dir string) error {
 // Request logs that a request was admitted. It does not wait for anything.
 func (l *Log) Request(r Request) {
 	if Logs(r.Operation) {
-		l.put(line{target{r.Route, r.Operation}, l.encoderOf(r.Content).request(r)})
+		l.put(line{target{r.Route, r.Operation}, l.encoderOf(r.Content).with(r.Secrets).request(r)})
 	}
 }
 
 // Result logs what became of a request. It does not wait for anything.
 func (l *Log) Result(r Result) {
 	if Logs(r.Operation) {
-		l.put(line{target{r.Route, r.Operation}, l.encoderOf(r.Content).result(r)})
+		l.put(line{target{r.Route, r.Operation}, l.encoderOf(r.Content).with(r.Secrets).result(r)})
 	}
 }
 

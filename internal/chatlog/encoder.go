@@ -12,11 +12,20 @@ import (
 	"forward/internal/dialect"
 )
 
-// encoder makes lines. Its zero value writes everything as it is. Safe for concurrent use.
+// encoder makes lines with one content. Safe for concurrent use.
 type encoder struct {
-	meta     bool      // no text
-	redactor *redactor // nil: text as it is
+	meta     bool // no text
+	redacted bool
+	redactor *Redactor
 	location *time.Location
+	secrets  []string // of the exchange: they are in no line
+}
+
+// with returns an encoder that keeps the credentials of an exchange out.
+func (e *encoder) with(secrets []string) *encoder {
+	own := *e
+	own.secrets = secrets
+	return &own
 }
 
 // field is a field of a request line, and what it is when the request does not have it: JSON, or "" for a field that is
@@ -93,10 +102,9 @@ func (e *encoder) request(r Request) []byte {
 			o.key(f.name)
 			o.dst = e.value(o.dst, f.name, v)
 		case f.name == "model" && r.Model != "":
-			o.text(f.name, r.Model)
+			o.text(f.name, e.name(r.Model))
 		case f.name == "user" && r.User != "":
-			o.key(f.name)
-			o.dst = e.text(o.dst, r.User)
+			o.text(f.name, e.name(r.User))
 		case f.missing != "":
 			o.key(f.name)
 			o.dst = append(o.dst, f.missing...)
@@ -131,10 +139,7 @@ func (e *encoder) others(o *object, fields []field, body gjson.Result) {
 		case isReserved(name):
 			to = &extra
 		}
-		if e.redactor != nil {
-			name = e.redactor.text(name)
-		}
-		to.key(name)
+		to.key(e.clean(name))
 		to.dst = e.value(to.dst, name, v)
 		return true
 	})
@@ -144,29 +149,55 @@ func (e *encoder) others(o *object, fields []field, body gjson.Result) {
 	}
 }
 
-// value appends a value of a body as the content mode wants it.
+// value appends a value of a body as the content wants it.
 func (e *encoder) value(dst []byte, name string, v gjson.Result) []byte {
 	switch {
+	case (e.meta || e.redacted) && (name == "model" || name == "user") && v.Type == gjson.String:
+		return appendString(dst, e.name(v.Str))
 	case e.meta:
-		return appendMeta(dst, name, v)
-	case e.redactor != nil:
-		return e.redactor.appendJSON(dst, v.Raw)
+		return e.appendMeta(dst, name, v)
 	}
-	return appendOneLine(dst, v.Raw)
+	return e.json(dst, v.Raw)
+}
+
+// json appends JSON of a client or a model, with its strings cleaned.
+func (e *encoder) json(dst []byte, raw string) []byte {
+	switch {
+	case e.redacted:
+		return appendCleaned(dst, raw, e.clean, e.redactor.Text)
+	case e.suspicious(raw):
+		return appendCleaned(dst, raw, e.clean, nil)
+	}
+	return appendOneLine(dst, raw)
+}
+
+// suspicious reports whether a key may be in JSON, in its own letters or in escapes. Most has none, and is not taken apart.
+func (e *encoder) suspicious(raw string) bool {
+	return strings.Contains(raw, keyPrefix) || strings.Contains(raw, `\u00`) || strings.Contains(raw, `\/`) ||
+		slices.ContainsFunc(e.secrets, func(secret string) bool { return len(secret) >= minSecret && strings.Contains(raw, secret) })
 }
 
 // text appends text of a client or a model as a string, which in meta logs it must not be called for.
-func (e *encoder) text(dst []byte, s string) []byte {
-	if e.redactor != nil {
-		s = e.redactor.text(s)
+func (e *encoder) text(dst []byte, s string) []byte { return appendString(dst, e.clean(s)) }
+
+// clean returns text of a client or a model without what is not to be kept: keys of the gateway never are.
+func (e *encoder) clean(s string) string {
+	if s = WithoutKeys(s, e.secrets); e.redacted {
+		s = e.redactor.Text(s)
 	}
-	return appendString(dst, s)
+	return s
 }
 
-const maxMetaName = 256 // bytes of a model's or a user's name in a meta log
+// name returns what stands for the name of a user, a model or a reason.
+func (e *encoder) name(s string) string {
+	if s = WithoutKeys(s, e.secrets); e.meta || e.redacted {
+		s = e.redactor.Name(s)
+	}
+	return s
+}
 
-// appendMeta appends what a meta log tells of a value: numbers and booleans, who said how much, which model, which user.
-func appendMeta(dst []byte, name string, v gjson.Result) []byte {
+// appendMeta appends what a meta log tells of a value: numbers and booleans, and who said how much.
+func (e *encoder) appendMeta(dst []byte, name string, v gjson.Result) []byte {
 	switch {
 	case name == "messages" && v.IsArray():
 		list := object{dst: dst, open: '['}
@@ -182,14 +213,12 @@ func appendMeta(dst []byte, name string, v gjson.Result) []byte {
 			return true
 		})
 		return list.end()
-	case (name == "model" || name == "user") && v.Type == gjson.String && len(v.Str) <= maxMetaName:
-		return appendString(dst, v.Str)
 	case v.Type == gjson.String, v.IsObject(), v.IsArray():
 		o := object{dst: dst, open: '{'}
 		o.int("bytes", sizeOf(v))
 		return o.end()
 	}
-	return append(dst, v.Raw...)
+	return appendCleaned(dst, v.Raw, e.redactor.Name, e.redactor.Text)
 }
 
 // knownRole returns role if it is one: it is a client's text like any other.

@@ -22,7 +22,7 @@ func (e *encoder) result(r Result) []byte {
 	switch r.Operation {
 	case dialect.Embedding:
 		o.text("object", "list")
-		o.text("model", a.Model)
+		o.text("model", e.name(a.Model))
 	case dialect.Completion:
 		o.key("text")
 		o.dst = e.said(o.dst, c)
@@ -32,11 +32,11 @@ func (e *encoder) result(r Result) []byte {
 	o.text("uid", r.UID)
 	o.int("status", r.Status)
 	if r.Operation != dialect.Embedding {
-		o.textOrNull("finish_reason", c.Finish)
+		e.reason(&o, c.Finish)
 	}
 	o.key("usage")
 	if a.Usage != nil && len(a.Usage.Raw) > 0 {
-		o.dst = appendOneLine(o.dst, string(a.Usage.Raw))
+		o.dst = e.usage(o.dst, a.Usage.Raw)
 	} else {
 		o.dst = append(o.dst, "null"...)
 	}
@@ -70,8 +70,7 @@ func (e *encoder) accounts(o *object, r Result) {
 		o.text("key", r.Key)
 	}
 	if r.User != "" {
-		o.key("user")
-		o.dst = e.text(o.dst, r.User)
+		o.text("user", e.name(r.User))
 	}
 	if r.Cost != "" {
 		o.text("cost", r.Cost)
@@ -85,6 +84,22 @@ func (e *encoder) accounts(o *object, r Result) {
 			o.dst = strconv.AppendFloat(o.dst, float64(t.time.Microseconds())/1000, 'f', -1, 64)
 		}
 	}
+}
+
+// reason appends why an answer ended.
+func (e *encoder) reason(o *object, finish string) {
+	if finish != "" {
+		finish = e.name(finish)
+	}
+	o.textOrNull("finish_reason", finish)
+}
+
+// usage appends the usage object of a provider, who may write into it what he likes.
+func (e *encoder) usage(dst []byte, raw []byte) []byte {
+	if e.meta || e.redacted {
+		return append(dst, e.redactor.Figures(raw)...)
+	}
+	return e.json(dst, string(raw))
 }
 
 // assistant appends what the model said: text, or the list of tool calls, or null.
@@ -113,7 +128,7 @@ func (e *encoder) calls(dst []byte, calls []dialect.ToolCall) []byte {
 		list.next()
 		o := object{dst: list.dst, open: '{'}
 		if t.ID != "" {
-			o.text("id", t.ID)
+			o.text("id", e.clean(t.ID))
 		}
 		kind, inside, arguments := t.Type, "function", "arguments"
 		switch t.Type {
@@ -122,10 +137,10 @@ func (e *encoder) calls(dst []byte, calls []dialect.ToolCall) []byte {
 		case "custom":
 			inside, arguments = "custom", "input"
 		}
-		o.text("type", kind)
+		o.text("type", e.clean(kind))
 		o.key(inside)
 		f := object{dst: o.dst, open: '{'}
-		f.text("name", t.Name)
+		f.text("name", e.clean(t.Name))
 		f.key(arguments)
 		f.dst = e.text(f.dst, t.Arguments)
 		o.dst = f.end()
@@ -172,7 +187,7 @@ func (e *encoder) choices(o *object, choices []dialect.Choice, op dialect.Operat
 		} else {
 			e.assistant(&one, c)
 		}
-		one.textOrNull("finish_reason", c.Finish)
+		e.reason(&one, c.Finish)
 		e.particulars(&one, c)
 		list.dst = one.end()
 	}

@@ -2,6 +2,7 @@ package chatlog_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,11 +12,20 @@ import (
 	"forward/internal/dialect"
 )
 
-// TestAccounts: the result line tells what the ledger knows, and a redacted one keeps addresses of users out.
+// TestAccounts: the result line tells what the ledger knows, and one that is not full has pseudonyms for users that are no names.
 func TestAccounts(t *testing.T) {
-	for content, user := range map[string]string{"full": "u@b.org", "redacted": "[email]"} {
+	redactor, err := chatlog.NewRedactor(nil, []byte("salt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := chatlog.NewRedactor(nil, []byte("pepper"))
+	pseudonym := redactor.Name("u@b.org")
+	if !strings.HasPrefix(pseudonym, "name-") || pseudonym == other.Name("u@b.org") || redactor.Name("team-7/bob") != "team-7/bob" {
+		t.Errorf("pseudonym %q, with another salt %q", pseudonym, other.Name("u@b.org"))
+	}
+	for content, user := range map[string]string{"full": "u@b.org", "redacted": pseudonym, "meta": pseudonym} {
 		dir := t.TempDir()
-		l := open(t, chatlog.Options{Dir: dir, Content: content})
+		l := open(t, chatlog.Options{Dir: dir, Content: content, Redactor: redactor})
 		l.Result(chatlog.Result{Route: "r", UID: "1", Operation: dialect.Chat, Key: "alice", User: "u@b.org", Cost: "0.25", Queued: 1500 * time.Microsecond, First: time.Second})
 		l.Result(chatlog.Result{Route: "r", UID: "2", Operation: dialect.Chat})
 		l.Close()

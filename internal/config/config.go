@@ -105,7 +105,9 @@ type Config struct {
 	PrintChat    bool
 	LogDir       string
 	LogContent   string        // full, meta or redacted
+	LogRedact    []Redaction   // what is redacted beside what always is
 	LogMaxSize   int64         // bytes per file before rotation
+	LogMaxTotal  int64         // bytes of all chat logs together; 0 means no bound
 	LogRetention time.Duration // 0 keeps all
 	LogLevel     string        // debug, info, warn or error
 	LogFormat    string        // text or json

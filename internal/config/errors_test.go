@@ -49,6 +49,10 @@ func TestAllErrorsAtOnce(t *testing.T) {
 // TestProblems pins mistakes one by one: what is said, and what to write instead.
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, environ, problem, fix string }{
+		{"a pattern that cannot be read", `LOG_REDACT={"ok": "a", "customer": "C-(\\d"}`, `pattern customer, "C-(\\d", cannot be read: missing closing )`, "RE2"},
+		{"a pattern that looks ahead", `LOG_REDACT=["a", "b(?=c)"]`, "pattern 2", "look-around"},
+		{"a pattern of nothing", `LOG_REDACT=["a*"]`, "found in the empty text", "at least one"},
+		{"a name that is none", `LOG_REDACT={"a b": "c"}`, "cannot stand", "letters"},
 		{"no scheme", "OPENAI_BASE_URL=api.openai.com/v1", "has no scheme", "write https://api.openai.com/v1"},
 		{"password in a base URL", "OPENAI_BASE_URL=https://u:canary@a.example", "has a user in it", "as an API key"},
 		{"query in a base URL", "OPENAI_BASE_URL=https://a.example?key=canary", "has a query", "up to the ?"},

@@ -25,6 +25,7 @@ func (x *exchange) openAccount() error {
 	row, budgets := x.row(), x.budgets()
 	if use, _ := x.batchUse(); use == dialect.MakesBatch { // what it will cost nobody knows yet; a spent budget makes none
 		row.Priced = true
+		x.conceal(&row)
 		bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets})
 		x.bill = bill
 		return err
@@ -42,6 +43,7 @@ func (x *exchange) openAccount() error {
 		}
 	}
 	x.Prices.Estimate(&row, prompt, x.bound())
+	x.conceal(&row)
 	bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets, Exact: exact})
 	x.bill = bill
 	return err
@@ -110,6 +112,7 @@ func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
 	}
 	x.trail(&row)
 	x.Prices.Bill(&row, usage.CostOptions{Tier: row.Tier})
+	x.conceal(&row)
 	if x.bill != nil {
 		x.bill.Settle(row)
 	} else {
@@ -184,7 +187,7 @@ func (x *exchange) trail(row *usage.Row) {
 		step("route", "the model leads from "+x.matched.Name+" to "+x.route.Name)
 	}
 	if x.instead != "" {
-		step("fallback", x.instead+" was asked instead of "+x.asked())
+		step("fallback", x.instead+" was asked instead of "+x.named(x.asked()))
 	}
 	if x.aboutBatch != "" {
 		step("batch", x.aboutBatch)

@@ -66,6 +66,8 @@ type Options struct {
 	ChatLog    *chatlog.Log // nil: no chat log
 	LogContent string       // what it keeps of exchanges whose key says nothing of it; empty: what it was opened with
 
+	Redactor *chatlog.Redactor // of the ledger's rows where the key or LogContent is not full; nil: they are written as they are
+
 	Ledger   *usage.Ledger  // one row for each request; nil: none
 	Prices   *usage.Table   // needed with a Ledger
 	Location *time.Location // whose calendar budgets go by that name none; UTC by default

@@ -21,7 +21,7 @@ func (x *exchange) logRequest() {
 	x.logged = true
 	x.ChatLog.Request(chatlog.Request{
 		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: strings.TrimPrefix(x.caller.name, nobody), User: cmp.Or(x.user, x.ask.User), Time: x.begun,
-		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model, Content: cmp.Or(x.policy.Log, x.LogContent),
+		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model, Content: cmp.Or(x.policy.Log, x.LogContent), Secrets: x.secrets(),
 	})
 }
 
@@ -71,7 +71,7 @@ func (x *exchange) delivered() bool {
 func (x *exchange) logResult(elapsed time.Duration, row *usage.Row) {
 	result := chatlog.Result{
 		Route: x.route.Name, UID: x.id, Operation: x.op, Status: x.status, Elapsed: elapsed, Cause: x.cause,
-		Cache: cacheWord(x.memory.status), Content: cmp.Or(x.policy.Log, x.LogContent),
+		Cache: cacheWord(x.memory.status), Content: cmp.Or(x.policy.Log, x.LogContent), Secrets: x.secrets(),
 		Key: strings.TrimPrefix(x.caller.name, nobody), User: x.user, Queued: x.queued,
 	}
 	if row != nil {

@@ -2,7 +2,9 @@ package upstream
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"time"
@@ -16,7 +18,7 @@ func (r *Route) Places() int { return max(r.Keys.Len(), 1) * len(r.order()) }
 
 // Affinity remembers which API key at which base URL made an object that the provider keeps, such as a file, a batch or a
 // response: with several keys on a route, only that one can find it again. It is kept in the database, so that it outlives
-// a restart, and is safe for concurrent use.
+// a restart, and is safe for concurrent use. The names of objects are kept as digests: clients choose some of them.
 type Affinity struct {
 	db  *sql.DB
 	now func() time.Time
@@ -48,11 +50,17 @@ func NewAffinity(db *sql.DB, now func() time.Time) (*Affinity, error) {
 	return a, nil
 }
 
+// digest is the name under which an object is kept.
+func digest(object string) string {
+	sum := sha256.Sum256([]byte(object))
+	return hex.EncodeToString(sum[:16])
+}
+
 // Remember notes where objects of a route were made. It returns when that would survive the end of the process.
 func (a *Affinity) Remember(ctx context.Context, route string, objects []string, p Place) error {
 	for _, object := range objects {
 		_, err := a.db.ExecContext(ctx, `INSERT INTO affinity_objects VALUES (?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET place = excluded.place, used = excluded.used WHERE place != excluded.place`, route, object, p, a.now().Unix())
+			ON CONFLICT DO UPDATE SET place = excluded.place, used = excluded.used WHERE place != excluded.place`, route, digest(object), p, a.now().Unix())
 		if err != nil {
 			return err
 		}
@@ -65,12 +73,12 @@ func (a *Affinity) Find(ctx context.Context, route string, objects []string) (Pl
 	for _, object := range objects {
 		var p Place
 		var used int64
-		err := a.db.QueryRowContext(ctx, `SELECT place, used FROM affinity_objects WHERE route = ? AND object = ?`, route, object).Scan(&p, &used)
+		err := a.db.QueryRowContext(ctx, `SELECT place, used FROM affinity_objects WHERE route = ? AND object = ?`, route, digest(object)).Scan(&p, &used)
 		if errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		if now := a.now().Unix(); err == nil && now-used > 24*60*60 {
-			_, err = a.db.ExecContext(ctx, `UPDATE affinity_objects SET used = ? WHERE route = ? AND object = ?`, now, route, object)
+			_, err = a.db.ExecContext(ctx, `UPDATE affinity_objects SET used = ? WHERE route = ? AND object = ?`, now, route, digest(object))
 		}
 		return p, err
 	}

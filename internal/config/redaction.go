@@ -1,0 +1,64 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// Redaction is a pattern of what is not to be kept in logs.
+type Redaction struct {
+	Name string // what is written in its place: [Name]; "" where it was given none
+	RE2  string
+}
+
+// redactionName is what can stand in brackets in the place of what was found.
+var redactionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
+
+// redactions reads {"name": "pattern"} or ["pattern", …], and one pattern alone. Patterns are Go's regular expressions, which
+// RE2 made known: none takes longer than the text is long.
+func redactions(l *loader, v value) (string, error) {
+	const fix = `write {"customer": "C-\\d{6}"} or ["C-\\d{6}"], with each \ twice in JSON`
+	var found []Redaction
+	switch v.kind {
+	case object:
+		for _, p := range v.pairs {
+			if !redactionName.MatchString(p.key) {
+				return "", bad(fmt.Sprintf("%q cannot stand in the place of what is found", shorten(p.key)), "name patterns with up to 32 letters, digits, - and _")
+			}
+			if p.value.kind != scalar {
+				return "", bad(fmt.Sprintf("pattern %s is no text", p.key), fix)
+			}
+			found = append(found, Redaction{p.key, p.value.text})
+		}
+	case list:
+		for i, item := range v.items {
+			if item.kind != scalar {
+				return "", bad(fmt.Sprintf("pattern %d is no text", i+1), fix)
+			}
+			found = append(found, Redaction{"", item.text})
+		}
+	default:
+		if v.text != "" {
+			found = []Redaction{{"", v.text}} // not split at commas: they are part of patterns
+		}
+	}
+	shown := make([]string, len(found))
+	for i, r := range found {
+		who := r.Name
+		if shown[i] = r.RE2; who == "" {
+			who = fmt.Sprint(i + 1)
+		}
+		re, err := regexp.Compile(r.RE2)
+		if wrong := (*syntax.Error)(nil); errors.As(err, &wrong) {
+			return "", bad(fmt.Sprintf("pattern %s, %q, cannot be read: %s", who, shorten(r.RE2), wrong.Code), "write it as RE2 has it, without look-around and back references: https://github.com/google/re2/wiki/Syntax")
+		}
+		if err != nil || re.MatchString("") {
+			return "", bad(fmt.Sprintf("pattern %s, %q, is found in the empty text, and so everywhere", who, shorten(r.RE2)), "make it need at least one character")
+		}
+	}
+	l.cfg.LogRedact = found
+	return strings.Join(shown, ", "), nil
+}
