@@ -460,7 +460,7 @@ func (r *rooms) openChatLog(cfg *config.Config, o *forward.Options) (apply func(
 	}
 	if r.chatLog == nil {
 		options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, Redactor: o.Redactor,
-			MaxSize: cfg.LogMaxSize, Retention: cfg.LogRetention, Location: cfg.Location, Log: r.log}
+			MaxSize: cfg.LogMaxSize, MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention, Location: cfg.Location, Log: r.log}
 		if cfg.PrintChat {
 			options.Print = os.Stdout
 		}

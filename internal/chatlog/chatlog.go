@@ -10,6 +10,7 @@
 // is being written and no other. What a full disk cut short is cut back, so that every line stays a line. Nothing is
 // synced: a power failure loses what the kernel had not written yet (on Linux up to 30 seconds).
 //
+// Files that are full are set aside and compressed (zstd) in the background; the oldest are removed by age and by what all need.
 // Files rotate by size with code of our own: timberjack refuses a line longer than the file may be (chats with images
 // are), leaves torn lines as they are, and creates directories that everybody can enter.
 package chatlog
@@ -45,6 +46,7 @@ type Options struct {
 	Content   string         // full, meta (no text, only roles and sizes) or redacted; "" means full
 	Redactor  *Redactor      // of meta and redacted lines; nil: one without own patterns, whose pseudonyms end with the process
 	MaxSize   int64          // bytes after which a file is set aside; 0 means 50 MB
+	MaxTotal  int64          // bytes of all files together, those that are written to and the compressed ones; 0 means no bound
 	Retention time.Duration  // how long lines are kept, up to a tenth longer; 0 means for ever
 	Print     io.Writer      // where to show conversations as they happen; nil: nowhere
 	Location  *time.Location // of the times in the log; nil means local time
@@ -92,6 +94,7 @@ type Log struct {
 	encoders map[string]*encoder // by content; "" is that of Options.Content
 	writer   writer
 	lines    *queue
+	packer   *packer
 	screen   *printer // nil: none
 	noFiles  atomic.Bool
 	log      *slog.Logger
@@ -126,6 +129,8 @@ func Open(o Options) (*Log, error) {
 	}
 	l.writer = writer{dir: cmp.Or(o.Dir, defaultDir), maxSize: cmp.Or(o.MaxSize, defaultMaxSize), retention: o.Retention,
 		location: location, files: make(map[target]*file), drop: l.drop, log: l.log}
+	l.packer = newPacker(l.writer.dir, o.MaxTotal, l.noFiles.Load, l.log)
+	l.writer.rotated = l.packer.rotated
 	l.noFiles.Store(true)
 	if err := l.TryFiles(!o.NoFiles); err != nil {
 		return nil, fmt.Errorf("opening chat log: %w", err)
@@ -134,6 +139,7 @@ func Open(o Options) (*Log, error) {
 	if o.Print != nil {
 		l.screen = newPrinter(o.Print)
 	}
+	go l.packer.run()
 	go func() {
 		defer close(l.done)
 		l.writer.run(l.lines)
@@ -150,7 +156,10 @@ func (l *Log) TryFiles(keep bool) error {
 }
 
 // KeepFiles says whether lines are written to files from now on. TryFiles says before whether they can be.
-func (l *Log) KeepFiles(keep bool) { l.noFiles.Store(!keep) }
+func (l *Log) KeepFiles(keep bool) {
+	l.noFiles.Store(!keep)
+	l.packer.rotated() // there may be some from before
+}
 
 // encoderOf returns what writes lines with a content; one that nobody knows keeps the least.
 func (l *Log) encoderOf(content string) *encoder {
@@ -230,5 +239,6 @@ func (l *Log) Close() error {
 	if n := l.dropped.Load(); n > 0 {
 		l.log.Warn("chat log lost lines", "lost", n)
 	}
+	l.packer.close()
 	return l.writer.close()
 }

@@ -24,6 +24,7 @@ type file struct {
 	span     time.Duration // how long one file is written to, 0: until it is full
 	location *time.Location
 	log      *slog.Logger
+	rotated  func() // told when it was set aside
 
 	f      *os.File // nil when closed
 	info   os.FileInfo
@@ -160,6 +161,7 @@ func (f *file) rotate(now time.Time) {
 		return
 	}
 	f.last = stamp
+	f.rotated()
 }
 
 // nextAside returns a name that is free and sorts behind all that were given before. The clock may go back; names do not.
@@ -211,8 +213,8 @@ func stampOf(base, name string) (time.Time, bool) {
 	if !ok {
 		return time.Time{}, false
 	}
-	for _, packed := range []string{".gz", ".zst"} {
-		rest = strings.TrimSuffix(rest, packed)
+	for _, suffix := range []string{".gz", packed} {
+		rest = strings.TrimSuffix(rest, suffix)
 	}
 	if rest, ok = strings.CutSuffix(rest, ".log"); !ok {
 		return time.Time{}, false

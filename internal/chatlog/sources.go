@@ -48,7 +48,12 @@ func findLogs(inputs []string) ([]string, error) {
 			return nil, fmt.Errorf("looking for chat logs in %s: %w", input, err)
 		}
 		for _, path := range found {
-			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			info, err := os.Stat(path)
+			if errors.Is(err, fs.ErrNotExist) { // it was compressed since it was found
+				path += packed
+				info, err = os.Stat(path)
+			}
+			if err == nil && info.Mode().IsRegular() {
 				take(path, info)
 			}
 		}
@@ -69,6 +74,10 @@ func logsBelow(dir string) ([]string, error) {
 			found = append(found, path)
 		}
 		return nil
+	})
+	found = slices.DeleteFunc(found, func(path string) bool { // compressed, and about to be removed
+		plain, isPacked := strings.CutSuffix(path, packed)
+		return isPacked && slices.Contains(found, plain)
 	})
 	slices.SortStableFunc(found, func(a, b string) int {
 		if c := cmp.Compare(filepath.Dir(a), filepath.Dir(b)); c != 0 {
@@ -95,6 +104,9 @@ type source struct {
 // of them is there. counted is told how many bytes of path were read.
 func openSource(ctx context.Context, path string, counted func(int)) (s *source, damaged bool, err error) {
 	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = os.Open(path + packed) // it was compressed since it was found
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("reading chat log: %w", err)
 	}

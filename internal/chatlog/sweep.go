@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -23,30 +22,20 @@ func (w *writer) sweep() {
 		}
 		open[f.path] = f.f != nil
 	}
-	dirs, _ := fs.Glob(os.DirFS(w.dir), "*/*")
-	for _, dir := range dirs {
-		dir = filepath.Join(w.dir, dir)
-		entries, _ := os.ReadDir(dir)
-		base := filepath.Base(dir) + ".log"
-		for _, e := range entries {
-			path := filepath.Join(dir, e.Name())
-			stamp, rotated := stampOf(base, e.Name())
-			if !rotated && (e.Name() != base || open[path]) {
-				continue
-			}
-			w.removeOld(path, e, now, stamp)
+	for _, f := range asides(w.dir) {
+		if !f.unfinished && !open[f.path] {
+			w.removeOld(f, now)
 		}
 	}
 }
 
 // removeOld removes a file if it is older than the retention, by its name and by its last change: openai-forward named files
 // by the time of their first line, and copying makes files new.
-func (w *writer) removeOld(path string, e fs.DirEntry, now, stamp time.Time) {
-	info, err := e.Info()
-	if err != nil || !info.Mode().IsRegular() || now.Sub(info.ModTime()) < w.retention || now.Sub(stamp) < w.retention {
+func (w *writer) removeOld(f aside, now time.Time) {
+	if now.Sub(f.info.ModTime()) < w.retention || now.Sub(f.stamp) < w.retention {
 		return
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.log.Warn("removing an old chat log", "error", err)
 	}
 }

@@ -18,6 +18,7 @@ type writer struct {
 	files     map[target]*file
 	joined    []byte // lines that are written together
 	drop      func(error)
+	rotated   func() // told when a file was set aside
 	log       *slog.Logger
 }
 
@@ -79,7 +80,7 @@ func (w *writer) file(n line) *file {
 	f := w.files[n.target]
 	if f == nil {
 		name := string(n.operation)
-		f = &file{path: filepath.Join(w.dir, dirName(n.route), name, name+".log"), max: w.maxSize, location: w.location, log: w.log}
+		f = &file{path: filepath.Join(w.dir, dirName(n.route), name, name+".log"), max: w.maxSize, location: w.location, log: w.log, rotated: w.rotated}
 		if w.retention > 0 {
 			f.span = w.segment()
 		}

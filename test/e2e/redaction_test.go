@@ -90,7 +90,12 @@ func testLogPolicy(t *testing.T, policy string, byKey bool) {
 		out, _, _ := command(t, dir, env, "usage", "--by", "operation", "-o", "csv")
 		return strings.Contains(out, "generate")
 	})
-	time.Sleep(200 * time.Millisecond) // what is written is written in batches of 100 ms; too short a wait only finds less
+	if policy != "off" { // a second after they were full
+		harness.Eventually(t, 20*time.Second, "compressed logs", func() bool {
+			lines, _ := filepath.Glob(filepath.Join(dir, "Log", "*", "*", "*.zst"))
+			return len(lines) > 3
+		})
+	}
 	found := searchLogs(t, dir, absent)
 	if policy == "full" && !found[canaryMail] {
 		t.Error("nothing of what a full log keeps was found, so nothing was looked for")
