@@ -115,7 +115,7 @@ func TestCompressionInTheMiddle(t *testing.T) {
 
 // TestKillWhileCompressing kills processes that compress until there is nothing left to do: no exchange is lost or there twice.
 func TestKillWhileCompressing(t *testing.T) {
-	const files, each = 12, 500
+	const files, each = 6, 300
 	dir := t.TempDir()
 	var set []string
 	for i := range files {
