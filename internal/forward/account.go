@@ -65,13 +65,26 @@ func (x *exchange) tierAsked() string {
 	return x.body.Get("service_tier").String()
 }
 
+// zone is the time zone of that name, or the gateway's. Reading one takes a file, so it is read once.
+func (g *Gateway) zone(name string) *time.Location {
+	if name == "" {
+		return g.Location
+	}
+	if z, ok := g.zones.Load(name); ok {
+		return z.(*time.Location)
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil { // it was checked when it was set
+		return g.Location
+	}
+	g.zones.Store(name, z)
+	return z
+}
+
 // budgets are those of the caller's key.
 func (x *exchange) budgets() (list []usage.Budget) {
 	for _, b := range x.policy.Budgets {
-		zone := x.Location
-		if z, err := time.LoadLocation(b.Zone); b.Zone != "" && err == nil { // it was checked when it was set
-			zone = z
-		}
+		zone := x.zone(b.Zone)
 		list = append(list, usage.Budget{Unit: usage.Unit(b.Unit), Amount: b.Amount, Period: usage.Period(b.Period), Zone: zone,
 			AllowUnpriced: x.policy.UnknownPrice == "allow"})
 	}

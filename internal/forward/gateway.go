@@ -104,6 +104,7 @@ type Gateway struct {
 	Options
 	*running
 	cacheRoutes map[string]bool
+	zones       sync.Map // name → *time.Location
 	catalogue   catalogue
 	noUsage     sync.Map // *upstream.Route → time.Time: it refuses to be asked for usage, and is not asked until then
 }

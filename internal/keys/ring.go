@@ -125,8 +125,8 @@ func newRing(ks []Key, pepper []byte) (*Ring, error) {
 
 // With returns a ring with other keys of the settings and the same managed ones, now and whenever they change. Its errors are those of
 // NewRing.
-func (of *Ring) With(ks []Key) (*Ring, error) {
-	r := &Ring{sum: of.sum, equal: of.equal, managed: of.managed, declared: make(map[digest]*entry, len(ks))}
+func (r *Ring) With(ks []Key) (*Ring, error) {
+	next := &Ring{sum: r.sum, equal: r.equal, managed: r.managed, declared: make(map[digest]*entry, len(ks))}
 	var errs []error
 	for i, k := range ks {
 		secret := k.Secret.Reveal()
@@ -139,17 +139,17 @@ func (of *Ring) With(ks []Key) (*Ring, error) {
 			errs = append(errs, fmt.Errorf("forward key %d of %d is empty", i+1, len(ks)))
 		case !presentable(secret):
 			errs = append(errs, fmt.Errorf("forward key %d of %d (%v) contains white space or a control character, which no request can present", i+1, len(ks), k.Secret))
-		case r.declared[e.mac] != nil:
+		case next.declared[e.mac] != nil:
 			errs = append(errs, fmt.Errorf("forward key %d of %d (%v) is there twice", i+1, len(ks), k.Secret))
 		default:
-			r.declared[e.mac] = e
+			next.declared[e.mac] = e
 		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
 	r.merge(r.managed.Load())
-	return r, nil
+	return next, nil
 }
 
 // replace puts other managed keys in force.
