@@ -148,7 +148,7 @@ func (r *Ring) With(ks []Key) (*Ring, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	r.merge(r.managed.Load())
+	next.merge(next.managed.Load())
 	return next, nil
 }
 
