@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,14 +17,14 @@ type gateway struct {
 	name    string
 	note    string // how it is set up
 	headers map[string]string
-	fields  string                            // further fields of the bodies it is sent
-	program func(*lab) (string, error)        // its binary; an error is why it is missing
-	version []string                          // the arguments that make it tell its version; none for what has none of its own
-	command func(*lab, *site) error           // says how to run it
-	static  string                            // path of a file that it serves by itself
-	must    bool                              // it is an error in CI if it is missing
-	slow    bool                              // it takes so long per request that it is not part of short runs
-	size    func(*lab, string) (int64, error) // bytes that must be installed for it; by default its binary's
+	fields  string                             // further fields of the bodies it is sent
+	program func(*lab) (string, error)         // its binary; an error is why it is missing
+	version func(*lab, string) (string, error) // of the binary
+	command func(*lab, *site) error            // says how to run it
+	static  string                             // path of a file that it serves by itself
+	must    bool                               // it is an error in CI if it is missing
+	slow    bool                               // it takes so long per request that it is not part of short runs
+	size    func(*lab, string) (int64, error)  // bytes that must be installed for it; by default its binary's
 }
 
 // site is where a gateway runs: what its command is made from, and what is made of it.
@@ -39,22 +40,22 @@ func gateways() []*gateway {
 	return []*gateway{
 		{name: "direct", note: "the client talks to the upstream"},
 		{name: "nginx", note: "a worker for each core, keepalive upstream, proxy_buffering off, no access log; Debian's package",
-			program: lookPath("nginx"), version: []string{"-v"}, command: nginx, static: "/answer.json", must: true},
+			program: lookPath("nginx"), version: told("-v"), command: nginx, static: "/answer.json", must: true},
 		{name: "HAProxy", note: "HTTP mode, http-reuse always, http-no-delay, no log; Debian's package",
-			program: lookPath("haproxy"), version: []string{"-v"}, command: haproxy, must: true},
+			program: lookPath("haproxy"), version: told("-v"), command: haproxy, must: true},
 		{name: "Caddy", note: "reverse_proxy with flush_interval -1 and buffer_requests, without which it cuts off one answer in some hundreds, no access log; Debian's package",
-			program: lookPath("caddy"), version: []string{"version"}, command: caddy, slow: true},
+			program: lookPath("caddy"), version: told("version"), command: caddy, slow: true},
 		{name: bareName, note: "gin and httputil.ReverseProxy with a buffer pool and 512 idle connections, bench/bare",
-			program: func(l *lab) (string, error) { return l.bare, nil }, command: bare},
+			program: func(l *lab) (string, error) { return l.bare, nil }, version: ginVersion, command: bare},
 		{name: "Portkey", note: "@portkey-ai/gateway from npm, run by node, x-portkey-custom-host",
 			headers: map[string]string{"Authorization": "Bearer sk-bench", "x-portkey-provider": "openai"},
-			program: portkeyProgram, command: portkey, slow: true, size: portkeySize},
+			program: portkeyProgram, version: portkeyVersion, command: portkey, slow: true, size: portkeySize},
 		{name: offName, note: "a proxy and nothing else: LEDGER=false, LOG_LEVEL=warn, no key, no limit, no cache",
 			headers: map[string]string{"Authorization": "Bearer sk-bench"},
-			program: forwardProgram, version: []string{"version"}, command: forwardOff},
+			program: forwardProgram, version: func(l *lab, _ string) (string, error) { return l.commit, nil }, command: forwardOff},
 		{name: onName, note: "everything: a managed key with budget, rpm and tpm, an API key swapped in, request limits, quotas, the queue of a model's rpm and tpm, " +
 			"exact token counts, ledger, prices, metrics, chat log of whole texts, access log; each request is looked up in the cache and not found, and its answer is one that no cache keeps",
-			fields: `"caching":true,`, program: forwardProgram, version: []string{"version"}, command: forwardOn},
+			fields: `"caching":true,`, program: forwardProgram, version: func(l *lab, _ string) (string, error) { return l.commit, nil }, command: forwardOn},
 	}
 }
 
@@ -266,17 +267,39 @@ routes:
 	return nil
 }
 
-var version = regexp.MustCompile(`v?\d+\.\d+[\w.+~-]*`)
+var versionText = regexp.MustCompile(`v?\d+\.\d+[\w.+~-]*`)
 
-// tellVersion asks a program for its version.
-func (g *gateway) tellVersion(binary string) (string, error) {
-	out, err := exec.Command(binary, g.version...).CombinedOutput()
+// told asks a program for its version by these arguments.
+func told(args ...string) func(*lab, string) (string, error) {
+	return func(l *lab, binary string) (string, error) {
+		c := exec.Command(binary, args...)
+		c.Dir = l.root
+		out, err := c.CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("%s %s: %w: %s", filepath.Base(binary), strings.Join(args, " "), err, out)
+		}
+		if found := versionText.Find(out); found != nil {
+			return string(found), nil
+		}
+		return strings.TrimSpace(string(out)), nil
+	}
+}
+
+// ginVersion is that in go.mod.
+func ginVersion(l *lab, _ string) (string, error) {
+	return told("list", "-m", "github.com/gin-gonic/gin")(l, "go")
+}
+
+// portkeyVersion names node's too.
+func portkeyVersion(l *lab, node string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(l.portkeyScript()), "..", "package.json"))
 	if err != nil {
-		return "", fmt.Errorf("%s: %w: %s", g.name, err, out)
+		return "", err
 	}
-	if found := version.Find(out); found != nil {
-		return string(found), nil
+	var module struct{ Version string }
+	if err := json.Unmarshal(text, &module); err != nil {
+		return "", err
 	}
-	first, _, _ := strings.Cut(string(out), "\n")
-	return first, nil
+	version, err := told("--version")(l, node)
+	return module.Version + " with node " + version, err
 }

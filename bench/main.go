@@ -123,7 +123,7 @@ func (b *bench) startOne(g *gateway) error {
 			return err
 		}
 		if g.version != nil {
-			if b.versions[g.name], err = g.tellVersion(binary); err != nil {
+			if b.versions[g.name], err = g.version(b.lab, binary); err != nil {
 				return err
 			}
 		}

@@ -37,11 +37,8 @@ func (b *bench) machine() string {
 			continue
 		}
 		version := b.versions[g.name]
-		switch {
-		case b.missing[g.name] != "":
+		if b.missing[g.name] != "" {
 			version = "missing: " + b.missing[g.name]
-		case strings.HasPrefix(g.name, "forward"):
-			version = b.lab.commit
 		}
 		if version != "" {
 			version = " " + version
