@@ -70,7 +70,7 @@ func (g *gateway) serves() {
 func (g *gateway) settles() {
 	g.s.Helper()
 	var now levels
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for {
 		now = g.levels()
 		if now.goroutines <= g.baseline.goroutines+g.slack && now.descriptors <= g.baseline.descriptors+g.slack && now.database <= mostOfDatabase {

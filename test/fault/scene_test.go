@@ -112,7 +112,7 @@ func (s *scene) seen(name string) (list []upstreamtest.Request) {
 // within waits for something that follows soon after an answer.
 func (s *scene) within(what string, probe func() bool) {
 	s.Helper()
-	harness.Eventually(s, 15*time.Second, what, probe)
+	harness.Eventually(s, 30*time.Second, what, probe)
 }
 
 // direct asks the upstream itself, to compare.

@@ -111,7 +111,7 @@ func (p *Process) Ended(within time.Duration) int {
 func (p *Process) Stop() {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
-	if status := p.Ended(10 * time.Second); status != 0 {
+	if status := p.Ended(20 * time.Second); status != 0 {
 		p.t.Errorf("exit status %d after SIGTERM", status)
 	}
 }
