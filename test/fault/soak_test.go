@@ -81,7 +81,9 @@ func TestSoak(t *testing.T) {
 	s := newScene(t)
 	g := s.start(setup{env: []string{"HEADER_TIMEOUT=2s", "STREAM_IDLE_TIMEOUT=2s", "CACHE_MAX_BYTES=256MiB", "LOG_MAX_SIZE=5MB", "LOG_LEVEL=error"}})
 	all := []*series{
-		{name: "resident memory", unit: "MiB", most: 32},
+		{name: "memory", unit: "MiB", most: 32},
+		{name: "Go's heap", unit: "MiB", most: 32},
+		{name: "mapped files", unit: "MiB", most: 512}, // the cache's, as far as its bound lets them grow
 		{name: "goroutines", unit: "", most: 20},
 		{name: "descriptors", unit: "", most: 10},
 	}
@@ -99,14 +101,16 @@ func TestSoak(t *testing.T) {
 			continue
 		}
 		at := time.Since(begun)
-		values := []float64{float64(g.Memory("VmRSS")) * inMiB, g.metric("go_goroutines"), float64(g.Descriptors())}
+		values := []float64{float64(g.Memory("RssAnon")) * inMiB, g.metric("go_memstats_heap_inuse_bytes") * inMiB, float64(g.Memory("RssFile")) * inMiB,
+			g.metric("go_goroutines"), float64(g.Descriptors())}
 		if at >= *soak/3 {
 			for i, v := range values {
 				all[i].x, all[i].y = append(all[i].x, at.Seconds()), append(all[i].y, v)
 			}
 		}
 		if int(at/soakEvery)%12 == 0 {
-			fmt.Printf("%8s  %5.1f MiB, %3.0f goroutines, %3.0f descriptors\n", at.Round(time.Second), values[0], values[1], values[2])
+			fmt.Printf("%8s  %5.1f MiB, of which heap %5.1f; %5.1f MiB of files; %3.0f goroutines, %3.0f descriptors\n",
+				at.Round(time.Second), values[0], values[1], values[2], values[3], values[4])
 		}
 	}
 	load.Wait()
