@@ -14,7 +14,7 @@ func TestCanariesStayOut(t *testing.T) {
 	canaries := []string{"canary@mail.example.org", "4111111111111111", "sk-canary0123456789"}
 	text := strings.Join(canaries, " ")
 	for _, content := range []string{"full", "meta", "redacted"} {
-		for _, op := range []dialect.Operation{dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Messages, dialect.Generate} {
+		for _, op := range []dialect.Operation{dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Speech, dialect.Audio, dialect.Responses, dialect.Messages, dialect.Generate} {
 			dir := t.TempDir()
 			l := open(t, chatlog.Options{Dir: dir, Content: content})
 			ask := strings.ReplaceAll(`{"messages":[{"role":"user","content":"X"}],"system":"X","prompt":"X","input":"X","instructions":"X","contents":[{"parts":[{"text":"X"}]}],"X":1}`, "X", text)

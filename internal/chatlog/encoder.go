@@ -45,6 +45,8 @@ var (
 	responsesFields  = []field{{"instructions", ""}, {"input", "null"}, {"model", "null"}, {"stream", "false"}, {"user", "null"}}
 	messagesFields   = []field{{"system", ""}, {"messages", "null"}, {"model", "null"}, {"stream", "false"}, {"max_tokens", ""}, {"user", "null"}}
 	generateFields   = []field{{"systemInstruction", ""}, {"contents", "null"}, {"model", "null"}, {"user", "null"}}
+	speechFields     = []field{{"input", "null"}, {"model", "null"}, {"voice", ""}, {"user", "null"}}
+	audioFields      = []field{} // a form, of which nothing is read
 	embeddingFields  = []field{{"input", "null"}, {"model", "null"}, {"encoding_format", `"float"`}, {"user", "null"}}
 )
 
@@ -57,6 +59,10 @@ func layoutOf(op dialect.Operation) []field {
 		return completionFields
 	case dialect.Embedding:
 		return embeddingFields
+	case dialect.Speech:
+		return speechFields
+	case dialect.Audio:
+		return audioFields
 	case dialect.Responses:
 		return responsesFields
 	case dialect.Messages:

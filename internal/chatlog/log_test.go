@@ -247,7 +247,7 @@ func TestRoutesLogApart(t *testing.T) {
 	for route := range want {
 		l.Request(chatlog.Request{Route: route, UID: route, Operation: dialect.Chat})
 	}
-	l.Request(chatlog.Request{Route: "never", UID: "x", Operation: dialect.Speech}) // is not logged
+	l.Request(chatlog.Request{Route: "never", UID: "x", Operation: dialect.Image}) // is not logged
 	l.Close()
 	for route, name := range want {
 		raw, _ := os.ReadFile(filepath.Join(dir, name, "chat/chat.log"))

@@ -23,7 +23,8 @@ func (e *encoder) result(r Result) []byte {
 	case dialect.Embedding:
 		o.text("object", "list")
 		o.text("model", e.name(a.Model))
-	case dialect.Completion:
+	case dialect.Speech: // sound, which is not kept
+	case dialect.Completion, dialect.Audio:
 		o.key("text")
 		o.dst = e.said(o.dst, c)
 	default:
@@ -31,7 +32,7 @@ func (e *encoder) result(r Result) []byte {
 	}
 	o.text("uid", r.UID)
 	o.int("status", r.Status)
-	if r.Operation != dialect.Embedding {
+	if r.Operation != dialect.Embedding && r.Operation != dialect.Speech && r.Operation != dialect.Audio {
 		e.reason(&o, c.Finish)
 	}
 	o.key("usage")

@@ -40,3 +40,26 @@ func TestAccounts(t *testing.T) {
 		}
 	}
 }
+
+// TestAudio: of speech the text that was asked for is kept and no sound, of a recording what was heard in it, unless the log has no text.
+func TestAudio(t *testing.T) {
+	for content, heard := range map[string]string{"full": "hello a@b.org", "redacted": "hello [email]", "meta": ""} {
+		dir := t.TempDir()
+		l := open(t, chatlog.Options{Dir: dir, Content: content})
+		l.Request(chatlog.Request{Route: "r", UID: "1", Operation: dialect.Audio, Model: "whisper-1"})
+		l.Result(chatlog.Result{Route: "r", UID: "1", Operation: dialect.Audio, Status: 200, Answer: answer(t, dialect.Audio, `{"text":"hello a@b.org"}`)})
+		l.Request(chatlog.Request{Route: "r", UID: "2", Operation: dialect.Speech, Body: body(t, `{"model":"tts-1","input":"say","voice":"alloy"}`)})
+		l.Result(chatlog.Result{Route: "r", UID: "2", Operation: dialect.Speech, Status: 200, Complete: true})
+		l.Close()
+		audio, speech := linesOf(t, filepath.Join(dir, "r/audio/audio.log")), linesOf(t, filepath.Join(dir, "r/speech/speech.log"))
+		if got := gjson.Get(audio[1], "text").String(); got != heard {
+			t.Errorf("%s: heard %q, want %q", content, got, heard)
+		}
+		if got := gjson.Get(speech[0], "input").String(); (got == "say") != (content != "meta") {
+			t.Errorf("%s: %s", content, speech[0])
+		}
+		if gjson.Get(speech[1], "status").Int() != 200 || gjson.Get(speech[1], "text").Exists() {
+			t.Errorf("%s: %s", content, speech[1])
+		}
+	}
+}

@@ -22,7 +22,7 @@ import (
 var logName = regexp.MustCompile(`\.log(\.[0-9]+)?(\.gz|\.zst)?$`)
 
 // otherLogs are directories of logs that are no chats.
-var otherLogs = []string{"completion", "embedding", "whisper"}
+var otherLogs = []string{"completion", "embedding", "speech", "audio", "whisper"}
 
 // findLogs returns the files that inputs mean: files as they are, directories with all logs below them. No file is in it
 // twice. Rotated files come before the one that is being written.

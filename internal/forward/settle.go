@@ -15,7 +15,7 @@ import (
 
 // logRequest writes the first of an exchange's two lines into the chat log. Refused requests have none.
 func (x *exchange) logRequest() {
-	if x.logged || x.calling || x.ChatLog == nil || x.policy.Log == "off" || x.body == nil || !chatlog.Logs(x.op) {
+	if x.logged || x.calling || x.ChatLog == nil || x.policy.Log == "off" || x.body == nil && x.op != dialect.Audio || !chatlog.Logs(x.op) {
 		return
 	}
 	x.logged = true
