@@ -7,8 +7,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,6 +28,9 @@ type lab struct {
 	descriptors int
 	seq         load.Sequence
 	say         io.Writer // progress
+
+	mu       sync.Mutex
+	launched []*process // all that were ever started
 }
 
 // newLab builds what is measured, by the line that the image is built by, and starts the upstream.
@@ -39,6 +44,7 @@ func newLab(say io.Writer) (*lab, error) {
 		return nil, err
 	}
 	l := &lab{root: root, dir: dir, forward: filepath.Join(dir, "forward"), bare: filepath.Join(dir, "bare"), say: say}
+	l.closeAtSignal()
 	if err := l.prepare(); err != nil {
 		l.close()
 		return nil, err
@@ -67,7 +73,7 @@ func (l *lab) prepare() error {
 	if err != nil {
 		return err
 	}
-	if l.upstream, err = launch(l.dir, address, nil, upstream, "-listen", address); err != nil {
+	if l.upstream, err = l.launch(l.dir, address, nil, upstream, "-listen", address); err != nil {
 		return err
 	}
 	if err := l.upstream.ready(10 * time.Second); err != nil {
@@ -103,10 +109,23 @@ func (l *lab) build(binary, pkg string) error {
 	return nil
 }
 
-// close ends the upstream and removes all files.
+// closeAtSignal ends everything when the bench is interrupted: what it has started has process groups of its own, and would go on.
+func (l *lab) closeAtSignal() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		l.close()
+		os.Exit(1)
+	}()
+}
+
+// close ends every process that is left and removes all files.
 func (l *lab) close() {
-	if l.upstream != nil {
-		l.upstream.stop()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.launched {
+		p.stop()
 	}
 	// What cannot be removed stays in the directory for temporary files.
 	_ = os.RemoveAll(l.dir)
@@ -156,7 +175,7 @@ func (l *lab) start(g *gateway) (*party, time.Duration, error) {
 	if err := g.command(l, s); err != nil {
 		return nil, 0, err
 	}
-	process, err := launch(dir, address, s.env, s.command...)
+	process, err := l.launch(dir, address, s.env, s.command...)
 	if err != nil {
 		return nil, 0, err
 	}

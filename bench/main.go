@@ -74,7 +74,6 @@ func measure(brief, record bool, some string) error {
 	if some != "" {
 		b.only = strings.Split(some, ",")
 	}
-	defer b.stopAll()
 	if err := b.startAll(); err != nil {
 		return err
 	}
@@ -141,12 +140,6 @@ func (b *bench) startOne(g *gateway) error {
 	}
 	b.parties = append(b.parties, p)
 	return nil
-}
-
-func (b *bench) stopAll() {
-	for _, p := range b.parties {
-		b.lab.stop(p)
-	}
 }
 
 // wanted says whether a measurement is asked for.

@@ -24,7 +24,7 @@ type process struct {
 }
 
 // launch runs a program in dir, which holds what it writes.
-func launch(dir, address string, env []string, command ...string) (*process, error) {
+func (l *lab) launch(dir, address string, env []string, command ...string) (*process, error) {
 	log, err := os.CreateTemp(dir, "log-")
 	if err != nil {
 		return nil, err
@@ -38,6 +38,9 @@ func launch(dir, address string, env []string, command ...string) (*process, err
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	l.mu.Lock()
+	l.launched = append(l.launched, p)
+	l.mu.Unlock()
 	go func() {
 		defer close(p.done)
 		// How it ended is of no interest, but that it did.
@@ -73,10 +76,16 @@ func (p *process) said() string {
 
 // stop ends it and its children.
 func (p *process) stop() {
-	// Errors mean that it has ended already.
+	select {
+	case <-p.done: // its number may be another's by now
+		return
+	default:
+	}
+	// Errors mean that it has ended just now.
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:
+		return // nginx ends its workers itself
 	case <-time.After(3 * time.Second):
 	}
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
