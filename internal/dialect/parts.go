@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"bytes"
 	"strings"
 	"unsafe"
 
@@ -116,13 +117,20 @@ func skipValue(data []byte, i int) int {
 	return i
 }
 
-// skipString returns where the string ends whose inside begins at i, behind its quote.
+// skipString returns where the string ends whose inside begins at i, behind its quote: the first one that has an even number of
+// backslashes before it.
 func skipString(data []byte, i int) int {
-	for i = skipPlain(data, i); i < len(data); i = skipPlain(data, i) {
-		if data[i] == '"' {
-			return i + 1
+	for begin := i; ; {
+		n := bytes.IndexByte(data[min(i, len(data)):], '"')
+		if n < 0 {
+			return len(data)
 		}
-		i += 2 // an escape
+		quote, slash := i+n, i+n
+		for slash > begin && data[slash-1] == '\\' {
+			slash--
+		}
+		if i = quote + 1; (quote-slash)%2 == 0 {
+			return i
+		}
 	}
-	return len(data)
 }
