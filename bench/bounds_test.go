@@ -82,7 +82,7 @@ func TestRecordedBounds(t *testing.T) {
 // madeUp is a short run in which forward takes this much.
 func madeUp(forward float64) *bench {
 	b := &bench{plan: short, samples: samples{}, missing: map[string]string{}, failures: map[string]string{}}
-	for _, what := range []string{"chat cpu", "stream cpu", "large cpu", "stored cpu", "hit cpu", "held 500 kilobytes", "latency p99", "chat rate"} {
+	for _, what := range []string{"chat cpu", "stream cpu", "large cpu", "stored cpu", "hit cpu", "held 2,000 kilobytes", "latency p99", "chat rate"} {
 		for round := range 5 {
 			noise := 1 + float64(round)/10 // of the machine, in this round
 			for _, g := range gateways() {

@@ -30,7 +30,7 @@ var (
 	full = plan{rounds: 7, turn: 600 * time.Millisecond, rateRounds: 9, rateTurn: 1500 * time.Millisecond, rate: 200, streamTurns: 2, pause: 5 * time.Millisecond,
 		idle: []int{1000, 10000}, idleRounds: []int{1, 1}, every: 2 * time.Second, startRounds: 5, all: true}
 	short = plan{rounds: 5, turn: 250 * time.Millisecond, streamTurns: 1, pause: 2 * time.Millisecond,
-		idle: []int{500}, idleRounds: []int{1}, every: time.Second, startRounds: 1}
+		idle: []int{2000}, idleRounds: []int{1}, every: time.Second, startRounds: 1}
 )
 
 const (
