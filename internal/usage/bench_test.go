@@ -37,7 +37,7 @@ func fill(b *testing.B, l *usage.Ledger, n int) {
 }
 
 // BenchmarkReport answers `usage --by key,model,day --since 30d` from a ledger of USAGE_BENCH_ROWS requests, 50,000 unless it is set.
-// The issue's bound is a second for 5 million:
+// The bound is a second for 5 million:
 //
 //	USAGE_BENCH_ROWS=5000000 go test -run '^$' -bench Report -benchtime 5x -timeout 60m ./internal/usage
 func BenchmarkReport(b *testing.B) {
