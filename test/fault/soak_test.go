@@ -18,6 +18,7 @@ var soak = flag.Duration("soak", 0, "how long TestSoak runs; 0: not at all")
 const (
 	soakRate  = 40 // requests a second
 	soakEvery = 5 * time.Second
+	warmUp    = 3 * time.Minute // measured: pools and caches of the process have filled
 	inMiB     = 1.0 / (1 << 20)
 )
 
@@ -71,8 +72,8 @@ func (s *series) slope() (slope, deviation float64) {
 	return slope * 3600, math.Sqrt(left/(n-2)/sxx) * 3600
 }
 
-// TestSoak is mixed load with faults for as long as it is told, and looks where memory, goroutines and descriptors go. What comes before a
-// third of the time is over does not count: caches and pools fill. A thing grows when its slope is above its bound by more than twice its
+// TestSoak is mixed load with faults for as long as it is told, and looks where memory, goroutines and descriptors go. The first
+// third of the time, and three minutes at least, do not count: caches and pools fill. A thing grows when its slope is above its bound by more than twice its
 // standard error. The invariants hold afterwards as after any scenario.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
@@ -104,7 +105,7 @@ func TestSoak(t *testing.T) {
 		at := time.Since(begun)
 		values := []float64{float64(g.Memory("RssAnon")) * inMiB, g.metric("go_memstats_next_gc_bytes") * inMiB, float64(g.Memory("RssFile")) * inMiB,
 			g.metric("go_goroutines"), float64(g.Descriptors())}
-		if at >= *soak/3 {
+		if at >= max(*soak/3, warmUp) {
 			for i, v := range values {
 				all[i].x, all[i].y = append(all[i].x, at.Seconds()), append(all[i].y, v)
 			}
