@@ -27,7 +27,7 @@ type Result struct {
 	Gaps      []time.Duration // of Streams: between two events
 }
 
-// sequence numbers all requests of the process, so that nonces never come again.
+// Sequence numbers all requests of the process, so that nonces never come again.
 type Sequence struct{ n atomic.Uint64 }
 
 // Next is a number that was not given before.

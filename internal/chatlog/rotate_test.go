@@ -193,8 +193,10 @@ func TestRetention(t *testing.T) {
 	exchange(t, l, "u", ask, "")
 	l.Close()
 	for _, f := range files {
-		if _, err := os.Stat(filepath.Join(dir, f.path)); (err == nil) != f.kept {
-			t.Errorf("%s: kept %v", f.path, err == nil)
+		_, err := os.Stat(filepath.Join(dir, f.path))
+		_, packed := os.Stat(filepath.Join(dir, f.path+".zst")) // as it soon is
+		if kept := err == nil || packed == nil; kept != f.kept {
+			t.Errorf("%s: kept %v", f.path, kept)
 		}
 	}
 }
