@@ -92,7 +92,7 @@ func (l *reloader) reload(cause string) (r reloaded, err error) {
 			l.seen[path] = sum
 		}
 	}
-	l.log.Info("settings were read anew", "cause", cause, "changed", strings.Join(r.Changed, ", "), "needs a restart", strings.Join(r.NeedsRestart, ", "))
+	l.log.Info("settings were read anew", "cause", cause, "changed", strings.Join(r.Changed, ", "), "needs_restart", strings.Join(r.NeedsRestart, ", "))
 	return r, nil
 }
 
