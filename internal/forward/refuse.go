@@ -177,7 +177,7 @@ func problemOf(err error) dialect.Problem {
 			p.Status = http.StatusGatewayTimeout
 		case upstream.ConnectFailed:
 			p.RetryAfter = time.Second
-		case upstream.Unhealthy:
+		case upstream.Overloaded, upstream.Unhealthy:
 			p.Status, p.RetryAfter = http.StatusServiceUnavailable, max(up.RetryAfter, time.Second)
 		}
 		return p

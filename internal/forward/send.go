@@ -231,7 +231,7 @@ func (x *exchange) fail(err error) {
 // neverSent reports whether it is certain that the upstream has seen nothing of the request.
 func neverSent(err error) bool {
 	switch upstream.Classify(err).Cause {
-	case upstream.ConnectFailed, upstream.ConnectTimeout, upstream.DNS, upstream.TLS, upstream.Unhealthy:
+	case upstream.ConnectFailed, upstream.ConnectTimeout, upstream.DNS, upstream.TLS, upstream.Overloaded, upstream.Unhealthy:
 		return true
 	}
 	return false

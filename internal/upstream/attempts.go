@@ -224,7 +224,7 @@ func (t *trip) describe(err error, f *flight) *Error {
 	} else if grounded {
 		e.Cause = connectCause(err)
 	}
-	e.elsewhere = !t.Sent && t.body.again()
+	e.elsewhere = !t.Sent && t.body.again() && e.Cause != Overloaded
 	e.again = e.elsewhere && e.Cause != ConnectTimeout && !isPermanent(err)
 	return e
 }

@@ -17,13 +17,14 @@ import (
 // Cause says in one word why no answer came. Its text is the error code that clients see.
 type Cause string
 
-// The causes. "Nothing was sent" is certain for the first five.
+// The causes. "Nothing was sent" is certain for the first six.
 const (
 	Unhealthy      Cause = "no_healthy_upstream" // every base URL of the route has been failing
 	ConnectFailed  Cause = "upstream_connect_failed"
 	ConnectTimeout Cause = "upstream_connect_timeout"
 	DNS            Cause = "upstream_dns_error"
 	TLS            Cause = "upstream_tls_error"
+	Overloaded     Cause = "gateway_overloaded"    // the gateway itself may open no more sockets
 	Reset          Cause = "upstream_reset"        // the connection died before an answer
 	Timeout        Cause = "upstream_timeout"      // the answer's headers did not come in time
 	AuthFailed     Cause = "upstream_auth_failed"  // the upstream refused the gateway's own API key
@@ -88,6 +89,8 @@ func (e *Error) Message() string {
 		return "The host name of " + strings.ToLower(name[:1]) + name[1:] + " cannot be found; nothing was sent." + ask + "check the route's base URL and the name server."
 	case TLS:
 		return name + " could not be connected to securely; nothing was sent." + ask + "check the scheme and port of the route's base URL, and the upstream's certificate."
+	case Overloaded:
+		return "The gateway has too many connections open; nothing was sent. Try again shortly." + ask + "raise its limit of open files if it stays so."
 	case Reset:
 		return name + " closed the connection before answering. The request was not sent again, because it may have been executed."
 	case Timeout:
@@ -129,6 +132,8 @@ func causeOf(err error) Cause {
 	switch op, isOp := errors.AsType[*net.OpError](err); {
 	case errors.Is(err, context.Canceled):
 		return Canceled
+	case isExhausted(err):
+		return Overloaded
 	case is[*net.DNSError](err):
 		return DNS
 	case isTLS(err):
@@ -146,6 +151,8 @@ func causeOf(err error) Cause {
 // connectCause is the cause of an error known to come from connecting.
 func connectCause(err error) Cause {
 	switch {
+	case isExhausted(err):
+		return Overloaded
 	case is[*net.DNSError](err):
 		return DNS
 	case isTLS(err):
@@ -164,6 +171,12 @@ func is[E error](err error) bool {
 func isTimeout(err error) bool {
 	t, ok := errors.AsType[net.Error](err)
 	return ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
+}
+
+// isExhausted reports whether the process or the machine has no descriptor left, which is no fault of the upstream. A name lookup
+// that finds none tells it in words alone.
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || is[*net.DNSError](err) && strings.HasSuffix(err.Error(), syscall.EMFILE.Error())
 }
 
 // isTLS reports whether a TLS handshake failed. An alert comes as an OpError with an operation of its own.

@@ -11,8 +11,10 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -251,6 +253,8 @@ func TestClassify(t *testing.T) {
 		"a cancel":            {fmt.Errorf("x: %w", context.Canceled), upstream.Canceled},
 		"a name":              {&net.OpError{Op: "dial", Err: &net.DNSError{IsNotFound: true}}, upstream.DNS},
 		"a dial":              {&net.OpError{Op: "dial", Err: errors.New("x")}, upstream.ConnectFailed},
+		"no descriptor":       {&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, upstream.Overloaded},
+		"none for a lookup":   {&net.OpError{Op: "dial", Err: &net.DNSError{Err: "dial udp: socket: " + syscall.EMFILE.Error()}}, upstream.Overloaded},
 		"a slow dial":         {&net.OpError{Op: "dial", Err: context.DeadlineExceeded}, upstream.ConnectTimeout},
 		"a slow read":         {&net.OpError{Op: "read", Err: context.DeadlineExceeded}, upstream.Timeout},
 		"a proxy":             {&net.OpError{Op: "proxyconnect", Err: errors.New("x")}, upstream.ConnectFailed},

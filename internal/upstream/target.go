@@ -55,11 +55,11 @@ func takeOver(targets, before []*target) {
 	}
 }
 
-// judge tells the breaker how an attempt ended. What a client or an API key is to blame for says nothing of the target, and
-// a 5xx counts only where there is another target to go to: it is an answer, and better than none.
+// judge tells the breaker how an attempt ended. What a client, an API key or the gateway is to blame for says nothing of the
+// target, and a 5xx counts only where there is another target to go to: it is an answer, and better than none.
 func (t *target) judge(res *http.Response, e *Error) {
 	switch {
-	case e != nil && (e.Cause == Canceled || e.Cause == ClientBody):
+	case e != nil && (e.Cause == Canceled || e.Cause == ClientBody || e.Cause == Overloaded):
 		if t.breaker.IsHalfOpen() {
 			t.breaker.RecordFailure() // or the one permit would be lost
 		}

@@ -158,7 +158,7 @@ func (s *scene) detours() bool {
 }
 
 // unsent are the causes of attempts that the upstream has not seen, or may not have.
-var unsent = []string{"upstream_connect_failed", "upstream_dns_error", "upstream_tls_error", "upstream_timeout", "upstream_reset"}
+var unsent = []string{"gateway_overloaded", "upstream_connect_failed", "upstream_dns_error", "upstream_tls_error", "upstream_timeout", "upstream_reset"}
 
 // readLedger adds the rows of a ledger whose gateway has ended, by user, which is what the case is called.
 func (s *scene) readLedger(file string, rows map[string][]entry) {
