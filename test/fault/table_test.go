@@ -25,7 +25,7 @@ type scenario struct {
 
 // table is the whole fault table, in the order of its ids.
 func table() []scenario {
-	all := slices.Concat(upstreamFaults(), clientFaults(), processFaults(), sharedFaults(), diskFaults(), netFaults())
+	all := slices.Concat(upstreamFaults(), clientFaults(), processFaults(), sharedFaults(), diskFaults(), netFaults(), limitFaults())
 	slices.SortStableFunc(all, func(a, b scenario) int { return strings.Compare(a.id, b.id) })
 	return all
 }
