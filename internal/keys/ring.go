@@ -24,7 +24,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -249,15 +248,24 @@ func (e *entry) verdict(same bool, now time.Time) error {
 	return nil
 }
 
-// summer returns the keyed digest. Making an HMAC costs more than using it, so those in use are few and used again.
+// summer returns the keyed digest. Making an HMAC costs more than using it, so those that were used are kept: in a list of ours, for a
+// sync.Pool forgets some, and what a key costs must not differ.
 func summer(pepper []byte) func(string) digest {
-	idle := sync.Pool{New: func() any { return hmac.New(sha256.New, pepper) }}
+	idle := make(chan hash.Hash, 64)
 	return func(secret string) (d digest) {
-		h := idle.Get().(hash.Hash)
-		defer idle.Put(h)
+		var h hash.Hash
+		select {
+		case h = <-idle:
+		default:
+			h = hmac.New(sha256.New, pepper)
+		}
 		h.Reset()
 		io.WriteString(h, secret)
 		h.Sum(d[:0])
+		select {
+		case idle <- h:
+		default:
+		}
 		return d
 	}
 }
