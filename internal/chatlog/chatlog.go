@@ -129,7 +129,7 @@ func Open(o Options) (*Log, error) {
 	}
 	l.writer = writer{dir: cmp.Or(o.Dir, defaultDir), maxSize: cmp.Or(o.MaxSize, defaultMaxSize), retention: o.Retention,
 		location: location, files: make(map[target]*file), drop: l.drop, log: l.log}
-	l.packer = newPacker(l.writer.dir, o.MaxTotal, l.noFiles.Load, l.log)
+	l.packer = newPacker(l.writer.dir, o.MaxTotal, l.writer.isOld, l.noFiles.Load, l.log)
 	l.writer.rotated = l.packer.rotated
 	l.noFiles.Store(true)
 	if err := l.TryFiles(!o.NoFiles); err != nil {

@@ -31,16 +31,17 @@ const (
 // goes. Where both are there, the plain one counts.
 type packer struct {
 	dir      string
-	maxTotal int64       // bytes of all logs; 0: no bound
-	idle     func() bool // no files are kept, and those from before are nobody's business
+	maxTotal int64                       // bytes of all logs; 0: no bound
+	old      func(aside, time.Time) bool // is about to be removed for its age
+	idle     func() bool                 // no files are kept, and those from before are nobody's business
 	log      *slog.Logger
 	wake     chan struct{} // has a token when there is something to do
 	stop     chan struct{} // closed when it is to end
 	done     chan struct{} // closed when it has
 }
 
-func newPacker(dir string, maxTotal int64, idle func() bool, log *slog.Logger) *packer {
-	return &packer{dir, maxTotal, idle, log, make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
+func newPacker(dir string, maxTotal int64, old func(aside, time.Time) bool, idle func() bool, log *slog.Logger) *packer {
+	return &packer{dir, maxTotal, old, idle, log, make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
 }
 
 // rotated tells that there is a new file to compress. It does not wait.
@@ -100,6 +101,7 @@ func (p *packer) pass(now time.Time) (next time.Duration) {
 				os.Remove(f.path)
 			}
 		case f.stamp.IsZero() || strings.HasSuffix(f.path, packed) || strings.HasSuffix(f.path, ".gz"):
+		case p.old(f, now): // compressing it would bring it back
 		case wait > 0:
 			next = max(next, wait)
 		default:

@@ -32,10 +32,15 @@ func (w *writer) sweep() {
 // removeOld removes a file if it is older than the retention, by its name and by its last change: openai-forward named files
 // by the time of their first line, and copying makes files new.
 func (w *writer) removeOld(f aside, now time.Time) {
-	if now.Sub(f.info.ModTime()) < w.retention || now.Sub(f.stamp) < w.retention {
+	if !w.isOld(f, now) {
 		return
 	}
 	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		w.log.Warn("removing an old chat log", "error", err)
 	}
+}
+
+// isOld reports whether a file has outlived the retention.
+func (w *writer) isOld(f aside, now time.Time) bool {
+	return w.retention > 0 && now.Sub(f.info.ModTime()) >= w.retention && now.Sub(f.stamp) >= w.retention
 }

@@ -115,7 +115,9 @@ func (f *flight) WriteHeader(status int) {
 		if f.length, err = strconv.ParseInt(f.own.Get("Content-Length"), 10, 64); err != nil {
 			f.length = -1
 		}
-		f.wake()
+		if f.length <= 0 { // otherwise the body follows at once, and who waits is woken for both
+			f.wake()
+		}
 	}
 }
 
@@ -193,12 +195,15 @@ func (r *flightReader) Read(p []byte) (int, error) {
 		n := copy(p, f.kept[r.at-f.gone:])
 		r.at += int64(n)
 		over, failure, changed := f.over, f.failure, f.changed
+		last := n > 0 && r.at == f.length
 		r.ended = n == 0 && over
 		if n > 0 && f.closed && !over {
 			f.wake() // the call may be waiting for this reader
 		}
 		f.mu.Unlock()
 		switch {
+		case last:
+			return n, io.EOF // the accounts of the call may still be open
 		case n > 0:
 			return n, nil
 		case over && failure == nil:
