@@ -16,6 +16,10 @@ import (
 // processor time of a busy gateway with everything on.
 const spare = 160 << 20
 
+// bodyShare is the part of the memory limit that request bodies may take as they came. Each is in memory several times: while its
+// buffer grows, as lines of the chat log and until garbage is collected.
+const bodyShare = 8
+
 // limitMemory keeps the process within nine tenths of the memory of its container, or of the machine, and lets it be generous
 // within that. GOMEMLIMIT and GOGC of the environment are left as they are.
 func limitMemory(ctx context.Context, logger *slog.Logger) {

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -184,7 +185,7 @@ func plainOptions(cfg *config.Config) forward.Options {
 		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
 		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry, CacheTTL: orForever(cfg.CacheTTL), CacheRecorded: cfg.CacheReplay == "recorded",
 		LogContent: cfg.LogContent,
-		MaxBody:    cfg.MaxBody, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
+		MaxBody:    cfg.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus, StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
 		QueueKeepalive: cfg.QueueKeepalive, DefaultMaxTokens: cfg.DefaultMaxTokens,
 		Estimation: tokens.Estimation{CharsPerToken: cfg.Estimation.CharsPerToken, ByProvider: cfg.Estimation.ByProvider,
 			BytesPerToken: cfg.Estimation.BytesPerToken, MaxSample: cfg.Estimation.MaxSample},

@@ -87,6 +87,7 @@ type Options struct {
 	DefaultMaxTokens  int64         // reserved for the completion of a request that names no bound; 1024 by default
 	MaxParallel       int           // requests of one caller at the same time; 0: no bound
 	MaxBody           int64         // bytes of a request body that is parsed; 32 MiB by default
+	MaxBodies         int64         // bytes of all such bodies together; 0: no bound
 	Retries           int           // further tries after a failure in which nothing was sent
 	RetryStatus       []int         // 5xx answers to try again before the first byte
 	StreamIdleTimeout time.Duration // silence of an upstream in the middle of an answer; 120 s by default
@@ -114,6 +115,7 @@ type running struct {
 	buffers  copyBuffers
 	quiet    atomic.Bool // not ready: draining
 	parallel limits.Parallel
+	bodies   atomic.Int64 // bytes of request bodies that are held
 	shared   flights
 
 	flights  sync.WaitGroup // exchanges that are not settled yet

@@ -97,6 +97,9 @@ func (x *exchange) slurp() ([]byte, error) {
 	if x.r.ContentLength > x.MaxBody {
 		return nil, tooLarge(x.MaxBody)
 	}
+	if x.crowded(x.r.ContentLength) {
+		return nil, overloaded()
+	}
 	rc := http.NewResponseController(x.w)
 	if x.r.ContentLength != 0 {
 		rc.SetReadDeadline(time.Now().Add(30*time.Second + time.Duration(max(x.r.ContentLength, 0)/8192)*time.Second))
@@ -104,13 +107,15 @@ func (x *exchange) slurp() ([]byte, error) {
 	}
 	// No more room than for what has come, but for bodies of the usual size: an announcement costs a client nothing.
 	buf := bytes.NewBuffer(make([]byte, 0, min(max(x.r.ContentLength, 0), 256<<10)+bytes.MinRead))
-	_, err := buf.ReadFrom(http.MaxBytesReader(x.w, x.r.Body, x.MaxBody))
+	_, err := buf.ReadFrom(held{http.MaxBytesReader(x.w, x.r.Body, x.MaxBody), x})
 	var tooBig *http.MaxBytesError
 	switch {
 	case err == nil:
 		return buf.Bytes(), nil
 	case errors.As(err, &tooBig):
 		return nil, tooLarge(x.MaxBody)
+	case errors.Is(err, errCrowded):
+		return nil, overloaded()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, &refusal{status: http.StatusRequestTimeout, code: "request_timeout", message: "The request body came too slowly.", err: err}
 	case x.r.Context().Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF): // which ends the context too, but may be half a connection

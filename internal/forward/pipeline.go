@@ -45,6 +45,7 @@ type exchange struct {
 	op      dialect.Operation
 	ask     dialect.Request
 	body    *dialect.Body // nil when the body is not parsed
+	held    int64         // bytes of the body that were read into memory
 	payload []byte        // what goes upstream of a body that was read; nil when the body streams
 
 	// admit
