@@ -17,7 +17,7 @@ fault-root: ## the rows of the fault table that need root
 	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=12 -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
 
 soak: ## half an hour of mixed load with faults, and where memory, goroutines and descriptors go; make soak DURATION=5m is shorter
-	go test -tags fault -count=1 -timeout=0 ./test/fault -run='^TestSoak$$' -soak=$(or $(DURATION),30m)
+	go test -tags fault -count=1 -timeout=0 ./test/fault -v -run='^TestSoak$$' -soak=$(or $(DURATION),30m)
 
 bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RESULTS.md. Needs nginx, haproxy, caddy, node and npm
 	go run ./bench
