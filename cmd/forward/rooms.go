@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -355,86 +354,6 @@ func (r *rooms) ring(cfg *config.Config, before *inForce) (*keys.Ring, error) {
 	}
 	r.closers = append(r.closers, watcher)
 	return ring, nil
-}
-
-// gate makes the request limits and the paces of streams. The settings were checked when they were loaded.
-func (r *rooms) gate(cfg *config.Config, before *inForce) (*limits.Gate, *limits.Paces, error) {
-	options := limits.Options{Log: r.log}
-	var err error
-	if options.Rules, err = rules(cfg.ReqRates); err != nil {
-		return nil, nil, fmt.Errorf("REQ_RATE_LIMIT: %w", err)
-	}
-	paces, err := rules(cfg.TokenRates)
-	if err != nil {
-		return nil, nil, fmt.Errorf("TOKEN_RATE_LIMIT: %w", err)
-	}
-	if options.Global, err = limits.ParseRates(cfg.GlobalRate); err != nil {
-		return nil, nil, fmt.Errorf("GLOBAL_RATE_LIMIT: %w", err)
-	}
-	if before != nil {
-		g, err := before.Gate.With(options.Rules, options.Global)
-		return g, limits.NewPaces(paces), err
-	}
-	if options.Strategy, err = limits.ParseStrategy(cmp.Or(cfg.Strategy, string(limits.FixedWindow))); err != nil {
-		return nil, nil, fmt.Errorf("RATE_LIMIT_STRATEGY: %w", err)
-	}
-	if cfg.RateBackend != "memory" {
-		options.Redis = cfg.RateBackend
-	}
-	g, err := limits.NewGate(options)
-	if err == nil {
-		r.closers = append(r.closers, g)
-	}
-	return g, limits.NewPaces(paces), err
-}
-
-// lines makes the scheduler when there are models that forward.yaml bounds for the first time, and returns what puts other bounds in
-// force: those who wait in it stay in line.
-func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err error) {
-	var list []limits.ModelRule
-	for _, m := range cfg.Models {
-		list = append(list, limits.ModelRule{Route: m.Route, Models: m.Model, Model: limits.Model{
-			RPM: m.RPM, TPM: m.TPM, MaxParallel: m.MaxParallel, MaxQueue: m.MaxQueueSize, MaxWait: m.MaxQueueWait}})
-	}
-	if r.scheduler == nil && len(list) == 0 {
-		return func() {}, nil
-	}
-	if r.scheduler == nil {
-		options := limits.SchedulerOptions{Match: keys.Match}
-		if redis := gate.Redis(); redis != nil {
-			options.Shared = limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(redis)}
-		}
-		if r.scheduler, err = limits.NewScheduler(options); err != nil {
-			return nil, err
-		}
-	}
-	return r.scheduler.Change(list)
-}
-
-// quotas makes the requests and tokens that names of each scope may use a minute and a day.
-func quotas(cfg *config.Config, gate *limits.Gate, before *inForce, logger *slog.Logger) (*limits.Quotas, error) {
-	options := limits.QuotaOptions{Match: keys.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
-	for _, q := range cfg.Quotas {
-		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,
-			RequestsPerMinute: q.RequestsPerMinute, RequestsPerDay: q.RequestsPerDay, TokensPerMinute: q.TokensPerMinute, TokensPerDay: q.TokensPerDay,
-			InputPerMinute: q.InputPerMinute, InputPerDay: q.InputPerDay, OutputPerMinute: q.OutputPerMinute, OutputPerDay: q.OutputPerDay, Shadow: q.Shadow})
-	}
-	if before != nil {
-		return before.Quotas.With(options.Quotas)
-	}
-	return limits.NewQuotas(options)
-}
-
-func rules(list []config.RateRule) ([]limits.Rule, error) {
-	var out []limits.Rule
-	for _, r := range list {
-		rates, err := limits.ParseRates(r.Limit)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, limits.Rule{Path: r.Path, Level: r.Level, Rates: rates})
-	}
-	return out, nil
 }
 
 // redactor keeps out of what is written what is not to be there. Its pseudonyms go with the secret of the keys; where there is no

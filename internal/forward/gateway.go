@@ -207,7 +207,7 @@ func (g *Gateway) Wait(d time.Duration) {
 	}
 }
 
-// copyBuffers lends httputil.ReverseProxy its copy buffers. Without a pool each answer costs a fresh 32 KiB.
+// copyBuffers are what answers are read into that are no streams. Without a pool each would cost a fresh 32 KiB.
 type copyBuffers struct{ pool sync.Pool }
 
 const copyBufferSize = 32 << 10

@@ -120,7 +120,7 @@ func (x *exchange) slurp() ([]byte, error) {
 		return nil, &refusal{status: http.StatusRequestTimeout, code: "request_timeout", message: "The request body came too slowly.", err: err}
 	case x.r.Context().Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF): // which ends the context too, but may be half a connection
 		return nil, x.r.Context().Err()
-	default: // the client's framing is broken: the upstream is not to blame, as ReverseProxy would
+	default: // the client's framing is broken: the upstream is not to blame
 		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_body", message: "The request body could not be read: it is cut or badly framed.", err: err}
 	}
 }

@@ -99,8 +99,8 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 	g.flights.Add(1)
 	defer g.flights.Done()
 	x := g.begin(w, r)
-	// Settled when the handler is done, also when it is aborted: ReverseProxy panics to cut a connection, and
-	// nothing after the proxy call would run.
+	// Settled when the handler is done, also when it is aborted: a panic cuts the connection, and
+	// nothing after deliver would run.
 	defer x.settle()
 
 	// Who asks, and which route? From the request line and the headers alone: a caller that is refused

@@ -81,7 +81,7 @@ func (w interim) WriteHeader(status int) {
 	}
 }
 
-// recovery turns a panic into a 500, unless the answer has begun or the panic is the one with which ReverseProxy
+// recovery turns a panic into a 500, unless the answer has begun or the panic is the one with which deliver
 // aborts a connection: gin's own recovery swallows that one, and a cut answer then reaches the client as a complete
 // one (measured: the read ended with a nil error). Headers are never logged; keys are in them.
 func (g *Gateway) recovery(c *gin.Context) {

@@ -25,7 +25,7 @@ func (x *exchange) logRequest() {
 	})
 }
 
-// settle closes the accounts of an exchange. It runs whatever happened, also while the panic with which ReverseProxy
+// settle closes the accounts of an exchange. It runs whatever happened, also while the panic with which deliver
 // aborts a connection passes through, and nothing in it needs the client to be there still.
 func (x *exchange) settle() {
 	defer x.bodies.Add(-x.held)

@@ -120,7 +120,7 @@ func (x *exchange) depart(key flightKey, f *flight) {
 		var failure error
 		defer func() {
 			if v := recover(); v != nil {
-				failure = io.ErrUnexpectedEOF // the answer broke off, and ReverseProxy would have cut the connection
+				failure = io.ErrUnexpectedEOF // the answer broke off, and the connection would have been cut
 				if v != http.ErrAbortHandler {
 					x.Log.Error("panic", "panic", v, "stack", string(debug.Stack()))
 				}
