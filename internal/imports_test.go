@@ -11,7 +11,7 @@ import (
 var floors = []string{
 	"forward/cmd/forward", "forward/internal/config", "forward/internal/forward", "forward/internal/upstream", "forward/internal/admin",
 	"forward/internal/chatlog", "forward/internal/usage", "forward/internal/keys", "forward/internal/cache", "forward/internal/limits",
-	"forward/internal/tokens", "forward/internal/metrics", "forward/internal/dialect",
+	"forward/internal/tokens", "forward/internal/metrics", "forward/internal/dialect", "forward/internal/jsonscan",
 }
 
 // lodgers names modules that only one room may import.

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 const (
@@ -210,7 +212,7 @@ func (a *Answer) identify(id, model string) {
 
 // tier takes the last service tier that is told.
 func (a *Answer) tier(v gjson.Result) {
-	if s := stringOf(v); s != "" {
+	if s := jsonscan.String(v); s != "" {
 		a.Tier = clip(s, maxName)
 	}
 }
@@ -220,7 +222,7 @@ func (a *Answer) fail(v gjson.Result) {
 	if a.Error != "" || v.Type == gjson.Null || v.Raw == `""` {
 		return
 	}
-	for _, s := range []string{stringOf(v), stringOf(v.Get("message")), stringOf(v.Get("code")), stringOf(v.Get("type")), v.Raw} {
+	for _, s := range []string{jsonscan.String(v), jsonscan.String(v.Get("message")), jsonscan.String(v.Get("code")), jsonscan.String(v.Get("type")), v.Raw} {
 		if s != "" {
 			a.Error = clip(s, maxMessage)
 			return
@@ -241,8 +243,8 @@ func (a *Answer) used(u Usage, raw string) {
 
 // object reads the data of an event. Anything but a JSON object leaves the answer incomplete.
 func (a *Answer) object(data []byte) (gjson.Result, bool) {
-	if valid(data) {
-		if root := view(data); root.IsObject() {
+	if jsonscan.Valid(data) {
+		if root := jsonscan.View(data); root.IsObject() {
 			return root, true
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // Anthropic is the protocol of api.anthropic.com. Source: https://docs.anthropic.com/en/api, "Messages",
@@ -53,7 +55,7 @@ func anthropicOperation(method, path string) Operation {
 func anthropicRequest(op Operation, path, rawQuery string, b *Body) Request {
 	r := openAIRequest(op, path, rawQuery, b)
 	if b != nil && r.User == "" {
-		r.User = strings.Clone(stringOf(b.Get("metadata").Get("user_id")))
+		r.User = strings.Clone(jsonscan.String(b.Get("metadata").Get("user_id")))
 	}
 	return r
 }
@@ -72,19 +74,19 @@ func anthropicEvent(op Operation, a *Answer, ev Event) {
 	if !ok {
 		return
 	}
-	switch stringOf(root.Get("type")) {
+	switch jsonscan.String(root.Get("type")) {
 	case "message_start":
 		m := root.Get("message")
-		a.identify(stringOf(m.Get("id")), stringOf(m.Get("model")))
+		a.identify(jsonscan.String(m.Get("id")), jsonscan.String(m.Get("model")))
 		a.choice(0)
 		a.made(m.Get("container.id"))
 		a.anthropicUsage(m.Get("usage"))
 	case "content_block_start":
-		a.block(count(root.Get("index")), root.Get("content_block"), false)
+		a.block(jsonscan.Count(root.Get("index")), root.Get("content_block"), false)
 	case "content_block_delta":
-		a.blockDelta(count(root.Get("index")), root.Get("delta"))
+		a.blockDelta(jsonscan.Count(root.Get("index")), root.Get("delta"))
 	case "content_block_stop":
-		a.blockStopped(count(root.Get("index")))
+		a.blockStopped(jsonscan.Count(root.Get("index")))
 	case "message_delta":
 		a.stopped(root.Get("delta"))
 		a.made(root.Get("delta.container.id"))
@@ -99,19 +101,19 @@ func anthropicEvent(op Operation, a *Answer, ev Event) {
 // block reads a content block. In a stream the input of a tool is an empty object here and comes in deltas.
 func (a *Answer) block(index int64, b gjson.Result, whole bool) {
 	c := a.choice(0)
-	switch kind := stringOf(b.Get("type")); kind {
+	switch kind := jsonscan.String(b.Get("type")); kind {
 	case "text":
-		a.keep(&c.text, stringOf(b.Get("text")))
+		a.keep(&c.text, jsonscan.String(b.Get("text")))
 	case "thinking":
-		a.keep(&c.reasoning, stringOf(b.Get("thinking")))
+		a.keep(&c.reasoning, jsonscan.String(b.Get("thinking")))
 	case "tool_use", "server_tool_use", "mcp_tool_use":
-		t := a.call(c, callKey{index, stringOf(b.Get("id")), stringOf(b.Get("name"))})
+		t := a.call(c, callKey{index, jsonscan.String(b.Get("id")), jsonscan.String(b.Get("name"))})
 		t.kind = either(t.kind, kind)
 		if input := b.Get("input"); whole || len(input.Map()) > 0 {
 			a.keep(&t.arguments, input.Raw)
 		}
 	case "fallback": // from here on another model answers, and is to be paid
-		if to := stringOf(b.Get("to.model")); to != "" {
+		if to := jsonscan.String(b.Get("to.model")); to != "" {
 			a.Model = clip(to, maxName)
 		}
 	case "code_execution_tool_result", "bash_code_execution_tool_result":
@@ -124,13 +126,13 @@ func (a *Answer) block(index int64, b gjson.Result, whole bool) {
 
 func (a *Answer) blockDelta(index int64, d gjson.Result) {
 	c := a.choice(0)
-	switch stringOf(d.Get("type")) {
+	switch jsonscan.String(d.Get("type")) {
 	case "text_delta":
-		a.keep(&c.text, stringOf(d.Get("text")))
+		a.keep(&c.text, jsonscan.String(d.Get("text")))
 	case "thinking_delta":
-		a.keep(&c.reasoning, stringOf(d.Get("thinking")))
+		a.keep(&c.reasoning, jsonscan.String(d.Get("thinking")))
 	case "input_json_delta":
-		a.keep(&a.call(c, callKey{index: index}).arguments, stringOf(d.Get("partial_json")))
+		a.keep(&a.call(c, callKey{index: index}).arguments, jsonscan.String(d.Get("partial_json")))
 	}
 }
 
@@ -146,7 +148,7 @@ func (a *Answer) blockStopped(index int64) {
 }
 
 func (a *Answer) stopped(v gjson.Result) {
-	if s := stringOf(v.Get("stop_reason")); s != "" {
+	if s := jsonscan.String(v.Get("stop_reason")); s != "" {
 		a.choice(0).finish = clip(s, maxName)
 	}
 }
@@ -163,15 +165,15 @@ func (a *Answer) anthropicUsage(v gjson.Result) {
 	}
 	all := gjson.Parse(raw)
 	u := Usage{
-		CachedRead:  count(all.Get("cache_read_input_tokens")),
-		CachedWrite: count(all.Get("cache_creation_input_tokens")),
-		Output:      count(all.Get("output_tokens")),
+		CachedRead:  jsonscan.Count(all.Get("cache_read_input_tokens")),
+		CachedWrite: jsonscan.Count(all.Get("cache_creation_input_tokens")),
+		Output:      jsonscan.Count(all.Get("output_tokens")),
 
-		CachedWriteHour: count(all.Get("cache_creation.ephemeral_1h_input_tokens")),
-		Reasoning:       count(all.Get("output_tokens_details.thinking_tokens")),
+		CachedWriteHour: jsonscan.Count(all.Get("cache_creation.ephemeral_1h_input_tokens")),
+		Reasoning:       jsonscan.Count(all.Get("output_tokens_details.thinking_tokens")),
 	}
 	a.tier(all.Get("service_tier"))
-	u.Input = count(all.Get("input_tokens")) + u.CachedRead + u.CachedWrite
+	u.Input = jsonscan.Count(all.Get("input_tokens")) + u.CachedRead + u.CachedWrite
 	a.used(u, raw)
 }
 
@@ -203,7 +205,7 @@ func anthropicBody(op Operation, a *Answer, body []byte) error {
 		if !content.IsArray() {
 			return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
 		}
-		a.identify(stringOf(root.Get("id")), stringOf(root.Get("model")))
+		a.identify(jsonscan.String(root.Get("id")), jsonscan.String(root.Get("model")))
 		a.choice(0)
 		for i, b := range content.Array() {
 			a.block(int64(i), b, true)

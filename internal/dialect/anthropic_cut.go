@@ -1,6 +1,10 @@
 package dialect
 
-import "github.com/tidwall/gjson"
+import (
+	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
+)
 
 // anthropicCutting is a stream in the making.
 type anthropicCutting struct {
@@ -136,7 +140,7 @@ func (c *anthropicCutting) block(v gjson.Result) bool {
 		deltas = func() {
 			c.delta(`{"type":"input_json_delta","partial_json":""}`)
 			if input != "{}" {
-				c.pieces("input_json_delta", "partial_json", string(appendString(nil, input)))
+				c.pieces("input_json_delta", "partial_json", string(jsonscan.AppendString(nil, input)))
 			}
 		}
 	}

@@ -1,6 +1,10 @@
 package dialect
 
-import "net/http"
+import (
+	"net/http"
+
+	"forward/internal/jsonscan"
+)
 
 // statusOverloaded is Anthropic's own status for overload.
 const statusOverloaded = 529
@@ -46,15 +50,15 @@ func anthropicType(p Problem) string {
 func anthropicError(p Problem) []byte {
 	b := anthropicObject(p)
 	if p.RequestID != "" {
-		b = appendString(append(b[:len(b)-1], `,"request_id":`...), p.RequestID)
+		b = jsonscan.AppendString(append(b[:len(b)-1], `,"request_id":`...), p.RequestID)
 		b = append(b, '}')
 	}
 	return b
 }
 
 func anthropicObject(p Problem) []byte {
-	b := appendString([]byte(`{"type":"error","error":{"type":`), anthropicType(p))
-	b = appendString(append(b, `,"message":`...), p.Message)
+	b := jsonscan.AppendString([]byte(`{"type":"error","error":{"type":`), anthropicType(p))
+	b = jsonscan.AppendString(append(b, `,"message":`...), p.Message)
 	return append(b, `}}`...)
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // anthropicFolding is a message in the making.
@@ -34,7 +36,7 @@ func anthropicFold(op Operation, events []byte) ([]byte, bool) {
 	whole := true
 	eachEvent(events, func(_ []byte, ev Event, ok bool) bool {
 		if data := bytes.TrimSpace(ev.Data); ok && len(data) > 0 {
-			whole = valid(data) && f.event(view(data))
+			whole = jsonscan.Valid(data) && f.event(jsonscan.View(data))
 		}
 		return whole
 	})
@@ -50,7 +52,7 @@ func anthropicFold(op Operation, events []byte) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	f.message.set("content", unsafeString(append(content, ']')))
+	f.message.set("content", jsonscan.UnsafeString(append(content, ']')))
 	if f.usage != nil {
 		f.message.set("usage", f.usage.String())
 	}
@@ -191,16 +193,16 @@ func (b *foldingBlock) more(raw string) bool {
 func (b *foldingBlock) appendTo(dst []byte) ([]byte, bool) {
 	switch b.get("type") {
 	case `"text"`:
-		b.set("text", `"`+unsafeString(b.text)+`"`)
+		b.set("text", `"`+jsonscan.UnsafeString(b.text)+`"`)
 		if len(b.citations) > 0 {
-			b.set("citations", "["+unsafeString(b.citations)+"]")
+			b.set("citations", "["+jsonscan.UnsafeString(b.citations)+"]")
 		}
 	case `"thinking"`:
-		b.set("thinking", `"`+unsafeString(b.text)+`"`)
+		b.set("thinking", `"`+jsonscan.UnsafeString(b.text)+`"`)
 	}
 	if len(b.input) > 0 {
-		input, ok := unquote(`"` + unsafeString(b.input) + `"`)
-		if data := []byte(input); !ok || !valid(data) || !view(data).IsObject() {
+		input, ok := unquote(`"` + jsonscan.UnsafeString(b.input) + `"`)
+		if data := []byte(input); !ok || !jsonscan.Valid(data) || !jsonscan.View(data).IsObject() {
 			return nil, false
 		}
 		b.set("input", input)

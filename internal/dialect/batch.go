@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // BatchUse is what a request has to do with batches: requests that a provider works off later, at a price of their own.
@@ -61,10 +63,10 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 // Batches reads the batches that the answer to a request with [MakesBatch] or [ShowsBatches] tells of. Only fields that the provider
 // fills are looked at, and never the metadata that a client chose.
 func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
-	if !valid(answer) {
+	if !jsonscan.Valid(answer) {
 		return nil
 	}
-	facts, root := d.stateAt(Other, path), view(answer)
+	facts, root := d.stateAt(Other, path), jsonscan.View(answer)
 	take := func(v gjson.Result) {
 		if b := facts.batch(v); b.ID != "" && len(b.ID) <= maxName && len(b.Results) <= maxName && len(list) < maxState {
 			list = append(list, b)
@@ -82,7 +84,7 @@ func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
 
 // batch reads one object; what is no batch has no id.
 func (f *stateFacts) batch(v gjson.Result) Batch {
-	text := func(path string) string { return strings.Clone(stringOf(v.Get(path))) }
+	text := func(path string) string { return strings.Clone(jsonscan.String(v.Get(path))) }
 	if !f.qualified {
 		if kind := text("object") + text("type"); kind != "batch" && kind != "message_batch" {
 			return Batch{}

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // guarded are the keys that the gateway reads or judges: the ones that must mean the same to it and to any upstream.
@@ -55,18 +57,18 @@ func Scan(raw []byte) (*Body, error) {
 	}
 	b := &Body{raw: raw, fields: make([]span, 0, 16)}
 	var seen, twins [len(guarded)]bool
-	for p := partsAt(raw, space(raw, 0)); p.next(); {
-		if !utf8.Valid(raw[p.keyAt:p.valueAt]) {
-			return nil, &SyntaxError{Offset: p.keyAt, Reason: "key that is not UTF-8"}
+	for p := jsonscan.Walk(raw); p.Next(); {
+		if !utf8.Valid(raw[p.KeyStart:p.ValueStart]) {
+			return nil, &SyntaxError{Offset: p.KeyStart, Reason: "key that is not UTF-8"}
 		}
-		if i := guard(p.key); i >= 0 {
-			exact := p.key == guarded[i]
+		if i := guard(p.Key); i >= 0 {
+			exact := p.Key == guarded[i]
 			if exact && (seen[i] || twins[i]) || !exact && seen[i] {
 				return nil, &DuplicateError{Key: guarded[i]}
 			}
 			seen[i], twins[i] = seen[i] || exact, twins[i] || !exact
 		}
-		b.fields = append(b.fields, span{key: p.key, start: p.keyAt, value: p.valueAt, end: p.pass()})
+		b.fields = append(b.fields, span{key: p.Key, start: p.KeyStart, value: p.ValueStart, end: p.End()})
 	}
 	return b, nil
 }
@@ -84,10 +86,7 @@ func guard(key string) int {
 
 // checkSyntax reports whether raw is a valid JSON object. Only the way to an error is slow.
 func checkSyntax(raw []byte) error {
-	if at := tooDeepAt(raw); at >= 0 {
-		return &SyntaxError{Offset: at, Reason: fmt.Sprintf("nested more than %d levels deep", maxDepth)}
-	}
-	if !validJSON(raw) {
+	if !jsonscan.Valid(raw) {
 		return explain(raw)
 	}
 	if start := bytes.TrimLeft(raw, " \t\r\n"); start[0] != '{' {
@@ -96,8 +95,11 @@ func checkSyntax(raw []byte) error {
 	return nil
 }
 
-// explain asks encoding/json, which knows offsets, what is wrong with raw.
+// explain returns what is wrong with raw; encoding/json finds the offset.
 func explain(raw []byte) error {
+	if at := jsonscan.TooDeepAt(raw); at >= 0 {
+		return &SyntaxError{Offset: at, Reason: fmt.Sprintf("nested more than %d levels deep", jsonscan.MaxDepth)}
+	}
 	if bytes.HasPrefix(raw, []byte("\xEF\xBB\xBF")) {
 		return &SyntaxError{Reason: "byte order mark"}
 	}
@@ -120,7 +122,7 @@ func (b *Body) Raw() []byte { return b.raw }
 func (b *Body) Get(key string) gjson.Result {
 	for i := range b.fields {
 		if f := &b.fields[i]; f.key == key {
-			v := view(b.raw[f.value:f.end])
+			v := jsonscan.View(b.raw[f.value:f.end])
 			v.Index = f.value
 			return v
 		}

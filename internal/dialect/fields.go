@@ -8,6 +8,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // fields are the members of a JSON object in their order, each as it is spelled.
@@ -89,7 +91,7 @@ func (f fields) appendTo(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendString(dst, m.key), ':')
+		dst = append(jsonscan.AppendString(dst, m.key), ':')
 		dst = append(dst, m.value...)
 	}
 	return append(dst, '}')
@@ -165,14 +167,14 @@ func hex4(s string) uint64 {
 // compacted returns a body without white space between its tokens, for a data line must not have a line break. It
 // refuses what is no JSON object in UTF-8.
 func compacted(body []byte) (gjson.Result, bool) {
-	if !valid(body) || !utf8.Valid(body) {
+	if !jsonscan.Valid(body) || !utf8.Valid(body) {
 		return gjson.Result{}, false
 	}
 	var b bytes.Buffer
 	if json.Compact(&b, body) != nil {
 		return gjson.Result{}, false
 	}
-	root := view(b.Bytes())
+	root := jsonscan.View(b.Bytes())
 	return root, root.IsObject()
 }
 

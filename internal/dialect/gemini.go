@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // Gemini is the protocol of generativelanguage.googleapis.com. Source: https://ai.google.dev/api/generate-content;
@@ -86,7 +88,7 @@ func geminiRequest(op Operation, path, rawQuery string, b *Body) Request {
 	r.Caching = caching(b)
 	for _, names := range [][3]string{{"generationConfig", "maxOutputTokens", "candidateCount"}, {"generation_config", "max_output_tokens", "candidate_count"}} {
 		if config := b.Get(names[0]); config.IsObject() { // protocol buffers' JSON takes both spellings
-			r.MaxTokens, r.N = count(config.Get(names[1])), count(config.Get(names[2]))
+			r.MaxTokens, r.N = jsonscan.Count(config.Get(names[1])), jsonscan.Count(config.Get(names[2]))
 			break
 		}
 	}
@@ -104,8 +106,8 @@ func geminiEvent(op Operation, a *Answer, ev Event) {
 		return
 	}
 	data := bytes.TrimSpace(ev.Data)
-	if data[0] == '[' && valid(data) { // errors come as an array of one from some of Google's front ends
-		geminiChunks(view(data), a)
+	if data[0] == '[' && jsonscan.Valid(data) { // errors come as an array of one from some of Google's front ends
+		geminiChunks(jsonscan.View(data), a)
 	} else if root, ok := a.object(data); ok {
 		a.candidates(root)
 	}
@@ -118,12 +120,12 @@ func geminiBody(op Operation, a *Answer, body []byte) error {
 		return openAIBody(op, a, body)
 	}
 	a.finishing = a.finishing || op.finishes()
-	if !valid(body) {
+	if !jsonscan.Valid(body) {
 		a.broken = true
 		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
 	}
 	found := false
-	root := view(body)
+	root := jsonscan.View(body)
 	if root.IsObject() {
 		found = a.candidates(root) || op != Generate
 	} else if root.IsArray() {
@@ -150,9 +152,9 @@ func (a *Answer) candidates(root gjson.Result) (found bool) {
 	if !root.IsObject() {
 		return false
 	}
-	a.identify(stringOf(root.Get("responseId")), stringOf(root.Get("modelVersion")))
+	a.identify(jsonscan.String(root.Get("responseId")), jsonscan.String(root.Get("modelVersion")))
 	a.fail(root.Get("error"))
-	if blocked := stringOf(root.Get("promptFeedback.blockReason")); blocked != "" {
+	if blocked := jsonscan.String(root.Get("promptFeedback.blockReason")); blocked != "" {
 		a.choice(0).finish, found = clip(blocked, maxName), true // the answer to a blocked prompt has no candidates
 	}
 	for position, v := range root.Get("candidates").Array() {
@@ -161,14 +163,14 @@ func (a *Answer) candidates(root gjson.Result) (found bool) {
 		}
 		index := int64(position)
 		if i := v.Get("index"); i.Exists() {
-			index = count(i)
+			index = jsonscan.Count(i)
 		}
 		c := a.choice(index)
 		found = true
 		for _, part := range v.Get("content.parts").Array() {
 			a.part(c, part)
 		}
-		if s := stringOf(v.Get("finishReason")); s != "" {
+		if s := jsonscan.String(v.Get("finishReason")); s != "" {
 			c.finish = clip(s, maxName)
 		}
 	}
@@ -178,11 +180,11 @@ func (a *Answer) candidates(root gjson.Result) (found bool) {
 
 func (a *Answer) part(c *choice, part gjson.Result) {
 	if f := part.Get("functionCall"); f.IsObject() { // always whole
-		t := a.call(c, callKey{int64(len(c.calls)), stringOf(f.Get("id")), stringOf(f.Get("name"))})
+		t := a.call(c, callKey{int64(len(c.calls)), jsonscan.String(f.Get("id")), jsonscan.String(f.Get("name"))})
 		t.kind = "functionCall"
 		a.keep(&t.arguments, f.Get("args").Raw)
 	}
-	if text := stringOf(part.Get("text")); part.Get("thought").Bool() {
+	if text := jsonscan.String(part.Get("text")); part.Get("thought").Bool() {
 		a.keep(&c.reasoning, text)
 	} else {
 		a.keep(&c.text, text)
@@ -196,12 +198,12 @@ func (a *Answer) geminiUsage(v gjson.Result) {
 		return
 	}
 	u := Usage{
-		Input:      count(v.Get("promptTokenCount")) + count(v.Get("toolUsePromptTokenCount")),
-		Total:      count(v.Get("totalTokenCount")),
-		CachedRead: count(v.Get("cachedContentTokenCount")),
-		Reasoning:  count(v.Get("thoughtsTokenCount")),
+		Input:      jsonscan.Count(v.Get("promptTokenCount")) + jsonscan.Count(v.Get("toolUsePromptTokenCount")),
+		Total:      jsonscan.Count(v.Get("totalTokenCount")),
+		CachedRead: jsonscan.Count(v.Get("cachedContentTokenCount")),
+		Reasoning:  jsonscan.Count(v.Get("thoughtsTokenCount")),
 	}
-	u.Output = count(v.Get("candidatesTokenCount")) + u.Reasoning
+	u.Output = jsonscan.Count(v.Get("candidatesTokenCount")) + u.Reasoning
 	u.AudioOutput = audioTokens(v.Get("candidatesTokensDetails"))
 	u.Audio = audioTokens(v.Get("promptTokensDetails")) + audioTokens(v.Get("toolUsePromptTokensDetails")) + u.AudioOutput
 	a.tier(v.Get("serviceTier"))
@@ -211,8 +213,8 @@ func (a *Answer) geminiUsage(v gjson.Result) {
 // audioTokens adds up the audio of a list of {modality, tokenCount}.
 func audioTokens(list gjson.Result) (n int64) {
 	list.ForEach(func(_, d gjson.Result) bool {
-		if stringOf(d.Get("modality")) == "AUDIO" {
-			n += count(d.Get("tokenCount"))
+		if jsonscan.String(d.Get("modality")) == "AUDIO" {
+			n += jsonscan.Count(d.Get("tokenCount"))
 		}
 		return true
 	})

@@ -3,6 +3,8 @@ package dialect
 import (
 	"bytes"
 	"strings"
+
+	"forward/internal/jsonscan"
 )
 
 // PlainForm returns the path and query by which a request would be asked for without a stream, so that both forms of it
@@ -32,7 +34,7 @@ func JSONArray(events []byte) (array []byte, ok bool) {
 		if !has || len(data) == 0 {
 			return true
 		}
-		if ok = valid(data); ok {
+		if ok = jsonscan.Valid(data); ok {
 			if len(array) > 1 {
 				array = append(array, ",\r\n"...)
 			}

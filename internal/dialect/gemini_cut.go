@@ -1,6 +1,10 @@
 package dialect
 
-import "github.com/tidwall/gjson"
+import (
+	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
+)
 
 // geminiCutting is a stream in the making.
 type geminiCutting struct {
@@ -68,7 +72,7 @@ func apart(candidates string) bool {
 // envelope keeps what is around the candidates, and returns the usage with a comma before it.
 func (c *geminiCutting) envelope(top fields) (usage string) {
 	for _, m := range top {
-		text := "," + string(appendString(nil, m.key)) + ":" + m.value
+		text := "," + string(jsonscan.AppendString(nil, m.key)) + ":" + m.value
 		switch m.key {
 		case "candidates":
 		case "usageMetadata":
@@ -104,7 +108,7 @@ func (c *geminiCutting) candidate(v gjson.Result, last string) bool {
 			if m.key == "parts" {
 				parts = m.value
 			} else {
-				c.role += "," + string(appendString(nil, m.key)) + ":" + m.value
+				c.role += "," + string(jsonscan.AppendString(nil, m.key)) + ":" + m.value
 			}
 		}
 	}
@@ -184,12 +188,12 @@ func (c *geminiCutting) chunk(content, parts bool, rest fields, last string) {
 		if i > 0 || content {
 			b = append(b, ',')
 		}
-		b = append(append(appendString(b, m.key), ':'), m.value...)
+		b = append(append(jsonscan.AppendString(b, m.key), ':'), m.value...)
 	}
 	b = append(append(append(b, `}]`...), last...), c.tail...)
 	b = append(append(b, c.extras...), '}')
 	c.parts, c.extras = c.parts[:0], ""
-	c.write(unsafeString(b))
+	c.write(jsonscan.UnsafeString(b))
 }
 
 func (c *geminiCutting) write(data string) {

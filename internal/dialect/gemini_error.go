@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"forward/internal/jsonscan"
 )
 
 // geminiStatus is the HTTP status for p. Google itself answers 400 to a bad key; here it is a 401 in every dialect, as
@@ -44,8 +46,8 @@ func rpcStatus(status int) string {
 func geminiError(p Problem) []byte {
 	status := geminiStatus(p)
 	b := strconv.AppendInt([]byte(`{"error":{"code":`), int64(status), 10)
-	b = appendString(append(b, `,"message":`...), p.Message)
-	b = appendString(append(b, `,"status":`...), rpcStatus(status))
+	b = jsonscan.AppendString(append(b, `,"message":`...), p.Message)
+	b = jsonscan.AppendString(append(b, `,"status":`...), rpcStatus(status))
 	b = append(b, `,"details":[`...)
 	reason, domain := strings.ToUpper(p.Code), "forward"
 	if p.Status == http.StatusUnauthorized {
@@ -53,8 +55,8 @@ func geminiError(p Problem) []byte {
 	}
 	info := reason != "" && p.Code != "rate_limit_exceeded"
 	if info {
-		b = appendString(append(b, `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":`...), reason)
-		b = appendString(append(b, `,"domain":`...), domain)
+		b = jsonscan.AppendString(append(b, `{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":`...), reason)
+		b = jsonscan.AppendString(append(b, `,"domain":`...), domain)
 		b = append(b, '}')
 	}
 	if p.Status == http.StatusTooManyRequests && p.RetryAfter > 0 {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // maxCandidates bounds the candidates of an answer; the API gives eight at most.
@@ -47,11 +49,11 @@ func geminiFold(op Operation, events []byte) ([]byte, bool) {
 	var f geminiFolding
 	whole := true
 	if array := bytes.TrimSpace(events); len(array) > 0 && array[0] == '[' {
-		whole = valid(array) && eachItem(unsafeString(array), f.chunk)
+		whole = jsonscan.Valid(array) && eachItem(jsonscan.UnsafeString(array), f.chunk)
 	} else {
 		eachEvent(events, func(_ []byte, ev Event, ok bool) bool {
 			if data := bytes.TrimSpace(ev.Data); ok && len(data) > 0 {
-				whole = valid(data) && f.chunk(view(data))
+				whole = jsonscan.Valid(data) && f.chunk(jsonscan.View(data))
 			}
 			return whole
 		})
@@ -155,7 +157,7 @@ func candidateIndex(c fields) (int64, bool) {
 	if raw == "" {
 		return 0, true
 	}
-	n := count(gjson.Parse(raw))
+	n := jsonscan.Count(gjson.Parse(raw))
 	return n, raw == string(appendInt(nil, n))
 }
 
@@ -236,7 +238,7 @@ func (c *foldingCandidate) part(v gjson.Result, first bool) bool {
 	if !ok || len(c.parts) == 8*maxParts {
 		return false
 	}
-	if kind := stringOf(v.Get("inlineData.mimeType")); strings.HasPrefix(kind, "audio/") {
+	if kind := jsonscan.String(v.Get("inlineData.mimeType")); strings.HasPrefix(kind, "audio/") {
 		if c.sounds++; c.sounds > 1 { // one sound in pieces, which cannot be told from two
 			return false
 		}
@@ -275,7 +277,7 @@ func (f *geminiFolding) body(size int) ([]byte, bool) {
 		if len(out) > 1 {
 			out = append(out, ',')
 		}
-		out = append(append(appendString(out, m.key), ':'), m.value...)
+		out = append(append(jsonscan.AppendString(out, m.key), ':'), m.value...)
 	}
 	return append(out, '}'), true
 }
@@ -288,7 +290,7 @@ func (c *foldingCandidate) appendTo(dst []byte) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendString(dst, m.key), ':')
+			dst = append(jsonscan.AppendString(dst, m.key), ':')
 			if m.key != "parts" {
 				dst = append(dst, m.value...)
 				continue
@@ -308,7 +310,7 @@ func (c *foldingCandidate) appendTo(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(appendString(dst, m.key), ':')
+		dst = append(jsonscan.AppendString(dst, m.key), ':')
 		if m.key == "logprobsResult" && c.tokens != nil {
 			dst = appendTokens(dst, c.tokens)
 		} else {
@@ -321,7 +323,7 @@ func (c *foldingCandidate) appendTo(dst []byte) []byte {
 func appendTokens(dst []byte, lists []tokenList) []byte {
 	for i, list := range lists {
 		dst = append(dst, "{,"[min(i, 1)])
-		dst = append(append(append(appendString(dst, list.key), ":["...), list.items...), ']')
+		dst = append(append(append(jsonscan.AppendString(dst, list.key), ":["...), list.items...), ']')
 	}
 	return append(dst, '}')
 }

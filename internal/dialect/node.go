@@ -1,6 +1,10 @@
 package dialect
 
-import "github.com/tidwall/gjson"
+import (
+	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
+)
 
 // node is a JSON value that is put together from the pieces of a stream. It works on the text of the pieces: what is
 // between the quotes of two strings is joined as it is spelled, so an escape that only both halves together make up
@@ -182,12 +186,12 @@ func (n *node) addCalls(v gjson.Result) (ok bool) {
 }
 
 func (n *node) call(d gjson.Result) *toolNode {
-	key := callKey{index: -1, id: stringOf(d.Get("id")), name: stringOf(d.Get("function.name"))}
+	key := callKey{index: -1, id: jsonscan.String(d.Get("id")), name: jsonscan.String(d.Get("function.name"))}
 	if key.name == "" {
-		key.name = stringOf(d.Get("custom.name"))
+		key.name = jsonscan.String(d.Get("custom.name"))
 	}
 	if i := d.Get("index"); i.Type == gjson.Number {
-		key.index = count(i)
+		key.index = jsonscan.Count(i)
 	}
 	if t, ok := findCall(n.calls, key); ok {
 		return t
@@ -212,7 +216,7 @@ func (n *node) append(dst []byte) []byte {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(appendString(dst, m.key), ':')
+			dst = append(jsonscan.AppendString(dst, m.key), ':')
 			dst = m.node.append(dst)
 		}
 		return append(dst, '}')

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // OpenAI is the protocol of api.openai.com and of the many servers that speak it.
@@ -137,18 +139,18 @@ func openAIRequest(op Operation, path, _ string, b *Body) Request {
 	var r Request
 	if b != nil {
 		r = Request{
-			Model:        strings.Clone(stringOf(b.Get("model"))), // a copy: the body must not live as long as a log line
+			Model:        strings.Clone(jsonscan.String(b.Get("model"))), // a copy: the body must not live as long as a log line
 			Stream:       b.Get("stream").Type == gjson.True,
 			IncludeUsage: b.Get("stream_options").Get("include_usage").Type == gjson.True,
 			Caching:      caching(b),
-			MaxTokens:    count(b.Get("max_completion_tokens")),
-			N:            count(b.Get("n")),
-			User:         strings.Clone(stringOf(b.Get("user"))),
+			MaxTokens:    jsonscan.Count(b.Get("max_completion_tokens")),
+			N:            jsonscan.Count(b.Get("n")),
+			User:         strings.Clone(jsonscan.String(b.Get("user"))),
 			Store:        stores(op, b),
 		}
 		for _, key := range []string{"max_tokens", "max_output_tokens"} {
 			if r.MaxTokens == 0 {
-				r.MaxTokens = count(b.Get(key))
+				r.MaxTokens = jsonscan.Count(b.Get(key))
 			}
 		}
 	}

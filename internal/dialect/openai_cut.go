@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 func appendInt(dst []byte, i int64) []byte { return strconv.AppendInt(dst, i, 10) }
@@ -28,14 +30,14 @@ func openAICut(op Operation, body []byte, includeUsage bool) ([]byte, bool) {
 	if op == Responses {
 		return responsesCut(body)
 	}
-	if op != Chat && op != Completion || !valid(body) {
+	if op != Chat && op != Completion || !jsonscan.Valid(body) {
 		return nil, false
 	}
 	var compact bytes.Buffer // a data line must not have a line break
 	if json.Compact(&compact, body) != nil {
 		return nil, false
 	}
-	root := view(compact.Bytes())
+	root := jsonscan.View(compact.Bytes())
 	choices := root.Get("choices")
 	if e := root.Get("error"); !choices.IsArray() || e.Exists() && e.Type != gjson.Null {
 		return nil, false
@@ -100,7 +102,7 @@ func (c *cutting) choice(v gjson.Result, position int64) (ok bool) {
 		return false
 	}
 	if i := v.Get("index"); i.Exists() {
-		position = count(i)
+		position = jsonscan.Count(i)
 	}
 	c.index, c.logprobs = string(appendInt(nil, position)), v.Get("logprobs").Raw
 	var rest []byte

@@ -1,6 +1,10 @@
 package dialect
 
-import "net/http"
+import (
+	"net/http"
+
+	"forward/internal/jsonscan"
+)
 
 // openAIError writes the body that OpenAI's SDKs read: {"error":{message,type,param,code}}.
 func openAIError(p Problem) []byte {
@@ -16,8 +20,8 @@ func openAIError(p Problem) []byte {
 	default:
 		kind = "invalid_request_error"
 	}
-	b := appendString([]byte(`{"error":{"message":`), p.Message)
-	b = appendString(append(b, `,"type":`...), kind)
+	b := jsonscan.AppendString([]byte(`{"error":{"message":`), p.Message)
+	b = jsonscan.AppendString(append(b, `,"type":`...), kind)
 	b = appendOrNull(append(b, `,"param":`...), p.Param)
 	b = appendOrNull(append(b, `,"code":`...), p.Code)
 	return append(b, `}}`...)
@@ -27,7 +31,7 @@ func appendOrNull(dst []byte, s string) []byte {
 	if s == "" {
 		return append(dst, "null"...)
 	}
-	return appendString(dst, s)
+	return jsonscan.AppendString(dst, s)
 }
 
 // openAIErrorEvent writes the error as an event. Both SDKs of OpenAI raise on data with an error; no [DONE] follows.

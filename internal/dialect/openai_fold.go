@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // folding is a chat or completion body in the making.
@@ -45,7 +47,7 @@ func openAIFold(op Operation, events []byte) ([]byte, bool) {
 		case !ok || len(data) == 0:
 		case string(data) == "[DONE]":
 			f.done = true
-		case !valid(data) || !f.chunk(view(data)):
+		case !jsonscan.Valid(data) || !f.chunk(jsonscan.View(data)):
 			whole = false
 		}
 		return whole && !f.done
@@ -94,7 +96,7 @@ func (f *folding) choice(v gjson.Result) (ok bool) {
 	if !v.IsObject() {
 		return false
 	}
-	c := f.at(count(v.Get("index")))
+	c := f.at(jsonscan.Count(v.Get("index")))
 	ok = c != nil
 	v.ForEach(func(k, v gjson.Result) bool {
 		switch {
@@ -150,7 +152,7 @@ func (f *folding) body(size int) []byte {
 		case m.key == "usage":
 			usage = &m.node
 		case m.kind != unset:
-			out = append(appendString(out, m.key), ':')
+			out = append(jsonscan.AppendString(out, m.key), ':')
 			out = append(m.node.append(out), ',')
 		}
 	}
@@ -212,10 +214,10 @@ func openAIWithUsage(op Operation, events []byte, include bool) []byte {
 }
 
 func onlyUsage(data []byte) bool {
-	if !bytes.Contains(data, []byte(`"usage"`)) || !valid(data) {
+	if !bytes.Contains(data, []byte(`"usage"`)) || !jsonscan.Valid(data) {
 		return false
 	}
-	root := view(data)
+	root := jsonscan.View(data)
 	choices := root.Get("choices")
 	return choices.IsArray() && !choices.Get("0").Exists() && root.Get("usage").IsObject()
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // openAIEvent reads one chunk of a stream. Sources: API reference, "The chat completion chunk object" and "Streaming
@@ -77,35 +79,35 @@ func answers(op Operation, root gjson.Result, choices bool) bool {
 // transcript reads the answer to an audio file: JSON, or the text itself when text, srt or vtt was asked for.
 func (a *Answer) transcript(body []byte) {
 	a.Ended = true
-	if !valid(body) || !view(body).IsObject() {
-		a.keep(&a.choice(0).text, unsafeString(body))
+	if !jsonscan.Valid(body) || !jsonscan.View(body).IsObject() {
+		a.keep(&a.choice(0).text, jsonscan.UnsafeString(body))
 		return
 	}
-	root := view(body)
-	a.keep(&a.choice(0).text, stringOf(root.Get("text")))
+	root := jsonscan.View(body)
+	a.keep(&a.choice(0).text, jsonscan.String(root.Get("text")))
 	a.openAIUsage(root.Get("usage"))
 	a.fail(root.Get("error"))
 }
 
 // chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta", and reports whether it has choices.
 func (a *Answer) chunk(root gjson.Result) (choices bool) {
-	for p := partsOf(root); p.next(); {
-		switch p.key {
+	for p := jsonscan.WalkValue(root); p.Next(); {
+		switch p.Key {
 		case "id":
-			a.identify(stringOf(p.value()), "")
+			a.identify(jsonscan.String(p.Value()), "")
 		case "model":
-			a.identify("", stringOf(p.value()))
+			a.identify("", jsonscan.String(p.Value()))
 		case "choices":
-			choices = p.first() == '['
+			choices = p.First() == '['
 			a.readChoices(&p)
 		case "usage":
-			a.openAIUsage(p.value())
+			a.openAIUsage(p.Value())
 		case "service_tier":
-			a.tier(p.value())
+			a.tier(p.Value())
 		case "x_groq": // Groq tells usage of streams here
-			a.openAIUsage(p.value().Get("usage"))
+			a.openAIUsage(p.Value().Get("usage"))
 		case "error":
-			a.fail(p.value())
+			a.fail(p.Value())
 		}
 	}
 	return choices
@@ -120,30 +122,30 @@ func each(v gjson.Result, f func(item gjson.Result, position int64)) {
 		return
 	}
 	position := int64(0)
-	for p := partsOf(v); p.next(); position++ {
-		f(p.value(), position)
+	for p := jsonscan.WalkValue(v); p.Next(); position++ {
+		f(p.Value(), position)
 	}
 }
 
-func (a *Answer) readChoices(p *parts) {
-	if p.first() == '{' {
+func (a *Answer) readChoices(p *jsonscan.Walker) {
+	if p.First() == '{' {
 		a.readChoice(p, 0)
 		return
 	}
-	choices := p.inside()
-	for position := int64(0); choices.next(); position++ {
-		if choices.first() == '{' {
+	choices := p.Enter()
+	for position := int64(0); choices.Next(); position++ {
+		if choices.First() == '{' {
 			a.readChoice(&choices, position)
 		}
 	}
-	p.leave(&choices)
+	p.Leave(&choices)
 }
 
-func (a *Answer) readChoice(of *parts, position int64) {
-	c := a.choice(indexOf(of.inside(), position))
-	p := of.inside()
-	for p.next() {
-		switch p.key {
+func (a *Answer) readChoice(of *jsonscan.Walker, position int64) {
+	c := a.choice(indexOf(of.Enter(), position))
+	p := of.Enter()
+	for p.Next() {
+		switch p.Key {
 		case "delta":
 			a.readMessage(c, &p, false)
 		case "message":
@@ -151,30 +153,30 @@ func (a *Answer) readChoice(of *parts, position int64) {
 		case "text":
 			a.keep(&c.text, a.textOf(&p))
 		case "finish_reason":
-			if s := stringOf(p.value()); s != "" {
+			if s := jsonscan.String(p.Value()); s != "" {
 				c.finish = clip(s, maxName)
 			}
 		case "usage": // Moonshot tells usage of streams here
-			a.openAIUsage(p.value())
+			a.openAIUsage(p.Value())
 		}
 	}
-	of.leave(&p)
+	of.Leave(&p)
 }
 
 // textOf is the string that a part is, if its text is wanted.
-func (a *Answer) textOf(p *parts) string {
-	if a.NoText || p.first() != '"' {
+func (a *Answer) textOf(p *jsonscan.Walker) string {
+	if a.NoText || p.First() != '"' {
 		return ""
 	}
-	return stringOf(p.value())
+	return jsonscan.String(p.Value())
 }
 
 // indexOf is the member "index", or the position in its list.
-func indexOf(p parts, position int64) int64 {
-	for p.next() {
-		if p.key == "index" {
-			if i := p.value(); i.Type == gjson.Number {
-				position = count(i)
+func indexOf(p jsonscan.Walker, position int64) int64 {
+	for p.Next() {
+		if p.Key == "index" {
+			if i := p.Value(); i.Type == gjson.Number {
+				position = jsonscan.Count(i)
 			}
 			break
 		}
@@ -182,16 +184,16 @@ func indexOf(p parts, position int64) int64 {
 	return position
 }
 
-func (a *Answer) readMessage(c *choice, of *parts, whole bool) {
-	if of.first() != '{' {
+func (a *Answer) readMessage(c *choice, of *jsonscan.Walker, whole bool) {
+	if of.First() != '{' {
 		return
 	}
-	p := of.inside()
-	for p.next() {
-		switch p.key {
+	p := of.Enter()
+	for p.Next() {
+		switch p.Key {
 		case "content":
-			if p.first() == '[' {
-				a.content(c, p.value())
+			if p.First() == '[' {
+				a.content(c, p.Value())
 			} else {
 				a.keep(&c.text, a.textOf(&p))
 			}
@@ -202,16 +204,16 @@ func (a *Answer) readMessage(c *choice, of *parts, whole bool) {
 		case "reasoning":
 			a.reason(c, "reasoning", a.textOf(&p))
 		case "tool_calls":
-			a.readCalls(c, p.value(), whole)
+			a.readCalls(c, p.Value(), whole)
 		case "function_call":
-			a.readFunctionCall(c, p.value())
+			a.readFunctionCall(c, p.Value())
 		case "audio":
-			if p.first() == '{' {
-				a.readAudio(c, p.value())
+			if p.First() == '{' {
+				a.readAudio(c, p.Value())
 			}
 		}
 	}
-	of.leave(&p)
+	of.Leave(&p)
 }
 
 func (a *Answer) readCalls(c *choice, v gjson.Result, whole bool) {
@@ -221,14 +223,14 @@ func (a *Answer) readCalls(c *choice, v gjson.Result, whole bool) {
 // readFunctionCall reads OpenAI's form of calls before tools.
 func (a *Answer) readFunctionCall(c *choice, v gjson.Result) {
 	if v.IsObject() {
-		t := a.call(c, callKey{name: stringOf(v.Get("name"))})
+		t := a.call(c, callKey{name: jsonscan.String(v.Get("name"))})
 		t.kind = "function_call"
 		a.keep(&t.arguments, argumentsOf(v.Get("arguments")))
 	}
 }
 
 func (a *Answer) readAudio(c *choice, v gjson.Result) {
-	a.keep(&c.text, stringOf(v.Get("transcript")))
+	a.keep(&c.text, jsonscan.String(v.Get("transcript")))
 	a.made(v.Get("id")) // by which the next request refers to what was heard
 }
 
@@ -248,9 +250,9 @@ func (a *Answer) content(c *choice, v gjson.Result) {
 		return
 	}
 	v.ForEach(func(_, part gjson.Result) bool {
-		a.keep(&c.text, stringOf(part.Get("text")))
+		a.keep(&c.text, jsonscan.String(part.Get("text")))
 		part.Get("thinking").ForEach(func(_, thought gjson.Result) bool {
-			a.keep(&c.reasoning, stringOf(thought.Get("text")))
+			a.keep(&c.reasoning, jsonscan.String(thought.Get("text")))
 			return true
 		})
 		return true
@@ -263,7 +265,7 @@ func (a *Answer) readCall(c *choice, v gjson.Result, whole bool, position int64)
 	}
 	index := int64(-1)
 	if i := v.Get("index"); i.Type == gjson.Number {
-		index = count(i)
+		index = jsonscan.Count(i)
 	} else if whole {
 		index = position
 	}
@@ -271,8 +273,8 @@ func (a *Answer) readCall(c *choice, v gjson.Result, whole bool, position int64)
 	if custom := v.Get("custom"); custom.Exists() {
 		f, input = custom, "input"
 	}
-	t := a.call(c, callKey{index, stringOf(v.Get("id")), stringOf(f.Get("name"))})
-	t.kind = either(t.kind, stringOf(v.Get("type")))
+	t := a.call(c, callKey{index, jsonscan.String(v.Get("id")), jsonscan.String(f.Get("name"))})
+	t.kind = either(t.kind, jsonscan.String(v.Get("type")))
 	a.keep(&t.arguments, argumentsOf(f.Get(input)))
 }
 
@@ -281,7 +283,7 @@ func argumentsOf(v gjson.Result) string {
 	if v.IsObject() {
 		return v.Raw
 	}
-	return stringOf(v)
+	return jsonscan.String(v)
 }
 
 // openAIUsage reads the usage object of any OpenAI operation: chat counts prompt and completion, responses, images and
@@ -295,23 +297,23 @@ func (a *Answer) openAIUsage(v gjson.Result) {
 	v.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "prompt_tokens", "input_tokens":
-			u.Input = count(v)
+			u.Input = jsonscan.Count(v)
 		case "completion_tokens", "output_tokens":
-			u.Output = count(v)
+			u.Output = jsonscan.Count(v)
 		case "total_tokens":
-			u.Total = count(v)
+			u.Total = jsonscan.Count(v)
 		case "prompt_tokens_details", "input_tokens_details", "input_token_details": // the last one in transcriptions
-			u.CachedRead = max(u.CachedRead, count(v.Get("cached_tokens")))
-			u.CachedWrite = count(v.Get("cache_write_tokens"))
-			u.Audio += count(v.Get("audio_tokens"))
+			u.CachedRead = max(u.CachedRead, jsonscan.Count(v.Get("cached_tokens")))
+			u.CachedWrite = jsonscan.Count(v.Get("cache_write_tokens"))
+			u.Audio += jsonscan.Count(v.Get("audio_tokens"))
 		case "completion_tokens_details", "output_tokens_details":
-			u.Reasoning = count(v.Get("reasoning_tokens"))
-			u.AudioOutput = count(v.Get("audio_tokens"))
+			u.Reasoning = jsonscan.Count(v.Get("reasoning_tokens"))
+			u.AudioOutput = jsonscan.Count(v.Get("audio_tokens"))
 			u.Audio += u.AudioOutput
 		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
-			u.CachedRead = max(u.CachedRead, count(v))
+			u.CachedRead = max(u.CachedRead, jsonscan.Count(v))
 		case "seconds": // {"type":"duration","seconds":…}
-			u.Seconds = seconds(v)
+			u.Seconds = jsonscan.Seconds(v)
 		}
 		return true
 	})

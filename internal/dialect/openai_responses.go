@@ -4,16 +4,18 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // responseEvent reads one event of the responses API, whose data repeats the event's name as its type.
 func (a *Answer) responseEvent(root gjson.Result) {
-	kind := stringOf(root.Get("type"))
-	index, delta := count(root.Get("output_index")), stringOf(root.Get("delta"))
+	kind := jsonscan.String(root.Get("type"))
+	index, delta := jsonscan.Count(root.Get("output_index")), jsonscan.String(root.Get("delta"))
 	switch kind {
 	case "response.created":
 		r := root.Get("response")
-		a.identify(stringOf(r.Get("id")), stringOf(r.Get("model")))
+		a.identify(jsonscan.String(r.Get("id")), jsonscan.String(r.Get("model")))
 		a.made(r.Get("id"))
 		a.madeConversation(r.Get("conversation"))
 	case "response.output_text.delta":
@@ -43,7 +45,7 @@ func (a *Answer) responseEvent(root gjson.Result) {
 
 // responseCall reads an output item if it is a call of one of the client's tools.
 func (a *Answer) responseCall(index int64, item gjson.Result) {
-	kind, input := stringOf(item.Get("type")), "arguments"
+	kind, input := jsonscan.String(item.Get("type")), "arguments"
 	switch kind {
 	case "function_call":
 	case "custom_tool_call":
@@ -51,7 +53,7 @@ func (a *Answer) responseCall(index int64, item gjson.Result) {
 	default:
 		return
 	}
-	t := a.call(a.choice(0), callKey{index, stringOf(item.Get("call_id")), stringOf(item.Get("name"))})
+	t := a.call(a.choice(0), callKey{index, jsonscan.String(item.Get("call_id")), jsonscan.String(item.Get("name"))})
 	t.kind = either(t.kind, kind)
 	if len(t.arguments) == 0 { // else they came in deltas
 		a.keep(&t.arguments, argumentsOf(item.Get(input)))
@@ -60,16 +62,16 @@ func (a *Answer) responseCall(index int64, item gjson.Result) {
 
 // response reads a response object: a whole body, or what the last event of a stream says again in full.
 func (a *Answer) response(r gjson.Result) {
-	a.identify(stringOf(r.Get("id")), stringOf(r.Get("model")))
+	a.identify(jsonscan.String(r.Get("id")), jsonscan.String(r.Get("model")))
 	a.made(r.Get("id"))
 	a.madeConversation(r.Get("conversation"))
 	a.tier(r.Get("service_tier"))
 	a.openAIUsage(r.Get("usage"))
 	a.fail(r.Get("error"))
-	switch status := stringOf(r.Get("status")); status {
+	switch status := jsonscan.String(r.Get("status")); status {
 	case "incomplete":
 		c := a.choice(0)
-		c.finish = clip(stringOf(r.Get("incomplete_details.reason")), maxName)
+		c.finish = clip(jsonscan.String(r.Get("incomplete_details.reason")), maxName)
 		c.finish = either(c.finish, status)
 	case "failed", "cancelled":
 		if a.Error == "" {
@@ -91,16 +93,16 @@ func (a *Answer) response(r gjson.Result) {
 
 func (a *Answer) responseItem(c *choice, item gjson.Result) {
 	for _, part := range item.Get("summary").Array() { // comes before the content in streams too
-		a.keep(&c.reasoning, stringOf(part.Get("text")))
+		a.keep(&c.reasoning, jsonscan.String(part.Get("text")))
 	}
 	for _, part := range item.Get("content").Array() {
-		switch stringOf(part.Get("type")) {
+		switch jsonscan.String(part.Get("type")) {
 		case "output_text":
-			a.keep(&c.text, stringOf(part.Get("text")))
+			a.keep(&c.text, jsonscan.String(part.Get("text")))
 		case "refusal":
-			a.keep(&c.refusal, stringOf(part.Get("refusal")))
+			a.keep(&c.refusal, jsonscan.String(part.Get("refusal")))
 		case "reasoning_text":
-			a.keep(&c.reasoning, stringOf(part.Get("text")))
+			a.keep(&c.reasoning, jsonscan.String(part.Get("text")))
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // responsesFold takes the body out of the last event of a stream, which says the whole response again. Source: API
@@ -22,15 +24,15 @@ func responsesFold(events []byte) ([]byte, bool) {
 			return true
 		case string(data) == "[DONE]": // of some compatible servers
 			return true
-		case !valid(data) || last.Exists():
+		case !jsonscan.Valid(data) || last.Exists():
 			whole = false
 			return false
 		}
-		root := view(data)
+		root := jsonscan.View(data)
 		if i := root.Get("output_index"); i.Exists() {
-			seen = max(seen, count(i)+1)
+			seen = max(seen, jsonscan.Count(i)+1)
 		}
-		switch stringOf(root.Get("type")) {
+		switch jsonscan.String(root.Get("type")) {
 		case "", "error", "response.failed":
 			whole = false
 		case "response.output_item.done":
@@ -64,7 +66,7 @@ func responsesFold(events []byte) ([]byte, bool) {
 			}
 			joined = append(joined, item...)
 		}
-		response.set("output", unsafeString(append(joined, ']')))
+		response.set("output", jsonscan.UnsafeString(append(joined, ']')))
 		return response.appendTo(nil), true
 	}
 	return []byte(last.Raw), true

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
+
+	"forward/internal/jsonscan"
 )
 
 // ReadEvent reads one event of a stream into an answer, as Event does. Most events of a stream differ from the one before in a piece
@@ -67,7 +69,7 @@ func (a *Answer) repeats(ev Event) bool {
 	if !bytes.Equal(rest, s.rest) {
 		return false
 	}
-	a.keep(s.to, unsafeString(text))
+	a.keep(s.to, jsonscan.UnsafeString(text))
 	return true
 }
 

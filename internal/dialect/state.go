@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 const (
@@ -110,7 +112,7 @@ func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
 	if b == nil {
 		return ids.list
 	}
-	ids.in(view(b.raw), 0)
+	ids.in(jsonscan.View(b.raw), 0)
 	if op == Responses {
 		b.Get("input").ForEach(func(_, item gjson.Result) bool { // items of earlier answers, whole or {"type":"item_reference"}
 			ids.add(item.Get("id"))
@@ -139,11 +141,11 @@ func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []st
 	}
 	facts := d.stateAt(op, path)
 	within, own := facts.place(path)
-	if !within || !valid(answer) {
+	if !within || !jsonscan.Valid(answer) {
 		return nil
 	}
 	ids := found{facts: facts}
-	root := view(answer)
+	root := jsonscan.View(answer)
 	for _, deep := range facts.deep {
 		ids.value(root.Get(deep))
 	}
@@ -255,7 +257,7 @@ func (f *found) object(v gjson.Result) {
 
 // add takes a string.
 func (f *found) add(v gjson.Result) {
-	s := stringOf(v)
+	s := jsonscan.String(v)
 	if s != "" && f.facts.qualified {
 		s = f.facts.qualify(s)
 	}
@@ -290,7 +292,7 @@ func (f *stateFacts) qualify(s string) string {
 
 // made takes note of an id that the provider gave out in an answer.
 func (a *Answer) made(v gjson.Result) {
-	s := stringOf(v)
+	s := jsonscan.String(v)
 	if s == "" || len(s) > maxName || len(a.State) == maxState || slices.Contains(a.State, s) {
 		return
 	}

@@ -1,4 +1,4 @@
-package dialect
+package jsonscan_test
 
 import (
 	"encoding/json"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
 // FuzzValid: what is valid to us is valid to encoding/json, and the other way round.
@@ -15,10 +17,10 @@ func FuzzValid(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if tooDeepAt(data) >= 0 {
+		if jsonscan.TooDeepAt(data) >= 0 {
 			return
 		}
-		if got, want := validJSON(data), json.Valid(data); got != want {
+		if got, want := jsonscan.Valid(data), json.Valid(data); got != want {
 			t.Fatalf("%q: %v, encoding/json says %v", data, got, want)
 		}
 	})
@@ -30,7 +32,7 @@ func TestValidAtEveryPlace(t *testing.T) {
 		for _, c := range []string{`"`, `\`, `\"`, `\\`, "\n", "\x1f", "\x20", "\x7f", "\x80", "\xff", `\u00e9`, "€"} {
 			for m := range 20 {
 				data := []byte(`{"k":"` + strings.Repeat("a", n) + c + strings.Repeat("b", m) + `"}`)
-				if got, want := validJSON(data), json.Valid(data); got != want {
+				if got, want := jsonscan.Valid(data), json.Valid(data); got != want {
 					t.Fatalf("%q: %v, want %v", data, got, want)
 				}
 			}
@@ -41,7 +43,7 @@ func TestValidAtEveryPlace(t *testing.T) {
 // BenchmarkValid compares with gjson's validator, with a chat of 1.5 KB.
 func BenchmarkValid(b *testing.B) {
 	data := []byte(`{"model":"gpt-4o-mini","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"` + strings.Repeat("lorem ipsum ", 120) + `"}],"temperature":0.2}`)
-	for name, valid := range map[string]func([]byte) bool{"ours": validJSON, "gjson": gjson.ValidBytes} {
+	for name, valid := range map[string]func([]byte) bool{"ours": jsonscan.Valid, "gjson": gjson.ValidBytes} {
 		b.Run(name, func(b *testing.B) {
 			b.SetBytes(int64(len(data)))
 			for b.Loop() {
