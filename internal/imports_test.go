@@ -10,7 +10,9 @@ import (
 // floors lists the rooms from the top of the house to its ground. A room may import only rooms below it.
 var floors = []string{
 	"forward/cmd/forward", "forward/internal/config", "forward/internal/forward", "forward/internal/upstream", "forward/internal/admin",
-	"forward/internal/chatlog", "forward/internal/usage", "forward/internal/keys", "forward/internal/cache", "forward/internal/limits",
+	"forward/internal/chatlog",
+	"forward/internal/ledger/sink", "forward/internal/ledger", "forward/internal/price",
+	"forward/internal/keys", "forward/internal/cache", "forward/internal/limits",
 	"forward/internal/tokens", "forward/internal/metrics", "forward/internal/dialect", "forward/internal/jsonscan",
 }
 
@@ -37,7 +39,7 @@ func TestImportsGoDownward(t *testing.T) {
 		room, imports := fields[0], fields[1:]
 		at := slices.Index(floors, room)
 		if at < 0 {
-			if !strings.HasPrefix(room, "forward/internal/upstreamtest") && !strings.HasPrefix(room, "forward/internal/tokens/") && !strings.HasPrefix(room, "forward/internal/usage/") && room != "forward/internal" {
+			if !strings.HasPrefix(room, "forward/internal/upstreamtest") && !strings.HasPrefix(room, "forward/internal/tokens/") && !strings.HasPrefix(room, "forward/internal/price/") && room != "forward/internal" {
 				t.Errorf("%s is not on the floor plan", room)
 			}
 			continue

@@ -12,7 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // TestTheLedgerTellsEverybody opens the ledger with all sinks, spends half a budget and closes: everybody was told before Close returned.
@@ -41,8 +42,8 @@ func TestTheLedgerTellsEverybody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := usage.Row{ID: "a", Time: time.Now(), Key: "k", KeyName: "alice", Priced: true, Cost: usage.Dollar, Status: 200}
-	call, err := b.Begin(t.Context(), usage.Reservation{Row: r, Budgets: []usage.Budget{{Unit: usage.USD, Amount: 2 * int64(usage.Dollar), Period: usage.Daily}}})
+	r := ledger.Row{ID: "a", Time: time.Now(), Key: "k", KeyName: "alice", Priced: true, Cost: price.Dollar, Status: 200}
+	call, err := b.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: 2 * int64(price.Dollar), Period: ledger.Daily}}})
 	if err != nil {
 		t.Fatal(err)
 	}

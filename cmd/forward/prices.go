@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
-	"forward/internal/usage"
+	"forward/internal/price"
 )
 
 // pricesCommand shows what a model costs and why.
@@ -43,15 +43,15 @@ func pricesCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		prices, err := usage.NewTable(priceOverrides(cfg))
+		prices, err := price.NewTable(priceOverrides(cfg))
 		if err != nil {
 			return err
 		}
 		found := prices.Find(args[0])
 		if provider != "" {
 			found = nil
-			if price, why, ok := prices.Price(provider, args[0]); ok {
-				found = []usage.Match{{Price: price, Why: why}}
+			if list, why, ok := prices.Price(provider, args[0]); ok {
+				found = []price.Match{{Price: list, Why: why}}
 			}
 		}
 		if len(found) == 0 {
@@ -69,29 +69,29 @@ func pricesCommand() *cobra.Command {
 }
 
 // priceOverrides are the prices of the settings, as the table takes them.
-func priceOverrides(cfg *config.Config) []usage.Override {
-	rates := func(m map[string]int64) usage.Rates {
+func priceOverrides(cfg *config.Config) []price.Override {
+	rates := func(m map[string]int64) price.Rates {
 		if m == nil {
 			return nil
 		}
-		out := usage.Rates{}
+		out := price.Rates{}
 		for q, n := range m {
-			out[usage.Quantity(q)] = usage.Nano(n)
+			out[price.Quantity(q)] = price.Money(n)
 		}
 		return out
 	}
-	var list []usage.Override
+	var list []price.Override
 	for _, p := range cfg.Prices {
-		o := usage.Override{Model: p.Model, Alias: p.Alias}
+		o := price.Override{Model: p.Model, Alias: p.Alias}
 		for _, t := range p.Tiers {
-			o.Tiers = append(o.Tiers, usage.Tier{Above: t.Above, Rates: rates(t.Rates), Batch: rates(t.Batch), Priority: rates(t.Priority)})
+			o.Tiers = append(o.Tiers, price.Tier{Above: t.Above, Rates: rates(t.Rates), Batch: rates(t.Batch), Priority: rates(t.Priority)})
 		}
 		list = append(list, o)
 	}
 	return list
 }
 
-func printPrice(w io.Writer, m usage.Match) {
+func printPrice(w io.Writer, m price.Match) {
 	name := m.Price.Model
 	if m.Price.Provider != "" {
 		name = m.Price.Provider + "/" + name
@@ -103,14 +103,14 @@ func printPrice(w io.Writer, m usage.Match) {
 		}
 		t := newTable(w)
 		head := table.Row{"", "price", "per"}
-		lists := map[string]usage.Rates{"in a batch, or flex": tier.Batch, "priority": tier.Priority}
+		lists := map[string]price.Rates{"in a batch, or flex": tier.Batch, "priority": tier.Priority}
 		for _, name := range slices.Sorted(maps.Keys(lists)) {
 			if lists[name] != nil {
 				head = append(head, name)
 			}
 		}
 		t.AppendHeader(head)
-		for _, q := range usage.Quantities() {
+		for _, q := range price.Quantities() {
 			rate, named, ok := tier.Rates.Of(q)
 			if !ok || named != q {
 				continue
@@ -137,7 +137,7 @@ func printPrice(w io.Writer, m usage.Match) {
 	fmt.Fprintln(w)
 }
 
-func printSources(w io.Writer, prices *usage.Table) error {
+func printSources(w io.Writer, prices *price.Table) error {
 	var list []string
 	for _, s := range prices.Sources() {
 		list = append(list, strings.Join(strings.Fields(strings.Join([]string{s.Name, s.Version, s.License, s.Date}, " ")), " "))

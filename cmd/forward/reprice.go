@@ -11,7 +11,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
-	"forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // repriceCommand prices what was used again.
@@ -44,11 +45,11 @@ func repriceCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		p := usage.Reprice{Model: model, DryRun: dry}
+		p := ledger.Reprice{Model: model, DryRun: dry}
 		if p.Since, p.Until, err = between(since, until, time.Now().In(cfg.Location)); err != nil {
 			return &usageError{err}
 		}
-		if p.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
+		if p.Prices, err = price.NewTable(priceOverrides(cfg)); err != nil {
 			return err
 		}
 		return withLedger(cfg, func(db *sql.DB) error {
@@ -68,7 +69,7 @@ func repriceCommand() *cobra.Command {
 }
 
 // repriceTable shows the models whose cost is another now, and what all add up to.
-func repriceTable(w io.Writer, list []usage.Repriced, dry bool) {
+func repriceTable(w io.Writer, list []ledger.Repriced, dry bool) {
 	t := newTable(w)
 	columns := []string{"requests", "changed", "before", "after", "difference", "unpriced before", "unpriced after"}
 	head := table.Row{"provider", "model"}
@@ -79,7 +80,7 @@ func repriceTable(w io.Writer, list []usage.Repriced, dry bool) {
 	}
 	t.SetColumnConfigs(numbers)
 	t.AppendHeader(head)
-	var total usage.Repriced
+	var total ledger.Repriced
 	for _, m := range list {
 		total.Requests, total.Changed = total.Requests+m.Requests, total.Changed+m.Changed
 		total.Before, total.After = total.Before+m.Before, total.After+m.After
@@ -101,6 +102,6 @@ func repriceTable(w io.Writer, list []usage.Repriced, dry bool) {
 	fmt.Fprintln(w, "The ledger's rows and sums are changed. Budgets stay as they were charged.")
 }
 
-func repriceRow(m *usage.Repriced, provider, model string) table.Row {
+func repriceRow(m *ledger.Repriced, provider, model string) table.Row {
 	return table.Row{provider, model, m.Requests, m.Changed, m.Before, m.After, m.After - m.Before, m.UnpricedBefore, m.UnpricedAfter}
 }

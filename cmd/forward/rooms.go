@@ -26,11 +26,12 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/forward"
 	"forward/internal/keys"
+	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/metrics"
+	"forward/internal/price"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
-	"forward/internal/usage"
 )
 
 // rooms are the parts of a running gateway, and how to close them. What keeps state lives as long as the process: other settings get
@@ -238,7 +239,7 @@ func (r *rooms) openLedger(cfg *config.Config, before *inForce, o *forward.Optio
 	o.Ledger, o.Location = r.books.Ledger, cfg.Location
 	if before != nil && reflect.DeepEqual(cfg.Prices, before.cfg.Prices) {
 		o.Prices = before.Prices // to unpack the table is nine tenths of what a reload costs
-	} else if o.Prices, err = usage.NewTable(priceOverrides(cfg)); err != nil {
+	} else if o.Prices, err = price.NewTable(priceOverrides(cfg)); err != nil {
 		return fmt.Errorf("PRICES: %w", err)
 	}
 	o.Admin, err = r.admin(cfg, o.Ring, r.books.Ledger)
@@ -246,7 +247,7 @@ func (r *rooms) openLedger(cfg *config.Config, before *inForce, o *forward.Optio
 }
 
 // admin answers what keys and usage there are, to the administrator and to the holders of keys.
-func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *usage.Ledger) (http.Handler, error) {
+func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *ledger.Ledger) (http.Handler, error) {
 	return admin.New(admin.Options{Keys: r.keys, Declared: declaredKeys(cfg), Ledger: ledger, AdminKey: cfg.AdminKey, Location: cfg.Location, Log: r.log,
 		Address: func(q *http.Request) netip.Addr { return forward.ClientIP(q, cfg.TrustedProxy) },
 		Caller: func(q *http.Request) (*keys.Key, error) {

@@ -16,7 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // usageFlags are what `forward usage` is asked.
@@ -57,16 +57,16 @@ func usageCommand() *cobra.Command {
 		if err != nil {
 			return &usageError{err}
 		}
-		return withReader(cfg, func(r *usage.Reader) error {
+		return withReader(cfg, func(r *ledger.Reader) error {
 			groups, err := r.Report(c.Context(), q)
 			if err != nil {
 				return err
 			}
 			switch f.output {
 			case "csv":
-				return usage.WriteCSV(c.OutOrStdout(), q, groups)
+				return ledger.WriteCSV(c.OutOrStdout(), q, groups)
 			case "json":
-				return usage.WriteJSON(c.OutOrStdout(), q, groups)
+				return ledger.WriteJSON(c.OutOrStdout(), q, groups)
 			}
 			usageTable(c.OutOrStdout(), q, groups)
 			return nil
@@ -79,29 +79,29 @@ func usageCommand() *cobra.Command {
 
 func dimensions() string {
 	var names []string
-	for _, d := range usage.Dimensions() {
+	for _, d := range ledger.Dimensions() {
 		names = append(names, string(d))
 	}
 	return strings.Join(names, ", ")
 }
 
 // query turns the flags into a question.
-func (f *usageFlags) query(now time.Time) (q usage.Query, err error) {
+func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 	for name := range strings.SplitSeq(f.by, ",") {
 		if name = strings.TrimSpace(name); name != "" {
-			q.By = append(q.By, usage.Dimension(name))
+			q.By = append(q.By, ledger.Dimension(name))
 		}
 	}
 	if q.Since, q.Until, err = between(f.since, f.until, now); err != nil {
 		return q, err
 	}
-	q.Filter = map[usage.Dimension]string{}
-	for d, value := range map[usage.Dimension]string{usage.ByKey: f.key, usage.ByModel: f.model, usage.ByRoute: f.route, usage.ByUser: f.user} {
+	q.Filter = map[ledger.Dimension]string{}
+	for d, value := range map[ledger.Dimension]string{ledger.ByKey: f.key, ledger.ByModel: f.model, ledger.ByRoute: f.route, ledger.ByUser: f.user} {
 		if value != "" {
 			q.Filter[d] = value
 		}
 	}
-	return q, usage.Check(q)
+	return q, ledger.Check(q)
 }
 
 // between reads the bounds of a time.
@@ -126,7 +126,7 @@ func moment(s string, now time.Time) (time.Time, error) {
 			if unit == 'w' {
 				n *= 7
 			}
-			start, _, err := usage.Daily.Window(now.AddDate(0, 0, -n), now.Location())
+			start, _, err := ledger.Daily.Window(now.AddDate(0, 0, -n), now.Location())
 			return start, err
 		}
 	}
@@ -137,21 +137,21 @@ func moment(s string, now time.Time) (time.Time, error) {
 		return t, nil
 	}
 	if t, err := time.Parse(time.DateOnly, s); err == nil {
-		start, _, err := usage.Daily.Window(time.Date(t.Year(), t.Month(), t.Day(), 12, 0, 0, 0, now.Location()), now.Location())
+		start, _, err := ledger.Daily.Window(time.Date(t.Year(), t.Month(), t.Day(), 12, 0, 0, 0, now.Location()), now.Location())
 		return start, err
 	}
 	return time.Time{}, fmt.Errorf("%q is not a time: write 12h, 30d, 8w, 2026-11-01 or 2026-11-01T12:00:00Z", s)
 }
 
 // withReader opens the ledger to read in it. It makes no database where there is none.
-func withReader(cfg *config.Config, read func(*usage.Reader) error) error {
-	return withLedger(cfg, func(db *sql.DB) error { return read(usage.NewReader(db, cfg.Location)) })
+func withReader(cfg *config.Config, read func(*ledger.Reader) error) error {
+	return withLedger(cfg, func(db *sql.DB) error { return read(ledger.NewReader(db, cfg.Location)) })
 }
 
 // withLedger opens the database that a ledger is in. It makes none where there is none.
 func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("%w (DATA_DIR is %s)", usage.ErrNoLedger, cfg.DataDir)
+		return fmt.Errorf("%w (DATA_DIR is %s)", ledger.ErrNoLedger, cfg.DataDir)
 	}
 	db, err := openDatabase(cfg.DataDir)
 	if err != nil {
@@ -161,12 +161,12 @@ func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
 }
 
 // usageTable writes a report for people. Sums that nobody has are left out.
-func usageTable(w io.Writer, q usage.Query, groups []usage.Group) {
+func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
 	if len(groups) == 0 {
 		fmt.Fprintln(w, "nothing was used in this time")
 		return
 	}
-	total := usage.SumUp(groups)
+	total := ledger.SumUp(groups)
 	columns := sumColumns(total)
 	t := newTable(w)
 	head, foot := table.Row{}, table.Row{}
@@ -184,7 +184,7 @@ func usageTable(w io.Writer, q usage.Query, groups []usage.Group) {
 		g, line := &groups[i], table.Row{}
 		for i, d := range q.By {
 			value := g.Values[i]
-			if d == usage.ByKey && g.KeyName != "" {
+			if d == ledger.ByKey && g.KeyName != "" {
 				value = g.KeyName
 			}
 			line = append(line, visible(value))
@@ -208,29 +208,29 @@ func usageTable(w io.Writer, q usage.Query, groups []usage.Group) {
 
 type sumColumn struct {
 	name string
-	show func(*usage.Sums) string
+	show func(*ledger.Sums) string
 }
 
-func sumColumns(total usage.Sums) []sumColumn {
-	count := func(name string, n func(*usage.Sums) int64) sumColumn {
-		return sumColumn{name, func(s *usage.Sums) string { return strconv.FormatInt(n(s), 10) }}
+func sumColumns(total ledger.Sums) []sumColumn {
+	count := func(name string, n func(*ledger.Sums) int64) sumColumn {
+		return sumColumn{name, func(s *ledger.Sums) string { return strconv.FormatInt(n(s), 10) }}
 	}
-	columns := []sumColumn{count("requests", func(s *usage.Sums) int64 { return s.Requests })}
+	columns := []sumColumn{count("requests", func(s *ledger.Sums) int64 { return s.Requests })}
 	for _, c := range []sumColumn{
-		count("errors", func(s *usage.Sums) int64 { return s.Errors }),
-		count("unpriced", func(s *usage.Sums) int64 { return s.Unpriced }),
+		count("errors", func(s *ledger.Sums) int64 { return s.Errors }),
+		count("unpriced", func(s *ledger.Sums) int64 { return s.Unpriced }),
 	} {
 		if c.show(&total) != "0" {
 			columns = append(columns, c)
 		}
 	}
 	columns = append(columns,
-		count("input", func(s *usage.Sums) int64 { return s.Input }),
-		count("cached", func(s *usage.Sums) int64 { return s.CachedRead }),
-		count("output", func(s *usage.Sums) int64 { return s.Output }),
-		sumColumn{"cost", func(s *usage.Sums) string { return s.Cost.String() }})
+		count("input", func(s *ledger.Sums) int64 { return s.Input }),
+		count("cached", func(s *ledger.Sums) int64 { return s.CachedRead }),
+		count("output", func(s *ledger.Sums) int64 { return s.Output }),
+		sumColumn{"cost", func(s *ledger.Sums) string { return s.Cost.String() }})
 	if total.Saved > 0 {
-		columns = append(columns, sumColumn{"saved", func(s *usage.Sums) string { return s.Saved.String() }})
+		columns = append(columns, sumColumn{"saved", func(s *ledger.Sums) string { return s.Saved.String() }})
 	}
 	return columns
 }

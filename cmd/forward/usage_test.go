@@ -12,11 +12,12 @@ import (
 	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // ledger makes a DATA_DIR with a running ledger in it, and returns flags that lead there.
-func ledger(t *testing.T, rows ...usage.Row) (flags []string, l *usage.Ledger) {
+func ledgerWith(t *testing.T, rows ...ledger.Row) (flags []string, l *ledger.Ledger) {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, ".env")
@@ -27,7 +28,7 @@ func ledger(t *testing.T, rows ...usage.Row) (flags []string, l *usage.Ledger) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l, err = usage.Open(db, usage.Options{Location: time.UTC}); err != nil {
+	if l, err = ledger.Open(db, ledger.Options{Location: time.UTC}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -44,12 +45,12 @@ func ledger(t *testing.T, rows ...usage.Row) (flags []string, l *usage.Ledger) {
 	return []string{"--env-file", file}, l
 }
 
-func entry(id, key, model string, cost usage.Nano) usage.Row {
-	return usage.Row{
+func entry(id, key, model string, cost price.Money) ledger.Row {
+	return ledger.Row{
 		ID: id, Time: time.Now().Add(-time.Hour), Key: "id-" + key, KeyName: key, User: "=SUM(A1)", Route: "openai", Upstream: "openai", Slot: "1", Operation: dialect.Chat,
 		Model: model, Answered: model + "-2024-08-06", Status: 200, Finish: "stop", Stream: true, Cache: "miss", Attempts: 2, Queue: 1500 * time.Microsecond, Total: 2 * time.Second,
 		Usage: dialect.Usage{Input: 100, CachedRead: 40, Output: 10}, Priced: true, Cost: cost, Price: "openai/gpt-4o in the table of 2026-11-10",
-		Trail: []usage.Step{{At: 12 * time.Microsecond, Name: "cache", Text: "miss: asked for the first time\x1b[31m"}},
+		Trail: []ledger.Step{{At: 12 * time.Microsecond, Name: "cache", Text: "miss: asked for the first time\x1b[31m"}},
 	}
 }
 
@@ -57,7 +58,7 @@ func entry(id, key, model string, cost usage.Nano) usage.Row {
 func TestUsageBesideTheGateway(t *testing.T) {
 	unpriced := entry("u", "bob", "mystery", 0)
 	unpriced.Priced, unpriced.Estimated = false, true
-	flags, l := ledger(t, entry("a", "alice", "gpt-4o", 1_230_000), entry("b", "alice", "gpt-4o", 1_000), unpriced)
+	flags, l := ledgerWith(t, entry("a", "alice", "gpt-4o", 1_230_000), entry("b", "alice", "gpt-4o", 1_000), unpriced)
 
 	out, _, err := execute(append([]string{"usage"}, flags...)...)
 	if err != nil {
@@ -110,7 +111,7 @@ func TestUsageBesideTheGateway(t *testing.T) {
 }
 
 func TestWhy(t *testing.T) {
-	flags, l := ledger(t, entry("a", "alice", "gpt-4o", 1_230_000))
+	flags, l := ledgerWith(t, entry("a", "alice", "gpt-4o", 1_230_000))
 	out, _, err := execute(append([]string{"why", "a"}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -124,11 +125,11 @@ func TestWhy(t *testing.T) {
 	if out, _, err := execute(append([]string{"why", "a", "-o", "json"}, flags...)...); err != nil || !strings.Contains(out, `"cost_nano_usd": 1230000`) {
 		t.Errorf("%s, %v", out, err)
 	}
-	if _, _, err := execute(append([]string{"why", "nobody"}, flags...)...); !errors.Is(err, usage.ErrNoRow) || !strings.Contains(err.Error(), "LEDGER_RETENTION") {
+	if _, _, err := execute(append([]string{"why", "nobody"}, flags...)...); !errors.Is(err, ledger.ErrNoRow) || !strings.Contains(err.Error(), "LEDGER_RETENTION") {
 		t.Errorf("%v", err)
 	}
 	r := entry("open", "alice", "gpt-4o", 9)
-	call, err := l.Begin(t.Context(), usage.Reservation{Row: r})
+	call, err := l.Begin(t.Context(), ledger.Reservation{Row: r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,14 +144,14 @@ func TestWhy(t *testing.T) {
 
 // TestWhyOfABatch asks by the id that the provider gave.
 func TestWhyOfABatch(t *testing.T) {
-	flags, l := ledger(t)
-	prices, err := usage.NewTable(nil)
+	flags, l := ledgerWith(t)
+	prices, err := price.NewTable(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := usage.Settlement{Prices: prices, Upstream: "openai", Batch: usage.Batch{Host: "api.openai.com", ID: "batch_1", Key: "id-alice", KeyName: "alice", Route: "openai", Request: "req_1"}}
+	s := ledger.Settlement{Prices: prices, Upstream: "openai", Batch: ledger.Batch{Host: "api.openai.com", ID: "batch_1", Key: "id-alice", KeyName: "alice", Route: "openai", Request: "req_1"}}
 	for _, model := range []string{"gpt-4o-mini", "gpt-4o-mini", "mystery"} {
-		s.Add(usage.BatchItem{Model: model, Usage: dialect.Usage{Input: 100, Output: 10}})
+		s.Add(ledger.BatchItem{Model: model, Usage: dialect.Usage{Input: 100, Output: 10}})
 	}
 	if n, err := l.SettleBatch(t.Context(), s.Rows(time.Now(), "req_2")); n != 2 || err != nil {
 		t.Fatal(n, err)
@@ -176,7 +177,7 @@ func TestWhyOfABatch(t *testing.T) {
 func TestUsageReprice(t *testing.T) {
 	cellar := entry("c", "bob", "cellar", 0)
 	cellar.Priced, cellar.Answered = false, "cellar"
-	flags, l := ledger(t, entry("a", "alice", "gpt-4o", 999), cellar)
+	flags, l := ledgerWith(t, entry("a", "alice", "gpt-4o", 999), cellar)
 	file := filepath.Join(t.TempDir(), "forward.yaml")
 	if err := os.WriteFile(file, []byte("prices:\n  cellar: {input: 1, output: 2}\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -258,7 +259,7 @@ func TestUsagePrices(t *testing.T) {
 }
 
 func TestUsageCalledWrongly(t *testing.T) {
-	flags, _ := ledger(t)
+	flags, _ := ledgerWith(t)
 	for _, args := range [][]string{{"usage", "stray"}, {"usage", "--by", "colour"}, {"usage", "--since", "yesterday"}, {"usage", "-o", "xml"}, {"usage", "prices"}, {"usage", "prices", "a", "b"}, {"usage", "reprice"}, {"usage", "reprice", "--since", "once"}, {"usage", "reprice", "--since", "1d", "stray"}, {"why"}, {"why", "-o", "xml", "a"}} {
 		if _, _, err := execute(append(args, flags...)...); !errors.As(err, new(*usageError)) {
 			t.Errorf("%v: %v", args, err)
@@ -269,7 +270,7 @@ func TestUsageCalledWrongly(t *testing.T) {
 	if err := os.WriteFile(file, []byte("DATA_DIR="+dir), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := execute("usage", "--env-file", file); !errors.Is(err, usage.ErrNoLedger) {
+	if _, _, err := execute("usage", "--env-file", file); !errors.Is(err, ledger.ErrNoLedger) {
 		t.Errorf("without a ledger: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err == nil {

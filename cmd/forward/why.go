@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // whyCommand explains one request out of the ledger.
@@ -39,7 +39,7 @@ func whyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return withReader(cfg, func(r *usage.Reader) error {
+		return withReader(cfg, func(r *ledger.Reader) error {
 			ids, err := r.Settled(c.Context(), args[0])
 			if err != nil {
 				return err
@@ -49,7 +49,7 @@ func whyCommand() *cobra.Command {
 			}
 			for i, id := range ids {
 				row, open, err := r.Trail(c.Context(), id)
-				if errors.Is(err, usage.ErrNoRow) {
+				if errors.Is(err, ledger.ErrNoRow) {
 					return fmt.Errorf("%w: %q; it may be older than LEDGER_RETENTION, was refused before its route and key were known, or is a batch whose results nobody fetched yet", err, id)
 				}
 				if err != nil {
@@ -68,7 +68,7 @@ func whyCommand() *cobra.Command {
 	return c
 }
 
-func showWhy(w io.Writer, output string, r *usage.Row, open bool, zone *time.Location) error {
+func showWhy(w io.Writer, output string, r *ledger.Row, open bool, zone *time.Location) error {
 	if output == "json" {
 		return writeJSON(w, r)
 	}
@@ -76,7 +76,7 @@ func showWhy(w io.Writer, output string, r *usage.Row, open bool, zone *time.Loc
 }
 
 // printWhy writes one subject a line; what does not apply is left out.
-func printWhy(w io.Writer, r *usage.Row, open bool, zone *time.Location) error {
+func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name string, parts ...string) {
 		var said []string
@@ -95,7 +95,7 @@ func printWhy(w io.Writer, r *usage.Row, open bool, zone *time.Location) error {
 		}
 		return fmt.Sprintf(format, args...)
 	}
-	subject, at, batch := "request", "began", r.Operation == usage.BatchOperation
+	subject, at, batch := "request", "began", r.Operation == ledger.BatchOperation
 	if batch {
 		subject, at = "batch", "settled"
 	}

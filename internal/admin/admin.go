@@ -21,14 +21,14 @@ import (
 	"time"
 
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // Options set up a handler. Ledger and Caller are required; other zero fields mean the defaults.
 type Options struct {
 	Keys     *keys.Store // managed keys; nil: there are none
 	Declared []keys.Key  // those of the settings
-	Ledger   *usage.Ledger
+	Ledger   *ledger.Ledger
 	AdminKey keys.Secret // without one nobody is the administrator
 	// Caller tells whose forward key a request carries; its errors are those of keys.Ring.Lookup and keys.Presented.
 	Caller func(*http.Request) (*keys.Key, error)

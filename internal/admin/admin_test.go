@@ -11,7 +11,7 @@ import (
 
 	"forward/internal/admin"
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/price"
 )
 
 func TestWhoMayAsk(t *testing.T) {
@@ -132,7 +132,7 @@ func TestUsage(t *testing.T) {
 func TestPagesOfUsage(t *testing.T) {
 	h := newHouse(t)
 	for i := range 25 {
-		h.spend(fmt.Sprint(i), "alice", fmt.Sprint("model-", i), now.Add(-time.Hour), usage.Nano(i+1))
+		h.spend(fmt.Sprint(i), "alice", fmt.Sprint("model-", i), now.Add(-time.Hour), price.Money(i+1))
 	}
 	if err := h.ledger.Flush(t.Context()); err != nil {
 		t.Fatal(err)

@@ -16,7 +16,8 @@ import (
 	"forward/internal/admin"
 	"forward/internal/dialect"
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,7 +36,7 @@ type house struct {
 	http.Handler
 	t       *testing.T
 	store   *keys.Store
-	ledger  *usage.Ledger
+	ledger  *ledger.Ledger
 	ring    *keys.Ring
 	secrets map[string]string
 	ids     map[string]string
@@ -64,7 +65,7 @@ func newHouse(t *testing.T, change ...func(*admin.Options)) *house {
 	if h.ring, err = h.store.Ring(t.Context(), declared); err != nil {
 		t.Fatal(err)
 	}
-	if h.ledger, err = usage.Open(db, usage.Options{Location: time.UTC, Now: clock, Retention: -1}); err != nil {
+	if h.ledger, err = ledger.Open(db, ledger.Options{Location: time.UTC, Now: clock, Retention: -1}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -104,19 +105,19 @@ func (h *house) add(name string, texts map[string]string) {
 }
 
 // spend writes a request down.
-func (h *house) spend(id, name, model string, at time.Time, cost usage.Nano) {
-	h.ledger.Record(usage.Row{ID: id, Time: at, Key: h.ids[name], KeyName: name, Route: "openai", Operation: dialect.Chat, Model: model, Status: 200,
+func (h *house) spend(id, name, model string, at time.Time, cost price.Money) {
+	h.ledger.Record(ledger.Row{ID: id, Time: at, Key: h.ids[name], KeyName: name, Route: "openai", Operation: dialect.Chat, Model: model, Status: 200,
 		Usage: dialect.Usage{Input: 100, Output: 20, Total: 120}, Priced: true, Cost: cost})
 }
 
 // spent is what most tests begin with.
 func (h *house) spent() *house {
 	h.t.Helper()
-	h.spend("1", "alice", "gpt-4o", now.Add(-time.Hour), 2*usage.Dollar)
-	h.spend("2", "alice", "gpt-4o-mini", now.Add(-time.Hour), usage.Dollar/2)
-	h.spend("3", "alice", "gpt-4o", now.AddDate(0, 0, -3), usage.Dollar)
-	h.spend("4", "alice", "gpt-4o", now.AddDate(0, -1, 0), 7*usage.Dollar)
-	h.spend("5", "bob", "o1", now.Add(-2*time.Hour), 3*usage.Dollar+1)
+	h.spend("1", "alice", "gpt-4o", now.Add(-time.Hour), 2*price.Dollar)
+	h.spend("2", "alice", "gpt-4o-mini", now.Add(-time.Hour), price.Dollar/2)
+	h.spend("3", "alice", "gpt-4o", now.AddDate(0, 0, -3), price.Dollar)
+	h.spend("4", "alice", "gpt-4o", now.AddDate(0, -1, 0), 7*price.Dollar)
+	h.spend("5", "bob", "o1", now.Add(-2*time.Hour), 3*price.Dollar+1)
 	h.spend("6", "ci", "o1", now.Add(-2*time.Hour), 1)
 	if err := h.ledger.Flush(h.t.Context()); err != nil {
 		h.t.Fatal(err)

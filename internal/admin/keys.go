@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // keyView is a key as it is shown, with the names that `forward keys -o json` has.
@@ -46,8 +46,8 @@ type budgetView struct {
 
 // usedView is what a key used in the calendar's day and month of now.
 type usedView struct {
-	Day   usage.Sums `json:"day"`
-	Month usage.Sums `json:"month"`
+	Day   ledger.Sums `json:"day"`
+	Month ledger.Sums `json:"month"`
 }
 
 func (s *server) view(m *keys.Managed, origin string) keyView {
@@ -151,19 +151,19 @@ func (s *server) detail(ctx context.Context, v keyView) (any, error) {
 }
 
 // balances are how the budgets of a key stand, in their order.
-func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]usage.Balance, error) {
-	var budgets []usage.Budget
+func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]ledger.Balance, error) {
+	var budgets []ledger.Budget
 	for _, b := range p.Budgets {
 		zone := s.Location
 		if z, err := time.LoadLocation(b.Zone); b.Zone != "" && err == nil { // it was checked when it was set
 			zone = z
 		}
-		budgets = append(budgets, usage.Budget{Unit: usage.Unit(b.Unit), Amount: b.Amount, Period: usage.Period(b.Period), Zone: zone})
+		budgets = append(budgets, ledger.Budget{Unit: ledger.Unit(b.Unit), Amount: b.Amount, Period: ledger.Period(b.Period), Zone: zone})
 	}
 	return s.Ledger.Balances(ctx, id, budgets)
 }
 
-func standing(p keys.Policy, balances []usage.Balance) []budgetView {
+func standing(p keys.Policy, balances []ledger.Balance) []budgetView {
 	views := []budgetView{}
 	for i, b := range balances {
 		views = append(views, budgetView{Budget: p.Budgets[i].String(), Unit: string(b.Budget.Unit), Limit: b.Budget.Amount, Spent: b.Spent, Held: b.Held,
@@ -172,7 +172,7 @@ func standing(p keys.Policy, balances []usage.Balance) []budgetView {
 	return views
 }
 
-func left(b usage.Balance) int64 { return max(0, b.Budget.Amount-b.Spent-b.Held) }
+func left(b ledger.Balance) int64 { return max(0, b.Budget.Amount-b.Spent-b.Held) }
 
 func (s *server) used(ctx context.Context, id string) (used usedView, err error) {
 	now := s.Now().In(s.Location)
@@ -181,12 +181,12 @@ func (s *server) used(ctx context.Context, id string) (used usedView, err error)
 	if err != nil {
 		return used, err
 	}
-	used.Day = usage.SumUp(groups)
+	used.Day = ledger.SumUp(groups)
 	groups, err = s.since(ctx, id, today.AddDate(0, 0, 1-today.Day()))
-	used.Month = usage.SumUp(groups)
+	used.Month = ledger.SumUp(groups)
 	return used, err
 }
 
-func (s *server) since(ctx context.Context, id string, begin time.Time) ([]usage.Group, error) {
-	return s.Ledger.Report(ctx, usage.Query{By: []usage.Dimension{usage.ByDay}, Since: begin, Filter: map[usage.Dimension]string{usage.ByKey: id}})
+func (s *server) since(ctx context.Context, id string, begin time.Time) ([]ledger.Group, error) {
+	return s.Ledger.Report(ctx, ledger.Query{By: []ledger.Dimension{ledger.ByDay}, Since: begin, Filter: map[ledger.Dimension]string{ledger.ByKey: id}})
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // limitsView is what of a policy concerns its holder; tags, priority and how he is logged are his administrator's.
@@ -75,7 +76,7 @@ func (s *server) hardLimit(ctx context.Context, k *keys.Key) (dollars float64, e
 	}
 	tightest := int64(-1)
 	for _, b := range balances {
-		if b.Budget.Unit == usage.USD && (tightest < 0 || left(b) < tightest) {
+		if b.Budget.Unit == ledger.USD && (tightest < 0 || left(b) < tightest) {
 			tightest = left(b)
 		}
 	}
@@ -83,7 +84,7 @@ func (s *server) hardLimit(ctx context.Context, k *keys.Key) (dollars float64, e
 		return unlimited, nil
 	}
 	used, err := s.used(ctx, k.ID())
-	return (used.Month.Cost + usage.Nano(tightest)).Dollars(), err
+	return (used.Month.Cost + price.Money(tightest)).Dollars(), err
 }
 
 type dailyCost struct {
@@ -101,8 +102,8 @@ type costItem struct {
 func (s *server) billed(r *http.Request, k *keys.Key) (any, error) {
 	values := r.URL.Query() // clients send more than this, such as normalized_usage
 	now := s.Now().In(s.Location)
-	q := usage.Query{
-		By: []usage.Dimension{usage.ByDay, usage.ByModel}, Filter: map[usage.Dimension]string{usage.ByKey: k.ID()},
+	q := ledger.Query{
+		By: []ledger.Dimension{ledger.ByDay, ledger.ByModel}, Filter: map[ledger.Dimension]string{ledger.ByKey: k.ID()},
 		Since: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, s.Location),
 	}
 	for name, at := range map[string]*time.Time{"start_date": &q.Since, "end_date": &q.Until} {
@@ -134,7 +135,7 @@ func (s *server) billed(r *http.Request, k *keys.Key) (any, error) {
 		Object string      `json:"object"`
 		Total  float64     `json:"total_usage"` // cents
 		Daily  []dailyCost `json:"daily_costs"`
-	}{"list", cents(usage.SumUp(groups).Cost), days}, nil
+	}{"list", cents(ledger.SumUp(groups).Cost), days}, nil
 }
 
-func cents(n usage.Nano) float64 { return float64(n) / 1e7 }
+func cents(n price.Money) float64 { return float64(n) / 1e7 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // filters are the parameters that keep only some requests.
@@ -14,13 +14,13 @@ var filters = []string{"key", "model", "route", "operation", "status", "cache", 
 
 // usagePage is a page of a report.
 type usagePage struct {
-	By     []usage.Dimension `json:"by"`
-	Since  *time.Time        `json:"since"`
-	Until  *time.Time        `json:"until"`
-	Groups []map[string]any  `json:"groups"`
-	Total  usage.Sums        `json:"total"` // of all pages
-	Count  int               `json:"count"` // of groups on all pages
-	Next   *int              `json:"next_offset"`
+	By     []ledger.Dimension `json:"by"`
+	Since  *time.Time         `json:"since"`
+	Until  *time.Time         `json:"until"`
+	Groups []map[string]any   `json:"groups"`
+	Total  ledger.Sums        `json:"total"` // of all pages
+	Count  int                `json:"count"` // of groups on all pages
+	Next   *int               `json:"next_offset"`
 }
 
 func (s *server) usage(r *http.Request) (any, error) {
@@ -32,7 +32,7 @@ func (s *server) usage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := usage.Query{Filter: map[usage.Dimension]string{}}
+	q := ledger.Query{Filter: map[ledger.Dimension]string{}}
 	if !values.Has("since") {
 		values.Set("since", "30d")
 	}
@@ -44,23 +44,23 @@ func (s *server) usage(r *http.Request) (any, error) {
 	}
 	for word := range strings.SplitSeq(values.Get("by"), ",") {
 		if word != "" {
-			q.By = append(q.By, usage.Dimension(word))
+			q.By = append(q.By, ledger.Dimension(word))
 		}
 	}
 	for _, name := range filters {
 		if values.Has(name) {
-			q.Filter[usage.Dimension(name)] = values.Get(name)
+			q.Filter[ledger.Dimension(name)] = values.Get(name)
 		}
 	}
-	if err := usage.Check(q); err != nil {
+	if err := ledger.Check(q); err != nil {
 		return nil, &problem{status: http.StatusBadRequest, code: "invalid_query", message: err.Error() + ".", param: "by"}
 	}
 	groups, err := s.Ledger.Report(r.Context(), q)
 	if err != nil {
 		return nil, err
 	}
-	out := usagePage{By: append([]usage.Dimension{}, q.By...), Since: when(q.Since), Until: when(q.Until), Groups: []map[string]any{},
-		Total: usage.SumUp(groups), Count: len(groups), Next: p.next(len(groups))}
+	out := usagePage{By: append([]ledger.Dimension{}, q.By...), Since: when(q.Since), Until: when(q.Until), Groups: []map[string]any{},
+		Total: ledger.SumUp(groups), Count: len(groups), Next: p.next(len(groups))}
 	for _, g := range of(p, groups) {
 		named, err := flat(g.Sums)
 		if err != nil {
@@ -68,7 +68,7 @@ func (s *server) usage(r *http.Request) (any, error) {
 		}
 		for i, d := range q.By {
 			named[string(d)] = g.Values[i]
-			if d == usage.ByKey {
+			if d == ledger.ByKey {
 				named["key_name"] = g.KeyName
 			}
 		}
@@ -78,7 +78,7 @@ func (s *server) usage(r *http.Request) (any, error) {
 }
 
 // flat are sums by their names, for a group has the names of what it is grouped by beside them, as `forward usage -o json` writes it.
-func flat(s usage.Sums) (map[string]any, error) {
+func flat(s ledger.Sums) (map[string]any, error) {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/price"
 )
 
 // Price is one entry of PRICES, which forward.yaml writes as `prices`. It replaces what the price table has for the model.
@@ -111,7 +111,7 @@ func priceTier(n node, other string) (t PriceTier, err error) {
 
 func priceRates(n node) (map[string]int64, error) {
 	var names []string
-	for _, q := range usage.Quantities() {
+	for _, q := range price.Quantities() {
 		names = append(names, string(q))
 	}
 	rates := map[string]int64{}
@@ -124,7 +124,7 @@ func priceRates(n node) (map[string]int64, error) {
 			}
 			return nil, bad(fmt.Sprintf("%q is nothing that has a rate", shorten(p.key)), fix)
 		}
-		amount, err := usage.ParseDollars(p.value.text)
+		amount, err := price.ParseDollars(p.value.text)
 		if p.value.kind != scalar || err != nil {
 			return nil, bad(fmt.Sprintf("the rate of %s is not an amount of dollars", name), "write it like 2.50, for a million tokens")
 		}

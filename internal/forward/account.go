@@ -8,8 +8,9 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/ledger"
 	"forward/internal/metrics"
-	"forward/internal/usage"
+	"forward/internal/price"
 )
 
 // openAccount reserves what the request may cost in the budgets of its key, and writes it down as under way. An exchange does so once, also
@@ -26,25 +27,25 @@ func (x *exchange) openAccount() error {
 	if use, _ := x.batchUse(); use == dialect.MakesBatch { // what it will cost nobody knows yet; a spent budget makes none
 		row.Priced = true
 		x.conceal(&row)
-		bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets})
+		bill, err := x.Ledger.Begin(x.ctx, ledger.Reservation{Row: row, Budgets: budgets})
 		x.bill = bill
 		return err
 	}
 	row.Tier = x.tierAsked()
 	prompt := row.BytesIn / 4 // will do where nobody holds the request to it
-	var exact func(*usage.Row)
+	var exact func(*ledger.Row)
 	if len(budgets) > 0 {
 		d, bound := x.tokensAtMost()
 		if prompt = d.Prompt; bound {
-			exact = func(r *usage.Row) {
+			exact = func(r *ledger.Row) {
 				x.tokensAsked()
-				x.Prices.Estimate(r, x.demand.Prompt, x.bound())
+				r.Estimate(x.Prices, x.demand.Prompt, x.bound())
 			}
 		}
 	}
-	x.Prices.Estimate(&row, prompt, x.bound())
+	row.Estimate(x.Prices, prompt, x.bound())
 	x.conceal(&row)
-	bill, err := x.Ledger.Begin(x.ctx, usage.Reservation{Row: row, Budgets: budgets, Exact: exact})
+	bill, err := x.Ledger.Begin(x.ctx, ledger.Reservation{Row: row, Budgets: budgets, Exact: exact})
 	x.bill = bill
 	return err
 }
@@ -82,18 +83,18 @@ func (g *Gateway) zone(name string) *time.Location {
 }
 
 // budgets are those of the caller's key.
-func (x *exchange) budgets() (list []usage.Budget) {
+func (x *exchange) budgets() (list []ledger.Budget) {
 	for _, b := range x.policy.Budgets {
 		zone := x.zone(b.Zone)
-		list = append(list, usage.Budget{Unit: usage.Unit(b.Unit), Amount: b.Amount, Period: usage.Period(b.Period), Zone: zone,
+		list = append(list, ledger.Budget{Unit: ledger.Unit(b.Unit), Amount: b.Amount, Period: ledger.Period(b.Period), Zone: zone,
 			AllowUnpriced: x.policy.UnknownPrice == "allow"})
 	}
 	return list
 }
 
 // row is what the ledger knows of the exchange from its beginning.
-func (x *exchange) row() usage.Row {
-	return usage.Row{
+func (x *exchange) row() ledger.Row {
+	return ledger.Row{
 		ID: x.id, Time: x.begun, Key: x.caller.id, KeyName: x.caller.name, User: x.user, Tags: x.policy.Tags,
 		Route: x.route.Name, Upstream: x.Prices.Provider(x.route.Base.Hostname(), x.route.Dialect.Name), Operation: x.op, Model: x.ask.Model, Stream: x.ask.Stream,
 		BytesIn: max(x.r.ContentLength, int64(len(x.payload)), 0),
@@ -102,7 +103,7 @@ func (x *exchange) row() usage.Row {
 
 // closeAccount writes down what became of the exchange, once. Of a call that several callers share the one who began it has the
 // row of the call, and the others theirs as hits: they cost nothing, and what they would have cost is saved.
-func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
+func (x *exchange) closeAccount(elapsed time.Duration) *ledger.Row {
 	if x.Ledger == nil || x.caller.id == "" || x.shares && !x.collapsed {
 		return nil // nobody asked, or the call tells
 	}
@@ -124,7 +125,7 @@ func (x *exchange) closeAccount(elapsed time.Duration) *usage.Row {
 		row.Usage, row.Estimated = dialect.Usage{Input: x.demand.Prompt, Total: x.demand.Prompt}, x.demand.Prompt > 0
 	}
 	x.trail(&row)
-	x.Prices.Bill(&row, usage.CostOptions{Tier: row.Tier})
+	row.Bill(x.Prices, price.Options{Tier: row.Tier})
 	x.conceal(&row)
 	if x.bill != nil {
 		x.bill.Settle(row)
@@ -147,7 +148,7 @@ func (x *exchange) leftUnanswered() bool {
 }
 
 // observe counts the exchange for Prometheus; row is nil where nothing was written down.
-func (x *exchange) observe(elapsed time.Duration, row *usage.Row) {
+func (x *exchange) observe(elapsed time.Duration, row *ledger.Row) {
 	if x.Metrics == nil || x.shares && !x.collapsed {
 		return // of who began a shared call, the call is counted
 	}
@@ -177,7 +178,7 @@ func (x *exchange) observe(elapsed time.Duration, row *usage.Row) {
 }
 
 // readBill takes what the answer told of itself into its row.
-func (x *exchange) readBill(row *usage.Row) {
+func (x *exchange) readBill(row *ledger.Row) {
 	u, estimated := x.tap.usage()
 	if u != nil {
 		row.Usage, row.Estimated = *u, estimated
@@ -188,8 +189,8 @@ func (x *exchange) readBill(row *usage.Row) {
 }
 
 // trail tells how it went, for `forward why`.
-func (x *exchange) trail(row *usage.Row) {
-	step := func(name, text string) { row.Trail = append(row.Trail, usage.Step{Name: name, Text: text}) }
+func (x *exchange) trail(row *ledger.Row) {
+	step := func(name, text string) { row.Trail = append(row.Trail, ledger.Step{Name: name, Text: text}) }
 	if x.memory.detail != "" {
 		step("cache", x.memory.detail)
 	}
@@ -215,17 +216,17 @@ func (x *exchange) trail(row *usage.Row) {
 
 // problemOfAccount tells why a call was not opened.
 func problemOfAccount(err error, now time.Time) (p dialect.Problem, ok bool) {
-	if spent, is := errors.AsType[*usage.BudgetError](err); is {
+	if spent, is := errors.AsType[*ledger.BudgetError](err); is {
 		p = dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota", Message: "You exceeded your budget: " + spent.Error()}
 		if reset := spent.Reset.Sub(now); reset > 0 {
 			p.RetryAfter = reset
 		}
 		return p, true
 	}
-	if unpriced, is := errors.AsType[*usage.UnpricedError](err); is {
+	if unpriced, is := errors.AsType[*ledger.UnpricedError](err); is {
 		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: unpriced.Error()}, true
 	}
-	if errors.Is(err, usage.ErrUnwritable) {
+	if errors.Is(err, ledger.ErrUnwritable) {
 		return dialect.Problem{Status: http.StatusServiceUnavailable, Code: "ledger_unavailable", RetryAfter: time.Second,
 			Message: "The gateway cannot write down what requests cost, and is told not to serve any then (LEDGER_STRICT)."}, true
 	}

@@ -15,19 +15,20 @@ import (
 	"time"
 
 	"forward/internal/keys"
-	books "forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // accounting gives the gateway a ledger, and returns what is in it by the time it is asked.
-func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []books.Row) {
+func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []ledger.Row) {
 	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "forward.db")+"?_txlock=immediate&_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))(t)
 	t.Cleanup(func() { db.Close() })
-	ledger := must(books.Open(db, books.Options{}))(t)
-	t.Cleanup(func() { ledger.Close(context.Background()) })
-	prices := must(books.NewTable(nil))(t)
-	return func(s *setup) { s.Ledger, s.Prices = ledger, prices }, func(b *bench) (rows []books.Row) {
+	books := must(ledger.Open(db, ledger.Options{}))(t)
+	t.Cleanup(func() { books.Close(context.Background()) })
+	prices := must(price.NewTable(nil))(t)
+	return func(s *setup) { s.Ledger, s.Prices = books, prices }, func(b *bench) (rows []ledger.Row) {
 		b.gateway.Wait(10 * time.Second)
-		if err := ledger.Flush(t.Context()); err != nil {
+		if err := books.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ids := must(db.Query(`SELECT id FROM usage_requests ORDER BY time, number`))(t)
@@ -37,7 +38,7 @@ func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []books.
 			if err := ids.Scan(&id); err != nil {
 				t.Fatal(err)
 			}
-			row, open, err := ledger.Trail(t.Context(), id)
+			row, open, err := books.Trail(t.Context(), id)
 			if err != nil || open {
 				t.Fatal(id, open, err)
 			}
@@ -256,10 +257,10 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 	} {
 		for _, headers := range []int{0, 200, 400} {
 			t.Run(fmt.Sprintf("%s after %d", c.name, headers), func(t *testing.T) {
-				ledger, rows := accounting(t)
+				account, rows := accounting(t)
 				arrived := make(chan struct{})
 				budget := []keys.Budget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}}
-				var books *books.Ledger
+				var books *ledger.Ledger
 				b := start(t, func(w http.ResponseWriter, r *http.Request) {
 					if headers > 0 {
 						w.Header().Set("Content-Type", "text/event-stream")
@@ -270,7 +271,7 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 					close(arrived)
 					<-r.Context().Done()
 				}, func(s *setup) {
-					ledger(s)
+					account(s)
 					s.all, books = true, s.Ledger
 					s.keys = []keys.Key{{Name: "alice", Secret: keys.NewSecret("fk-alice"), Policy: keys.Policy{Budgets: budget}}}
 				})
@@ -312,7 +313,7 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 	}
 }
 
-type usageBudget = books.Budget
+type usageBudget = ledger.Budget
 
 // TestWhoLeavesBeforeAskingPaysNothing lets a client leave while the upstream cannot be connected to.
 func TestWhoLeavesBeforeAskingPaysNothing(t *testing.T) {

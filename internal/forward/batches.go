@@ -13,7 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // Batches are made through one request and answered hours later through another, and only their results tell what was used. So the
@@ -100,7 +100,7 @@ func (x *exchange) askForBatch(h http.Header) {
 
 // findResults is the batch whose results are asked for. One that is known by the path, and was made without this gateway, counts for the
 // caller.
-func (x *exchange) findResults(use dialect.BatchUse, object string) *usage.Settlement {
+func (x *exchange) findResults(use dialect.BatchUse, object string) *ledger.Settlement {
 	if object == "" {
 		return nil
 	}
@@ -111,18 +111,18 @@ func (x *exchange) findResults(use dialect.BatchUse, object string) *usage.Settl
 		x.warnOfBatch(object, err)
 	}
 	if !ok && use == dialect.FetchesBatch {
-		b = usage.Batch{Host: x.route.Base.Host, ID: object}
+		b = ledger.Batch{Host: x.route.Base.Host, ID: object}
 	} else if !ok {
 		return nil
 	}
 	return x.settlement(b)
 }
 
-func (x *exchange) settlement(b usage.Batch) *usage.Settlement {
+func (x *exchange) settlement(b ledger.Batch) *ledger.Settlement {
 	if b.Key == "" {
 		b.Key, b.KeyName, b.User, b.Tags, b.Route = x.caller.id, x.caller.name, x.user, x.policy.Tags, x.route.Name
 	}
-	return &usage.Settlement{Batch: b, Prices: x.Prices, Upstream: x.Prices.Provider(x.route.Base.Hostname(), x.route.Dialect.Name)}
+	return &ledger.Settlement{Batch: b, Prices: x.Prices, Upstream: x.Prices.Provider(x.route.Base.Hostname(), x.route.Dialect.Name)}
 }
 
 // watchBatch lets the answer be read on its way, if it is about batches.
@@ -132,7 +132,7 @@ func (x *exchange) watchBatch(res *http.Response) {
 	}
 	w := &batchWatch{ReadCloser: res.Body, x: x, left: res.ContentLength}
 	if x.results != nil {
-		w.lines = &usage.BatchReader{Each: x.results.Add}
+		w.lines = &ledger.BatchReader{Each: x.results.Add}
 	}
 	res.Body = w
 }
@@ -142,12 +142,12 @@ func (x *exchange) watchBatch(res *http.Response) {
 type batchWatch struct {
 	io.ReadCloser
 	x     *exchange
-	left  int64              // bytes until the announced length; negative when there is none
-	lines *usage.BatchReader // of results
-	body  bytes.Buffer       // of anything else
-	over  bool               // it is too long to be kept
-	held  []byte             // of it what the client does not have yet
-	err   error              // what follows
+	left  int64               // bytes until the announced length; negative when there is none
+	lines *ledger.BatchReader // of results
+	body  bytes.Buffer        // of anything else
+	over  bool                // it is too long to be kept
+	held  []byte              // of it what the client does not have yet
+	err   error               // what follows
 	begun bool
 	done  bool
 }
@@ -214,9 +214,9 @@ func (w *batchWatch) look(p []byte, err error) {
 
 // noteBatches remembers the batches of an answer, and settles those of Gemini's that hold their results.
 func (x *exchange) noteBatches(body []byte) {
-	var list []usage.Batch
+	var list []ledger.Batch
 	for _, told := range x.route.Dialect.Batches(readable(x.rest), body) {
-		b := usage.Batch{Host: x.route.Base.Host, ID: told.ID, Results: told.Results, Model: told.Model}
+		b := ledger.Batch{Host: x.route.Base.Host, ID: told.ID, Results: told.Results, Model: told.Model}
 		if x.batches == dialect.MakesBatch {
 			b.Key, b.KeyName, b.User, b.Tags = x.caller.id, x.caller.name, x.user, x.policy.Tags
 			b.Route, b.Request = x.route.Name, x.id
@@ -236,14 +236,14 @@ func (x *exchange) noteBatches(body []byte) {
 		return
 	}
 	if s := x.findResults(dialect.ShowsBatches, list[0].ID); s != nil {
-		inline := usage.BatchReader{Each: s.Add}
+		inline := ledger.BatchReader{Each: s.Add}
 		inline.ReadInline(body)
 		x.settleBatch(s)
 	}
 }
 
 // settleBatch writes down what the answers of a batch cost.
-func (x *exchange) settleBatch(s *usage.Settlement) {
+func (x *exchange) settleBatch(s *ledger.Settlement) {
 	if s.Empty() {
 		return
 	}

@@ -16,7 +16,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"forward/internal/keys"
-	books "forward/internal/usage"
+	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // batchProvider has one finished batch in each protocol. Its answers are those of the providers' documentation, shortened.
@@ -92,20 +93,20 @@ func (p *batchProvider) serve(w http.ResponseWriter, r *http.Request) {
 type office struct {
 	t      *testing.T
 	db     *sql.DB
-	ledger *books.Ledger
-	prices *books.Table
+	ledger *ledger.Ledger
+	prices *price.Table
 }
 
 func newOffice(t *testing.T) *office {
 	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "forward.db")+"?_txlock=immediate&_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))(t)
 	t.Cleanup(func() { db.Close() })
-	o := &office{t: t, db: db, prices: must(books.NewTable(nil))(t)}
+	o := &office{t: t, db: db, prices: must(price.NewTable(nil))(t)}
 	o.open()
 	t.Cleanup(func() { o.ledger.Close(context.Background()) })
 	return o
 }
 
-func (o *office) open() { o.ledger = must(books.Open(o.db, books.Options{}))(o.t) }
+func (o *office) open() { o.ledger = must(ledger.Open(o.db, ledger.Options{}))(o.t) }
 
 func (o *office) change(s *setup) {
 	s.Ledger, s.Prices, s.all = o.ledger, o.prices, true
@@ -194,7 +195,7 @@ func TestBatchesAreSettledOnce(t *testing.T) {
 						t.Errorf("\n%s want\n%s", got, c.want)
 					}
 				}
-				groups := must(o.ledger.Report(t.Context(), books.Query{By: []books.Dimension{books.ByKey}, Filter: map[books.Dimension]string{books.ByOperation: "batch"}}))(t)
+				groups := must(o.ledger.Report(t.Context(), ledger.Query{By: []ledger.Dimension{ledger.ByKey}, Filter: map[ledger.Dimension]string{ledger.ByOperation: "batch"}}))(t)
 				if len(groups) != 1 || groups[0].KeyName != "alice" || int(groups[0].Requests) != strings.Count(c.want, "\n") {
 					t.Errorf("the sums are %+v", groups)
 				}

@@ -6,7 +6,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/keys"
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // discreet reports whether the caller's key lets nothing be written that could be text: all that is written of his requests
@@ -17,7 +17,7 @@ func (x *exchange) discreet() bool {
 
 // conceal takes out of a row what a client or an upstream may have written into it: keys of the gateway, and where the caller's key
 // wants it, names of users and models that are no names, and what is no figure of a usage object.
-func (x *exchange) conceal(row *usage.Row) {
+func (x *exchange) conceal(row *ledger.Row) {
 	if x.discreet() {
 		row.Usage.Raw = x.Redactor.Figures(row.Usage.Raw)
 	}

@@ -23,11 +23,12 @@ import (
 	"forward/internal/cache"
 	"forward/internal/chatlog"
 	"forward/internal/keys"
+	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/metrics"
+	"forward/internal/price"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
-	"forward/internal/usage"
 )
 
 // Cache modes, see Options.CacheMode.
@@ -68,8 +69,8 @@ type Options struct {
 
 	Redactor *chatlog.Redactor // of the ledger's rows where the key or LogContent is not full; nil: they are written as they are
 
-	Ledger   *usage.Ledger  // one row for each request; nil: none
-	Prices   *usage.Table   // needed with a Ledger
+	Ledger   *ledger.Ledger // one row for each request; nil: none
+	Prices   *price.Table   // needed with a Ledger
 	Location *time.Location // whose calendar budgets go by that name none; UTC by default
 
 	Affinity *upstream.Affinity // which API key made what; nil: not remembered

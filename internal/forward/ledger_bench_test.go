@@ -15,8 +15,9 @@ import (
 	"time"
 
 	"forward/internal/keys"
+	"forward/internal/ledger"
 	"forward/internal/metrics"
-	books "forward/internal/usage"
+	"forward/internal/price"
 )
 
 // BenchmarkAccountingBesideNone compares a gateway that writes its ledger to a file, counts for Prometheus and holds a key to
@@ -45,7 +46,7 @@ func BenchmarkAccountingBesideNone(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { db.Close() })
-	ledger := must(books.Open(db, books.Options{}))(b)
+	ledger := must(ledger.Open(db, ledger.Options{}))(b)
 	b.Cleanup(func() { ledger.Close(context.Background()) })
 
 	plain := func(s *setup) {
@@ -55,7 +56,7 @@ func BenchmarkAccountingBesideNone(b *testing.B) {
 	off := start(b, nil, plain)
 	on := start(b, nil, func(s *setup) {
 		plain(s)
-		s.Ledger, s.Prices, s.Metrics = ledger, must(books.NewTable(nil))(b), metrics.New(metrics.Options{})
+		s.Ledger, s.Prices, s.Metrics = ledger, must(price.NewTable(nil))(b), metrics.New(metrics.Options{})
 		s.keys[0].Policy = keys.Policy{Models: []string{"gpt-*", "!gpt-5*"}, RPM: 1e9, TPM: 1e12, Tags: []string{"team"},
 			Budgets: []keys.Budget{{Unit: "usd", Amount: 1e18, Period: "month"}}}
 	})
@@ -66,7 +67,7 @@ func BenchmarkAccountingBesideNone(b *testing.B) {
 }
 
 // compareAccounting runs both in rounds that are long enough for the ledger's batches, turn by turn.
-func compareAccounting(b *testing.B, ledger *books.Ledger, on, off, name, body string) {
+func compareAccounting(b *testing.B, ledger *ledger.Ledger, on, off, name, body string) {
 	const round, rounds = 250, 5
 	side := func(url string) (ns, allocs, cpu float64) {
 		before, count := cpuTime(b), mallocs()

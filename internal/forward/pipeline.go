@@ -8,9 +8,9 @@ import (
 
 	"forward/internal/dialect"
 	"forward/internal/keys"
+	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/upstream"
-	"forward/internal/usage"
 )
 
 // exchange is one request on its way through the gateway. Fields are grouped by the step that sets them.
@@ -66,7 +66,7 @@ type exchange struct {
 	demand   *demand             // what the request may cost; nil until somebody asks
 	grant    *limits.Grant       // nil: its model has no line
 	queued   time.Duration       // waited in line
-	bill     *usage.Call         // under way in the ledger
+	bill     *ledger.Call        // under way in the ledger
 	reserved *limits.Reservation // nil: no quota holds
 	beating  bool                // comments were sent while the request waited, so its answer has begun
 	unsent   bool                // the attempt is known to have sent nothing
@@ -83,9 +83,9 @@ type exchange struct {
 	secret       keys.Secret    // the API key that was used: it must not come back
 
 	// batches
-	batches    dialect.BatchUse  // what of batches the answer is about
-	results    *usage.Settlement // of the batch whose results it is
-	aboutBatch string            // what became of it
+	batches    dialect.BatchUse   // what of batches the answer is about
+	results    *ledger.Settlement // of the batch whose results it is
+	aboutBatch string             // what became of it
 
 	tap       *tap
 	streaming bool   // counted as a stream under way

@@ -13,9 +13,9 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
+	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/tokens"
-	"forward/internal/usage"
 )
 
 // schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
@@ -68,8 +68,8 @@ func ofCaller(err error) bool {
 	if e, ok := errors.AsType[*limits.QuotaError](err); ok {
 		return e.Scope == limits.ScopeKey || e.Scope == limits.ScopeUser
 	}
-	_, spent := errors.AsType[*usage.BudgetError](err)
-	_, unpriced := errors.AsType[*usage.UnpricedError](err)
+	_, spent := errors.AsType[*ledger.BudgetError](err)
+	_, unpriced := errors.AsType[*ledger.UnpricedError](err)
 	return spent || unpriced
 }
 

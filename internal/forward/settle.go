@@ -10,7 +10,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
-	"forward/internal/usage"
+	"forward/internal/ledger"
 )
 
 // logRequest writes the first of an exchange's two lines into the chat log. Refused requests have none.
@@ -69,7 +69,7 @@ func (x *exchange) delivered() bool {
 
 // logResult writes the second line of the chat log: what was answered, as far as it came, and what the ledger's row says of it,
 // which is nil where none was written.
-func (x *exchange) logResult(elapsed time.Duration, row *usage.Row) {
+func (x *exchange) logResult(elapsed time.Duration, row *ledger.Row) {
 	result := chatlog.Result{
 		Route: x.route.Name, UID: x.id, Operation: x.op, Status: x.status, Elapsed: elapsed, Cause: x.cause,
 		Cache: cacheWord(x.memory.status), Content: cmp.Or(x.policy.Log, x.LogContent), Secrets: x.secrets(),

@@ -48,7 +48,7 @@ func processFaults() []scenario {
 			run:     corruptKeys},
 		{id: "F40", fault: "the clock jumps by an hour, or back over midnight",
 			promise: "Limits neither lock nor reset, and each budget has one period at a time.",
-			notRun:  "the clock of a process that is linked statically cannot be changed for it alone; internal/limits and internal/usage are tested with clocks that jump"},
+			notRun:  "the clock of a process that is linked statically cannot be changed for it alone; internal/limits and internal/ledger are tested with clocks that jump"},
 		{id: "F41", fault: "SIGTERM with 200 open streams",
 			promise: "Each ends complete or with the error event gateway_shutting_down, the log and the ledger have each of them, and the exit status is 0.",
 			run:     drainStreams},

@@ -1,0 +1,95 @@
+package ledger
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sumNames are those of the sums in JSON and CSV, in the order of Sums.fields. They are promises to those who read them.
+var sumNames = []string{"requests", "errors", "estimated", "unpriced", "input_tokens", "cached_read_tokens", "cached_write_tokens", "output_tokens",
+	"reasoning_tokens", "audio_tokens", "cost_nano_usd", "estimated_cost_nano_usd", "saved_nano_usd", "bytes_in", "bytes_out"}
+
+// SumUp adds groups up. By tag, where a request can be in several groups, it is more than there was.
+func SumUp(groups []Group) Sums {
+	var s Sums
+	for i := range groups {
+		s.merge(&groups[i].Sums)
+	}
+	return s
+}
+
+// MarshalJSON writes sums with stable names, cost and savings also in dollars.
+func (s Sums) MarshalJSON() ([]byte, error) { return json.Marshal(s.named()) }
+
+func (s *Sums) named() map[string]any {
+	out := map[string]any{"cost_usd": s.Cost.Dollars(), "saved_usd": s.Saved.Dollars()}
+	for i, v := range s.values() {
+		out[sumNames[i]] = v
+	}
+	return out
+}
+
+// WriteJSON writes a report as one object: {"by": […], "since": …, "until": …, "groups": [{"key": …, "requests": …}], "total": {…}}.
+func WriteJSON(w io.Writer, q Query, groups []Group) error {
+	list := make([]map[string]any, 0, len(groups))
+	for _, g := range groups {
+		named := g.Sums.named()
+		for i, d := range q.By {
+			named[string(d)] = g.Values[i]
+			if d == ByKey {
+				named["key_name"] = g.KeyName
+			}
+		}
+		list = append(list, named)
+	}
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(struct {
+		By     []Dimension      `json:"by"`
+		Since  time.Time        `json:"since,omitzero"`
+		Until  time.Time        `json:"until,omitzero"`
+		Groups []map[string]any `json:"groups"`
+		Total  Sums             `json:"total"`
+	}{append([]Dimension{}, q.By...), q.Since, q.Until, list, SumUp(groups)})
+}
+
+// WriteCSV writes a report as a table with a head: what it is grouped by, then the sums, then the cost in dollars.
+func WriteCSV(w io.Writer, q Query, groups []Group) error {
+	out := csv.NewWriter(w)
+	var head []string
+	for _, d := range q.By {
+		head = append(head, string(d))
+		if d == ByKey {
+			head = append(head, "key_name")
+		}
+	}
+	out.Write(append(append(head, sumNames...), "cost_usd")) // errors stay until Flush
+	for _, g := range groups {
+		var line []string
+		for i, d := range q.By {
+			line = append(line, cellText(g.Values[i]))
+			if d == ByKey {
+				line = append(line, cellText(g.KeyName))
+			}
+		}
+		for _, v := range g.values() {
+			line = append(line, strconv.FormatInt(v.(int64), 10))
+		}
+		out.Write(append(line, strings.TrimPrefix(g.Cost.String(), "$")))
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// cellText keeps a spreadsheet from taking a name for a formula: clients choose models and users freely.
+func cellText(s string) string {
+	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+		return "'" + s
+	}
+	return s
+}

@@ -1,0 +1,175 @@
+package ledger_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"forward/internal/dialect"
+	"forward/internal/ledger"
+	"forward/internal/price"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// priced is a table in which one model costs so many nano-dollars a token.
+func priced(t testing.TB, model string, in, out price.Money) *price.Table {
+	t.Helper()
+	rates := func(by price.Money) price.Rates {
+		return price.Rates{price.Input: in * 1_000_000 / by, price.Output: out * 1_000_000 / by}
+	}
+	return mustTable(t, price.Override{Model: model, Tiers: []price.Tier{{Rates: rates(1), Batch: rates(2)}}})
+}
+
+// sumsOf is what the ledger's rows, and each of its sums, add up to: all the same, or it does not add up.
+func sumsOf(t testing.TB, l *ledger.Ledger) (sums ledger.Sums) {
+	t.Helper()
+	for i, by := range [][]ledger.Dimension{{ledger.ByUpstream}, {ledger.ByHour}, {ledger.ByDay}, {ledger.ByUser}} {
+		s := ledger.SumUp(mustReport(t, l.Reader, ledger.Query{By: by}))
+		if i == 0 {
+			sums = s
+		}
+		if diff := cmp.Diff(sums, s); diff != "" {
+			t.Errorf("sums by %v are not those of the rows:\n%s", by, diff)
+		}
+	}
+	return sums
+}
+
+// TestReprice gives a model a price and another one a different price after they were used, in rows of each kind.
+func TestReprice(t *testing.T) {
+	db := newDB(t)
+	l, before := mustOpen(t, db, ledger.Options{}), priced(t, "house", 10, 100)
+	row := func(id, model string, change func(*ledger.Row)) {
+		r := ledger.Row{ID: id, Time: noon, Key: "k", KeyName: "alice", User: "u", Route: "openai", Upstream: "openai", Operation: dialect.Chat, Model: model, Status: 200, Cache: "miss",
+			Usage: dialect.Usage{Input: 100, Output: 10}}
+		if change != nil {
+			change(&r)
+		}
+		r.Bill(before, price.Options{Tier: r.Tier})
+		l.Record(r)
+	}
+	row("plain", "house", nil)
+	row("flex", "house", func(r *ledger.Row) { r.Tier = "flex" })
+	row("priority", "house", func(r *ledger.Row) { r.Tier = "priority" })
+	row("estimated", "house", func(r *ledger.Row) { r.Estimated, r.Status, r.Cause = true, 499, "client_gone" })
+	row("hit", "house", func(r *ledger.Row) { r.Cache = "hit" })
+	row("failed", "house", func(r *ledger.Row) { r.Status, r.Usage = 502, dialect.Usage{} })
+	row("unknown", "cellar", nil)
+	row("other", "gpt-4o-mini", nil)
+	row("earlier", "house", func(r *ledger.Row) { r.Time = noon.Add(-48 * time.Hour) })
+	batch := ledger.Settlement{Prices: before, Upstream: "openai", Batch: ledger.Batch{Host: "h", ID: "b", Key: "k"}}
+	batch.Add(ledger.BatchItem{Model: "house", Usage: dialect.Usage{Input: 100, Output: 10}})
+	if _, err := l.SettleBatch(t.Context(), batch.Rows(noon, "req")); err != nil {
+		t.Fatal(err)
+	}
+	open := ledger.Row{ID: "open", Time: noon, Key: "k", Upstream: "openai", Operation: dialect.Chat, Model: "house"}
+	open.Estimate(before, 100, 10)
+	if _, err := l.Begin(t.Context(), ledger.Reservation{Row: open}); err != nil {
+		t.Fatal(err)
+	}
+	mustFlush(t, l)
+	l.Close(t.Context())
+	l = mustOpen(t, db, ledger.Options{}) // which settles the open one at its reserve
+
+	after := mustTable(t,
+		price.Override{Model: "house", Tiers: []price.Tier{{Rates: price.Rates{price.Input: 20_000_000, price.Output: 300_000_000}, Batch: price.Rates{price.Input: 7_000_000, price.Output: 70_000_000}}}},
+		price.Override{Model: "cellar", Tiers: []price.Tier{{Rates: price.Rates{price.Input: 1_000_000, price.Output: 2_000_000}}}})
+	run := func(p ledger.Reprice) string {
+		t.Helper()
+		p.Prices = after
+		list, err := p.Run(t.Context(), db, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		for _, m := range list {
+			fmt.Fprintf(&out, "%s %d/%d %d→%d %d→%d\n", m.Model, m.Changed, m.Requests, m.Before, m.After, m.UnpricedBefore, m.UnpricedAfter)
+		}
+		return out.String()
+	}
+	was := sumsOf(t, l)
+	spent, err := l.Balances(t.Context(), "k", []ledger.Budget{{Unit: ledger.USD, Amount: 1, Period: ledger.Total}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Since noon: plain 2000 → 5000, flex 1000 → 1400, priority unpriced, estimated and open as plain, hit and failure nothing, batch as flex.
+	want := "house 6/8 8000→17800 1→1\ncellar 1/1 0→120 1→0\ngpt-4o-mini 0/1 21000→21000 0→0\n"
+	if got := run(ledger.Reprice{Since: noon, DryRun: true}); got != want {
+		t.Errorf("dry:\n%swant\n%s", got, want)
+	}
+	if diff := cmp.Diff(was, sumsOf(t, l)); diff != "" {
+		t.Errorf("a dry run changed something:\n%s", diff)
+	}
+	if got := run(ledger.Reprice{Since: noon, Model: "cellar"}); got != "cellar 1/1 0→120 1→0\n" {
+		t.Errorf("of one model: %s", got)
+	}
+	if got, want := run(ledger.Reprice{Since: noon}), strings.ReplaceAll(want, "1/1 0→120 1→0", "0/1 120→120 0→0"); !strings.Contains(got, "house 6/8 8000→17800") {
+		t.Errorf("%swant\n%s", got, want)
+	}
+	is := sumsOf(t, l)
+	if is.Cost != was.Cost+17_800-8_000+120 || is.Unpriced != was.Unpriced-1 || is.EstimatedCost != was.EstimatedCost+2*3_000 || is.Saved != was.Saved+3_000 || is.Requests != was.Requests || is.Input != was.Input {
+		t.Errorf("%+v, before %+v", is, was)
+	}
+	if got := run(ledger.Reprice{Since: noon}); strings.Contains(got, "house 1") || !strings.Contains(got, "house 0/8 17800→17800") {
+		t.Errorf("again: %s", got)
+	}
+	r, _, err := l.Trail(t.Context(), "plain")
+	if err != nil || r.Cost != 5_000 || !strings.Contains(fmt.Sprint(r.Trail), "100 input × $0.02") || len(r.Trail) != 2 {
+		t.Errorf("%v %v %v", r.Cost, r.Trail, err)
+	}
+	if now, err := l.Balances(t.Context(), "k", []ledger.Budget{{Unit: ledger.USD, Amount: 1, Period: ledger.Total}}); err != nil || now[0].Spent != spent[0].Spent {
+		t.Errorf("the budget has %d spent, before %d (%v)", now[0].Spent, spent[0].Spent, err)
+	}
+}
+
+// TestRepriceBesideTheGateway prices rows of more models than sums have, through a database handle of its own and while others are written.
+func TestRepriceBesideTheGateway(t *testing.T) {
+	file := t.TempDir() + "/forward.db"
+	l, before := mustOpen(t, openDB(t, file), ledger.Options{}), mustTable(t)
+	record := func(from, n int) {
+		for i := from; i < from+n; i++ {
+			r := ledger.Row{ID: fmt.Sprint(i), Time: noon, Key: "k", User: fmt.Sprint(i), Upstream: "openai", Operation: dialect.Chat, Model: fmt.Sprintf("model-%d", i%700), Status: 200, Usage: dialect.Usage{Input: 3, Output: 5}}
+			r.Bill(before, price.Options{})
+			l.Record(r)
+		}
+	}
+	record(0, 2_500)
+	mustFlush(t, l)
+	var overrides []price.Override
+	for i := range 700 {
+		overrides = append(overrides, price.Override{Model: fmt.Sprintf("model-%d", i), Tiers: []price.Tier{{Rates: price.Rates{price.Input: 1_000_000, price.Output: 1_000_000}}}})
+	}
+	done := make(chan error)
+	go func() {
+		_, err := ledger.Reprice{Prices: mustTable(t, overrides...)}.Run(t.Context(), openDB(t, file), time.UTC)
+		done <- err
+	}()
+	record(2_500, 2_500)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	mustFlush(t, l)
+	if s := sumsOf(t, l); s.Requests != 5_000 || s.Cost < 2_500*8 || s.Cost%8 != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// TestRepriceWithoutALedger asks where nothing is, and where an older version was.
+func TestRepriceWithoutALedger(t *testing.T) {
+	db := newDB(t)
+	run := func() error {
+		_, err := ledger.Reprice{Prices: mustTable(t)}.Run(t.Context(), db, time.UTC)
+		return err
+	}
+	if err := run(); err != ledger.ErrNoLedger {
+		t.Error(err)
+	}
+	if _, err := db.Exec(`CREATE TABLE usage_schema (version INTEGER NOT NULL); INSERT INTO usage_schema VALUES (1)`); err != nil {
+		t.Fatal(err)
+	}
+	if err := run(); err != ledger.ErrOldLedger {
+		t.Error(err)
+	}
+}

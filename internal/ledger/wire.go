@@ -1,0 +1,83 @@
+package ledger
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// wireRow is the form in which a row leaves the program: names are promises to those who read it.
+type wireRow struct {
+	ID           string          `json:"id"`
+	Time         string          `json:"time"` // RFC 3339, UTC
+	Key          string          `json:"key"`
+	KeyName      string          `json:"key_name"`
+	User         string          `json:"user"`
+	Tags         []string        `json:"tags"`
+	Route        string          `json:"route"`
+	Upstream     string          `json:"upstream"`
+	Slot         string          `json:"slot"`
+	Operation    string          `json:"operation"`
+	Model        string          `json:"model"`
+	Answered     string          `json:"answered"`
+	Status       int             `json:"status"`
+	Cause        string          `json:"cause"`
+	Finish       string          `json:"finish_reason"`
+	Tier         string          `json:"service_tier"`
+	Stream       bool            `json:"stream"`
+	Cache        string          `json:"cache"`
+	Attempts     int             `json:"attempts"`
+	QueueMS      float64         `json:"queue_ms"`
+	UpstreamMS   float64         `json:"upstream_ms"`
+	FirstTokenMS float64         `json:"first_token_ms"`
+	TotalMS      float64         `json:"total_ms"`
+	Input        int64           `json:"input_tokens"`
+	CachedRead   int64           `json:"cached_read_tokens"`
+	CachedWrite  int64           `json:"cached_write_tokens"`
+	Output       int64           `json:"output_tokens"`
+	Reasoning    int64           `json:"reasoning_tokens"`
+	Audio        int64           `json:"audio_tokens"`
+	Estimated    bool            `json:"estimated"`
+	CostNano     *int64          `json:"cost_nano_usd"` // null: unpriced
+	CostUSD      *float64        `json:"cost_usd"`
+	Price        string          `json:"price"`
+	SavedNano    int64           `json:"saved_nano_usd"`
+	BytesIn      int64           `json:"bytes_in"`
+	BytesOut     int64           `json:"bytes_out"`
+	Usage        json.RawMessage `json:"usage"` // the provider's own
+	Trail        []Step          `json:"trail,omitempty"`
+}
+
+// MarshalJSON writes a row with stable names. Money is in nano-dollars, and beside it in dollars for those who cannot count that far.
+func (r Row) MarshalJSON() ([]byte, error) {
+	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	w := wireRow{
+		ID: r.ID, Time: r.Time.UTC().Format(time.RFC3339Nano), Key: r.Key, KeyName: r.KeyName, User: r.User, Tags: r.Tags, Route: r.Route, Upstream: r.Upstream,
+		Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered, Status: r.Status, Cause: r.Cause, Finish: r.Finish, Tier: r.Tier, Stream: r.Stream,
+		Cache: r.Cache, Attempts: r.Attempts, QueueMS: ms(r.Queue), UpstreamMS: ms(r.Ask), FirstTokenMS: ms(r.First), TotalMS: ms(r.Total),
+		Input: r.Usage.Input, CachedRead: r.Usage.CachedRead, CachedWrite: r.Usage.CachedWrite, Output: r.Usage.Output, Reasoning: r.Usage.Reasoning, Audio: r.Usage.Audio,
+		Estimated: r.Estimated, Price: r.Price, SavedNano: int64(r.Saved), BytesIn: r.BytesIn, BytesOut: r.BytesOut, Trail: r.Trail,
+	}
+	if r.Priced {
+		nano, usd := int64(r.Cost), r.Cost.Dollars()
+		w.CostNano, w.CostUSD = &nano, &usd
+	}
+	if len(r.Usage.Raw) > 0 && json.Valid(r.Usage.Raw) {
+		w.Usage = r.Usage.Raw
+	}
+	return json.Marshal(w)
+}
+
+// MarshalJSON writes a warning with stable names.
+func (w Warning) MarshalJSON() ([]byte, error) {
+	return json.Marshal(struct {
+		Time    time.Time `json:"time"`
+		Key     string    `json:"key"`
+		KeyName string    `json:"key_name"`
+		Percent int       `json:"percent"`
+		Budget  string    `json:"budget"`
+		Unit    Unit      `json:"unit"`
+		Spent   int64     `json:"spent"` // nano-dollars or tokens, by unit
+		Limit   int64     `json:"limit"`
+		Reset   time.Time `json:"reset,omitzero"`
+	}{w.Time, w.Key, w.KeyName, w.Percent, w.Balance.Budget.String(), w.Balance.Budget.Unit, w.Balance.Spent, w.Balance.Budget.Amount, w.Balance.Reset})
+}
