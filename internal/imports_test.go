@@ -7,17 +7,37 @@ import (
 	"testing"
 )
 
-// floors lists the rooms from the top of the house to its ground. A room may import only rooms below it.
-var floors = []string{
-	"forward/cmd/forward", "forward/internal/config", "forward/internal/forward", "forward/internal/upstream", "forward/internal/admin",
+// packages lists the packages from top to bottom. A package may import only
+// packages below it.
+var packages = []string{
+	"forward/cmd/forward",
+	"forward/internal/config",
+	"forward/internal/forward",
+	"forward/internal/upstream",
+	"forward/internal/admin",
 	"forward/internal/chatlog",
-	"forward/internal/ledger/sink", "forward/internal/ledger", "forward/internal/price",
-	"forward/internal/keys", "forward/internal/cache", "forward/internal/limits",
-	"forward/internal/tokens", "forward/internal/metrics", "forward/internal/dialect", "forward/internal/jsonscan",
+	"forward/internal/ledger/sink",
+	"forward/internal/ledger",
+	"forward/internal/price",
+	"forward/internal/keys",
+	"forward/internal/cache",
+	"forward/internal/limits",
+	"forward/internal/tokens",
+	"forward/internal/metrics",
+	"forward/internal/dialect",
+	"forward/internal/jsonscan",
 }
 
-// lodgers names modules that only one room may import.
-var lodgers = map[string]string{
+// aside are packages that the binary does not import: generators, and what only
+// tests use.
+var aside = []string{
+	"forward/internal/upstreamtest/",
+	"forward/internal/tokens/gen/",
+	"forward/internal/price/gen/",
+}
+
+// homes names the modules that only one package may import.
+var homes = map[string]string{
 	"github.com/gin-gonic/gin":      "forward/internal/forward",
 	"github.com/dgraph-io/badger":   "forward/internal/cache",
 	"github.com/ulule/limiter":      "forward/internal/limits",
@@ -27,36 +47,38 @@ var lodgers = map[string]string{
 	"modernc.org/sqlite":            "forward/cmd/forward",
 }
 
-// TestImportsGoDownward keeps the floor plan of docs/design.md true.
+// TestImportsGoDownward keeps the package order of docs/design.md true.
 func TestImportsGoDownward(t *testing.T) {
-	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "forward/cmd/...", "forward/internal/...").CombinedOutput()
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`,
+		"forward/cmd/...", "forward/internal/...").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, out)
 	}
 	seen := 0
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
-		room, imports := fields[0], fields[1:]
-		at := slices.Index(floors, room)
+		name, imports := fields[0], fields[1:]
+		at := slices.Index(packages, name)
 		if at < 0 {
-			if !strings.HasPrefix(room, "forward/internal/upstreamtest") && !strings.HasPrefix(room, "forward/internal/tokens/") && !strings.HasPrefix(room, "forward/internal/price/") && room != "forward/internal" {
-				t.Errorf("%s is not on the floor plan", room)
+			isAside := func(prefix string) bool { return strings.HasPrefix(name+"/", prefix) }
+			if name != "forward/internal" && !slices.ContainsFunc(aside, isAside) {
+				t.Errorf("%s is not in the package order", name)
 			}
 			continue
 		}
 		seen++
 		for _, dep := range imports {
-			if below := slices.Index(floors, dep); strings.HasPrefix(dep, "forward/") && below <= at {
-				t.Errorf("%s imports %s, which is not below it", room, dep)
+			if below := slices.Index(packages, dep); strings.HasPrefix(dep, "forward/") && below <= at {
+				t.Errorf("%s imports %s, which is not below it", name, dep)
 			}
-			for module, home := range lodgers {
-				if strings.HasPrefix(dep, module) && room != home {
-					t.Errorf("%s imports %s, which lives in %s", room, dep, home)
+			for module, home := range homes {
+				if strings.HasPrefix(dep, module) && name != home {
+					t.Errorf("%s imports %s, which only %s may import", name, dep, home)
 				}
 			}
 		}
 	}
-	if seen != len(floors) {
-		t.Errorf("%d of %d rooms were looked at", seen, len(floors))
+	if seen != len(packages) {
+		t.Errorf("%d of %d packages were checked", seen, len(packages))
 	}
 }

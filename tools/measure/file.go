@@ -52,7 +52,7 @@ func readFile(path string) (*file, error) {
 	return f, nil
 }
 
-// countLines tells code, comments and blank lines apart by the tokens on them.
+// countLines counts code, comments and blank lines by the tokens on them.
 func (f *file) countLines(source []byte) {
 	code, comment := map[int]bool{}, map[int]bool{}
 	set := token.NewFileSet()
@@ -216,7 +216,7 @@ func (f *file) countNode(node ast.Node) bool {
 			f.mixed = append(f.mixed, f.place(node))
 		}
 	case *ast.AssignStmt:
-		// A call of three results is no choice of the caller's.
+		// A call with three results counts as one: its callers have no choice.
 		if len(node.Rhs) >= 3 {
 			f.tuples = append(f.tuples, f.place(node))
 		}

@@ -3,7 +3,7 @@
 //
 // It reads the non-test, non-generated Go files below the given directories by
 // go/ast and counts by package. The numbers find code to look at; they do not
-// say that code is good. With -v each finding is listed with its place.
+// show that code is good. With -v each finding is listed with its place.
 //
 //	go run -C tools ./measure ../cmd ../internal
 package main

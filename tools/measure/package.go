@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// The bounds of the house rules. What exceeds one is a finding.
+// The bounds of the project's style. What exceeds one is a finding.
 const (
 	maxFunctionLines = 60
 	maxParameters    = 4
@@ -17,33 +17,43 @@ const (
 
 // A Package holds the numbers of one folder, or of all.
 type Package struct {
-	Path                     string    `json:"path"`
-	Files                    int       `json:"files"`
-	Lines                    int       `json:"lines"`
-	CodeLines                int       `json:"code_lines"`    // neither blank nor comment only
-	CommentLines             int       `json:"comment_lines"` // comment only
-	CommentShare             float64   `json:"comment_share"` // percent of all lines
-	CommentWidthMedian       int       `json:"comment_width_median"`
-	CommentWidthP90          int       `json:"comment_width_p90"`
-	LongestFunction          Extreme   `json:"longest_function"`
-	FunctionsOver60          int       `json:"functions_over_60_lines"`
-	MostParameters           Extreme   `json:"most_parameters"`
-	FunctionsOver4Parameters int       `json:"functions_over_4_parameters"`
-	LargestStruct            Extreme   `json:"largest_struct"`
-	StructsOver20Fields      int       `json:"structs_over_20_fields"`
-	MostCyclomatic           Extreme   `json:"most_cyclomatic"`
-	CyclomaticOver15         int       `json:"cyclomatic_over_15"`
-	Exported                 int       `json:"exported"`
-	Undocumented             int       `json:"undocumented"`
-	WideLines                int       `json:"lines_of_100_columns"`
-	FilesOver300             int       `json:"files_over_300_lines"`
-	IfDeclarations           int       `json:"if_header_declarations"` // := other than of err and ok
-	IfMutations              int       `json:"if_header_mutations"`    // = += ++ and calls
-	MixedLogic               int       `json:"and_or_without_parentheses"`
-	TupleAssignments         int       `json:"tuple_assignments_of_3"`
-	Findings                 []Finding `json:"findings,omitempty"`
+	Path               string  `json:"path"`
+	Files              int     `json:"files"`
+	FilesOver300       int     `json:"files_over_300_lines"`
+	Lines              int     `json:"lines"`
+	CodeLines          int     `json:"code_lines"`    // neither blank nor comment only
+	CommentLines       int     `json:"comment_lines"` // comment only
+	CommentShare       float64 `json:"comment_share"` // percent of all lines
+	CommentWidthMedian int     `json:"comment_width_median"`
+	CommentWidthP90    int     `json:"comment_width_p90"`
+	Exported           int     `json:"exported"`
+	Sizes
+	Style
+	Findings []Finding `json:"findings,omitempty"`
 
 	widths []int
+}
+
+// Sizes are the largest functions and structs, and how many exceed the bounds.
+type Sizes struct {
+	LongestFunction          Extreme `json:"longest_function"`
+	FunctionsOver60          int     `json:"functions_over_60_lines"`
+	MostParameters           Extreme `json:"most_parameters"`
+	FunctionsOver4Parameters int     `json:"functions_over_4_parameters"`
+	LargestStruct            Extreme `json:"largest_struct"`
+	StructsOver20Fields      int     `json:"structs_over_20_fields"`
+	MostCyclomatic           Extreme `json:"most_cyclomatic"`
+	CyclomaticOver15         int     `json:"cyclomatic_over_15"`
+}
+
+// Style counts what the project avoids.
+type Style struct {
+	Undocumented     int `json:"undocumented"`
+	WideLines        int `json:"lines_of_100_columns"`
+	IfDeclarations   int `json:"if_header_declarations"` // := other than of err and ok
+	IfMutations      int `json:"if_header_mutations"`    // = += ++ and calls
+	MixedLogic       int `json:"and_or_without_parentheses"`
+	TupleAssignments int `json:"tuple_assignments_of_3"`
 }
 
 // An Extreme is the largest of something, and where it is.
