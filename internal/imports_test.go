@@ -26,6 +26,9 @@ var packages = []string{
 	"forward/internal/metrics",
 	"forward/internal/dialect",
 	"forward/internal/jsonscan",
+	"forward/internal/clientip",
+	"forward/internal/duration",
+	"forward/internal/glob",
 }
 
 // aside are packages that the binary does not import: generators, and what only

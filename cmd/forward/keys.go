@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
+	"forward/internal/duration"
 	"forward/internal/keys"
 )
 
@@ -191,7 +192,7 @@ func keysRotate() *cobra.Command {
 	c := &cobra.Command{Use: "rotate", Short: "Give a key a new secret; the old one is good until the grace is over"}
 	grace := c.Flags().String("grace", "24h", "how long the old one is good, such as 12h, 7d or 0")
 	return keysVerb(c, "KEY", func(r *keyRoom, ref string) error {
-		d, err := keys.ParseDuration(*grace)
+		d, err := duration.Parse(*grace)
 		if err != nil {
 			return &usageError{fmt.Errorf("--grace: %w", err)}
 		}

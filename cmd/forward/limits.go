@@ -6,7 +6,7 @@ import (
 	"log/slog"
 
 	"forward/internal/config"
-	"forward/internal/keys"
+	"forward/internal/glob"
 	"forward/internal/limits"
 )
 
@@ -53,7 +53,7 @@ func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err 
 		return func() {}, nil
 	}
 	if r.scheduler == nil {
-		options := limits.SchedulerOptions{Match: keys.Match}
+		options := limits.SchedulerOptions{Match: glob.Match}
 		if redis := gate.Redis(); redis != nil {
 			options.Shared = limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(redis)}
 		}
@@ -66,7 +66,7 @@ func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err 
 
 // quotas makes the requests and tokens that names of each scope may use a minute and a day.
 func quotas(cfg *config.Config, gate *limits.Gate, before *inForce, logger *slog.Logger) (*limits.Quotas, error) {
-	options := limits.QuotaOptions{Match: keys.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
+	options := limits.QuotaOptions{Match: glob.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
 	for _, q := range cfg.Quotas {
 		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,
 			RequestsPerMinute: q.RequestsPerMinute, RequestsPerDay: q.RequestsPerDay, TokensPerMinute: q.TokensPerMinute, TokensPerDay: q.TokensPerDay,

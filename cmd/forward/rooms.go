@@ -22,6 +22,7 @@ import (
 	"forward/internal/admin"
 	"forward/internal/cache"
 	"forward/internal/chatlog"
+	"forward/internal/clientip"
 	"forward/internal/config"
 	"forward/internal/dialect"
 	"forward/internal/forward"
@@ -249,7 +250,7 @@ func (r *rooms) openLedger(cfg *config.Config, before *inForce, o *forward.Optio
 // admin answers what keys and usage there are, to the administrator and to the holders of keys.
 func (r *rooms) admin(cfg *config.Config, ring *keys.Ring, ledger *ledger.Ledger) (http.Handler, error) {
 	return admin.New(admin.Options{Keys: r.keys, Declared: declaredKeys(cfg), Ledger: ledger, AdminKey: cfg.AdminKey, Location: cfg.Location, Log: r.log,
-		Address: func(q *http.Request) netip.Addr { return forward.ClientIP(q, cfg.TrustedProxy) },
+		Address: func(q *http.Request) netip.Addr { return clientip.Of(q, cfg.TrustedProxy) },
 		Caller: func(q *http.Request) (*keys.Key, error) {
 			presented, _, err := keys.Presented(q.Header, q.URL.RawQuery)
 			if err != nil {

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"forward/internal/clientip"
 )
 
 const (
@@ -16,7 +18,7 @@ const (
 // request limits of routes. Right ones do not count, and whoever has no address counts with all who have none. Safe for concurrent use.
 type guard struct {
 	mu       sync.Mutex // guards failures
-	failures map[netip.Prefix]*failures
+	failures map[string]*failures
 }
 
 // failures are those of one address.
@@ -29,7 +31,7 @@ type failures struct {
 func (g *guard) wait(from netip.Addr, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f := g.failures[subscriber(from)]
+	f := g.failures[clientip.Network(from)]
 	if f == nil || f.count < maxFailures {
 		return 0
 	}
@@ -40,7 +42,7 @@ func (g *guard) wait(from netip.Addr, now time.Time) time.Duration {
 func (g *guard) fail(from netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	who := subscriber(from)
+	who := clientip.Network(from)
 	f := g.failures[who]
 	if f == nil || !now.Before(f.ends) {
 		g.makeRoom(now)
@@ -54,7 +56,7 @@ func (g *guard) fail(from netip.Addr, now time.Time) {
 // in any case.
 func (g *guard) makeRoom(now time.Time) {
 	if g.failures == nil {
-		g.failures = map[netip.Prefix]*failures{}
+		g.failures = map[string]*failures{}
 	}
 	if len(g.failures) < maxGuarded {
 		return
@@ -70,15 +72,4 @@ func (g *guard) makeRoom(now time.Time) {
 		}
 		delete(g.failures, who)
 	}
-}
-
-// subscriber is what one client has to himself: an address, and of IPv6 the /64.
-func subscriber(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits) // fails for no address, which is one, too
-	return p
 }

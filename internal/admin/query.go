@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"forward/internal/keys"
+	"forward/internal/duration"
 )
 
 // maxLimit is the most that one page holds.
@@ -83,7 +83,7 @@ func (s *server) moment(values url.Values, name string) (time.Time, error) {
 	if at, err := time.Parse(time.RFC3339, text); err == nil {
 		return at, nil
 	}
-	if age, err := keys.ParseDuration(text); err == nil {
+	if age, err := duration.Parse(text); err == nil {
 		return s.Now().Add(-age), nil
 	}
 	return time.Time{}, invalid(name, "is no age such as 30d, no day such as 2026-11-01, and no time such as 2026-11-01T12:00:00Z")

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/keys"
+	"forward/internal/glob"
 	"forward/internal/limits"
 	"forward/internal/tokens"
 )
@@ -32,7 +32,7 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 		s.routes = append(s.routes, (&bench{upstream: server}).route("openai", "/", []string{canary}))
 	})
 	tokens.Warm()
-	scheduler, err := limits.NewScheduler(limits.SchedulerOptions{Match: keys.Match,
+	scheduler, err := limits.NewScheduler(limits.SchedulerOptions{Match: glob.Match,
 		Rules: []limits.ModelRule{{Models: "*", Model: limits.Model{RPM: 1e9, TPM: 1e12, MaxQueue: 100, MaxWait: time.Minute}}}})
 	if err != nil {
 		b.Fatal(err)

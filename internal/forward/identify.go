@@ -6,11 +6,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
+	"forward/internal/clientip"
 	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/upstream"
@@ -29,7 +29,7 @@ const nobody = "-"
 
 // identify finds the route and the caller from the request line and the headers alone.
 func (x *exchange) identify() error {
-	x.ip = x.clientIP()
+	x.ip = clientip.Of(x.r, x.TrustedProxies)
 	if err := x.match(x.r.URL.EscapedPath()); err != nil {
 		return err
 	}
@@ -198,7 +198,7 @@ func (x *exchange) mayPass(presented string) bool {
 // address when there is none. Level 0 may use every model, for it is not our key that pays or nobody is asked.
 func (x *exchange) anonymous(presented string) {
 	if presented == "" {
-		x.caller = caller{id: "ip:" + network(x.ip), scope: "anyone", name: nobody}
+		x.caller = caller{id: "ip:" + clientip.Network(x.ip), scope: "anyone", name: nobody}
 		return
 	}
 	sum := sha256.Sum256([]byte("credential\x00" + presented))
@@ -207,60 +207,11 @@ func (x *exchange) anonymous(presented string) {
 	x.caller = caller{id: id, scope: "own:" + hex.EncodeToString(sum[:]), name: id}
 }
 
-// network is whom an address counts for: itself, and of IPv6 the /64 that a subscriber has to himself, or he could open a
-// new bucket with each request.
-func network(ip netip.Addr) string {
-	if ip.Is4() {
-		return ip.String()
-	}
-	p, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return ip.String()
-	}
-	return p.String()
-}
-
-func (x *exchange) clientIP() netip.Addr { return ClientIP(x.r, x.TrustedProxies) }
-
-// ClientIP is the address a request comes from. X-Forwarded-For is read from the right, and only as far as trusted
-// proxies wrote it: a client can put anything to the left.
-func ClientIP(r *http.Request, trusted []netip.Prefix) netip.Addr {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.IPv4Unspecified()
-	}
-	ip := peer.Addr().Unmap()
-	if len(trusted) == 0 || !contains(trusted, ip) {
-		return ip
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0; i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			return ip
-		}
-		if ip = hop.Unmap(); !contains(trusted, ip) {
-			return ip
-		}
-	}
-	return ip
-}
-
 func (x *exchange) admitsIP() bool {
-	if contains(x.Deny, x.ip) {
+	if clientip.In(x.Deny, x.ip) {
 		return false
 	}
-	return len(x.Allow) == 0 || contains(x.Allow, x.ip)
-}
-
-func contains(prefixes []netip.Prefix, ip netip.Addr) bool {
-	ip = ip.WithZone("") // a prefix never has a zone
-	for _, p := range prefixes {
-		if p.Contains(ip) {
-			return true
-		}
-	}
-	return false
+	return len(x.Allow) == 0 || clientip.In(x.Allow, x.ip)
 }
 
 // newID returns the name of a request: 32 hexadecimal digits, 12 of time in milliseconds and 20 random ones, so that

@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"forward/internal/dialect"
-	"forward/internal/keys"
+	"forward/internal/glob"
 	"forward/internal/upstream"
 )
 
@@ -35,7 +35,7 @@ func openAIBase(r *upstream.Route, rest string) string {
 // leads returns the route that serves a model asked for on the route at /, where the request came.
 func (x *exchange) leads(model string) *upstream.Route {
 	for _, m := range x.Models {
-		if keys.Match(m.Models, model) {
+		if glob.Match(m.Models, model) {
 			return m.Route
 		}
 	}
@@ -85,7 +85,7 @@ func (x *exchange) fallsBack(status int, err error) bool {
 		return false
 	}
 	for _, f := range x.Fallbacks {
-		if !keys.Match(f.Models, x.asked()) {
+		if !glob.Match(f.Models, x.asked()) {
 			continue
 		}
 		for x.fallback < len(f.Instead) {

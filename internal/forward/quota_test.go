@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/keys"
+	"forward/internal/glob"
 	"forward/internal/limits"
 	"forward/internal/tokens"
 )
@@ -19,7 +19,7 @@ import (
 // quotas gives the gateway quotas.
 func quotas(list ...limits.Quota) func(*setup) {
 	return func(s *setup) {
-		q, err := limits.NewQuotas(limits.QuotaOptions{Quotas: list, Match: keys.Match})
+		q, err := limits.NewQuotas(limits.QuotaOptions{Quotas: list, Match: glob.Match})
 		if err != nil {
 			panic(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/dialect"
+	"forward/internal/duration"
 	"forward/internal/keys"
 )
 
@@ -148,7 +149,7 @@ func (x *exchange) cacheTTL() error {
 	if value == "" {
 		return nil
 	}
-	ttl, err := parseSeconds(value)
+	ttl, err := duration.ParseSeconds(value)
 	if err != nil || ttl <= 0 {
 		return &refusal{status: http.StatusBadRequest, code: "invalid_cache_ttl", message: "X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h."}
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"forward/internal/clientip"
 )
 
 // Handler returns the gateway as gin serves it: our own endpoints by name, everything else is forwarded. Forwarding
@@ -138,7 +140,7 @@ func (g *Gateway) cors(c *gin.Context) {
 // onlyAllowed keeps out whom IP_WHITELIST and IP_BLACKLIST keep out.
 func (g *Gateway) onlyAllowed(c *gin.Context) {
 	x := &exchange{Gateway: g, r: c.Request}
-	if x.ip = x.clientIP(); !x.admitsIP() {
+	if x.ip = clientip.Of(x.r, x.TrustedProxies); !x.admitsIP() {
 		c.AbortWithStatus(http.StatusForbidden)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
+	"forward/internal/duration"
 	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/tokens"
@@ -168,19 +169,11 @@ func (x *exchange) patience() (time.Duration, error) {
 	if value == "" {
 		return 0, nil
 	}
-	d, err := parseSeconds(value)
+	d, err := duration.ParseSeconds(value)
 	if err != nil || d <= 0 {
 		return 0, &refusal{status: http.StatusBadRequest, code: "invalid_max_wait", message: "X-Forward-Max-Wait is not a number of seconds or a duration such as 1500ms."}
 	}
 	return d, nil
-}
-
-// parseSeconds reads seconds, or a duration such as 90s or 12h.
-func parseSeconds(value string) (time.Duration, error) {
-	if seconds, err := strconv.ParseInt(value, 10, 32); err == nil {
-		return time.Duration(seconds) * time.Second, nil
-	}
-	return time.ParseDuration(value)
 }
 
 // demand is what a request may cost.

@@ -12,14 +12,14 @@ import (
 	"time"
 
 	"forward/internal/forward"
-	"forward/internal/keys"
+	"forward/internal/glob"
 	"forward/internal/limits"
 )
 
 // lined gives models lines.
 func lined(rules ...limits.ModelRule) func(*setup) {
 	return func(s *setup) {
-		scheduler, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules, Match: keys.Match})
+		scheduler, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules, Match: glob.Match})
 		if err != nil {
 			panic(err)
 		}

@@ -3,6 +3,9 @@ package keys
 import (
 	"net/netip"
 	"strings"
+
+	"forward/internal/clientip"
+	"forward/internal/glob"
 )
 
 // Policy is what a key may do. The zero value lets it do everything that its level allows.
@@ -34,24 +37,18 @@ func (p *Policy) AllowsRoute(name, prefix string) bool { return allows(p.Routes,
 
 // AllowsIP reports whether a request of the key may come from ip.
 func (p *Policy) AllowsIP(ip netip.Addr) bool {
-	ip = ip.Unmap().WithZone("") // a prefix never has a zone
-	for _, prefix := range p.IPs {
-		if prefix.Contains(ip) {
-			return true
-		}
-	}
-	return len(p.IPs) == 0
+	return len(p.IPs) == 0 || clientip.In(p.IPs, ip)
 }
 
 // allows reports whether a list lets one of the names of a thing in: no glob with a ! matches any of them, and one without does, if
 // the list has one.
 func allows(globs []string, names ...string) bool {
 	allowed, lists := false, false
-	for _, glob := range globs {
-		pattern, excludes := strings.CutPrefix(glob, "!")
+	for _, item := range globs {
+		pattern, excludes := strings.CutPrefix(item, "!")
 		lists = lists || !excludes
 		for _, name := range names {
-			if !Match(pattern, name) {
+			if !glob.Match(pattern, name) {
 				continue
 			}
 			if excludes {

@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"forward/internal/duration"
 )
 
 // Settings is all that an administrator decides about a key. Apply sets it from texts.
@@ -237,27 +239,11 @@ func parseExpiry(text string, now time.Time) (time.Time, error) {
 	if now.IsZero() {
 		return time.Time{}, fmt.Errorf("%q is not a date; write 2026-12-31, 2026-12-31T18:00:00Z or never", text)
 	}
-	d, err := ParseDuration(text)
+	d, err := duration.Parse(text)
 	if err != nil || d == 0 {
 		return time.Time{}, fmt.Errorf("%q is not a time from now and not a date; write 90d, 12h, 2026-12-31 or never", text)
 	}
 	return now.Add(d), nil
-}
-
-// ParseDuration reads 90d, 2w, or what time.ParseDuration reads, up to 100 years and not negative.
-func ParseDuration(text string) (time.Duration, error) {
-	const day = 24 * time.Hour
-	for suffix, unit := range map[string]time.Duration{"d": day, "w": 7 * day} {
-		if number, ok := strings.CutSuffix(text, suffix); ok {
-			if n, err := strconv.ParseInt(number, 10, 64); err == nil && n >= 0 && n <= int64(36500*day/unit) {
-				return time.Duration(n) * unit, nil
-			}
-		}
-	}
-	if d, err := time.ParseDuration(text); err == nil && d >= 0 && d <= 36500*day {
-		return d, nil
-	}
-	return 0, fmt.Errorf("%q is not a duration; write 24h, 7d or 2w", text)
 }
 
 func (p Policy) encode() (string, error) {
