@@ -22,6 +22,8 @@ var packages = []string{
 	"forward/internal/keys",
 	"forward/internal/cache",
 	"forward/internal/limits",
+	"forward/internal/queue",
+	"forward/internal/redis",
 	"forward/internal/tokens",
 	"forward/internal/metrics",
 	"forward/internal/dialect",
@@ -37,6 +39,7 @@ var aside = []string{
 	"forward/internal/upstreamtest/",
 	"forward/internal/tokens/gen/",
 	"forward/internal/price/gen/",
+	"forward/internal/redis/redistest/",
 }
 
 // homes names the modules that only one package may import.

@@ -8,6 +8,7 @@ import (
 	"forward/internal/config"
 	"forward/internal/glob"
 	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 // gate makes the request limits and the paces of streams. The settings were checked when they were loaded.
@@ -44,20 +45,20 @@ func (r *rooms) gate(cfg *config.Config, before *inForce) (*limits.Gate, *limits
 // lines makes the scheduler when there are models that forward.yaml bounds for the first time, and returns what puts other bounds in
 // force: those who wait in it stay in line.
 func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err error) {
-	var list []limits.ModelRule
+	var list []queue.Rule
 	for _, m := range cfg.Models {
-		list = append(list, limits.ModelRule{Route: m.Route, Models: m.Model, Model: limits.Model{
+		list = append(list, queue.Rule{Route: m.Route, Models: m.Model, Model: queue.Model{
 			RPM: m.RPM, TPM: m.TPM, MaxParallel: m.MaxParallel, MaxQueue: m.MaxQueueSize, MaxWait: m.MaxQueueWait}})
 	}
 	if r.scheduler == nil && len(list) == 0 {
 		return func() {}, nil
 	}
 	if r.scheduler == nil {
-		options := limits.SchedulerOptions{Match: glob.Match}
+		options := queue.Options{Match: glob.Match}
 		if redis := gate.Redis(); redis != nil {
-			options.Shared = limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(redis)}
+			options.Shared = queue.NewSharedBuckets(redis)
 		}
-		if r.scheduler, err = limits.NewScheduler(options); err != nil {
+		if r.scheduler, err = queue.New(options); err != nil {
 			return nil, err
 		}
 	}

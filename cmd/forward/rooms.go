@@ -28,9 +28,9 @@ import (
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/ledger"
-	"forward/internal/limits"
 	"forward/internal/metrics"
 	"forward/internal/price"
+	"forward/internal/queue"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -45,9 +45,9 @@ type rooms struct {
 	leaving     atomic.Bool // answers ask their clients to come on another connection
 	certificate atomic.Pointer[tls.Certificate]
 
-	scheduler *limits.Scheduler // nil: there were no lines yet
-	cache     *cache.Cache      // nil: it was off so far
-	chatLog   *chatlog.Log      // nil: it was off so far
+	scheduler *queue.Scheduler // nil: there were no lines yet
+	cache     *cache.Cache     // nil: it was off so far
+	chatLog   *chatlog.Log     // nil: it was off so far
 	redactor  *chatlog.Redactor
 	affinity  *upstream.Affinity // nil: it was not needed so far
 	books     *books             // nil: off

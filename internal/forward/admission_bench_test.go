@@ -11,7 +11,7 @@ import (
 
 	"forward/internal/dialect"
 	"forward/internal/glob"
-	"forward/internal/limits"
+	"forward/internal/queue"
 	"forward/internal/tokens"
 )
 
@@ -32,8 +32,8 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 		s.routes = append(s.routes, (&bench{upstream: server}).route("openai", "/", []string{canary}))
 	})
 	tokens.Warm()
-	scheduler, err := limits.NewScheduler(limits.SchedulerOptions{Match: glob.Match,
-		Rules: []limits.ModelRule{{Models: "*", Model: limits.Model{RPM: 1e9, TPM: 1e12, MaxQueue: 100, MaxWait: time.Minute}}}})
+	scheduler, err := queue.New(queue.Options{Match: glob.Match,
+		Rules: []queue.Rule{{Models: "*", Model: queue.Model{RPM: 1e9, TPM: 1e12, MaxQueue: 100, MaxWait: time.Minute}}}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 		begun := time.Now()
 		for range n {
 			d := tokens.Prompt(dialect.Chat, "gpt-4o-mini", scanned)
-			grant, err := scheduler.Acquire(context.Background(), limits.Demand{Route: "openai", Model: "gpt-4o-mini", Caller: "alice", Tokens: d.Prompt + d.Completion})
+			grant, err := scheduler.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4o-mini", Caller: "alice", Tokens: d.Prompt + d.Completion})
 			if err != nil || grant == nil || d.Prompt < 200 {
 				b.Fatal(grant, err, d)
 			}

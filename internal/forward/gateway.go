@@ -27,6 +27,7 @@ import (
 	"forward/internal/limits"
 	"forward/internal/metrics"
 	"forward/internal/price"
+	"forward/internal/queue"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -49,7 +50,7 @@ type Options struct {
 	Gate       *limits.Gate      // request limits
 	Quotas     *limits.Quotas    // requests and tokens a minute and a day; nil: none
 	Estimation tokens.Estimation // of prompts by their length, where it is on
-	Scheduler  *limits.Scheduler // the lines of models with rpm or tpm; nil: none has any
+	Scheduler  *queue.Scheduler  // the lines of models with rpm or tpm; nil: none has any
 	Paces      *limits.Paces
 	Transport  http.RoundTripper // to every route without a transport of its own
 

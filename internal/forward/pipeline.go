@@ -10,6 +10,7 @@ import (
 	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/limits"
+	"forward/internal/queue"
 	"forward/internal/upstream"
 )
 
@@ -64,7 +65,7 @@ type exchange struct {
 
 	// schedule
 	demand   *demand             // what the request may cost; nil until somebody asks
-	grant    *limits.Grant       // nil: its model has no line
+	grant    *queue.Grant        // nil: its model has no line
 	queued   time.Duration       // waited in line
 	bill     *ledger.Call        // under way in the ledger
 	reserved *limits.Reservation // nil: no quota holds

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 // TestAStopAnswersTheLine: who waits in line when the gateway stops is told so, as everybody else is, and not cut off.
 func TestAStopAnswersTheLine(t *testing.T) {
-	b := start(t, provider, lined(limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1, MaxQueue: 1, MaxWait: time.Hour}}))
+	b := start(t, provider, lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1, MaxQueue: 1, MaxWait: time.Hour}}))
 	b.chat("").want(t, 200)
 	done := make(chan answer)
 	go func() { done <- b.chat("") }()
@@ -23,7 +23,7 @@ func TestAStopAnswersTheLine(t *testing.T) {
 func TestAnErrorCostsNoTokensWhoeverListens(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		func(s *setup) {
-			lined(limits.ModelRule{Models: "*", Model: limits.Model{TPM: 2000, MaxQueue: 1, MaxWait: time.Second}})(s)
+			lined(queue.Rule{Models: "*", Model: queue.Model{TPM: 2000, MaxQueue: 1, MaxWait: time.Second}})(s)
 			caching(memoryCache(t))(s)
 		})
 	b.chat(`,"max_tokens":1500,"caching":true`).want(t, 500)
@@ -40,7 +40,7 @@ func TestTheDeadlineOfOneIsNotThatOfAll(t *testing.T) {
 		<-hold
 		provider(w, r)
 	}, func(s *setup) {
-		lined(limits.ModelRule{Models: "*", Model: limits.Model{MaxParallel: 1, MaxQueue: 5, MaxWait: time.Minute}})(s)
+		lined(queue.Rule{Models: "*", Model: queue.Model{MaxParallel: 1, MaxQueue: 5, MaxWait: time.Minute}})(s)
 		caching(memoryCache(t))(s)
 	})
 	running, hasty, patient := make(chan answer, 1), make(chan answer, 1), make(chan answer, 1)

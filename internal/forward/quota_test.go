@@ -13,6 +13,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/glob"
 	"forward/internal/limits"
+	"forward/internal/queue"
 	"forward/internal/tokens"
 )
 
@@ -87,7 +88,7 @@ func TestCommentsWhileAStreamWaits(t *testing.T) {
 		}
 		provider(w, r)
 	}, func(s *setup) {
-		lined(limits.ModelRule{Models: "*", Model: limits.Model{MaxParallel: 1, MaxQueue: 9, MaxWait: time.Minute}})(s)
+		lined(queue.Rule{Models: "*", Model: queue.Model{MaxParallel: 1, MaxQueue: 9, MaxWait: time.Minute}})(s)
 		s.QueueKeepalive = time.Millisecond
 	})
 	wait := func() chan answer {

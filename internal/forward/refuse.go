@@ -14,6 +14,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/limits"
+	"forward/internal/queue"
 	"forward/internal/upstream"
 )
 
@@ -114,7 +115,7 @@ func problemOf(err error) dialect.Problem {
 		own    *refusal
 		key    *keyError
 		over   *limits.ExceededError
-		queue  *limits.QueueError
+		queued *queue.Error
 		quota  *limits.QuotaError
 		up     *upstream.Error
 		path   *upstream.ErrPath
@@ -138,9 +139,9 @@ func problemOf(err error) dialect.Problem {
 			p.RetryAfter = 0
 		}
 		return p
-	case errors.As(err, &queue):
-		p := problem(http.StatusTooManyRequests, string(queue.Reason), queue.Error())
-		if p.RetryAfter = queue.RetryAfter; queue.Reason == limits.TooLarge {
+	case errors.As(err, &queued):
+		p := problem(http.StatusTooManyRequests, string(queued.Reason), queued.Error())
+		if p.RetryAfter = queued.RetryAfter; queued.Reason == queue.TooLarge {
 			p.Status, p.RetryAfter = http.StatusBadRequest, 0
 		}
 		return p

@@ -16,6 +16,7 @@ import (
 	"forward/internal/duration"
 	"forward/internal/ledger"
 	"forward/internal/limits"
+	"forward/internal/queue"
 	"forward/internal/tokens"
 )
 
@@ -57,8 +58,8 @@ func (x *exchange) counted() bool { return !x.Quotas.Empty() || x.policy.RPM > 0
 
 // limited reports whether another model may have room for what this one has not.
 func limited(err error) bool {
-	if e, ok := errors.AsType[*limits.QueueError](err); ok {
-		return e.Reason != limits.TooLarge
+	if e, ok := errors.AsType[*queue.Error](err); ok {
+		return e.Reason != queue.TooLarge
 	}
 	e, ok := errors.AsType[*limits.QuotaError](err)
 	return ok && e.Scope == limits.ScopeModel && !e.TooLarge
@@ -97,9 +98,9 @@ func (x *exchange) takeTurn(patience time.Duration) (err error) {
 	if !x.lined() {
 		return nil
 	}
-	d := limits.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: x.tokensAsked(), MaxWait: patience, Priority: x.policy.Priority}
+	d := queue.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: x.tokensAsked(), MaxWait: patience, Priority: x.policy.Priority}
 	if x.ask.Stream && x.r.ProtoAtLeast(1, 1) && !x.calling {
-		d.Beat, d.OnBeat = x.QueueKeepalive, x.beat
+		d.Keepalive, d.OnKeepalive = x.QueueKeepalive, x.beat
 	}
 	x.grant, err = x.Scheduler.Acquire(x.ctx, d)
 	x.queued += x.grant.Waited()
@@ -232,11 +233,11 @@ func answersText(op dialect.Operation) bool {
 }
 
 // feedback is what the answer says about the allowance of the API key that was used.
-func (x *exchange) feedback(res *http.Response) limits.Feedback {
+func (x *exchange) feedback(res *http.Response) queue.Feedback {
 	if x.grant == nil {
-		return limits.Feedback{}
+		return queue.Feedback{}
 	}
-	f := limits.ReadFeedback(res.Header, res.StatusCode, time.Now())
+	f := queue.ReadFeedback(res.Header, res.StatusCode, time.Now())
 	f.Key, f.Keys = strconv.Itoa(x.attempts.KeyIndex), x.route.Keys.Count(x.caller.level)
 	return f
 }

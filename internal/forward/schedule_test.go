@@ -13,13 +13,13 @@ import (
 
 	"forward/internal/forward"
 	"forward/internal/glob"
-	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 // lined gives models lines.
-func lined(rules ...limits.ModelRule) func(*setup) {
+func lined(rules ...queue.Rule) func(*setup) {
 	return func(s *setup) {
-		scheduler, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules, Match: glob.Match})
+		scheduler, err := queue.New(queue.Options{Rules: rules, Match: glob.Match})
 		if err != nil {
 			panic(err)
 		}
@@ -28,7 +28,7 @@ func lined(rules ...limits.ModelRule) func(*setup) {
 }
 
 // left is what the only line's buckets have.
-func left(s *limits.Scheduler) (requests, tokens int64) {
+func left(s *queue.Scheduler) (requests, tokens int64) {
 	for _, line := range s.Report() {
 		return line.Requests, line.Tokens
 	}
@@ -42,7 +42,7 @@ func TestQueueOfAModel(t *testing.T) {
 			<-hold
 		}
 		provider(w, r)
-	}, lined(limits.ModelRule{Route: "openai", Models: "gpt-4o-mini", Model: limits.Model{RPM: 600, MaxParallel: 1, MaxQueue: 1, MaxWait: 10 * time.Second}}))
+	}, lined(queue.Rule{Route: "openai", Models: "gpt-4o-mini", Model: queue.Model{RPM: 600, MaxParallel: 1, MaxQueue: 1, MaxWait: 10 * time.Second}}))
 	answers := make(chan answer, 2)
 	for i := range 2 {
 		go func() { answers <- b.chat("") }()
@@ -76,7 +76,7 @@ func TestQueueOfAModel(t *testing.T) {
 }
 
 func TestAClientThatLeavesTheLine(t *testing.T) {
-	b := start(t, provider, lined(limits.ModelRule{Route: "openai", Models: "*", Model: limits.Model{RPM: 1, MaxQueue: 9, MaxWait: time.Hour}}))
+	b := start(t, provider, lined(queue.Rule{Route: "openai", Models: "*", Model: queue.Model{RPM: 1, MaxQueue: 9, MaxWait: time.Hour}}))
 	b.chat("").want(t, 200)
 	ctx, leave := context.WithCancel(t.Context())
 	done := make(chan error)
@@ -102,7 +102,7 @@ func TestTokensAreReservedAndSettled(t *testing.T) {
 			return
 		}
 		provider(w, r)
-	}, lined(limits.ModelRule{Route: "openai", Models: "*", Model: limits.Model{RPM: 1000, TPM: 2000, MaxQueue: 9, MaxWait: time.Second}}))
+	}, lined(queue.Rule{Route: "openai", Models: "*", Model: queue.Model{RPM: 1000, TPM: 2000, MaxQueue: 9, MaxWait: time.Second}}))
 	a := b.chat(`,"max_tokens":3000`)
 	a.want(t, 400, "request_too_large", "2000 tokens a minute", "max_tokens")
 	for i, ask := range []func() answer{
@@ -129,7 +129,7 @@ func TestACutStreamIsChargedByWhatWasSeen(t *testing.T) {
 		io.WriteString(w, chunk(`{"content":"`+words+`"}`, "null"))
 		w.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
-	}, lined(limits.ModelRule{Route: "openai", Models: "*", Model: limits.Model{TPM: 100000, MaxQueue: 9}}))
+	}, lined(queue.Rule{Route: "openai", Models: "*", Model: queue.Model{TPM: 100000, MaxQueue: 9}}))
 	a := b.chat(`,"stream":true,"max_tokens":90000`)
 	b.gateway.Wait(5 * time.Second)
 	if _, tokens := left(b.gateway.Scheduler); tokens < 98000 || tokens > 99900 {
@@ -145,7 +145,7 @@ func TestACutStreamIsChargedByWhatWasSeen(t *testing.T) {
 
 func TestAnUpstreamThatIsNotReachedCostsNothing(t *testing.T) {
 	b := start(t, provider, func(s *setup) {
-		lined(limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1, TPM: 2000, MaxQueue: 0}})(s)
+		lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1, TPM: 2000, MaxQueue: 0}})(s)
 		s.base = "http://" + unused(t)
 	})
 	for range 3 {
@@ -158,7 +158,7 @@ func TestTheUpstreamsWordHoldsTheLine(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Retry-After", "30")
 		w.WriteHeader(http.StatusTooManyRequests)
-	}, lined(limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1000, MaxQueue: 5, MaxWait: time.Second}}))
+	}, lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1000, MaxQueue: 5, MaxWait: time.Second}}))
 	b.chat("").want(t, 429)
 	b.chat("").want(t, 429, "queue_timeout")
 	if b.calls() != 1 {
@@ -168,7 +168,7 @@ func TestTheUpstreamsWordHoldsTheLine(t *testing.T) {
 
 func TestAFullLineFallsBack(t *testing.T) {
 	b := start(t, provider, func(s *setup) {
-		lined(limits.ModelRule{Route: "openai", Models: "gpt-4o-mini", Model: limits.Model{RPM: 1}})(s)
+		lined(queue.Rule{Route: "openai", Models: "gpt-4o-mini", Model: queue.Model{RPM: 1}})(s)
 		s.Fallbacks = []forward.Fallback{{Models: "gpt-4o-mini", Instead: []string{"other"}}}
 	})
 	b.chat("").want(t, 200)
@@ -180,7 +180,7 @@ func TestAFullLineFallsBack(t *testing.T) {
 }
 
 func TestFairBetweenCallers(t *testing.T) {
-	b := start(t, provider, lined(limits.ModelRule{Models: "*", Model: limits.Model{RPM: 600, MaxParallel: 1, MaxQueue: 100, MaxWait: time.Minute}}))
+	b := start(t, provider, lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 600, MaxParallel: 1, MaxQueue: 100, MaxWait: time.Minute}}))
 	release := make(chan struct{})
 	var mu sync.Mutex
 	var order []string
@@ -225,7 +225,7 @@ func TestEachAPIKeysWordCounts(t *testing.T) {
 		w.WriteHeader(http.StatusTooManyRequests)
 	}, func(s *setup) {
 		s.apiKeys = []string{"sk-one-0123456789", "sk-two-0123456789"}
-		lined(limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1000, MaxQueue: 5, MaxWait: time.Second}})(s)
+		lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1000, MaxQueue: 5, MaxWait: time.Second}})(s)
 	})
 	b.chat("").want(t, 429)
 	if b.calls() != 2 {

@@ -1,7 +1,6 @@
 package limits
 
 import (
-	"testing"
 	"time"
 )
 
@@ -26,22 +25,6 @@ func Counted(q *Quotas) int {
 	q.memory.mu.Lock()
 	defer q.memory.mu.Unlock()
 	return len(q.memory.names)
-}
-
-// Sent waits until all gifts of b were sent.
-func Sent(t testing.TB, b *SharedBuckets) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		b.mu.Lock()
-		sends := b.sends
-		b.mu.Unlock()
-		if !sends {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatal("gifts are not sent")
-		}
-	}
 }
 
 // InRedis reports where a reservation was counted.

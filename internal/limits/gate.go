@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"forward/internal/redis"
 )
 
 // Options says what a Gate allows. The zero Options allow everything.
@@ -16,7 +18,7 @@ type Options struct {
 	Now      func() time.Time // the clock of the memory; time.Now by default. Redis counts by its own.
 	Log      *slog.Logger     // discarded by default
 
-	patience, retry time.Duration // of Redis, see redisPatience and redisRetry
+	patience, retry time.Duration // of Redis, see redis.Options
 }
 
 // Gate admits requests within the rates of their route and caller. Make one with NewGate; it is safe for concurrent
@@ -75,7 +77,7 @@ func (g *Gate) Close() error {
 	if g.redis == nil {
 		return nil
 	}
-	return g.redis.close()
+	return g.redis.Close()
 }
 
 // Backend names where is counted: memory or redis.
@@ -86,18 +88,18 @@ func (g *Gate) Backend() string {
 	return "redis"
 }
 
-// Redis returns the connection that the replicas share, for Quotas and SharedBuckets; nil when requests are counted in memory. The
+// Redis returns the connection that the replicas share, for Quotas and the scheduler; nil when requests are counted in memory. The
 // gate closes it.
-func (g *Gate) Redis() *Redis {
+func (g *Gate) Redis() *redis.Conn {
 	if g.redis == nil {
 		return nil
 	}
-	return g.redis.Redis
+	return g.redis.Conn
 }
 
 // Healthy reports whether the backend answers. While it does not, each replica counts for itself.
 func (g *Gate) Healthy() (ok bool, detail string) {
-	if g.redis == nil || !g.redis.down.Load() {
+	if g.redis == nil || g.redis.Healthy() {
 		return true, ""
 	}
 	return false, "Redis does not answer; limits are counted by each replica for itself"

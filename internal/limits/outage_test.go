@@ -2,12 +2,10 @@ package limits_test
 
 import (
 	"bytes"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,73 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"forward/internal/limits"
+	"forward/internal/redis/redistest"
 )
-
-// line is what a gate reaches Redis by. It can be cut, or swallow everything.
-type line struct {
-	net.Listener
-	to       string
-	swallows atomic.Bool
-	got      atomic.Int64 // messages to Redis
-	mu       sync.Mutex   // guards conns
-	conns    []net.Conn
-	wg       sync.WaitGroup
-}
-
-func newLine(t *testing.T, to string) *line {
-	l := &line{to: to}
-	var err error
-	if l.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	l.wg.Go(l.serve)
-	t.Cleanup(func() { l.cut(); l.wg.Wait() })
-	return l
-}
-
-func (l *line) serve() {
-	for {
-		in, err := l.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", l.to)
-		if err != nil {
-			in.Close()
-			continue
-		}
-		l.mu.Lock()
-		l.conns = append(l.conns, in, out)
-		l.mu.Unlock()
-		l.wg.Go(func() { io.Copy(in, out); in.Close() })
-		l.wg.Go(func() { l.pump(out, in) })
-	}
-}
-
-func (l *line) pump(out, in net.Conn) {
-	defer out.Close()
-	buf := make([]byte, 4096)
-	for {
-		n, err := in.Read(buf)
-		if err != nil {
-			return
-		}
-		l.got.Add(1)
-		if !l.swallows.Load() {
-			out.Write(buf[:n])
-		}
-	}
-}
-
-// cut ends the line as a Redis that dies does.
-func (l *line) cut() {
-	l.Close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.conns {
-		c.Close()
-	}
-}
 
 // journal collects log lines.
 type journal struct {
@@ -114,15 +47,15 @@ func TestRedisThatGoesAndComes(t *testing.T) {
 
 func goAndCome(t *testing.T, way string) {
 	m := miniredis.RunT(t)
-	l, told := newLine(t, m.Addr()), &journal{}
+	l, told := redistest.NewProxy(t, m.Addr()), &journal{}
 	g := mustGate(t, limits.Eager(limits.Options{
 		Global: rates(t, "3/hour"), Redis: "redis://" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil)),
 	}))
-	eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
+	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
 	if way == "dies" {
-		l.cut()
+		l.Cut()
 	} else {
-		l.swallows.Store(true)
+		l.Swallows.Store(true)
 	}
 	admitted := 0
 	begun := time.Now()
@@ -138,20 +71,14 @@ func goAndCome(t *testing.T, way string) {
 	if admitted != 3 {
 		t.Errorf("without Redis %d of 100 were admitted, the local store allows 3", admitted)
 	}
-	eventually(t, "not healthy", func() bool { ok, detail := g.Healthy(); return !ok && detail != "" })
+	redistest.Eventually(t, "not healthy", func() bool { ok, detail := g.Healthy(); return !ok && detail != "" })
 	if way == "dies" {
-		again := &line{to: m.Addr()}
-		var err error
-		if again.Listener, err = net.Listen("tcp", l.Addr().String()); err != nil {
-			t.Fatal(err)
-		}
-		again.wg.Go(again.serve)
-		t.Cleanup(func() { again.cut(); again.wg.Wait() })
+		l.Reopen(t)
 	} else {
-		l.swallows.Store(false)
+		l.Swallows.Store(false)
 	}
-	eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
-	eventually(t, "counts in Redis again", func() bool { ask(t, g, "b"); return len(m.Keys()) > 0 && hasKey(m, "\x00b}") })
+	redistest.Eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
+	redistest.Eventually(t, "counts in Redis again", func() bool { ask(t, g, "b"); return len(m.Keys()) > 0 && hasKey(m, "\x00b}") })
 	if down, up := told.count("does not answer"), told.count("answers again"); down != 1 || up != 1 {
 		t.Errorf("told %d times that Redis is down and %d times that it is back", down, up)
 	}
@@ -183,11 +110,32 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 	if ask(t, g, "a") != 0 || ask(t, g, "a") == 0 {
 		t.Error("the local store does not hold the limit")
 	}
-	eventually(t, "told", func() bool { return told.count("does not answer") == 1 })
+	redistest.Eventually(t, "told", func() bool { return told.count("does not answer") == 1 })
 	if told.count("s3cret") > 0 {
 		t.Error("the password is in the log")
 	}
 	if err := g.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNobodyWaitsBesideTheProbe: of many requests that need a hanging Redis, only those that were there before it was noticed
+// wait for it.
+func TestNobodyWaitsBesideTheProbe(t *testing.T) {
+	m := miniredis.RunT(t)
+	l := redistest.NewProxy(t, m.Addr())
+	g := mustGate(t, limits.Options{Global: rates(t, "1000/hour"), Redis: "redis://" + l.Addr().String()})
+	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
+	l.Swallows.Store(true)
+	ask(t, g, "a") // finds out
+	before := l.Received.Load()
+	var wg sync.WaitGroup
+	for range 200 {
+		wg.Go(func() { ask(t, g, "a") })
+	}
+	wg.Wait()
+	redistest.Eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
+	if n := l.Received.Load() - before; n > 3 { // the probe, and perhaps its next
+		t.Errorf("Redis was asked %d times by 200 requests", n)
 	}
 }

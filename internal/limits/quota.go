@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"forward/internal/redis"
 )
 
 // Scope is whom or what a Quota is for.
@@ -93,7 +95,7 @@ type Estimate struct {
 type QuotaOptions struct {
 	Quotas   []Quota
 	Match    func(glob, name string) bool // by default that of path.Match, except that a wildcard matches a slash too
-	Redis    *Redis                       // Gate.Redis(); nil: counted in memory
+	Redis    *redis.Conn                  // Gate.Redis(); nil: counted in memory
 	Location *time.Location               // whose days; UTC by default
 	Now      func() time.Time             // the clock of the memory; time.Now by default. Redis counts by its own
 	Log      *slog.Logger                 // told once a minute what a shadow quota would have refused; discarded by default
@@ -240,6 +242,14 @@ func (q *Quotas) rule(scope Scope, name string, shadow bool) *quotaRule {
 		}
 	}
 	return nil
+}
+
+// precision orders globs: names before globs, and those by how much they say.
+func precision(glob string) int {
+	if !strings.ContainsAny(glob, `*?[\`) {
+		return 1 << 30
+	}
+	return len(glob) - strings.Count(glob, "*") - strings.Count(glob, "?")
 }
 
 // matchName is path.Match for names, in which a slash is a character like others.

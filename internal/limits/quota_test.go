@@ -15,6 +15,8 @@ import (
 	"pgregory.net/rapid"
 
 	"forward/internal/limits"
+	"forward/internal/redis"
+	"forward/internal/redis/redistest"
 )
 
 func ExampleQuotas() {
@@ -311,7 +313,7 @@ func TestManyNames(t *testing.T) {
 func TestSettlingLate(t *testing.T) {
 	server := miniredis.RunT(t)
 	gate := mustGate(t, limits.Patient(limits.Options{Redis: "redis://" + server.Addr()}))
-	for name, redis := range map[string]*limits.Redis{"memory": nil, "redis": gate.Redis()} {
+	for name, redis := range map[string]*redis.Conn{"memory": nil, "redis": gate.Redis()} {
 		c := newClock(time.Date(2026, 1, 1, 12, 0, 59, 0, time.UTC))
 		q := mustQuotas(t, limits.QuotaOptions{Now: c.now, Redis: redis, Quotas: []limits.Quota{{Scope: limits.ScopeGlobal, InputPerMinute: 100, InputPerDay: 250}}})
 		reserve := func(n int64) (*limits.Reservation, *limits.QuotaError) {
@@ -345,7 +347,7 @@ func TestSettlingLate(t *testing.T) {
 
 // TestReplicasShareTheirQuotas asks two replicas for more than there is, at once.
 func TestReplicasShareTheirQuotas(t *testing.T) {
-	eachRedis(t, func(t *testing.T, url string) {
+	redistest.Each(t, func(t *testing.T, url string) {
 		var replicas []*limits.Quotas
 		for range 2 {
 			g := mustGate(t, limits.Patient(limits.Options{Redis: url}))
@@ -375,7 +377,7 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 			wg.Go(func() {
 				for j := range 50 {
 					if j == 25 {
-						client(t, url).ScriptFlush(t.Context())
+						redistest.Client(t, url).ScriptFlush(t.Context())
 					}
 					if _, ok := reserve(i, "", 0); ok {
 						admitted.Add(1)
@@ -387,12 +389,12 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 		if n := admitted.Load(); n != 59 {
 			t.Errorf("%d of 400 admitted beside one", n)
 		}
-		for _, key := range client(t, url).Keys(t.Context(), "*quota*").Val() {
-			if ttl := client(t, url).PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > 26*time.Hour {
+		for _, key := range redistest.Client(t, url).Keys(t.Context(), "*quota*").Val() {
+			if ttl := redistest.Client(t, url).PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > 26*time.Hour {
 				t.Errorf("%q expires in %v", key, ttl)
 			}
 		}
-		client(t, url).FlushAll(t.Context())
+		redistest.Client(t, url).FlushAll(t.Context())
 		r, ok := reserve(1, "bob", 100)
 		if !ok {
 			t.Fatal("FLUSHALL did not begin anew")
@@ -408,15 +410,15 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 // not settled in memory.
 func TestQuotasWithoutRedis(t *testing.T) {
 	m := miniredis.RunT(t)
-	l := newLine(t, m.Addr())
+	l := redistest.NewProxy(t, m.Addr())
 	g := mustGate(t, limits.Eager(limits.Options{Redis: "redis://" + l.Addr().String()}))
-	eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
+	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
 	q := mustQuotas(t, limits.QuotaOptions{Redis: g.Redis(), Quotas: []limits.Quota{{Scope: limits.ScopeKey, TokensPerDay: 100}}})
 	first, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.swallows.Store(true)
+	l.Swallows.Store(true)
 	admitted := 0
 	for range 50 {
 		if _, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: 50}); refusal(t, err) == nil {
@@ -430,8 +432,8 @@ func TestQuotasWithoutRedis(t *testing.T) {
 	if admitted != 2 {
 		t.Errorf("without Redis %d of 50 were admitted, memory allows 2", admitted)
 	}
-	l.swallows.Store(false)
-	eventually(t, "counts in Redis again", func() bool {
+	l.Swallows.Store(false)
+	redistest.Eventually(t, "counts in Redis again", func() bool {
 		q.Reserve(t.Context(), limits.Subject{Key: "again"}, limits.Estimate{Input: 1})
 		return hasKey(m, "key:again")
 	})

@@ -5,7 +5,7 @@ import (
 	_ "embed"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"forward/internal/redis"
 )
 
 //go:embed quota.lua
@@ -13,7 +13,7 @@ var quotaScript string
 
 // quotaRedis counts quotas in Redis, by its clock.
 type quotaRedis struct {
-	*Redis
+	*redis.Conn
 	script *redis.Script
 }
 
@@ -33,7 +33,7 @@ func (q *quotaRedis) reserve(ctx context.Context, asks []ask, n counts, now time
 			}
 		}
 	}
-	reply, answered := q.run(ctx, q.script, quotaKeys(asks), 5+8*len(asks), args...)
+	reply, answered := q.Run(ctx, redis.Call{Script: q.script, Keys: quotaKeys(asks), Args: args, Answers: 5 + 8*len(asks)})
 	if !answered {
 		return nil, w, 0, false, false
 	}
@@ -55,7 +55,7 @@ func (q *quotaRedis) settle(asks []ask, n counts, w windows) {
 	for _, a := range asks {
 		args = append(args, flag(a.counts[0]), flag(a.counts[1]))
 	}
-	q.run(q.ctx, q.script, quotaKeys(asks), 1, args...)
+	q.Run(q.Context(), redis.Call{Script: q.script, Keys: quotaKeys(asks), Args: args, Answers: 1})
 }
 
 // quotaKeys names the hashes. They have one hash tag: the script needs all of them in one slot of a cluster.
@@ -74,6 +74,6 @@ func flag(b bool) int {
 	return 0
 }
 
-func newQuotaRedis(r *Redis) *quotaRedis {
-	return &quotaRedis{Redis: r, script: redis.NewScript(quotaScript)}
+func newQuotaRedis(c *redis.Conn) *quotaRedis {
+	return &quotaRedis{Conn: c, script: redis.NewScript(quotaScript)}
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"forward/internal/redis"
 )
 
 // Reservation is what a request has been counted for. Settle or Cancel ends it; what is called after that does nothing. A
@@ -72,7 +74,7 @@ func (s *QuotaState) subject() string {
 	if s.Scope == ScopeGlobal {
 		return string(ScopeGlobal)
 	}
-	name := shortName(s.Name)
+	name := redis.KeyName(s.Name)
 	if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
 		name = strconv.QuoteToASCII(name)
 		name = name[1 : len(name)-1]
@@ -89,7 +91,7 @@ func (r *Reservation) choose(s Subject) {
 	if s.RPM > 0 || s.TPM > 0 { // apart from what a quota of the key's name counts
 		r.own = quotaRule{Quota: Quota{Scope: ScopeKey, Match: s.Key, RequestsPerMinute: min(max(s.RPM, 0), maxQuota), TokensPerMinute: min(max(s.TPM, 0), maxQuota)}}
 		r.own.bounds = r.own.Quota.bounds()
-		r.asks = append(r.asks, ask{name: "own:" + shortName(s.Key), counts: [2]bool{true, false}, bounds: r.own.bounds})
+		r.asks = append(r.asks, ask{name: "own:" + redis.KeyName(s.Key), counts: [2]bool{true, false}, bounds: r.own.bounds})
 		r.rules = append(r.rules, chosen{ScopeKey, s.Key, &r.own, nil})
 	}
 }
@@ -101,7 +103,7 @@ func (r *Reservation) chooseQuotas(s Subject) {
 			continue
 		}
 		c := chosen{scope, name, r.quotas.rule(scope, name, false), r.quotas.rule(scope, name, true)}
-		a := ask{name: string(scope) + ":" + shortName(name)}
+		a := ask{name: string(scope) + ":" + redis.KeyName(name)}
 		for _, rule := range []*quotaRule{c.holds, c.shadow} {
 			for i := range a.counts {
 				a.counts[i] = a.counts[i] || rule != nil && rule.bounds[i] != counts{}

@@ -1,17 +1,12 @@
 package limits
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"math"
 	"sync"
 	"time"
 )
 
-const (
-	maxCounters = 1 << 17 // names that are counted at a time
-	maxName     = 128     // bytes of a name that is kept as it is
-)
+const maxCounters = 1 << 17 // names that are counted at a time
 
 // metric is what a quota counts.
 type metric int
@@ -213,13 +208,4 @@ func fits(have, bounds used, n counts) bool {
 		}
 	}
 	return true
-}
-
-// shortName cuts a long name down to one that is as good as unique.
-func shortName(name string) string {
-	if len(name) <= maxName {
-		return name
-	}
-	sum := sha256.Sum256([]byte(name))
-	return "sha256:" + hex.EncodeToString(sum[:])
 }

@@ -8,8 +8,6 @@
 // one meaning in both places, and neither a clock set back nor one set forward shuts a caller out for longer than
 // one period.
 //
-// A Scheduler makes requests wait in a fair line until the rpm and tpm of their model have room for them.
-//
 // A Pacer spaces the events of one stream.
 package limits
 

@@ -2,10 +2,7 @@ package limits_test
 
 import (
 	"context"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,67 +10,10 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/redis/go-redis/v9"
 
 	"forward/internal/limits"
+	"forward/internal/redis/redistest"
 )
-
-// eachRedis runs a test against miniredis always, and against the real server where it is installed.
-func eachRedis(t *testing.T, test func(t *testing.T, url string)) {
-	t.Run("miniredis", func(t *testing.T) { test(t, "redis://"+miniredis.RunT(t).Addr()) })
-	t.Run("redis-server", func(t *testing.T) { test(t, startRedis(t)) })
-}
-
-// startRedis starts a real server and returns its URL.
-func startRedis(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("redis-server is not installed, and CI must not pass without it")
-		}
-		t.Skip("SKIPPED: redis-server is not in PATH, so the script was tried on miniredis only; install redis-server to run this")
-	}
-	dir, err := os.MkdirTemp("", "redis") // not t.TempDir: the name of a socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	socket := filepath.Join(dir, "s") // not a port: another test may take it between its choice and its use
-	cmd := exec.Command(path, "--port", "0", "--unixsocket", socket, "--save", "", "--dir", dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	eventually(t, "redis-server comes up", func() bool {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	return "unix://" + socket
-}
-
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("waited in vain: %s", what)
-		}
-	}
-}
-
-func client(t testing.TB, url string) *redis.Client {
-	t.Helper()
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := redis.NewClient(o)
-	t.Cleanup(func() { c.Close() })
-	return c
-}
 
 func redisGate(t testing.TB, url string, s limits.Strategy, limit string) *limits.Gate {
 	t.Helper()
@@ -85,7 +25,7 @@ func redisGate(t testing.TB, url string, s limits.Strategy, limit string) *limit
 }
 
 func TestReplicasShareTheirLimits(t *testing.T) {
-	eachRedis(t, func(t *testing.T, url string) {
+	redistest.Each(t, func(t *testing.T, url string) {
 		for _, s := range strategies {
 			for _, limit := range []string{"60/hour;1000/day", "60/hour;20000/day"} {
 				replicas := []*limits.Gate{redisGate(t, url, s, limit), redisGate(t, url, s, limit)}
@@ -106,7 +46,7 @@ func TestReplicasShareTheirLimits(t *testing.T) {
 				}
 			}
 		}
-		c := client(t, url)
+		c := redistest.Client(t, url)
 		for _, key := range c.Keys(t.Context(), "*").Val() {
 			if c.PTTL(t.Context(), key).Val() <= 0 {
 				t.Errorf("%q never expires", key)
@@ -123,7 +63,7 @@ func TestTheRealClock(t *testing.T) {
 	for _, s := range strategies {
 		t.Run(string(s), func(t *testing.T) {
 			g := mustGate(t, limits.Patient(limits.Options{
-				Global: []limits.Rate{{Limit: 2, Period: 30 * time.Millisecond}}, Strategy: s, Redis: startRedis(t),
+				Global: []limits.Rate{{Limit: 2, Period: 30 * time.Millisecond}}, Strategy: s, Redis: redistest.Start(t),
 			}))
 			for range 4 {
 				wait := ask(t, g, "a")
@@ -139,8 +79,8 @@ func TestTheRealClock(t *testing.T) {
 }
 
 func TestRedisThatForgets(t *testing.T) {
-	eachRedis(t, func(t *testing.T, url string) {
-		c := client(t, url)
+	redistest.Each(t, func(t *testing.T, url string) {
+		c := redistest.Client(t, url)
 		for _, s := range strategies {
 			g := redisGate(t, url, s, "2/hour")
 			if ask(t, g, "a") != 0 {
@@ -168,17 +108,17 @@ func TestRedisThatForgets(t *testing.T) {
 
 // TestRedisThatRefuses answers, but not what is asked: it wants a password, or cannot be written to.
 func TestRedisThatRefuses(t *testing.T) {
-	url := startRedis(t)
+	url := redistest.Start(t)
 	g := redisGate(t, url, limits.FixedWindow, "1/hour")
-	if err := client(t, url).ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
+	if err := redistest.Client(t, url).ConfigSet(t.Context(), "min-replicas-to-write", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if ask(t, g, "a") != 0 || ask(t, g, "a") == 0 {
 		t.Error("the local store does not hold the limit")
 	}
-	eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
-	client(t, url).ConfigSet(t.Context(), "min-replicas-to-write", "0")
-	eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
+	redistest.Eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
+	redistest.Client(t, url).ConfigSet(t.Context(), "min-replicas-to-write", "0")
+	redistest.Eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
 }
 
 func TestAClientThatLeavesSaysNothingOfRedis(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
+	"forward/internal/redis"
 )
 
 // takeScript looks at all windows of a caller before it counts in any, by the clock of Redis.
@@ -18,7 +18,7 @@ var takeScript string
 
 // redisStore counts requests in Redis.
 type redisStore struct {
-	*Redis
+	*redis.Conn
 	script   *redis.Script
 	strategy Strategy
 
@@ -27,11 +27,11 @@ type redisStore struct {
 }
 
 func newRedisStore(o Options) (*redisStore, error) {
-	r, err := openRedis(o)
+	r, err := redis.Open(redis.Options{URL: o.Redis, Log: o.Log, Patience: o.patience, Retry: o.retry})
 	if err != nil {
 		return nil, err
 	}
-	return &redisStore{Redis: r, script: redis.NewScript(takeScript), strategy: o.Strategy, instance: rand.Text()}, nil
+	return &redisStore{Conn: r, script: redis.NewScript(takeScript), strategy: o.Strategy, instance: rand.Text()}, nil
 }
 
 // take asks for one request in every window of the key. It reports false when Redis did not answer in time.
@@ -43,7 +43,7 @@ func (r *redisStore) take(ctx context.Context, key string, rates []Rate) ([]Wind
 		keys[i] = "forward:limits:{" + key + "}:" + string(r.strategy) + ":" + rate.String()
 		args = append(args, rate.Limit, rate.Period.Microseconds(), time.Duration(rate.slice()).Microseconds())
 	}
-	reply, ok := r.run(ctx, r.script, keys, 3*len(rates), args...)
+	reply, ok := r.Run(ctx, redis.Call{Script: r.script, Keys: keys, Args: args, Answers: 3 * len(rates)})
 	if !ok {
 		return nil, false
 	}

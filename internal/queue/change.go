@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"cmp"
@@ -9,7 +9,7 @@ import (
 // Change checks other rules and returns the function that puts them in force, which cannot fail. Lines go on: who waits keeps his place
 // under the new rule, what was taken from a bucket stays taken of the new limit, and what requests under way give back comes back to
 // the same bucket. Those who wait for a model that no rule holds for any more may go.
-func (s *Scheduler) Change(list []ModelRule) (apply func(), err error) {
+func (s *Scheduler) Change(list []Rule) (apply func(), err error) {
 	sorted, err := sortRules(list)
 	if err != nil {
 		return nil, err
@@ -17,7 +17,7 @@ func (s *Scheduler) Change(list []ModelRule) (apply func(), err error) {
 	return func() { s.change(sorted) }, nil
 }
 
-func (s *Scheduler) change(list []ModelRule) {
+func (s *Scheduler) change(list []Rule) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.rules
@@ -25,7 +25,7 @@ func (s *Scheduler) change(list []ModelRule) {
 	for key, u := range s.units {
 		rule := s.rule(key.route, key.model)
 		if old := before[u.rule]; key.model == others+old.Models {
-			rule = slices.IndexFunc(list, func(r ModelRule) bool { return r.Route == old.Route && r.Models == old.Models })
+			rule = slices.IndexFunc(list, func(r Rule) bool { return r.Route == old.Route && r.Models == old.Models })
 		}
 		if rule < 0 {
 			delete(s.units, key)
@@ -67,7 +67,7 @@ func (l *line) change(now int64, m Model) {
 	l.tokens.resize(now, m.TPM)
 	for _, w := range all {
 		if m.TPM > 0 && w.tokens > m.TPM {
-			w.err = &QueueError{Reason: TooLarge, Limits: m, Tokens: w.tokens}
+			w.err = &Error{Reason: TooLarge, Limits: m, Tokens: w.tokens}
 			l.decided = append(l.decided, w)
 			continue
 		}

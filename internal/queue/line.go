@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"slices"
@@ -22,8 +22,8 @@ type Demand struct {
 	Tokens       int64         // of the prompt, and what is reserved for the completion
 	MaxWait      time.Duration // the client's own deadline; 0: none
 
-	Beat   time.Duration // how often OnBeat is called while the request waits; 0: never
-	OnBeat func()        // called by the goroutine that waits, to keep its client's connection alive
+	Keepalive   time.Duration // how often OnKeepalive is called while the request waits; 0: never
+	OnKeepalive func()        // called by the goroutine that waits, to keep its client's connection alive
 }
 
 // The least and the highest priority that counts, and how a weight is written: 1 is 1<<maxPriority.
@@ -94,7 +94,7 @@ type waiter struct {
 	weight           int64
 	expiry           int // place in byExpiry
 	grant            *Grant
-	err              *QueueError
+	err              *Error
 	done             chan struct{} // of the unit; nil in a simulation
 }
 
@@ -130,9 +130,9 @@ func newLine(m Model) *line {
 }
 
 // ask lets a request go, lets it wait, or refuses it: one of the three is not nil.
-func (l *line) ask(now int64, d Demand) (*Grant, *waiter, *QueueError) {
+func (l *line) ask(now int64, d Demand) (*Grant, *waiter, *Error) {
 	if l.model.TPM > 0 && d.Tokens > l.model.TPM {
-		return nil, nil, &QueueError{Reason: TooLarge, Limits: l.model, Tokens: d.Tokens}
+		return nil, nil, &Error{Reason: TooLarge, Limits: l.model, Tokens: d.Tokens}
 	}
 	d.Tokens = min(max(d.Tokens, 0), maxReading)
 	l.advance(now)
@@ -155,24 +155,24 @@ func (l *line) ask(now int64, d Demand) (*Grant, *waiter, *QueueError) {
 
 // mayWait says why a request that has just come may not stay. A full line keeps the newest request of the caller with the
 // most in it out, and not that of somebody who has less: else one caller could fill the line and shut all others out.
-func (l *line) mayWait(now int64, w *waiter, first bool, own time.Duration) *QueueError {
+func (l *line) mayWait(now int64, w *waiter, first bool, own time.Duration) *Error {
 	var victim *waiter
 	if l.waiting > l.model.MaxQueue {
 		if longest := l.byLength.first(); l.model.MaxQueue > 0 && longest.length > w.flow.length {
 			victim = longest.tail
 		} else {
-			return l.refusal(now, QueueFull, w)
+			return l.refusal(now, Full, w)
 		}
 	}
 	foreseen := time.Duration(l.forecast(now, w) - now)
 	if own > 0 && foreseen > own || l.model.MaxWait > 0 && foreseen > l.model.MaxWait && !first {
-		err := l.refusal(now, QueueTimeout, w)
-		err.Foreseen = foreseen
+		err := l.refusal(now, Timeout, w)
+		err.Expected = foreseen
 		return err
 	}
 	if victim != nil {
 		l.remove(victim)
-		victim.err = l.refusal(now, QueueFull, victim)
+		victim.err = l.refusal(now, Full, victim)
 		l.decided = append(l.decided, victim)
 	}
 	return nil
@@ -189,7 +189,7 @@ func (l *line) advance(now int64) {
 	}
 	for w := l.byExpiry.first(); w != nil && w.expires <= now; w = l.byExpiry.first() {
 		l.remove(w)
-		w.err = l.refusal(now, QueueTimeout, w)
+		w.err = l.refusal(now, Timeout, w)
 		l.decided = append(l.decided, w)
 		// The next in line may need less than this one did.
 		for c, due := l.candidate(now); c != nil && due <= now; c, due = l.candidate(now) {
@@ -340,7 +340,7 @@ func (l *line) confirm(now int64, g *Grant) {
 
 // back undoes a grant for which other replicas have left no room: the request waits again, before all others of its
 // caller and as if it had not gone, and nobody goes before wait is over. w is nil when it had not waited yet.
-func (l *line) back(now int64, d Demand, g *Grant, w *waiter, wait time.Duration) (*Grant, *waiter, *QueueError) {
+func (l *line) back(now int64, d Demand, g *Grant, w *waiter, wait time.Duration) (*Grant, *waiter, *Error) {
 	if l.end(now, g) {
 		l.giveBack(now, g)
 	}

@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"math/bits"

@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"cmp"
@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// LineState says how the line of a model stands.
-type LineState struct {
+// State says how the line of a model stands.
+type State struct {
 	Route, Model string // of those that are too many the model is the glob
 	Limits       Model
 	Waiting      int           // requests in line
@@ -21,24 +21,24 @@ type LineState struct {
 }
 
 // Report says how all lines stand, in the order of their names.
-func (s *Scheduler) Report() []LineState {
+func (s *Scheduler) Report() []State {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	states := make([]LineState, 0, len(s.units))
+	states := make([]State, 0, len(s.units))
 	for _, u := range s.units {
 		states = append(states, u.report())
 	}
-	slices.SortFunc(states, func(a, b LineState) int {
+	slices.SortFunc(states, func(a, b State) int {
 		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Model, b.Model))
 	})
 	return states
 }
 
-func (u *unit) report() LineState {
+func (u *unit) report() State {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now, l := u.s.now(), u.line
-	st := LineState{
+	st := State{
 		Route: u.key.route, Model: strings.TrimPrefix(u.key.model, others), Limits: l.model,
 		Waiting: l.waiting, Callers: len(l.byStart.items), InFlight: l.inFlight,
 		Held: time.Duration(max(l.held-now, l.notice.held-now, 0)),

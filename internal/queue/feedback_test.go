@@ -1,4 +1,4 @@
-package limits_test
+package queue_test
 
 import (
 	"net/http"
@@ -9,35 +9,35 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 func TestReadFeedback(t *testing.T) {
 	now := time.Date(2026, 11, 21, 8, 0, 0, 0, time.UTC)
-	left := func(n int64, reset time.Duration) limits.Left {
-		return limits.Left{Known: true, Remaining: n, Reset: reset}
+	left := func(n int64, reset time.Duration) queue.Left {
+		return queue.Left{Known: true, Remaining: n, Reset: reset}
 	}
 	for _, test := range []struct {
 		name   string
 		status int
 		header string // Name: value, one a line
-		want   limits.Feedback
+		want   queue.Feedback
 	}{
-		{"nothing", 200, "", limits.Feedback{}},
+		{"nothing", 200, "", queue.Feedback{}},
 		{"OpenAI", 200, "X-Ratelimit-Remaining-Requests: 4999\nX-Ratelimit-Reset-Requests: 12ms\nX-Ratelimit-Remaining-Tokens: 799976\nX-Ratelimit-Reset-Tokens: 1m30s",
-			limits.Feedback{Requests: left(4999, 12*time.Millisecond), Tokens: left(799_976, 90*time.Second)}},
+			queue.Feedback{Requests: left(4999, 12*time.Millisecond), Tokens: left(799_976, 90*time.Second)}},
 		{"OpenAI, refused", 429, "Retry-After: 2\nRetry-After-Ms: 1637\nX-Ratelimit-Remaining-Tokens: 0\nX-Ratelimit-Reset-Tokens: 6m0s",
-			limits.Feedback{Limited: true, RetryAfter: 1637 * time.Millisecond, Tokens: left(0, 6*time.Minute)}},
+			queue.Feedback{Limited: true, RetryAfter: 1637 * time.Millisecond, Tokens: left(0, 6*time.Minute)}},
 		{"Anthropic", 200, "Anthropic-Ratelimit-Requests-Remaining: 49\nAnthropic-Ratelimit-Requests-Reset: 2026-11-21T08:00:01Z\nAnthropic-Ratelimit-Tokens-Remaining: 39000\nAnthropic-Ratelimit-Tokens-Reset: 2026-11-21T08:00:02+00:00\nAnthropic-Ratelimit-Input-Tokens-Remaining: 1",
-			limits.Feedback{Requests: left(49, time.Second), Tokens: left(39_000, 2*time.Second)}},
+			queue.Feedback{Requests: left(49, time.Second), Tokens: left(39_000, 2*time.Second)}},
 		{"Anthropic, input and output", 200, "Anthropic-Ratelimit-Input-Tokens-Remaining: 30000\nAnthropic-Ratelimit-Input-Tokens-Reset: 2026-11-21T08:00:03Z\nAnthropic-Ratelimit-Output-Tokens-Remaining: 8000\nAnthropic-Ratelimit-Output-Tokens-Reset: 2026-11-21T07:59:59Z",
-			limits.Feedback{Tokens: left(38_000, 3*time.Second)}},
+			queue.Feedback{Tokens: left(38_000, 3*time.Second)}},
 		{"seconds, a fraction and a Unix time", 503, "Retry-After: 1.5\nX-Ratelimit-Remaining-Requests: 12.0\nX-Ratelimit-Reset-Requests: 0.25\nX-Ratelimit-Remaining-Tokens: 7\nX-Ratelimit-Reset-Tokens: 1795248060",
-			limits.Feedback{RetryAfter: 1500 * time.Millisecond, Requests: left(12, 250*time.Millisecond), Tokens: left(7, time.Minute)}},
-		{"a date", 429, "Retry-After: Sat, 21 Nov 2026 08:00:10 GMT", limits.Feedback{Limited: true, RetryAfter: 10 * time.Second}},
-		{"a date that is past", 429, "Retry-After: Sat, 21 Nov 2026 07:00:10 GMT", limits.Feedback{Limited: true}},
-		{"not to be read", 200, "Retry-After: soon\nRetry-After-Ms: -4\nX-Ratelimit-Remaining-Requests: NaN\nX-Ratelimit-Remaining-Tokens: -1\nAnthropic-Ratelimit-Requests-Remaining: many", limits.Feedback{}},
-		{"a reset not to be read", 200, "X-Ratelimit-Remaining-Requests: 3\nX-Ratelimit-Reset-Requests: Inf", limits.Feedback{Requests: left(3, 0)}},
+			queue.Feedback{RetryAfter: 1500 * time.Millisecond, Requests: left(12, 250*time.Millisecond), Tokens: left(7, time.Minute)}},
+		{"a date", 429, "Retry-After: Sat, 21 Nov 2026 08:00:10 GMT", queue.Feedback{Limited: true, RetryAfter: 10 * time.Second}},
+		{"a date that is past", 429, "Retry-After: Sat, 21 Nov 2026 07:00:10 GMT", queue.Feedback{Limited: true}},
+		{"not to be read", 200, "Retry-After: soon\nRetry-After-Ms: -4\nX-Ratelimit-Remaining-Requests: NaN\nX-Ratelimit-Remaining-Tokens: -1\nAnthropic-Ratelimit-Requests-Remaining: many", queue.Feedback{}},
+		{"a reset not to be read", 200, "X-Ratelimit-Remaining-Requests: 3\nX-Ratelimit-Reset-Requests: Inf", queue.Feedback{Requests: left(3, 0)}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			h := http.Header{}
@@ -45,7 +45,7 @@ func TestReadFeedback(t *testing.T) {
 				name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 				h.Set(name, value)
 			}
-			if diff := cmp.Diff(test.want, limits.ReadFeedback(h, test.status, now)); diff != "" {
+			if diff := cmp.Diff(test.want, queue.ReadFeedback(h, test.status, now)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -63,12 +63,12 @@ func FuzzReadFeedback(f *testing.F) {
 		h.Set("Anthropic-Ratelimit-Tokens-Reset", reset)
 		h.Set("Retry-After-Ms", ms)
 		h.Set("Retry-After", after)
-		fb := limits.ReadFeedback(h, status, time.Unix(0, 0))
+		fb := queue.ReadFeedback(h, status, time.Unix(0, 0))
 		if fb.RetryAfter < 0 || fb.Requests.Remaining < 0 || fb.Requests.Reset < 0 || fb.Tokens.Remaining < 0 || fb.Tokens.Reset < 0 {
 			t.Errorf("below zero: %+v", fb)
 		}
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 10, TPM: 1000}})
-		g, _ := s.Acquire(t.Context(), limits.Demand{Model: "m", Tokens: 10})
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 10, TPM: 1000}})
+		g, _ := s.Acquire(t.Context(), queue.Demand{Model: "m", Tokens: 10})
 		g.Learn(fb)
 		g.Settle(20)
 		if st := s.Report()[0]; st.Requests > 9 || st.Tokens > 980+1 || st.Held > 10*time.Minute || st.Requests < -110 || st.Tokens < -11_000 {
@@ -78,15 +78,15 @@ func FuzzReadFeedback(f *testing.F) {
 }
 
 // known is what a provider says that knows what is left.
-func known(n int64) limits.Left { return limits.Left{Known: true, Remaining: n} }
+func known(n int64) queue.Left { return queue.Left{Known: true, Remaining: n} }
 
 func TestLearn(t *testing.T) {
-	rule := limits.ModelRule{Models: "m", Model: limits.Model{RPM: 100, TPM: 1000, MaxQueue: 10}}
-	d := limits.Demand{Model: "m", Tokens: 100}
+	rule := queue.Rule{Models: "m", Model: queue.Model{RPM: 100, TPM: 1000, MaxQueue: 10}}
+	d := queue.Demand{Model: "m", Tokens: 100}
 	type step struct {
 		pass     time.Duration
 		grant    int // which request
-		feedback limits.Feedback
+		feedback queue.Feedback
 	}
 	for _, test := range []struct {
 		name         string
@@ -95,35 +95,35 @@ func TestLearn(t *testing.T) {
 		left, tokens int64
 		held         time.Duration
 	}{
-		{name: "as we believe", requests: 1, steps: []step{{0, 0, limits.Feedback{Requests: known(99), Tokens: known(900)}}}, left: 99, tokens: 900},
-		{name: "more than we believe", requests: 1, steps: []step{{0, 0, limits.Feedback{Requests: known(5000), Tokens: known(50_000)}}}, left: 99, tokens: 900},
-		{name: "less", requests: 1, steps: []step{{0, 0, limits.Feedback{Requests: known(60), Tokens: known(500)}}}, left: 60, tokens: 500},
+		{name: "as we believe", requests: 1, steps: []step{{0, 0, queue.Feedback{Requests: known(99), Tokens: known(900)}}}, left: 99, tokens: 900},
+		{name: "more than we believe", requests: 1, steps: []step{{0, 0, queue.Feedback{Requests: known(5000), Tokens: known(50_000)}}}, left: 99, tokens: 900},
+		{name: "less", requests: 1, steps: []step{{0, 0, queue.Feedback{Requests: known(60), Tokens: known(500)}}}, left: 60, tokens: 500},
 		{name: "two answers tell of one gap", requests: 2, left: 48, tokens: 400,
-			steps: []step{{0, 0, limits.Feedback{Requests: known(49), Tokens: known(500)}}, {0, 1, limits.Feedback{Requests: known(48), Tokens: known(400)}}}},
+			steps: []step{{0, 0, queue.Feedback{Requests: known(49), Tokens: known(500)}}, {0, 1, queue.Feedback{Requests: known(48), Tokens: known(400)}}}},
 		{name: "and in the other order", requests: 2, left: 48, tokens: 400,
-			steps: []step{{0, 1, limits.Feedback{Requests: known(48), Tokens: known(400)}}, {0, 0, limits.Feedback{Requests: known(49), Tokens: known(500)}}}},
+			steps: []step{{0, 1, queue.Feedback{Requests: known(48), Tokens: known(400)}}, {0, 0, queue.Feedback{Requests: known(49), Tokens: known(500)}}}},
 		{name: "an answer that was long on its way: both have refilled", requests: 1, left: 80, tokens: 700,
-			steps: []step{{12 * time.Second, 0, limits.Feedback{Requests: known(60), Tokens: known(500)}}}},
+			steps: []step{{12 * time.Second, 0, queue.Feedback{Requests: known(60), Tokens: known(500)}}}},
 		{name: "so long that it means nothing any more", requests: 1, left: 100, tokens: 1000,
-			steps: []step{{5 * time.Minute, 0, limits.Feedback{Requests: known(0), Tokens: known(0)}}}},
+			steps: []step{{5 * time.Minute, 0, queue.Feedback{Requests: known(0), Tokens: known(0)}}}},
 		{name: "refused, with a time", requests: 1, left: 0, tokens: 0, held: 20 * time.Second,
-			steps: []step{{0, 0, limits.Feedback{Limited: true, RetryAfter: 20 * time.Second}}, {20 * time.Second, 0, limits.Feedback{}}}},
+			steps: []step{{0, 0, queue.Feedback{Limited: true, RetryAfter: 20 * time.Second}}, {20 * time.Second, 0, queue.Feedback{}}}},
 		{name: "refused without one, for tokens", requests: 1, left: 100, tokens: 0, held: 3 * time.Second,
-			steps: []step{{0, 0, limits.Feedback{Limited: true, Requests: known(99), Tokens: limits.Left{Known: true, Remaining: 99, Reset: 3 * time.Second}}}, {3 * time.Second, 0, limits.Feedback{}}}},
+			steps: []step{{0, 0, queue.Feedback{Limited: true, Requests: known(99), Tokens: queue.Left{Known: true, Remaining: 99, Reset: 3 * time.Second}}}, {3 * time.Second, 0, queue.Feedback{}}}},
 		{name: "refused without a word", requests: 1, left: 0, tokens: 0, held: time.Second,
-			steps: []step{{0, 0, limits.Feedback{Limited: true}}, {time.Second, 0, limits.Feedback{}}}},
+			steps: []step{{0, 0, queue.Feedback{Limited: true}}, {time.Second, 0, queue.Feedback{}}}},
 		{name: "overloaded: to be left alone, but nothing is used up", requests: 1, left: 100, tokens: 1000, held: 10 * time.Second,
-			steps: []step{{0, 0, limits.Feedback{RetryAfter: 10 * time.Second}}, {10 * time.Second, 0, limits.Feedback{}}}},
+			steps: []step{{0, 0, queue.Feedback{RetryAfter: 10 * time.Second}}, {10 * time.Second, 0, queue.Feedback{}}}},
 		{name: "until tomorrow", requests: 1, left: 0, tokens: 0, held: 10 * time.Minute,
-			steps: []step{{0, 0, limits.Feedback{Limited: true, RetryAfter: 20 * time.Hour}}, {10 * time.Minute, 0, limits.Feedback{}}}},
+			steps: []step{{0, 0, queue.Feedback{Limited: true, RetryAfter: 20 * time.Hour}}, {10 * time.Minute, 0, queue.Feedback{}}}},
 		{name: "two keys, of which one is silent", requests: 1, left: 80, tokens: 900,
-			steps: []step{{0, 0, limits.Feedback{Key: "a", Keys: 2, Requests: known(30), Tokens: known(450)}}}},
+			steps: []step{{0, 0, queue.Feedback{Key: "a", Keys: 2, Requests: known(30), Tokens: known(450)}}}},
 		{name: "two keys add up", requests: 2, left: 40, tokens: 700,
-			steps: []step{{0, 0, limits.Feedback{Key: "a", Keys: 2, Requests: known(30), Tokens: known(450)}}, {0, 1, limits.Feedback{Key: "b", Keys: 2, Requests: known(10), Tokens: known(250)}}}},
+			steps: []step{{0, 0, queue.Feedback{Key: "a", Keys: 2, Requests: known(30), Tokens: known(450)}}, {0, 1, queue.Feedback{Key: "b", Keys: 2, Requests: known(10), Tokens: known(250)}}}},
 		{name: "one of two keys rests", requests: 2, left: 50, tokens: 500,
-			steps: []step{{0, 1, limits.Feedback{Key: "b", Keys: 2, Limited: true, RetryAfter: time.Minute}}}},
+			steps: []step{{0, 1, queue.Feedback{Key: "b", Keys: 2, Limited: true, RetryAfter: time.Minute}}}},
 		{name: "both keys rest, until the first may be used", requests: 2, left: 0, tokens: 0, held: 10 * time.Second,
-			steps: []step{{0, 1, limits.Feedback{Key: "b", Keys: 2, Limited: true, RetryAfter: time.Minute}}, {0, 0, limits.Feedback{Key: "a", Keys: 2, Limited: true, RetryAfter: 10 * time.Second}}, {10 * time.Second, 0, limits.Feedback{}}}},
+			steps: []step{{0, 1, queue.Feedback{Key: "b", Keys: 2, Limited: true, RetryAfter: time.Minute}}, {0, 0, queue.Feedback{Key: "a", Keys: 2, Limited: true, RetryAfter: 10 * time.Second}}, {10 * time.Second, 0, queue.Feedback{}}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -149,10 +149,10 @@ func TestLearn(t *testing.T) {
 // TestAHeldLine lets a provider say wait: nobody goes before, and then the one that was refused fits.
 func TestAHeldLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 10, MaxWait: time.Minute}})
-		d := limits.Demand{Model: "m"}
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 60, MaxQueue: 10, MaxWait: time.Minute}})
+		d := queue.Demand{Model: "m"}
 		g, _ := s.Acquire(t.Context(), d)
-		g.Learn(limits.Feedback{Limited: true, RetryAfter: 20 * time.Second})
+		g.Learn(queue.Feedback{Limited: true, RetryAfter: 20 * time.Second})
 		g.Cancel()
 		for i, o := range all(send(t, s, d, d, d)) {
 			if want := 20*time.Second + time.Duration(i)*time.Second; o.after != want || o.grant.Waited() != want {
@@ -161,9 +161,9 @@ func TestAHeldLine(t *testing.T) {
 		}
 		d.MaxWait = time.Second
 		g, _ = s.Acquire(t.Context(), d)
-		g.Learn(limits.Feedback{RetryAfter: 5 * time.Second})
+		g.Learn(queue.Feedback{RetryAfter: 5 * time.Second})
 		o := <-send(t, s, d)
-		if o.reason() != limits.QueueTimeout || o.after != 0 || o.err.RetryAfter != 5*time.Second {
+		if o.reason() != queue.Timeout || o.after != 0 || o.err.RetryAfter != 5*time.Second {
 			t.Errorf("%s after %v, %+v", o.reason(), o.after, o.err)
 		}
 	})

@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"cmp"
@@ -30,7 +30,7 @@ type request struct {
 	g           *Grant
 	asked, went int64
 	used        int64
-	refused     *QueueError
+	refused     *Error
 }
 
 func (c *course) ask(d Demand) *request {
@@ -64,7 +64,7 @@ func (c *course) collect() {
 		if q.g, q.refused = w.grant, w.err; q.g != nil {
 			q.went = c.now
 			c.flying = append(c.flying, q)
-		} else if q.refused.Reason == QueueTimeout && c.now != w.expires {
+		} else if q.refused.Reason == Timeout && c.now != w.expires {
 			c.r.Fatalf("out of time %v late", time.Duration(c.now-w.expires))
 		}
 	}

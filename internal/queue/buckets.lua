@@ -2,7 +2,6 @@
 -- ARGV: what is to be done, then capacity, refill a minute and amount of each bucket.
 --   take   takes the amounts from all buckets, or from none.   Answers whether, and the wait (µs) until it could be.
 --   give   puts the amounts back; below zero they are taken, whether they are there or not.
---   lower  leaves at most the amounts.
 -- A bucket that is not there is full: so forgetting one, by its TTL or by FLUSHALL, gives no more than it holds.
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
@@ -25,8 +24,7 @@ end
 
 for _, b in ipairs(buckets) do
   local lack = b.lack
-  if verb == 'lower' then lack = math.max(lack, b.capacity - b.n)
-  elseif verb == 'give' then lack = math.max(lack - b.n, 0)
+  if verb == 'give' then lack = math.max(lack - b.n, 0)
   elseif ok == 1 then lack = lack + b.n end
   if lack ~= b.lack or b.ahead then
     lack = math.min(lack, b.capacity + most * 60e6 * b.rate)

@@ -1,4 +1,16 @@
-package limits
+// Package queue makes the requests of a model wait until its provider's
+// allowance, requests and tokens a minute, has capacity for them.
+//
+// A Scheduler keeps one queue for each model that a Rule limits. The queue is
+// fair between callers on the cost of their requests; its rule is the doc
+// comment of Scheduler. What a request may cost is reserved before it is sent
+// and corrected by what it used and by what the provider's answer reports is
+// left, so that the provider never has to refuse.
+//
+// The logic of a queue knows no clock and no goroutine. Each call says the
+// time, so that property tests and a simulated day drive the same code as the
+// gateway does.
+package queue
 
 import (
 	"cmp"
@@ -12,18 +24,18 @@ import (
 	"time"
 )
 
-// ModelRule says what the models of a route that a glob matches allow: each of them for itself. Of several rules the
+// Rule says what the models of a route that a glob matches allow: each of them for itself. Of several rules the
 // one that names the model counts, and else the one with the most characters that are not wildcards; "*" is the default for
 // all others, also for requests that name no model.
-type ModelRule struct {
+type Rule struct {
 	Route  string // its name; empty: every route that has no rule for the model itself
 	Models string // a name or a glob
 	Model
 }
 
-// SchedulerOptions says what a Scheduler allows. The zero SchedulerOptions allow everything.
-type SchedulerOptions struct {
-	Rules  []ModelRule
+// Options says what a Scheduler allows. The zero Options allow everything.
+type Options struct {
+	Rules  []Rule
 	Match  func(glob, model string) bool // path.Match by default
 	Shared Shared                        // nil: this process has the allowance alone
 }
@@ -46,7 +58,7 @@ const maxModels = 256
 const sweepModels = time.Second
 
 // Scheduler lets requests go when the allowance of their model has room for them, and makes them wait in line until
-// then. Make one with NewScheduler and call Acquire before each request; it is safe for concurrent use, starts no goroutine
+// then. Make one with New and call Acquire before each request; it is safe for concurrent use, starts no goroutine
 // and need not be closed.
 //
 // The allowance is a bucket of requests and one of tokens, each of which starts full, holds a minute's worth and refills
@@ -75,7 +87,7 @@ type Scheduler struct {
 	origin time.Time // times are kept as offsets from it, which are monotonic
 
 	mu    sync.RWMutex // guards the rest
-	rules []ModelRule
+	rules []Rule
 	units map[unitKey]*unit
 	count []int // units by rule
 	swept int64
@@ -86,8 +98,8 @@ type unitKey struct{ route, model string }
 // others is the name of the model of those that are too many; no request can carry it.
 const others = "\x00others"
 
-// NewScheduler returns a scheduler without lines.
-func NewScheduler(o SchedulerOptions) (*Scheduler, error) {
+// New returns a scheduler without lines.
+func New(o Options) (*Scheduler, error) {
 	rules, err := sortRules(o.Rules)
 	if err != nil {
 		return nil, err
@@ -103,7 +115,7 @@ func NewScheduler(o SchedulerOptions) (*Scheduler, error) {
 }
 
 // sortRules checks rules and puts them in the order in which the first that matches counts.
-func sortRules(list []ModelRule) ([]ModelRule, error) {
+func sortRules(list []Rule) ([]Rule, error) {
 	list = slices.Clone(list)
 	seen := make(map[unitKey]bool)
 	for _, r := range list {
@@ -122,7 +134,7 @@ func sortRules(list []ModelRule) ([]ModelRule, error) {
 			seen[key] = true
 		}
 	}
-	slices.SortStableFunc(list, func(a, b ModelRule) int {
+	slices.SortStableFunc(list, func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(precision(b.Models), precision(a.Models)), cmp.Compare(len(b.Route), len(a.Route)))
 	})
 	return list, nil
@@ -136,7 +148,7 @@ func precision(glob string) int {
 	return len(glob) - strings.Count(glob, "*") - strings.Count(glob, "?")
 }
 
-// Acquire returns when the request may go. The error is a *QueueError, or that of ctx when it ends before; both ways
+// Acquire returns when the request may go. The error is a *Error, or that of ctx when it ends before; both ways
 // nothing is consumed. The Grant is nil when no rule holds for the model, and must be ended when it is not.
 func (s *Scheduler) Acquire(ctx context.Context, d Demand) (*Grant, error) {
 	if err := ctx.Err(); err != nil {
@@ -168,7 +180,7 @@ func (s *Scheduler) Acquire(ctx context.Context, d Demand) (*Grant, error) {
 			}
 			g, w, err = u.back(d, g, w, wait)
 		}
-		if queue, ok := errors.AsType[*QueueError](err); ok {
+		if queue, ok := errors.AsType[*Error](err); ok {
 			queue.Route, queue.Model = d.Route, d.Model
 		}
 		if err != nil {
@@ -215,7 +227,7 @@ func (s *Scheduler) unit(d Demand) *unit {
 
 // rule returns the index of the rule that holds for a model, below zero when there is none. Its caller holds mu.
 func (s *Scheduler) rule(route, model string) int {
-	return slices.IndexFunc(s.rules, func(r ModelRule) bool {
+	return slices.IndexFunc(s.rules, func(r Rule) bool {
 		return (r.Route == "" || r.Route == route) && (r.Models == "*" || r.Models == model || s.match(r.Models, model))
 	})
 }

@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"context"
@@ -33,7 +33,7 @@ func (u *unit) ask(d Demand) (*Grant, *waiter, error) {
 }
 
 // answer completes what the line says, and tells those for whom something was decided with it.
-func (u *unit) answer(g *Grant, w *waiter, refused *QueueError) (*Grant, *waiter, error) {
+func (u *unit) answer(g *Grant, w *waiter, refused *Error) (*Grant, *waiter, error) {
 	if w != nil {
 		w.done = make(chan struct{})
 	}
@@ -85,15 +85,15 @@ func (u *unit) tick() {
 // wait returns what is decided for w, or the error of ctx.
 func (u *unit) wait(ctx context.Context, d Demand, w *waiter) (*Grant, error) {
 	var beat <-chan time.Time
-	if d.Beat > 0 && d.OnBeat != nil {
-		ticker := time.NewTicker(d.Beat)
+	if d.Keepalive > 0 && d.OnKeepalive != nil {
+		ticker := time.NewTicker(d.Keepalive)
 		defer ticker.Stop()
 		beat = ticker.C
 	}
 	for {
 		select {
 		case <-beat:
-			d.OnBeat()
+			d.OnKeepalive()
 		case <-w.done:
 			if w.err != nil {
 				return nil, w.err

@@ -1,4 +1,4 @@
-package limits
+package queue
 
 import (
 	"cmp"
@@ -249,7 +249,7 @@ func (d *day) ask(m *dayModel, q *dayRequest) {
 	if d.how == "plain FIFO" {
 		caller = "everybody"
 	}
-	var refused *QueueError
+	var refused *Error
 	if q.g, q.w, refused = m.line.ask(d.now, Demand{Caller: caller, Tokens: q.reserved}); q.g != nil {
 		d.send(q)
 	} else if q.w != nil {

@@ -1,4 +1,4 @@
-package limits_test
+package queue
 
 import (
 	"errors"
@@ -11,29 +11,59 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"pgregory.net/rapid"
 
-	"forward/internal/limits"
+	"forward/internal/redis"
+	"forward/internal/redis/redistest"
 )
 
-func buckets(t testing.TB, url string) *limits.SharedBuckets {
+func openRedis(t testing.TB, o redis.Options) *redis.Conn {
 	t.Helper()
-	return limits.NewSharedBuckets(mustGate(t, limits.Patient(limits.Options{Redis: url})).Redis())
+	o.Retry = 10 * time.Millisecond
+	c, err := redis.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
-func demand(name string, limit, n int64) limits.BucketDemand {
-	return limits.BucketDemand{Name: name, Capacity: limit, PerMinute: limit, Take: n}
+// buckets returns the buckets of a replica that waits longer for Redis than
+// requests do, for machines that are busy with other tests.
+func buckets(t testing.TB, url string) *SharedBuckets {
+	t.Helper()
+	return NewSharedBuckets(openRedis(t, redis.Options{URL: url, Patience: 10 * time.Second}))
+}
+
+// sent waits until all refunds of b were sent.
+func sent(t testing.TB, b *SharedBuckets) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		b.mu.Lock()
+		sends := b.sends
+		b.mu.Unlock()
+		if !sends {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal("refunds are not sent")
+		}
+	}
+}
+
+func demand(name string, limit, n int64) amount {
+	return amount{name: name, capacity: limit, perMinute: limit, n: n}
 }
 
 // TestReplicasShareTheirBuckets takes 400 times from a bucket that holds 60 and gains 60 an hour, on two replicas.
 func TestReplicasShareTheirBuckets(t *testing.T) {
-	eachRedis(t, func(t *testing.T, url string) {
-		replicas := []*limits.SharedBuckets{buckets(t, url), buckets(t, url)}
-		requests := limits.BucketDemand{Name: "{m}:requests", Capacity: 60, PerMinute: 1, Take: 1}
+	redistest.Each(t, func(t *testing.T, url string) {
+		replicas := []*SharedBuckets{buckets(t, url), buckets(t, url)}
+		requests := amount{name: "{m}:requests", capacity: 60, perMinute: 1, n: 1}
 		var taken atomic.Int64
 		var wg sync.WaitGroup
 		for i := range 8 {
 			wg.Go(func() {
 				for range 50 {
-					ok, wait, err := replicas[i%2].Take(t.Context(), []limits.BucketDemand{requests, demand("{m}:tokens", 1000, 0)})
+					ok, wait, err := replicas[i%2].take(t.Context(), []amount{requests, demand("{m}:tokens", 1000, 0)})
 					if err != nil || ok != (wait == 0) {
 						t.Errorf("%v %v %v", ok, wait, err)
 					}
@@ -47,16 +77,16 @@ func TestReplicasShareTheirBuckets(t *testing.T) {
 		if n := taken.Load(); n != 60 {
 			t.Errorf("%d of 400 taken", n)
 		}
-		c := client(t, url)
+		c := redistest.Client(t, url)
 		c.ScriptFlush(t.Context())
-		if ok, wait, err := replicas[0].Take(t.Context(), []limits.BucketDemand{requests}); ok || err != nil || wait > time.Minute {
+		if ok, wait, err := replicas[0].take(t.Context(), []amount{requests}); ok || err != nil || wait > time.Minute {
 			t.Errorf("after SCRIPT FLUSH: %v %v %v", ok, wait, err)
 		}
 		if ttl := c.PTTL(t.Context(), "forward:limits:bucket:{m}:requests").Val(); ttl < 59*time.Minute || ttl > 61*time.Minute {
 			t.Errorf("the bucket is forgotten in %v", ttl)
 		}
 		c.FlushAll(t.Context())
-		if ok, _, err := replicas[1].Take(t.Context(), []limits.BucketDemand{requests}); !ok || err != nil {
+		if ok, _, err := replicas[1].take(t.Context(), []amount{requests}); !ok || err != nil {
 			t.Errorf("after FLUSHALL: %v %v", ok, err)
 		}
 	})
@@ -80,19 +110,19 @@ func TestBucketsInAnyWindow(t *testing.T) {
 			now = now.Add(time.Duration(rapid.Int64Range(0, 20e6).Draw(t, "µs")) * time.Microsecond)
 			server.SetTime(now)
 			n := [2]int64{1, rapid.Int64Range(0, limit[1]).Draw(t, "n")}
-			demands := []limits.BucketDemand{demand("r", limit[0], n[0]), demand("t", limit[1], n[1])}
-			ok, wait, err := b.Take(t.Context(), demands)
+			demands := []amount{demand("r", limit[0], n[0]), demand("t", limit[1], n[1])}
+			ok, wait, err := b.take(t.Context(), demands)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if !ok {
 				server.SetTime(now.Add(wait - 2*time.Microsecond))
-				if early, _, _ := b.Take(t.Context(), demands); early {
+				if early, _, _ := b.take(t.Context(), demands); early {
 					t.Fatalf("told to wait %v, and there before", wait)
 				}
 				now = now.Add(wait)
 				server.SetTime(now)
-				if ok, again, err := b.Take(t.Context(), demands); !ok {
+				if ok, again, err := b.take(t.Context(), demands); !ok {
 					t.Fatalf("waited %v as told, and then %v %v", wait, again, err)
 				}
 			}
@@ -110,7 +140,7 @@ func TestBucketsInAnyWindow(t *testing.T) {
 	})
 }
 
-func TestGiveAndLower(t *testing.T) {
+func TestGive(t *testing.T) {
 	server := miniredis.RunT(t)
 	b := buckets(t, "redis://"+server.Addr())
 	now := time.Unix(1e9, 0)
@@ -118,9 +148,9 @@ func TestGiveAndLower(t *testing.T) {
 	left := func() (n int64) {
 		t.Helper()
 		for n = 100; n > 0; n-- {
-			if ok, _, err := b.Take(t.Context(), []limits.BucketDemand{demand("b", 100, n)}); ok && err == nil {
-				b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, n)})
-				limits.Sent(t, b)
+			if ok, _, err := b.take(t.Context(), []amount{demand("b", 100, n)}); ok && err == nil {
+				b.give([]amount{demand("b", 100, n)})
+				sent(t, b)
 				return n
 			}
 		}
@@ -128,24 +158,20 @@ func TestGiveAndLower(t *testing.T) {
 	}
 	step := func(what string, want int64) {
 		t.Helper()
-		limits.Sent(t, b)
+		sent(t, b)
 		if got := left(); got != want {
 			t.Errorf("%s: %d left, want %d", what, got, want)
 		}
 	}
 	step("at first", 100)
-	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, 50)})
+	b.give([]amount{demand("b", 100, 50)})
 	step("more than it holds", 100)
-	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, -30)})
-	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, -30)})
+	b.give([]amount{demand("b", 100, -30)})
+	b.give([]amount{demand("b", 100, -30)})
 	step("charged", 40)
-	if err := b.Lower(t.Context(), []limits.BucketDemand{demand("b", 100, 70)}); err != nil {
-		t.Fatal(err)
-	}
-	step("lowered to more than there is", 40)
-	b.Lower(t.Context(), []limits.BucketDemand{demand("b", 100, 10)})
-	step("lowered", 10)
-	b.Give(t.Context(), []limits.BucketDemand{demand("b", 100, -60)})
+	b.give([]amount{demand("b", 100, -30)})
+	step("charged again", 10)
+	b.give([]amount{demand("b", 100, -60)})
 	step("in debt", 0)
 	server.SetTime(now.Add(time.Minute))
 	step("a minute later", 50)
@@ -153,8 +179,8 @@ func TestGiveAndLower(t *testing.T) {
 	step("the clock set back", 50)
 	server.SetTime(now.Add(15 * time.Second))
 	step("and on from there", 75)
-	for _, d := range []limits.BucketDemand{demand("b", 100, 101), demand("b", 100, -1), demand("b", 0, 0)} {
-		if _, _, err := b.Take(t.Context(), []limits.BucketDemand{d}); err == nil || errors.Is(err, limits.ErrAlone) || !strings.Contains(err.Error(), "never") {
+	for _, d := range []amount{demand("b", 100, 101), demand("b", 100, -1), demand("b", 0, 0)} {
+		if _, _, err := b.take(t.Context(), []amount{d}); err == nil || errors.Is(err, ErrAlone) || !strings.Contains(err.Error(), "never") {
 			t.Errorf("%+v: %v", d, err)
 		}
 	}
@@ -163,11 +189,11 @@ func TestGiveAndLower(t *testing.T) {
 // TestBucketsWithoutRedis: a scheduler then counts for itself.
 func TestBucketsWithoutRedis(t *testing.T) {
 	m := miniredis.RunT(t)
-	l := newLine(t, m.Addr())
-	g := mustGate(t, limits.Eager(limits.Options{Redis: "redis://" + l.Addr().String()}))
-	b := limits.ModelBuckets{SharedBuckets: limits.NewSharedBuckets(g.Redis())}
-	model := limits.Model{RPM: 2, TPM: 100}
-	eventually(t, "there", func() bool { _, err := b.Take(t.Context(), "other", limits.Model{RPM: 1 << 20}, 0); return err == nil })
+	l := redistest.NewProxy(t, m.Addr())
+	c := openRedis(t, redis.Options{URL: "redis://" + l.Addr().String()})
+	b := NewSharedBuckets(c)
+	model := Model{RPM: 2, TPM: 100}
+	redistest.Eventually(t, "there", func() bool { _, err := b.Take(t.Context(), "other", Model{RPM: 1 << 20}, 0); return err == nil })
 	if wait, err := b.Take(t.Context(), "r\x00m", model, 100); wait != 0 || err != nil {
 		t.Fatal(wait, err)
 	}
@@ -175,39 +201,18 @@ func TestBucketsWithoutRedis(t *testing.T) {
 		t.Errorf("wait %v, %v", wait, err)
 	}
 	b.Give("r\x00m", model, 0, 50)
-	limits.Sent(t, b.SharedBuckets)
+	sent(t, b)
 	if wait, err := b.Take(t.Context(), "r\x00m", model, 50); wait != 0 || err != nil {
 		t.Error("what was given back is not there:", wait, err)
 	}
-	l.swallows.Store(true)
+	l.Swallows.Store(true)
 	for range 20 {
-		if _, err := b.Take(t.Context(), "r\x00m", model, 1); !errors.Is(err, limits.ErrAlone) {
+		if _, err := b.Take(t.Context(), "r\x00m", model, 1); !errors.Is(err, ErrAlone) {
 			t.Fatal(err)
 		}
 		b.Give("r\x00m", model, 0, 1)
 	}
-	eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
-	l.swallows.Store(false)
-	eventually(t, "there again", func() bool { _, err := b.Take(t.Context(), "r\x00m", model, 0); return err == nil })
-}
-
-// TestNobodyWaitsBesideTheProbe: of many requests that need a hanging Redis, only those that were there before it was noticed
-// wait for it.
-func TestNobodyWaitsBesideTheProbe(t *testing.T) {
-	m := miniredis.RunT(t)
-	l := newLine(t, m.Addr())
-	g := mustGate(t, limits.Options{Global: rates(t, "1000/hour"), Redis: "redis://" + l.Addr().String()})
-	eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
-	l.swallows.Store(true)
-	ask(t, g, "a") // finds out
-	before := l.got.Load()
-	var wg sync.WaitGroup
-	for range 200 {
-		wg.Go(func() { ask(t, g, "a") })
-	}
-	wg.Wait()
-	eventually(t, "not healthy", func() bool { ok, _ := g.Healthy(); return !ok })
-	if n := l.got.Load() - before; n > 3 { // the probe, and perhaps its next
-		t.Errorf("Redis was asked %d times by 200 requests", n)
-	}
+	redistest.Eventually(t, "not healthy", func() bool { return !c.Healthy() })
+	l.Swallows.Store(false)
+	redistest.Eventually(t, "there again", func() bool { _, err := b.Take(t.Context(), "r\x00m", model, 0); return err == nil })
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/ulule/limiter/v3/drivers/store/memory"
 
 	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 // BenchmarkBesideUlule measures what admits a request, by one caller and by 100,000, beside ulule's own store in the same run:
@@ -38,9 +39,12 @@ func BenchmarkBesideUlule(b *testing.B) {
 			return func(caller string) { g.Admit(context.Background(), path, "openai", limits.Caller{ID: caller}) }
 		}},
 		{"scheduler", func(tb testing.TB) func(string) {
-			s := mustScheduler(tb, limits.ModelRule{Models: "gpt-4o*", Model: limits.Model{RPM: 1 << 40, TPM: 1 << 50, MaxQueue: 100}})
+			s, err := queue.New(queue.Options{Rules: []queue.Rule{{Models: "gpt-4o*", Model: queue.Model{RPM: 1 << 40, TPM: 1 << 50, MaxQueue: 100}}}})
+			if err != nil {
+				tb.Fatal(err)
+			}
 			return func(caller string) {
-				g, err := s.Acquire(context.Background(), limits.Demand{Route: "openai", Model: "gpt-4o-mini", Caller: caller, Tokens: 1000})
+				g, err := s.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4o-mini", Caller: caller, Tokens: 1000})
 				if err != nil {
 					tb.Error(err)
 				}

@@ -1,4 +1,4 @@
-package limits_test
+package queue_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
 
-	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 // TestClientsOfALine runs clients at random, each with a goroutine and a context of its own, in virtual time: some leave, some have
@@ -27,9 +27,9 @@ func TestClientsOfALine(t *testing.T) {
 			pause, patience, work time.Duration
 			used                  int64
 			fails                 bool
-			d                     limits.Demand
+			d                     queue.Demand
 		}
-		m := limits.Model{
+		m := queue.Model{
 			RPM: rapid.Int64Range(1, 60).Draw(r, "rpm"), TPM: rapid.Int64Range(100, 1000).Draw(r, "tpm"),
 			MaxQueue: rapid.IntRange(0, 20).Draw(r, "queue"), MaxWait: time.Duration(rapid.IntRange(0, 90).Draw(r, "wait")) * time.Second,
 			MaxParallel: rapid.IntRange(0, 5).Draw(r, "parallel"),
@@ -42,11 +42,11 @@ func TestClientsOfALine(t *testing.T) {
 			c := &clients[i]
 			c.pause, c.patience, c.work = seconds("pause", 5), seconds("patience", 100), seconds("work", 10)
 			c.fails = rapid.IntRange(0, 3).Draw(r, "fails") == 0
-			c.d = limits.Demand{Model: "m", Caller: fmt.Sprint(rapid.IntRange(0, 3).Draw(r, "caller")), Tokens: rapid.Int64Range(0, m.TPM).Draw(r, "tokens"), MaxWait: seconds("deadline", 60)}
+			c.d = queue.Demand{Model: "m", Caller: fmt.Sprint(rapid.IntRange(0, 3).Draw(r, "caller")), Tokens: rapid.Int64Range(0, m.TPM).Draw(r, "tokens"), MaxWait: seconds("deadline", 60)}
 			c.used = rapid.Int64Range(0, c.d.Tokens).Draw(r, "used")
 		}
 		synctest.Test(t, func(t *testing.T) {
-			s := mustScheduler(t, limits.ModelRule{Models: "m", Model: m})
+			s := mustScheduler(t, queue.Rule{Models: "m", Model: m})
 			type executed struct {
 				at     time.Time
 				tokens int64
@@ -69,7 +69,7 @@ func TestClientsOfALine(t *testing.T) {
 						}
 					}
 					if err != nil {
-						if _, ok := errors.AsType[*limits.QueueError](err); !ok && err != context.DeadlineExceeded {
+						if _, ok := errors.AsType[*queue.Error](err); !ok && err != context.DeadlineExceeded {
 							t.Error(err)
 						}
 						return
@@ -127,7 +127,7 @@ func TestClientsOfALine(t *testing.T) {
 // TestManyGoroutines is for the race detector: real time, real timers, everything at once.
 func TestManyGoroutines(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{RPM: 600_000, TPM: 6_000_000, MaxParallel: 7, MaxQueue: 50, MaxWait: 20 * time.Millisecond}})
+	s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{RPM: 600_000, TPM: 6_000_000, MaxParallel: 7, MaxQueue: 50, MaxWait: 20 * time.Millisecond}})
 	var wg sync.WaitGroup
 	var served, refused, gone atomic.Int64
 	for i := range 16 {
@@ -135,11 +135,11 @@ func TestManyGoroutines(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(1, uint64(i)))
 			for range 300 {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rnd.IntN(int(2*time.Millisecond))))
-				g, err := s.Acquire(ctx, limits.Demand{Model: fmt.Sprint(rnd.IntN(3)), Caller: fmt.Sprint(rnd.IntN(4)), Tokens: rnd.Int64N(1000)})
+				g, err := s.Acquire(ctx, queue.Demand{Model: fmt.Sprint(rnd.IntN(3)), Caller: fmt.Sprint(rnd.IntN(4)), Tokens: rnd.Int64N(1000)})
 				switch {
 				case err == nil:
 					served.Add(1)
-					g.Learn(limits.Feedback{Tokens: limits.Left{Known: true, Remaining: rnd.Int64N(6_000_000)}})
+					g.Learn(queue.Feedback{Tokens: queue.Left{Known: true, Remaining: rnd.Int64N(6_000_000)}})
 					if rnd.IntN(2) == 0 {
 						g.Cancel()
 					}
@@ -178,7 +178,7 @@ type common struct {
 	key    string
 }
 
-func (c *common) Take(_ context.Context, key string, m limits.Model, tokens int64) (time.Duration, error) {
+func (c *common) Take(_ context.Context, key string, m queue.Model, tokens int64) (time.Duration, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.asked++
@@ -193,7 +193,7 @@ func (c *common) Take(_ context.Context, key string, m limits.Model, tokens int6
 	return 0, nil
 }
 
-func (c *common) Give(_ string, _ limits.Model, requests, tokens int64) {
+func (c *common) Give(_ string, _ queue.Model, requests, tokens int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.taken -= tokens
@@ -202,24 +202,24 @@ func (c *common) Give(_ string, _ limits.Model, requests, tokens int64) {
 func TestReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := &common{begun: time.Now(), limit: 6000}
-		var replicas []*limits.Scheduler
+		var replicas []*queue.Scheduler
 		for range 2 {
-			s, err := limits.NewScheduler(limits.SchedulerOptions{Shared: shared, Rules: []limits.ModelRule{
-				{Route: "r", Models: "m", Model: limits.Model{TPM: 6000, MaxQueue: 100, MaxWait: 30 * time.Second}},
+			s, err := queue.New(queue.Options{Shared: shared, Rules: []queue.Rule{
+				{Route: "r", Models: "m", Model: queue.Model{TPM: 6000, MaxQueue: 100, MaxWait: 30 * time.Second}},
 			}})
 			if err != nil {
 				t.Fatal(err)
 			}
 			replicas = append(replicas, s)
 		}
-		d := limits.Demand{Route: "r", Model: "m", Caller: "a", Tokens: 1000}
+		d := queue.Demand{Route: "r", Model: "m", Caller: "a", Tokens: 1000}
 		ends := []<-chan outcome{send(t, replicas[0], repeat(d, 5)...), send(t, replicas[1], repeat(d, 5)...)}
 		var last time.Duration
 		atOnce := 0
 		for i, ends := range ends {
 			previous := ""
 			for _, o := range all(ends) {
-				if o.reason() != "served" && o.reason() != limits.QueueTimeout {
+				if o.reason() != "served" && o.reason() != queue.Timeout {
 					t.Errorf("replica %d: %v", i, o.err)
 				}
 				if o.err == nil {
@@ -283,12 +283,12 @@ func TestAReplicaWithoutALine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := &common{begun: time.Now(), limit: 100}
 		for i := range 2 {
-			s, _ := limits.NewScheduler(limits.SchedulerOptions{Shared: shared, Rules: []limits.ModelRule{{Models: "*", Model: limits.Model{TPM: 100}}}})
-			o := <-send(t, s, limits.Demand{Tokens: 100})
+			s, _ := queue.New(queue.Options{Shared: shared, Rules: []queue.Rule{{Models: "*", Model: queue.Model{TPM: 100}}}})
+			o := <-send(t, s, queue.Demand{Tokens: 100})
 			if o.after != 0 || (o.err == nil) != (i == 0) {
 				t.Errorf("%d: %s after %v", i, o.reason(), o.after)
 			}
-			if i == 1 && (o.err.Reason != limits.QueueFull || o.err.RetryAfter != time.Minute) {
+			if i == 1 && (o.err.Reason != queue.Full || o.err.RetryAfter != time.Minute) {
 				t.Errorf("%+v", o.err)
 			}
 		}
@@ -297,9 +297,9 @@ func TestAReplicaWithoutALine(t *testing.T) {
 
 func TestBeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1, MaxQueue: 1}})
+		s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{RPM: 1, MaxQueue: 1}})
 		beats := 0
-		d := limits.Demand{Beat: 15 * time.Second, OnBeat: func() { beats++ }}
+		d := queue.Demand{Keepalive: 15 * time.Second, OnKeepalive: func() { beats++ }}
 		for _, want := range []int{0, 3} {
 			if _, err := s.Acquire(t.Context(), d); err != nil {
 				t.Fatal(err)

@@ -1,4 +1,4 @@
-package limits
+package queue
 
 // heap is a binary heap whose items know their place in it, so that any of them can be moved or removed.
 type heap[T any] struct {

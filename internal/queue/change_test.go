@@ -1,4 +1,4 @@
-package limits_test
+package queue_test
 
 import (
 	"context"
@@ -6,20 +6,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
-func gpt(m limits.Model) limits.ModelRule {
+func gpt(m queue.Model) queue.Rule {
 	m.MaxQueue = 100
-	return limits.ModelRule{Route: "openai", Models: "gpt", Model: m}
+	return queue.Rule{Route: "openai", Models: "gpt", Model: m}
 }
 
-func forGPT(caller string, tokens int64) limits.Demand {
-	return limits.Demand{Route: "openai", Model: "gpt", Caller: caller, Tokens: tokens}
+func forGPT(caller string, tokens int64) queue.Demand {
+	return queue.Demand{Route: "openai", Model: "gpt", Caller: caller, Tokens: tokens}
 }
 
 // MustChange puts other rules in force.
-func MustChange(t *testing.T, s *limits.Scheduler, rules ...limits.ModelRule) {
+func MustChange(t *testing.T, s *queue.Scheduler, rules ...queue.Rule) {
 	t.Helper()
 	apply, err := s.Change(rules)
 	if err != nil {
@@ -28,7 +28,7 @@ func MustChange(t *testing.T, s *limits.Scheduler, rules ...limits.ModelRule) {
 	apply()
 }
 
-func mustAcquire(t *testing.T, s *limits.Scheduler, d limits.Demand) *limits.Grant {
+func mustAcquire(t *testing.T, s *queue.Scheduler, d queue.Demand) *queue.Grant {
 	t.Helper()
 	g, err := s.Acquire(context.Background(), d)
 	if err != nil {
@@ -39,14 +39,14 @@ func mustAcquire(t *testing.T, s *limits.Scheduler, d limits.Demand) *limits.Gra
 
 func TestWhoWaitsKeepsHisPlaceUnderOtherRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, gpt(limits.Model{RPM: 1}))
+		s := mustScheduler(t, gpt(queue.Model{RPM: 1}))
 		mustAcquire(t, s, forGPT("first", 0)).Settle(0)
 		ends := send(t, s, forGPT("a", 0), forGPT("b", 0), forGPT("c", 0))
-		MustChange(t, s, gpt(limits.Model{RPM: 1})) // the same: nobody notices
+		MustChange(t, s, gpt(queue.Model{RPM: 1})) // the same: nobody notices
 		if l := s.Report()[0]; l.Waiting != 3 || l.Requests != 0 {
 			t.Errorf("after a change of nothing: %+v", l)
 		}
-		MustChange(t, s, gpt(limits.Model{RPM: 2}))
+		MustChange(t, s, gpt(queue.Model{RPM: 2}))
 		// Of two a minute one is used, so one may go at once and the others follow every 30 seconds.
 		for i, want := range []time.Duration{0, 30 * time.Second, time.Minute} {
 			end := <-ends
@@ -59,11 +59,11 @@ func TestWhoWaitsKeepsHisPlaceUnderOtherRules(t *testing.T) {
 
 func TestALowerLimitMakesNobodyWaitLongerThanAnEmptyBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, gpt(limits.Model{RPM: 60}))
+		s := mustScheduler(t, gpt(queue.Model{RPM: 60}))
 		for range 60 {
 			mustAcquire(t, s, forGPT("a", 0)).Settle(0)
 		}
-		MustChange(t, s, gpt(limits.Model{RPM: 6}))
+		MustChange(t, s, gpt(queue.Model{RPM: 6}))
 		if end := <-send(t, s, forGPT("a", 0)); end.err != nil || end.after != 10*time.Second {
 			t.Errorf("the next went after %v (%v), want 10s", end.after, end.err)
 		}
@@ -72,7 +72,7 @@ func TestALowerLimitMakesNobodyWaitLongerThanAnEmptyBucket(t *testing.T) {
 
 func TestWhoWaitsForAModelWithoutARuleGoes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, gpt(limits.Model{RPM: 1}))
+		s := mustScheduler(t, gpt(queue.Model{RPM: 1}))
 		before := mustAcquire(t, s, forGPT("a", 0))
 		ends := send(t, s, forGPT("a", 0), forGPT("b", 0))
 		MustChange(t, s)
@@ -90,11 +90,11 @@ func TestWhoWaitsForAModelWithoutARuleGoes(t *testing.T) {
 
 func TestWhatIsTooLargeForALowerLimitDoesNotBlockTheLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, gpt(limits.Model{TPM: 1000}))
+		s := mustScheduler(t, gpt(queue.Model{TPM: 1000}))
 		mustAcquire(t, s, forGPT("a", 1000))
 		ends := send(t, s, forGPT("a", 800), forGPT("b", 50))
-		MustChange(t, s, gpt(limits.Model{TPM: 500}))
-		if end := <-ends; end.name != "a0" || end.reason() != limits.TooLarge || end.after != 0 {
+		MustChange(t, s, gpt(queue.Model{TPM: 500}))
+		if end := <-ends; end.name != "a0" || end.reason() != queue.TooLarge || end.after != 0 {
 			t.Errorf("%s ended as %v after %v, want a as too large at once", end.name, end.reason(), end.after)
 		}
 		if end := <-ends; end.name != "b1" || end.err != nil || end.after != 6*time.Second {
@@ -104,8 +104,8 @@ func TestWhatIsTooLargeForALowerLimitDoesNotBlockTheLine(t *testing.T) {
 }
 
 func TestAChangeThatIsWrongChangesNothing(t *testing.T) {
-	s := mustScheduler(t, gpt(limits.Model{RPM: 1}))
-	if _, err := s.Change([]limits.ModelRule{gpt(limits.Model{RPM: -1})}); err == nil {
+	s := mustScheduler(t, gpt(queue.Model{RPM: 1}))
+	if _, err := s.Change([]queue.Rule{gpt(queue.Model{RPM: -1})}); err == nil {
 		t.Error("it was accepted")
 	}
 	mustAcquire(t, s, forGPT("a", 0))

@@ -1,4 +1,4 @@
-package limits_test
+package queue_test
 
 import (
 	"context"
@@ -12,26 +12,26 @@ import (
 
 	"go.uber.org/goleak"
 
-	"forward/internal/limits"
+	"forward/internal/queue"
 )
 
 func ExampleScheduler() {
-	s, _ := limits.NewScheduler(limits.SchedulerOptions{Rules: []limits.ModelRule{
-		{Route: "openai", Models: "gpt-4", Model: limits.Model{RPM: 200, TPM: 40_000, MaxQueue: 10, MaxWait: 30 * time.Second}},
+	s, _ := queue.New(queue.Options{Rules: []queue.Rule{
+		{Route: "openai", Models: "gpt-4", Model: queue.Model{RPM: 200, TPM: 40_000, MaxQueue: 10, MaxWait: 30 * time.Second}},
 	}})
-	grant, err := s.Acquire(context.Background(), limits.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 1500})
+	grant, err := s.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 1500})
 	fmt.Println(grant.Waited(), err)
 	grant.Settle(1200) // what the answer's usage says
-	_, err = s.Acquire(context.Background(), limits.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 50_000})
+	_, err = s.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 50_000})
 	fmt.Println(err)
 	// Output:
 	// 0s <nil>
 	// Request too large for gpt-4: it asks for 50000 tokens with its completion, and the limit is 40000 tokens a minute. Shorten the prompt or lower max_tokens.
 }
 
-func mustScheduler(t testing.TB, rules ...limits.ModelRule) *limits.Scheduler {
+func mustScheduler(t testing.TB, rules ...queue.Rule) *queue.Scheduler {
 	t.Helper()
-	s, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules})
+	s, err := queue.New(queue.Options{Rules: rules})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,11 +42,11 @@ func mustScheduler(t testing.TB, rules ...limits.ModelRule) *limits.Scheduler {
 type outcome struct {
 	name  string
 	after time.Duration // since it was asked
-	grant *limits.Grant
-	err   *limits.QueueError
+	grant *queue.Grant
+	err   *queue.Error
 }
 
-func (o outcome) reason() limits.Reason {
+func (o outcome) reason() queue.Reason {
 	if o.err == nil {
 		return "served"
 	}
@@ -54,7 +54,7 @@ func (o outcome) reason() limits.Reason {
 }
 
 // send asks for a request of each demand, one after the other at the same instant, and collects how they end.
-func send(t testing.TB, s *limits.Scheduler, demands ...limits.Demand) <-chan outcome {
+func send(t testing.TB, s *queue.Scheduler, demands ...queue.Demand) <-chan outcome {
 	ends := make(chan outcome, len(demands))
 	for i, d := range demands {
 		go func() {
@@ -78,18 +78,18 @@ func all(ends <-chan outcome) (list []outcome) {
 	return list
 }
 
-func repeat(d limits.Demand, n int) []limits.Demand { return slices.Repeat([]limits.Demand{d}, n) }
+func repeat(d queue.Demand, n int) []queue.Demand { return slices.Repeat([]queue.Demand{d}, n) }
 
 // TestSixAtOnce is what LLProxy promises and does not do: there two were served and four hung.
 func TestSixAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 2, MaxQueue: 1, MaxWait: time.Second}})
-		ends := all(send(t, s, repeat(limits.Demand{Model: "m", Caller: "a"}, 6)...))
-		count := map[limits.Reason]int{}
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 2, MaxQueue: 1, MaxWait: time.Second}})
+		ends := all(send(t, s, repeat(queue.Demand{Model: "m", Caller: "a"}, 6)...))
+		count := map[queue.Reason]int{}
 		for _, o := range ends {
 			count[o.reason()]++
 			want := time.Duration(0)
-			if o.reason() == limits.QueueTimeout {
+			if o.reason() == queue.Timeout {
 				want = time.Second
 			}
 			if o.after != want {
@@ -97,13 +97,13 @@ func TestSixAtOnce(t *testing.T) {
 			}
 			o.grant.Settle(-1)
 		}
-		if count["served"] != 2 || count[limits.QueueTimeout] != 1 || count[limits.QueueFull] != 3 {
+		if count["served"] != 2 || count[queue.Timeout] != 1 || count[queue.Full] != 3 {
 			t.Fatal(count)
 		}
 		for _, o := range ends {
-			if o.err != nil && o.err.Reason == limits.QueueTimeout {
+			if o.err != nil && o.err.Reason == queue.Timeout {
 				time.Sleep(o.err.RetryAfter - time.Nanosecond)
-				if _, err := s.Acquire(t.Context(), limits.Demand{Model: "m", Caller: "b", MaxWait: 1}); err != nil {
+				if _, err := s.Acquire(t.Context(), queue.Demand{Model: "m", Caller: "b", MaxWait: 1}); err != nil {
 					t.Errorf("a nanosecond before, with a nanosecond to wait: %v", err)
 				}
 			}
@@ -113,12 +113,12 @@ func TestSixAtOnce(t *testing.T) {
 
 func TestOneWaitsForTheRefill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 1, MaxWait: time.Second}})
-		ends := all(send(t, s, repeat(limits.Demand{Model: "m"}, 65)...))
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 60, MaxQueue: 1, MaxWait: time.Second}})
+		ends := all(send(t, s, repeat(queue.Demand{Model: "m"}, 65)...))
 		for i, o := range ends {
-			want, after := limits.Reason("served"), time.Duration(0)
+			want, after := queue.Reason("served"), time.Duration(0)
 			if i >= 60 && i < 64 {
-				want = limits.QueueFull
+				want = queue.Full
 			} else if i == 64 {
 				after = time.Second
 			}
@@ -131,14 +131,14 @@ func TestOneWaitsForTheRefill(t *testing.T) {
 
 // TestLLProxysExample takes the numbers of its example configuration.
 func TestLLProxysExample(t *testing.T) {
-	for _, m := range []limits.ModelRule{
-		{Models: "gpt-4", Model: limits.Model{MaxQueue: 10, MaxWait: 30 * time.Second, RPM: 200, TPM: 40_000}},
-		{Models: "gpt-3.5-turbo", Model: limits.Model{MaxQueue: 20, MaxWait: 30 * time.Second, RPM: 3500, TPM: 90_000}},
+	for _, m := range []queue.Rule{
+		{Models: "gpt-4", Model: queue.Model{MaxQueue: 10, MaxWait: 30 * time.Second, RPM: 200, TPM: 40_000}},
+		{Models: "gpt-3.5-turbo", Model: queue.Model{MaxQueue: 20, MaxWait: 30 * time.Second, RPM: 3500, TPM: 90_000}},
 	} {
 		t.Run(m.Models, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := mustScheduler(t, m)
-				d := limits.Demand{Model: m.Models, Caller: "a", Tokens: 87} // its second token example
+				d := queue.Demand{Model: m.Models, Caller: "a", Tokens: 87} // its second token example
 				now, wait := min(m.RPM, m.TPM/87), int64(m.MaxQueue)
 				ends := all(send(t, s, repeat(d, int(now+wait)+5)...))
 				for i, o := range ends[:now+5] {
@@ -155,7 +155,7 @@ func TestLLProxysExample(t *testing.T) {
 				if last := ends[len(ends)-1].after; last < time.Duration(wait-1)*each {
 					t.Errorf("the last had to wait only %v", last)
 				}
-				if _, err := s.Acquire(t.Context(), limits.Demand{Model: m.Models, Tokens: m.TPM + 1}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(m.TPM)) {
+				if _, err := s.Acquire(t.Context(), queue.Demand{Model: m.Models, Tokens: m.TPM + 1}); err == nil || !strings.Contains(err.Error(), fmt.Sprint(m.TPM)) {
 					t.Errorf("larger than tpm: %v", err)
 				}
 				for _, o := range ends {
@@ -171,10 +171,10 @@ func TestLLProxysExample(t *testing.T) {
 
 func TestACallersFloodAndAnothersOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 1000, MaxWait: time.Hour}})
-		all(send(t, s, repeat(limits.Demand{Model: "m", Caller: "a"}, 60)...))
-		flood := send(t, s, repeat(limits.Demand{Model: "m", Caller: "a"}, 1000)...)
-		if o := <-send(t, s, limits.Demand{Model: "m", Caller: "b"}); o.after > 2*time.Second || o.err != nil {
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 60, MaxQueue: 1000, MaxWait: time.Hour}})
+		all(send(t, s, repeat(queue.Demand{Model: "m", Caller: "a"}, 60)...))
+		flood := send(t, s, repeat(queue.Demand{Model: "m", Caller: "a"}, 1000)...)
+		if o := <-send(t, s, queue.Demand{Model: "m", Caller: "b"}); o.after > 2*time.Second || o.err != nil {
 			t.Errorf("the one request waits %v beside a thousand of another caller, %v", o.after, o.err)
 		}
 		// The line was full, and his newest gave way.
@@ -183,7 +183,7 @@ func TestACallersFloodAndAnothersOne(t *testing.T) {
 		}
 		full := 0
 		for _, o := range all(flood) {
-			if o.reason() == limits.QueueFull {
+			if o.reason() == queue.Full {
 				full++
 				if o.name != "a999" {
 					t.Errorf("%s gave way", o.name)
@@ -198,19 +198,19 @@ func TestACallersFloodAndAnothersOne(t *testing.T) {
 
 func TestTheClientsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{RPM: 60, MaxQueue: 100, MaxWait: 10 * time.Second}})
-		d := limits.Demand{Model: "m", Caller: "a"}
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 60, MaxQueue: 100, MaxWait: 10 * time.Second}})
+		d := queue.Demand{Model: "m", Caller: "a"}
 		all(send(t, s, repeat(d, 60)...))
 		d.MaxWait = 999 * time.Millisecond
 		o := <-send(t, s, d)
-		if o.reason() != limits.QueueTimeout || o.after != 0 || o.err.Foreseen != time.Second || o.err.RetryAfter != time.Second {
+		if o.reason() != queue.Timeout || o.after != 0 || o.err.Expected != time.Second || o.err.RetryAfter != time.Second {
 			t.Fatalf("a wait of 1 s beside a deadline of 999 ms: %s after %v, %+v", o.reason(), o.after, o.err)
 		}
 		d.MaxWait = 0
 		waiting := send(t, s, repeat(d, 12)...)
 		early := 0
 		for range 2 { // they end before those who wait
-			if o := <-waiting; o.reason() == limits.QueueTimeout && o.after == 0 && o.err.RetryAfter == 11*time.Second {
+			if o := <-waiting; o.reason() == queue.Timeout && o.after == 0 && o.err.RetryAfter == 11*time.Second {
 				early++
 			}
 		}
@@ -228,8 +228,8 @@ func TestTheClientsDeadline(t *testing.T) {
 func TestAClientThatLeaves(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "m", Model: limits.Model{TPM: 600, MaxQueue: 10}})
-		d := limits.Demand{Model: "m", Tokens: 600}
+		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{TPM: 600, MaxQueue: 10}})
+		d := queue.Demand{Model: "m", Tokens: 600}
 		all(send(t, s, d))
 		ctx, leave := context.WithCancel(t.Context())
 		gone := make(chan error)
@@ -263,10 +263,10 @@ func TestAClientThatLeaves(t *testing.T) {
 
 func TestMaxParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{MaxParallel: 2, MaxQueue: 2}})
-		ends := send(t, s, repeat(limits.Demand{Model: "x"}, 5)...)
+		s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{MaxParallel: 2, MaxQueue: 2}})
+		ends := send(t, s, repeat(queue.Demand{Model: "x"}, 5)...)
 		one, two, full := <-ends, <-ends, <-ends
-		if full.reason() != limits.QueueFull || full.err.RetryAfter <= 0 {
+		if full.reason() != queue.Full || full.err.RetryAfter <= 0 {
 			t.Fatal(full)
 		}
 		time.Sleep(5 * time.Second)
@@ -285,10 +285,10 @@ func TestMaxParallel(t *testing.T) {
 
 func TestModelsOfAGlob(t *testing.T) {
 	s := mustScheduler(t,
-		limits.ModelRule{Route: "r", Models: "gpt-4o*", Model: limits.Model{RPM: 2}},
-		limits.ModelRule{Route: "r", Models: "gpt-4o-mini", Model: limits.Model{RPM: 3}},
-		limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1}},
-		limits.ModelRule{Route: "other", Models: "*", Model: limits.Model{}},
+		queue.Rule{Route: "r", Models: "gpt-4o*", Model: queue.Model{RPM: 2}},
+		queue.Rule{Route: "r", Models: "gpt-4o-mini", Model: queue.Model{RPM: 3}},
+		queue.Rule{Models: "*", Model: queue.Model{RPM: 1}},
+		queue.Rule{Route: "other", Models: "*", Model: queue.Model{}},
 	)
 	for _, test := range []struct {
 		route, model string
@@ -298,7 +298,7 @@ func TestModelsOfAGlob(t *testing.T) {
 	} {
 		n := 0
 		for range 9 {
-			if _, err := s.Acquire(t.Context(), limits.Demand{Route: test.route, Model: test.model}); err == nil {
+			if _, err := s.Acquire(t.Context(), queue.Demand{Route: test.route, Model: test.model}); err == nil {
 				n++
 			}
 		}
@@ -306,10 +306,10 @@ func TestModelsOfAGlob(t *testing.T) {
 			t.Errorf("%s %s: %d, want %d", test.route, test.model, n, test.want)
 		}
 	}
-	if g, err := mustScheduler(t).Acquire(t.Context(), limits.Demand{Model: "x"}); g != nil || err != nil {
+	if g, err := mustScheduler(t).Acquire(t.Context(), queue.Demand{Model: "x"}); g != nil || err != nil {
 		t.Error(g, err)
 	} else {
-		g.Learn(limits.Feedback{})
+		g.Learn(queue.Feedback{})
 		g.Settle(1)
 		g.Cancel()
 		if g.Waited() != 0 {
@@ -321,10 +321,10 @@ func TestModelsOfAGlob(t *testing.T) {
 // TestMadeUpModels asks for more models than are kept: those beyond share, and what is idle makes room.
 func TestMadeUpModels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := mustScheduler(t, limits.ModelRule{Models: "*", Model: limits.Model{RPM: 1}})
+		s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{RPM: 1}})
 		ask := func(from, to int) (served int) {
 			for i := from; i < to; i++ {
-				if g, err := s.Acquire(t.Context(), limits.Demand{Model: fmt.Sprint(i)}); err == nil {
+				if g, err := s.Acquire(t.Context(), queue.Demand{Model: fmt.Sprint(i)}); err == nil {
 					g.Settle(0)
 					served++
 				}
@@ -342,13 +342,13 @@ func TestMadeUpModels(t *testing.T) {
 }
 
 func TestSchedulerRefusesNonsense(t *testing.T) {
-	for _, rules := range [][]limits.ModelRule{
-		{{Models: "m", Model: limits.Model{RPM: -1}}},
-		{{Models: "m", Model: limits.Model{TPM: 1 << 60}}},
+	for _, rules := range [][]queue.Rule{
+		{{Models: "m", Model: queue.Model{RPM: -1}}},
+		{{Models: "m", Model: queue.Model{TPM: 1 << 60}}},
 		{{Route: "r"}},
-		{{Models: "m"}, {Models: "m", Model: limits.Model{RPM: 1}}},
+		{{Models: "m"}, {Models: "m", Model: queue.Model{RPM: 1}}},
 	} {
-		if _, err := limits.NewScheduler(limits.SchedulerOptions{Rules: rules}); err == nil {
+		if _, err := queue.New(queue.Options{Rules: rules}); err == nil {
 			t.Errorf("%+v is accepted", rules)
 		}
 	}
