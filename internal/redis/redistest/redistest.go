@@ -16,7 +16,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Each runs a test against miniredis, and against the real server if it is installed.
+// Each runs a test against miniredis, and against the real server if it is
+// installed.
 func Each(t *testing.T, test func(t *testing.T, url string)) {
 	t.Run("miniredis", func(t *testing.T) { test(t, "redis://"+miniredis.RunT(t).Addr()) })
 	t.Run("redis-server", func(t *testing.T) { test(t, Start(t)) })
