@@ -29,6 +29,7 @@ var packages = []string{
 	"forward/internal/dialect",
 	"forward/internal/jsonscan",
 	"forward/internal/clientip",
+	"forward/internal/database",
 	"forward/internal/duration",
 	"forward/internal/glob",
 }
@@ -50,7 +51,7 @@ var homes = map[string]string{
 	"github.com/pkoukk/tiktoken-go": "forward/internal/tokens",
 	"github.com/joho/godotenv":      "forward/internal/config",
 	"github.com/prometheus":         "forward/internal/metrics",
-	"modernc.org/sqlite":            "forward/cmd/forward",
+	"modernc.org/sqlite":            "forward/internal/database",
 }
 
 // TestImportsGoDownward keeps the package order of docs/design.md true.

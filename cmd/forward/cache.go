@@ -8,11 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -23,6 +21,7 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/config"
+	"forward/internal/database"
 	"forward/internal/keys"
 )
 
@@ -135,10 +134,10 @@ func scopeOf(ctx context.Context, cfg *config.Config, key string) (string, error
 
 // managedKey finds a key in a DATA_DIR. It makes nothing.
 func managedKey(ctx context.Context, dir, ref string) (*keys.Managed, error) {
-	if _, err := os.Stat(filepath.Join(dir, databaseFile)); errors.Is(err, fs.ErrNotExist) {
+	if !database.Exists(dir) {
 		return nil, keys.ErrNoSuchKey
 	}
-	db, err := openDatabase(dir)
+	db, err := database.Open(dir)
 	if err != nil {
 		return nil, err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/config"
+	"forward/internal/database"
 	"forward/internal/keys"
 )
 
@@ -263,7 +264,7 @@ func TestScopeOfAKey(t *testing.T) {
 	cfg.DataDir = dir
 	add := func() string {
 		t.Helper()
-		db, err := openDatabase(dir)
+		db, err := database.Open(dir)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,14 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
+	"forward/internal/database"
 	"forward/internal/duration"
 	"forward/internal/keys"
 )
@@ -63,7 +62,7 @@ func keysVerb(c *cobra.Command, operand string, do func(*keyRoom, string) error)
 		if err != nil {
 			return err
 		}
-		db, err := openDatabase(cfg.DataDir)
+		db, err := database.Open(cfg.DataDir)
 		if err != nil {
 			return err
 		}
@@ -91,10 +90,10 @@ func openKeys(ctx context.Context, cfg *config.Config, db *sql.DB) (*keys.Store,
 
 // hasManagedKeys reports whether there are keys in a DATA_DIR. It makes nothing.
 func hasManagedKeys(dir string) bool {
-	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err != nil {
+	if !database.Exists(dir) {
 		return false
 	}
-	db, err := openDatabase(dir)
+	db, err := database.Open(dir)
 	if err != nil {
 		return false // the gateway says so when it opens it
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/database"
 	"forward/internal/ledger"
 	"forward/internal/price"
 )
@@ -33,7 +34,7 @@ func TestTheLedgerTellsEverybody(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "usage.jsonl")
 	cfg := load(t, "DATA_DIR="+dir+"\nUSAGE_FILE="+file+"\nUSAGE_WEBHOOK="+server.URL+"/usage\nBUDGET_WEBHOOK="+server.URL+"/budget\nWEBHOOK_SECRET=whsec-0123456789\nUSAGE_STATSD=statsd://127.0.0.1:9\nLEDGER_RETENTION=0\n")
-	db, err := openDatabase(dir)
+	db, err := database.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +63,7 @@ func TestTheLedgerTellsEverybody(t *testing.T) {
 
 func TestALedgerThatCannotOpen(t *testing.T) {
 	dir := t.TempDir()
-	db, err := openDatabase(dir)
+	db, err := database.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

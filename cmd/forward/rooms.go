@@ -24,6 +24,7 @@ import (
 	"forward/internal/chatlog"
 	"forward/internal/clientip"
 	"forward/internal/config"
+	"forward/internal/database"
 	"forward/internal/dialect"
 	"forward/internal/forward"
 	"forward/internal/keys"
@@ -271,7 +272,7 @@ func (r *rooms) openAffinity(table *upstream.Table) (_ *upstream.Affinity, err e
 	}
 	db := r.db
 	if db == nil {
-		db, err := memoryDatabase()
+		db, err := database.OpenMemory()
 		if err != nil {
 			return nil, err
 		}
@@ -332,9 +333,9 @@ func (r *rooms) ring(cfg *config.Config, before *inForce) (*keys.Ring, error) {
 	if before != nil {
 		return before.Ring.With(declaredKeys(cfg))
 	}
-	db, err := openDatabase(cfg.DataDir)
+	db, err := database.Open(cfg.DataDir)
 	if err != nil {
-		if _, missing := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); !errors.Is(missing, os.ErrNotExist) {
+		if database.Exists(cfg.DataDir) {
 			return nil, err
 		}
 		r.log.Warn("nothing can be kept, so there are no keys by forward keys; set DATA_DIR to a place that can be written", "error", err)

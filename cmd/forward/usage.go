@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
+	"forward/internal/database"
 	"forward/internal/ledger"
 )
 
@@ -150,10 +149,10 @@ func withReader(cfg *config.Config, read func(*ledger.Reader) error) error {
 
 // withLedger opens the database that a ledger is in. It makes none where there is none.
 func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, databaseFile)); errors.Is(err, os.ErrNotExist) {
+	if !database.Exists(cfg.DataDir) {
 		return fmt.Errorf("%w (DATA_DIR is %s)", ledger.ErrNoLedger, cfg.DataDir)
 	}
-	db, err := openDatabase(cfg.DataDir)
+	db, err := database.Open(cfg.DataDir)
 	if err != nil {
 		return err
 	}

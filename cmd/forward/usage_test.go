@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/database"
 	"forward/internal/dialect"
 	"forward/internal/ledger"
 	"forward/internal/price"
@@ -24,7 +25,7 @@ func ledgerWith(t *testing.T, rows ...ledger.Row) (flags []string, l *ledger.Led
 	if err := os.WriteFile(file, []byte("DATA_DIR="+dir+"\nTZ=UTC\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	db, err := openDatabase(dir)
+	db, err := database.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,7 +274,7 @@ func TestUsageCalledWrongly(t *testing.T) {
 	if _, _, err := execute("usage", "--env-file", file); !errors.Is(err, ledger.ErrNoLedger) {
 		t.Errorf("without a ledger: %v", err)
 	}
-	if _, err := os.Stat(filepath.Join(dir, databaseFile)); err == nil {
+	if database.Exists(dir) {
 		t.Error("a question made a database")
 	}
 }

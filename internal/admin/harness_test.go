@@ -2,18 +2,16 @@ package admin_test
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-	_ "modernc.org/sqlite"
 
 	"forward/internal/admin"
+	"forward/internal/database"
 	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/ledger"
@@ -44,8 +42,7 @@ type house struct {
 
 func newHouse(t *testing.T, change ...func(*admin.Options)) *house {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "forward.db")
-	db, err := sql.Open("sqlite", "file:"+path+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=busy_timeout(5000)&_pragma=foreign_keys(ON)")
+	db, err := database.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"forward/internal/database"
 )
 
 // What a Store answers when a change cannot be made.
@@ -59,7 +61,11 @@ func Open(ctx context.Context, db *sql.DB, secret Secret, now func() time.Time) 
 	}
 	pepper := []byte(secret.Reveal())
 	s := &Store{db: db, mac: summer(pepper), pep: pepper, now: now}
-	if err := migrate(ctx, db, s.mac("forward keys")); err != nil {
+	if err := schema.Migrate(ctx, db); err != nil {
+		return nil, fmt.Errorf("opening the forward keys: %w", err)
+	}
+	err := database.Write(ctx, db, func(tx *sql.Tx) error { return prove(ctx, tx, s.mac("forward keys")) })
+	if err != nil {
 		return nil, fmt.Errorf("opening the forward keys: %w", err)
 	}
 	return s, nil
@@ -198,18 +204,13 @@ func (s *Store) List(ctx context.Context) (list []*Managed, err error) {
 
 // change runs f in a transaction, and tells running gateways.
 func (s *Store) change(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
+	return database.Write(ctx, s.db, func(tx *sql.Tx) error {
+		if err := f(tx); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE keys_state SET version = version + 1`)
 		return err
-	}
-	defer tx.Rollback()
-	if err := f(tx); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, `UPDATE keys_state SET version = version + 1`); err != nil {
-		return err
-	}
-	return tx.Commit()
+	})
 }
 
 func (s *Store) addSecret(ctx context.Context, tx *sql.Tx, id string, secret Secret) error {

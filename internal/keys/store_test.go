@@ -16,8 +16,7 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
+	"forward/internal/database"
 	"forward/internal/keys"
 )
 
@@ -25,7 +24,7 @@ const storeSecret = "0123456789abcdef0123456789abcdef"
 
 func mustDB(t testing.TB, dir string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "keys.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(on)")
+	db, err := database.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +260,7 @@ func TestMain(m *testing.M) {
 
 // changeForEver makes and changes keys and says each that the store has acknowledged.
 func changeForEver(dir string) {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "keys.db")+"?_txlock=immediate&_pragma=busy_timeout(10000)&_pragma=journal_mode(wal)&_pragma=synchronous(full)&_pragma=foreign_keys(on)")
+	db, err := database.Open(dir)
 	check := func(err error) {
 		if err != nil {
 			fmt.Println("error", err)

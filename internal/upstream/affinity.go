@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"forward/internal/database"
 )
 
 // Place is an API key at a base URL, as a digest that can be stored.
@@ -28,21 +30,23 @@ type Affinity struct {
 // is long; Responses are kept for 30 days, cached contents for hours.
 const unused = 400 * 24 * time.Hour
 
+// schema makes the table of an Affinity. The first gateways made it without a
+// version.
+var schema = database.Schema{Table: "affinity_schema", Steps: []string{`
+CREATE TABLE IF NOT EXISTS affinity_objects (
+	route TEXT NOT NULL, object TEXT NOT NULL, place TEXT NOT NULL, used INTEGER NOT NULL, -- unix seconds, exact to a day
+	PRIMARY KEY (route, object)) WITHOUT ROWID, STRICT;
+CREATE INDEX IF NOT EXISTS affinity_used ON affinity_objects (used);
+`}}
+
 // NewAffinity keeps its table in db. A nil now is time.Now.
 func NewAffinity(db *sql.DB, now func() time.Time) (*Affinity, error) {
 	if now == nil {
 		now = time.Now
 	}
 	a := &Affinity{db, now}
-	for _, q := range []string{
-		`CREATE TABLE IF NOT EXISTS affinity_objects (
-			route TEXT NOT NULL, object TEXT NOT NULL, place TEXT NOT NULL, used INTEGER NOT NULL, -- unix seconds, exact to a day
-			PRIMARY KEY (route, object)) WITHOUT ROWID, STRICT`,
-		`CREATE INDEX IF NOT EXISTS affinity_used ON affinity_objects (used)`,
-	} {
-		if _, err := db.Exec(q); err != nil {
-			return nil, fmt.Errorf("preparing the table of provider objects: %w", err)
-		}
+	if err := schema.Migrate(context.Background(), db); err != nil {
+		return nil, fmt.Errorf("preparing the table of provider objects: %w", err)
 	}
 	if _, err := db.Exec(`DELETE FROM affinity_objects WHERE used < ?`, now().Add(-unused).Unix()); err != nil {
 		return nil, fmt.Errorf("forgetting old provider objects: %w", err)

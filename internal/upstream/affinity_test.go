@@ -3,19 +3,17 @@ package upstream_test
 import (
 	"database/sql"
 	"net/http"
-	"path/filepath"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
-
+	"forward/internal/database"
 	"forward/internal/upstream"
 )
 
-// database opens the database in a file.
-func database(t testing.TB, file string) *sql.DB {
+// openDatabase opens the database in dir.
+func openDatabase(t testing.TB, dir string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)")
+	db, err := database.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,10 +22,10 @@ func database(t testing.TB, file string) *sql.DB {
 }
 
 func TestAffinity(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "forward.db")
+	dir := t.TempDir()
 	c := newClock()
 	open := func() *upstream.Affinity {
-		a, err := upstream.NewAffinity(database(t, file), c.now)
+		a, err := upstream.NewAffinity(openDatabase(t, dir), c.now)
 		if err != nil {
 			t.Fatal(err)
 		}
