@@ -238,7 +238,7 @@ func TestUsagePrices(t *testing.T) {
 		{[]string{"anthropic/claude-sonnet-4-5"}, []string{"cached_write_1h $6.00 million $3.00"}},
 		{[]string{"gemini-2.5-pro", "--provider", "gemini"}, []string{"calls with more than 200000 prompt tokens", "$2.50"}},
 		{[]string{"cellar"}, []string{"cellar: forward.yaml has a price of cellar (forward.yaml)", "output $1.00 million"}},
-		{[]string{"team"}, []string{"openai/gpt-4o: forward.yaml says that team is priced as openai/gpt-4o"}},
+		{[]string{"team"}, []string{"openai/gpt-4o: forward.yaml: team is priced as openai/gpt-4o"}},
 		{[]string{"gpt-4o"}, []string{"azure/gpt-4o", "openai/gpt-4o"}},
 	} {
 		out, err := ask(c.args...)

@@ -1,0 +1,83 @@
+package price
+
+import (
+	"fmt"
+	"strconv"
+)
+
+// Cost is what a call costs and how that was worked out. Each line is rounded
+// half up to a whole nano-dollar and Total is the sum of the lines, so that it
+// can be checked by hand.
+type Cost struct {
+	Total Money  `json:"total"`
+	Above int64  `json:"above,omitempty"` // of the tier that applied
+	Batch bool   `json:"batch,omitempty"` // the rates are those of batches
+	Lines []Line `json:"lines"`
+}
+
+// Line is one factor of a cost.
+type Line struct {
+	Quantity Quantity `json:"quantity"`
+	As       Quantity `json:"as,omitempty"` // the quantity that lists the rate, where it is another one
+	Count    int64    `json:"count"`
+	Rate     Money    `json:"rate"` // nano-dollars for Quantity.Per
+	Amount   Money    `json:"amount"`
+}
+
+// String writes a line the way it is worked out: "1200 cached_read × $1.25/M =
+// $0.0015". It formats by hand, because every request writes two or three
+// lines.
+func (l Line) String() string {
+	b := strconv.AppendInt(make([]byte, 0, 64), l.Count, 10)
+	b = append(b, ' ')
+	b = append(b, l.Quantity...)
+	if l.As != "" {
+		b = append(b, " as "...)
+		b = append(b, l.As...)
+	}
+	b = append(b, " × "...)
+	b = l.Rate.append(b)
+	if l.Quantity.Per() == 1_000_000 {
+		b = append(b, "/M"...)
+	}
+	b = append(b, " = "...)
+	return string(l.Amount.append(b))
+}
+
+// service is what a call was served as, for which rates.
+type service struct {
+	model, tier string
+	rates       Rates
+}
+
+// add appends a line for each quantity, in order. The total cannot overflow: it
+// has at most 14 lines of 10^15 for each tier.
+func (c *Cost) add(s service, counts counts) error {
+	_, perRequest := s.rates[Request]
+	for _, part := range counts {
+		if part.n == 0 || (part.quantity == Request && !perRequest) {
+			continue
+		}
+		rate, listed, ok := s.rates.Of(part.quantity)
+		if !ok {
+			return &NoRateError{s.model, part.quantity, s.tier}
+		}
+		amount, err := charge(part.n, rate, part.quantity.Per())
+		if err != nil {
+			return fmt.Errorf("pricing %d %s of %s: %w", part.n, part.quantity, s.model, err)
+		}
+		line := Line{Quantity: part.quantity, Count: part.n, Rate: rate, Amount: amount}
+		if listed != part.quantity {
+			line.As = listed
+		}
+		if c.Lines == nil {
+			c.Lines = make([]Line, 0, 4) // prompt and answer, each with a part that is cached or thought
+		}
+		c.Lines = append(c.Lines, line)
+		c.Total += amount
+	}
+	if c.Total > MaxCall {
+		return fmt.Errorf("pricing a call of %s: %w", s.model, errTooMuch)
+	}
+	return nil
+}
