@@ -3,17 +3,16 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"log/slog"
 
 	"forward/internal/config"
-	"forward/internal/glob"
 	"forward/internal/limits"
 	"forward/internal/queue"
+	"forward/internal/redis"
 )
 
 // gate makes the request limits and the paces of streams. The settings were checked when they were loaded.
 func (r *rooms) gate(cfg *config.Config, before *inForce) (*limits.Gate, *limits.Paces, error) {
-	options := limits.Options{Log: r.log}
+	var options limits.Options
 	var err error
 	if options.Rules, err = rules(cfg.ReqRates); err != nil {
 		return nil, nil, fmt.Errorf("REQ_RATE_LIMIT: %w", err)
@@ -33,18 +32,19 @@ func (r *rooms) gate(cfg *config.Config, before *inForce) (*limits.Gate, *limits
 		return nil, nil, fmt.Errorf("RATE_LIMIT_STRATEGY: %w", err)
 	}
 	if cfg.RateBackend != "memory" {
-		options.Redis = cfg.RateBackend
+		if r.redis, err = redis.Open(redis.Options{URL: cfg.RateBackend, Log: r.log}); err != nil {
+			return nil, nil, fmt.Errorf("limits in Redis: %w", err)
+		}
+		r.closers = append(r.closers, r.redis)
+		options.Redis = r.redis
 	}
 	g, err := limits.NewGate(options)
-	if err == nil {
-		r.closers = append(r.closers, g)
-	}
 	return g, limits.NewPaces(paces), err
 }
 
 // lines makes the scheduler when there are models that forward.yaml bounds for the first time, and returns what puts other bounds in
 // force: those who wait in it stay in line.
-func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err error) {
+func (r *rooms) lines(cfg *config.Config) (apply func(), err error) {
 	var list []queue.Rule
 	for _, m := range cfg.Models {
 		list = append(list, queue.Rule{Route: m.Route, Models: m.Model, Model: queue.Model{
@@ -54,9 +54,9 @@ func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err 
 		return func() {}, nil
 	}
 	if r.scheduler == nil {
-		options := queue.Options{Match: glob.Match}
-		if redis := gate.Redis(); redis != nil {
-			options.Shared = queue.NewSharedBuckets(redis)
+		options := queue.Options{}
+		if r.redis != nil {
+			options.Shared = queue.NewSharedBuckets(r.redis)
 		}
 		if r.scheduler, err = queue.New(options); err != nil {
 			return nil, err
@@ -66,8 +66,8 @@ func (r *rooms) lines(cfg *config.Config, gate *limits.Gate) (apply func(), err 
 }
 
 // quotas makes the requests and tokens that names of each scope may use a minute and a day.
-func quotas(cfg *config.Config, gate *limits.Gate, before *inForce, logger *slog.Logger) (*limits.Quotas, error) {
-	options := limits.QuotaOptions{Match: glob.Match, Redis: gate.Redis(), Location: cfg.Location, Log: logger}
+func (r *rooms) quotas(cfg *config.Config, before *inForce) (*limits.Quotas, error) {
+	options := limits.QuotaOptions{Redis: r.redis, Location: cfg.Location, Log: r.log}
 	for _, q := range cfg.Quotas {
 		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,
 			RequestsPerMinute: q.RequestsPerMinute, RequestsPerDay: q.RequestsPerDay, TokensPerMinute: q.TokensPerMinute, TokensPerDay: q.TokensPerDay,

@@ -32,6 +32,7 @@ import (
 	"forward/internal/metrics"
 	"forward/internal/price"
 	"forward/internal/queue"
+	"forward/internal/redis"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -46,7 +47,8 @@ type rooms struct {
 	leaving     atomic.Bool // answers ask their clients to come on another connection
 	certificate atomic.Pointer[tls.Certificate]
 
-	scheduler *queue.Scheduler // nil: there were no lines yet
+	scheduler *queue.Scheduler // nil: there were no queues yet
+	redis     *redis.Conn      // that the replicas share; nil: limits are counted in memory
 	cache     *cache.Cache     // nil: it was off so far
 	chatLog   *chatlog.Log     // nil: it was off so far
 	redactor  *chatlog.Redactor
@@ -142,12 +144,12 @@ func (r *rooms) options(cfg *config.Config, before *inForce) (o forward.Options,
 	if o.Gate, o.Paces, err = r.gate(cfg, before); err != nil {
 		return o, nil, err
 	}
-	lines, err := r.lines(cfg, o.Gate)
+	lines, err := r.lines(cfg)
 	if err != nil {
 		return o, nil, err
 	}
 	o.Scheduler = r.scheduler
-	if o.Quotas, err = quotas(cfg, o.Gate, before, r.log); err != nil {
+	if o.Quotas, err = r.quotas(cfg, before); err != nil {
 		return o, nil, err
 	}
 	if o.Transport, err = transport(cfg, before); err != nil {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/glob"
 	"forward/internal/queue"
 	"forward/internal/tokens"
 )
@@ -32,8 +31,7 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 		s.routes = append(s.routes, (&bench{upstream: server}).route("openai", "/", []string{canary}))
 	})
 	tokens.Warm()
-	scheduler, err := queue.New(queue.Options{Match: glob.Match,
-		Rules: []queue.Rule{{Models: "*", Model: queue.Model{RPM: 1e9, TPM: 1e12, MaxQueue: 100, MaxWait: time.Minute}}}})
+	scheduler, err := queue.New(queue.Options{Rules: []queue.Rule{{Models: "*", Model: queue.Model{RPM: 1e9, TPM: 1e12, MaxQueue: 100, MaxWait: time.Minute}}}})
 	if err != nil {
 		b.Fatal(err)
 	}

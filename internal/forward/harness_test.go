@@ -89,7 +89,6 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 	s.Routes = must(upstream.NewTable(s.routes))(t)
 	s.Ring = must(keys.NewRing(s.keys))(t)
 	s.Gate = must(limits.NewGate(s.limits))(t)
-	t.Cleanup(func() { s.Gate.Close() })
 	transport := must(upstream.NewTransport(s.upstream))(t)
 	t.Cleanup(transport.CloseIdleConnections)
 	s.Transport = transport

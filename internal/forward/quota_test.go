@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/glob"
 	"forward/internal/limits"
 	"forward/internal/queue"
 	"forward/internal/tokens"
@@ -20,7 +19,7 @@ import (
 // quotas gives the gateway quotas.
 func quotas(list ...limits.Quota) func(*setup) {
 	return func(s *setup) {
-		q, err := limits.NewQuotas(limits.QuotaOptions{Quotas: list, Match: glob.Match})
+		q, err := limits.NewQuotas(limits.QuotaOptions{Quotas: list})
 		if err != nil {
 			panic(err)
 		}

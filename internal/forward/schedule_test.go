@@ -12,14 +12,13 @@ import (
 	"time"
 
 	"forward/internal/forward"
-	"forward/internal/glob"
 	"forward/internal/queue"
 )
 
 // lined gives models lines.
 func lined(rules ...queue.Rule) func(*setup) {
 	return func(s *setup) {
-		scheduler, err := queue.New(queue.Options{Rules: rules, Match: glob.Match})
+		scheduler, err := queue.New(queue.Options{Rules: rules})
 		if err != nil {
 			panic(err)
 		}

@@ -3,7 +3,6 @@ package limits
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"forward/internal/redis"
@@ -14,15 +13,11 @@ type Options struct {
 	Rules    []Rule
 	Global   []Rate           // for requests without a rule
 	Strategy Strategy         // FixedWindow by default
-	Redis    string           // URL of a Redis (5 or later) that several replicas share; empty: counted in memory
+	Redis    *redis.Conn      // that several replicas share; nil: counted in memory
 	Now      func() time.Time // the clock of the memory; time.Now by default. Redis counts by its own.
-	Log      *slog.Logger     // discarded by default
-
-	patience, retry time.Duration // of Redis, see redis.Options
 }
 
-// Gate admits requests within the rates of their route and caller. Make one with NewGate; it is safe for concurrent
-// use, and whoever made it closes it.
+// Gate admits requests within the rates of their route and caller. Make one with NewGate; it is safe for concurrent use.
 type Gate struct {
 	rules  rules
 	global []Rate
@@ -36,30 +31,23 @@ type Caller struct {
 	Level int
 }
 
-// NewGate returns a gate. A Redis URL that cannot be read is an error; a Redis that does not answer is not: it is
-// told to Log, and the gate counts in memory until it does.
+// NewGate returns a gate. While Redis does not answer, it counts in memory.
 func NewGate(o Options) (*Gate, error) {
 	if o.Strategy == "" {
 		o.Strategy = FixedWindow
 	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
 	if _, err := ParseStrategy(string(o.Strategy)); err != nil {
 		return nil, err
 	}
-	g, err := (&Gate{local: NewStore(o.Strategy, o.Now)}).With(o.Rules, o.Global)
-	if err != nil || o.Redis == "" {
-		return g, err
+	g := &Gate{local: NewStore(o.Strategy, o.Now)}
+	if o.Redis != nil {
+		g.redis = newRedisStore(o.Redis, o.Strategy)
 	}
-	if g.redis, err = newRedisStore(o); err != nil {
-		return nil, fmt.Errorf("limits in Redis: %w", err)
-	}
-	return g, nil
+	return g.With(o.Rules, o.Global)
 }
 
 // With returns a gate of other limits that counts where g does: what a caller has used counts in it, also when the number of a rate has
-// changed and its period has not. Closing either closes both.
+// changed and its period has not.
 func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
 	if err := check(global); err != nil {
 		return nil, fmt.Errorf("limits of all routes: %w", err)
@@ -72,29 +60,12 @@ func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
 	return &Gate{rules: newRules(list), global: global, local: g.local, redis: g.redis}, nil
 }
 
-// Close lets go of the backend.
-func (g *Gate) Close() error {
-	if g.redis == nil {
-		return nil
-	}
-	return g.redis.Close()
-}
-
 // Backend names where is counted: memory or redis.
 func (g *Gate) Backend() string {
 	if g.redis == nil {
 		return "memory"
 	}
 	return "redis"
-}
-
-// Redis returns the connection that the replicas share, for Quotas and the scheduler; nil when requests are counted in memory. The
-// gate closes it.
-func (g *Gate) Redis() *redis.Conn {
-	if g.redis == nil {
-		return nil
-	}
-	return g.redis.Conn
 }
 
 // Healthy reports whether the backend answers. While it does not, each replica counts for itself.

@@ -16,7 +16,6 @@ import (
 func ExampleGate() {
 	rates, _ := limits.ParseRates("1/minute;100/day")
 	gate, _ := limits.NewGate(limits.Options{Global: rates, Strategy: limits.MovingWindow})
-	defer gate.Close()
 	for range 2 {
 		status, err := gate.Admit(context.Background(), []string{"/v1/chat/completions"}, "openai", limits.Caller{ID: "alice"})
 		fmt.Println(status.Rate, status.Remaining, err != nil)
@@ -41,7 +40,6 @@ func mustGate(t testing.TB, o limits.Options) *limits.Gate {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { g.Close() })
 	return g
 }
 
@@ -212,10 +210,8 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		"strategy":       {Strategy: "sliding"},
 		"rate of all":    {Global: []limits.Rate{{Limit: 0, Period: time.Second}}},
 		"rate of a rule": {Rules: []limits.Rule{{Path: "/x", Rates: []limits.Rate{{Limit: 1}}}}},
-		"no URL":         {Redis: "localhost:6379"},
 	} {
-		if g, err := limits.NewGate(o); err == nil {
-			g.Close()
+		if _, err := limits.NewGate(o); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"forward/internal/limits"
+	"forward/internal/redis"
 	"forward/internal/redis/redistest"
 )
 
@@ -48,9 +49,8 @@ func TestRedisThatGoesAndComes(t *testing.T) {
 func goAndCome(t *testing.T, way string) {
 	m := miniredis.RunT(t)
 	l, told := redistest.NewProxy(t, m.Addr()), &journal{}
-	g := mustGate(t, limits.Eager(limits.Options{
-		Global: rates(t, "3/hour"), Redis: "redis://" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil)),
-	}))
+	c := redistest.Open(t, redis.Options{URL: "redis://" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil))})
+	g := mustGate(t, limits.Options{Global: rates(t, "3/hour"), Redis: c})
 	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
 	if way == "dies" {
 		l.Cut()
@@ -82,7 +82,7 @@ func goAndCome(t *testing.T, way string) {
 	if down, up := told.count("does not answer"), told.count("answers again"); down != 1 || up != 1 {
 		t.Errorf("told %d times that Redis is down and %d times that it is back", down, up)
 	}
-	g.Close() // before the leak check
+	c.Close() // before the leak check
 }
 
 func hasKey(m *miniredis.Miniredis, part string) bool {
@@ -103,10 +103,11 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 	}
 	l.Close()
 	told := &journal{}
-	g, err := limits.NewGate(limits.Options{Global: rates(t, "1/hour"), Redis: "redis://:s3cret@" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil))})
+	c, err := redis.Open(redis.Options{URL: "redis://:s3cret@" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
+	g := mustGate(t, limits.Options{Global: rates(t, "1/hour"), Redis: c})
 	if ask(t, g, "a") != 0 || ask(t, g, "a") == 0 {
 		t.Error("the local store does not hold the limit")
 	}
@@ -114,7 +115,7 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 	if told.count("s3cret") > 0 {
 		t.Error("the password is in the log")
 	}
-	if err := g.Close(); err != nil {
+	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
 }
@@ -124,8 +125,13 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 func TestNobodyWaitsBesideTheProbe(t *testing.T) {
 	m := miniredis.RunT(t)
 	l := redistest.NewProxy(t, m.Addr())
-	g := mustGate(t, limits.Options{Global: rates(t, "1000/hour"), Redis: "redis://" + l.Addr().String()})
-	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
+	c, err := redis.Open(redis.Options{URL: "redis://" + l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	g := mustGate(t, limits.Options{Global: rates(t, "1000/hour"), Redis: c})
+	redistest.Eventually(t, "healthy", c.Healthy)
 	l.Swallows.Store(true)
 	ask(t, g, "a") // finds out
 	before := l.Received.Load()

@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"path"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"forward/internal/glob"
 	"forward/internal/redis"
 )
 
@@ -94,19 +94,17 @@ type Estimate struct {
 // QuotaOptions says what Quotas allow. The zero QuotaOptions allow everything.
 type QuotaOptions struct {
 	Quotas   []Quota
-	Match    func(glob, name string) bool // by default that of path.Match, except that a wildcard matches a slash too
-	Redis    *redis.Conn                  // Gate.Redis(); nil: counted in memory
-	Location *time.Location               // whose days; UTC by default
-	Now      func() time.Time             // the clock of the memory; time.Now by default. Redis counts by its own
-	Log      *slog.Logger                 // told once a minute what a shadow quota would have refused; discarded by default
-	Shadowed func(*QuotaError)            // told each time
+	Redis    *redis.Conn       // Gate.Redis(); nil: counted in memory
+	Location *time.Location    // whose days; UTC by default
+	Now      func() time.Time  // the clock of the memory; time.Now by default. Redis counts by its own
+	Log      *slog.Logger      // told once a minute what a shadow quota would have refused; discarded by default
+	Shadowed func(*QuotaError) // told each time
 }
 
 // Quotas admits requests within the quotas of all their scopes. Make one with NewQuotas; it is safe for concurrent use,
 // starts no goroutine and need not be closed.
 type Quotas struct {
 	rules    []quotaRule // by precision, the most specific first
-	match    func(glob, name string) bool
 	memory   *quotaMemory
 	redis    *quotaRedis // nil: memory
 	location *time.Location
@@ -131,12 +129,9 @@ type quotaRule struct {
 
 // NewQuotas returns quotas of which nothing is used.
 func NewQuotas(o QuotaOptions) (*Quotas, error) {
-	q := &Quotas{match: o.Match, memory: newQuotaMemory(), location: cmp.Or(o.Location, time.UTC), now: o.Now, log: o.Log, shadowed: o.Shadowed, shadows: &shadows{told: make(map[string]time.Time)}}
+	q := &Quotas{memory: newQuotaMemory(), location: cmp.Or(o.Location, time.UTC), now: o.Now, log: o.Log, shadowed: o.Shadowed, shadows: &shadows{told: make(map[string]time.Time)}}
 	if q.now == nil {
 		q.now = time.Now
-	}
-	if q.match == nil {
-		q.match = matchName
 	}
 	if q.log == nil {
 		q.log = slog.New(slog.DiscardHandler)
@@ -157,7 +152,7 @@ func (q *Quotas) With(list []Quota) (*Quotas, error) {
 			return nil, fmt.Errorf("quota of %s %q: %w", quota.Scope, quota.Match, err)
 		}
 	}
-	slices.SortStableFunc(next.rules, func(a, b quotaRule) int { return cmp.Compare(precision(b.Match), precision(a.Match)) })
+	slices.SortStableFunc(next.rules, func(a, b quotaRule) int { return cmp.Compare(glob.Specificity(b.Match), glob.Specificity(a.Match)) })
 	return &next, nil
 }
 
@@ -237,25 +232,11 @@ func (q *Quotas) moment() (int64, windows) {
 func (q *Quotas) rule(scope Scope, name string, shadow bool) *quotaRule {
 	for i := range q.rules {
 		r := &q.rules[i]
-		if r.Scope == scope && r.Shadow == shadow && (r.Match == "*" || r.Match == name || q.match(r.Match, name)) {
+		if r.Scope == scope && r.Shadow == shadow && (r.Match == "*" || r.Match == name || glob.Match(r.Match, name)) {
 			return r
 		}
 	}
 	return nil
-}
-
-// precision orders globs: names before globs, and those by how much they say.
-func precision(glob string) int {
-	if !strings.ContainsAny(glob, `*?[\`) {
-		return 1 << 30
-	}
-	return len(glob) - strings.Count(glob, "*") - strings.Count(glob, "?")
-}
-
-// matchName is path.Match for names, in which a slash is a character like others.
-func matchName(glob, name string) bool {
-	ok, err := path.Match(strings.ReplaceAll(glob, "/", "\x01"), strings.ReplaceAll(name, "/", "\x01"))
-	return ok && err == nil
 }
 
 func clamp(n int64) int64 { return min(max(n, 0), maxQuota) }

@@ -85,7 +85,7 @@ func scopeNames(s limits.Subject) map[limits.Scope]string {
 // limit, what is refused is not, what was refused or canceled counts nowhere, and what is settled counts in its own windows.
 func TestQuotasAgainstALedger(t *testing.T) {
 	server := miniredis.RunT(t)
-	gate := mustGate(t, limits.Patient(limits.Options{Redis: "redis://" + server.Addr()}))
+	conn := redistest.Patient(t, "redis://"+server.Addr())
 	zone, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestQuotasAgainstALedger(t *testing.T) {
 			set := func() {}
 			if shared {
 				server.FlushAll()
-				o.Redis, set = gate.Redis(), func() { server.SetTime(c.now()) }
+				o.Redis, set = conn, func() { server.SetTime(c.now()) }
 			}
 			limit := rapid.Custom(func(t *rapid.T) limits.Quota {
 				small, large := rapid.SampledFrom([]int64{0, 2, 5}), rapid.SampledFrom([]int64{0, 0, 30, 100})
@@ -312,8 +312,8 @@ func TestManyNames(t *testing.T) {
 // TestSettlingLate settles after the minute has ended, within the day: the next minute is not touched, the day is.
 func TestSettlingLate(t *testing.T) {
 	server := miniredis.RunT(t)
-	gate := mustGate(t, limits.Patient(limits.Options{Redis: "redis://" + server.Addr()}))
-	for name, redis := range map[string]*redis.Conn{"memory": nil, "redis": gate.Redis()} {
+	shared := redistest.Patient(t, "redis://"+server.Addr())
+	for name, redis := range map[string]*redis.Conn{"memory": nil, "redis": shared} {
 		c := newClock(time.Date(2026, 1, 1, 12, 0, 59, 0, time.UTC))
 		q := mustQuotas(t, limits.QuotaOptions{Now: c.now, Redis: redis, Quotas: []limits.Quota{{Scope: limits.ScopeGlobal, InputPerMinute: 100, InputPerDay: 250}}})
 		reserve := func(n int64) (*limits.Reservation, *limits.QuotaError) {
@@ -350,8 +350,7 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, url string) {
 		var replicas []*limits.Quotas
 		for range 2 {
-			g := mustGate(t, limits.Patient(limits.Options{Redis: url}))
-			replicas = append(replicas, mustQuotas(t, limits.QuotaOptions{Redis: g.Redis(), Quotas: []limits.Quota{
+			replicas = append(replicas, mustQuotas(t, limits.QuotaOptions{Redis: redistest.Patient(t, url), Quotas: []limits.Quota{
 				{Scope: limits.ScopeKey, RequestsPerDay: 60}, {Scope: limits.ScopeUser, TokensPerDay: 100},
 			}}))
 		}
@@ -411,9 +410,9 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 func TestQuotasWithoutRedis(t *testing.T) {
 	m := miniredis.RunT(t)
 	l := redistest.NewProxy(t, m.Addr())
-	g := mustGate(t, limits.Eager(limits.Options{Redis: "redis://" + l.Addr().String()}))
-	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
-	q := mustQuotas(t, limits.QuotaOptions{Redis: g.Redis(), Quotas: []limits.Quota{{Scope: limits.ScopeKey, TokensPerDay: 100}}})
+	c := redistest.Open(t, redis.Options{URL: "redis://" + l.Addr().String()})
+	redistest.Eventually(t, "healthy", c.Healthy)
+	q := mustQuotas(t, limits.QuotaOptions{Redis: c, Quotas: []limits.Quota{{Scope: limits.ScopeKey, TokensPerDay: 100}}})
 	first, err := q.Reserve(t.Context(), limits.Subject{}, limits.Estimate{Input: 100})
 	if err != nil {
 		t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"forward/internal/duration"
 	"forward/internal/redis"
 )
 
@@ -61,7 +62,7 @@ type QuotaError struct {
 }
 
 func (e *QuotaError) Error() string {
-	advice := "Please try again in " + seconds(e.RetryAfter) + "."
+	advice := "Please try again in " + duration.Ceil(e.RetryAfter) + "."
 	if e.TooLarge {
 		advice = "The request is larger than the limit itself; please send less."
 	}
@@ -297,7 +298,7 @@ func (w *headerWriter) set(s *QuotaState, names [3]string) {
 	w.last = s
 	w.put(names[0], strconv.FormatInt(s.Limit, 10))
 	w.put(names[1], strconv.FormatInt(s.Remaining, 10))
-	w.put(names[2], seconds(s.Reset))
+	w.put(names[2], duration.Ceil(s.Reset))
 }
 
 func (w *headerWriter) explain(s *QuotaState) {

@@ -26,12 +26,8 @@ type redisStore struct {
 	moves    atomic.Uint64
 }
 
-func newRedisStore(o Options) (*redisStore, error) {
-	r, err := redis.Open(redis.Options{URL: o.Redis, Log: o.Log, Patience: o.patience, Retry: o.retry})
-	if err != nil {
-		return nil, err
-	}
-	return &redisStore{Conn: r, script: redis.NewScript(takeScript), strategy: o.Strategy, instance: rand.Text()}, nil
+func newRedisStore(c *redis.Conn, s Strategy) *redisStore {
+	return &redisStore{Conn: c, script: redis.NewScript(takeScript), strategy: s, instance: rand.Text()}
 }
 
 // take asks for one request in every window of the key. It reports false when Redis did not answer in time.

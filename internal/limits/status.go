@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+
+	"forward/internal/duration"
 )
 
 // Window says how a key stands in the window of one rate.
@@ -32,7 +34,7 @@ type ExceededError struct {
 
 func (e *ExceededError) Error() string {
 	return fmt.Sprintf("Rate limit reached for requests (%s): Limit %d, Used %d. Please try again in %s.",
-		e.Rate, e.Limit, e.Limit-e.Remaining, seconds(e.RetryAfter))
+		e.Rate, e.Limit, e.Limit-e.Remaining, duration.Ceil(e.RetryAfter))
 }
 
 // verdict sums up what the windows say. Of those that refuse the one with the longest wait counts, for only after it
@@ -62,10 +64,5 @@ func (s Status) SetHeader(h http.Header) {
 	}
 	h.Set("X-Ratelimit-Limit-Requests", strconv.FormatInt(s.Limit, 10))
 	h.Set("X-Ratelimit-Remaining-Requests", strconv.FormatInt(s.Remaining, 10))
-	h.Set("X-Ratelimit-Reset-Requests", seconds(s.Reset))
-}
-
-// seconds writes a duration in milliseconds rounded up: whoever waits exactly that long is not too early.
-func seconds(d time.Duration) string {
-	return ((d + time.Millisecond - 1) / time.Millisecond * time.Millisecond).String()
+	h.Set("X-Ratelimit-Reset-Requests", duration.Ceil(s.Reset))
 }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"forward/internal/limits"
+	"forward/internal/redis/redistest"
 )
 
 var strategies = []limits.Strategy{limits.FixedWindow, limits.ElasticWindow, limits.MovingWindow}
@@ -36,10 +37,10 @@ func eachBackend(t *testing.T, test func(t *testing.T, b *backend)) {
 
 func (b *backend) gate(t testing.TB, s limits.Strategy, limit string) *limits.Gate {
 	t.Helper()
-	o := limits.Patient(limits.Options{Global: rates(t, limit), Strategy: s, Now: func() time.Time { return b.now }})
+	o := limits.Options{Global: rates(t, limit), Strategy: s, Now: func() time.Time { return b.now }}
 	if b.mini != nil {
 		b.mini.FlushAll()
-		o.Redis = "redis://" + b.mini.Addr()
+		o.Redis = redistest.Patient(t, "redis://"+b.mini.Addr())
 	}
 	return mustGate(t, o)
 }

@@ -15,24 +15,6 @@ import (
 	"forward/internal/redis/redistest"
 )
 
-func openRedis(t testing.TB, o redis.Options) *redis.Conn {
-	t.Helper()
-	o.Retry = 10 * time.Millisecond
-	c, err := redis.Open(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// buckets returns the buckets of a replica that waits longer for Redis than
-// requests do, for machines that are busy with other tests.
-func buckets(t testing.TB, url string) *SharedBuckets {
-	t.Helper()
-	return NewSharedBuckets(openRedis(t, redis.Options{URL: url, Patience: 10 * time.Second}))
-}
-
 // sent waits until all refunds of b were sent.
 func sent(t testing.TB, b *SharedBuckets) {
 	t.Helper()
@@ -56,7 +38,7 @@ func demand(name string, limit, n int64) amount {
 // TestReplicasShareTheirBuckets takes 400 times from a bucket that holds 60 and gains 60 an hour, on two replicas.
 func TestReplicasShareTheirBuckets(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, url string) {
-		replicas := []*SharedBuckets{buckets(t, url), buckets(t, url)}
+		replicas := []*SharedBuckets{NewSharedBuckets(redistest.Patient(t, url)), NewSharedBuckets(redistest.Patient(t, url))}
 		requests := amount{name: "{m}:requests", capacity: 60, perMinute: 1, n: 1}
 		var taken atomic.Int64
 		var wg sync.WaitGroup
@@ -96,7 +78,7 @@ func TestReplicasShareTheirBuckets(t *testing.T) {
 // stretch of time; and who waits as long as he was told gets what he wanted.
 func TestBucketsInAnyWindow(t *testing.T) {
 	server := miniredis.RunT(t)
-	b := buckets(t, "redis://"+server.Addr())
+	b := NewSharedBuckets(redistest.Patient(t, "redis://"+server.Addr()))
 	rapid.Check(t, func(t *rapid.T) {
 		server.FlushAll()
 		now := time.Unix(1e9, 0)
@@ -142,7 +124,7 @@ func TestBucketsInAnyWindow(t *testing.T) {
 
 func TestGive(t *testing.T) {
 	server := miniredis.RunT(t)
-	b := buckets(t, "redis://"+server.Addr())
+	b := NewSharedBuckets(redistest.Patient(t, "redis://"+server.Addr()))
 	now := time.Unix(1e9, 0)
 	server.SetTime(now)
 	left := func() (n int64) {
@@ -190,7 +172,7 @@ func TestGive(t *testing.T) {
 func TestBucketsWithoutRedis(t *testing.T) {
 	m := miniredis.RunT(t)
 	l := redistest.NewProxy(t, m.Addr())
-	c := openRedis(t, redis.Options{URL: "redis://" + l.Addr().String()})
+	c := redistest.Open(t, redis.Options{URL: "redis://" + l.Addr().String()})
 	b := NewSharedBuckets(c)
 	model := Model{RPM: 2, TPM: 100}
 	redistest.Eventually(t, "there", func() bool { _, err := b.Take(t.Context(), "other", Model{RPM: 1 << 20}, 0); return err == nil })

@@ -3,6 +3,8 @@ package queue
 import (
 	"fmt"
 	"time"
+
+	"forward/internal/duration"
 )
 
 // Reason says why a request is not let to its model. It is also the code of the error.
@@ -39,7 +41,7 @@ func (l *line) refusal(now int64, r Reason, w *waiter) *Error {
 }
 
 func (e *Error) Error() string {
-	again := "Please try again in " + seconds(e.RetryAfter) + "."
+	again := "Please try again in " + duration.Ceil(e.RetryAfter) + "."
 	switch {
 	case e.Reason == TooLarge:
 		return fmt.Sprintf("Request too large for %s: it asks for %d tokens with its completion, and the limit is %d tokens a minute. Shorten the prompt or lower max_tokens.",
@@ -47,12 +49,7 @@ func (e *Error) Error() string {
 	case e.Reason == Full:
 		return fmt.Sprintf("The line for %s is full: %d of %d places are taken. %s", e.Model, min(e.Waiting, e.Limits.MaxQueue), e.Limits.MaxQueue, again)
 	case e.Expected > 0:
-		return fmt.Sprintf("The wait for %s would be %s, which is longer than it may be. %s", e.Model, seconds(e.Expected), again)
+		return fmt.Sprintf("The wait for %s would be %s, which is longer than it may be. %s", e.Model, duration.Ceil(e.Expected), again)
 	}
-	return fmt.Sprintf("The request has waited %s for %s, and its turn has not come. %s", seconds(e.Waited), e.Model, again)
-}
-
-// seconds writes a duration in milliseconds rounded up: whoever waits exactly that long is not too early.
-func seconds(d time.Duration) string {
-	return ((d + time.Millisecond - 1) / time.Millisecond * time.Millisecond).String()
+	return fmt.Sprintf("The request has waited %s for %s, and its turn has not come. %s", duration.Ceil(e.Waited), e.Model, again)
 }

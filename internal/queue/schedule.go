@@ -17,11 +17,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"forward/internal/glob"
 )
 
 // Rule says what the models of a route that a glob matches allow: each of them for itself. Of several rules the
@@ -36,8 +37,7 @@ type Rule struct {
 // Options says what a Scheduler allows. The zero Options allow everything.
 type Options struct {
 	Rules  []Rule
-	Match  func(glob, model string) bool // path.Match by default
-	Shared Shared                        // nil: this process has the allowance alone
+	Shared Shared // nil: this process has the allowance alone
 }
 
 // Shared is the allowance that several replicas have in common. A line asks it for each request that its own buckets let go,
@@ -82,7 +82,6 @@ const sweepModels = time.Second
 // others, over MaxWait is so at once. The first in line may wait in any case, for an answer may give back what it needs at any
 // moment. There is one timer for each model with a line, set for the moment of the next event.
 type Scheduler struct {
-	match  func(glob, model string) bool
 	shared Shared
 	origin time.Time // times are kept as offsets from it, which are monotonic
 
@@ -104,13 +103,7 @@ func New(o Options) (*Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Scheduler{rules: rules, count: make([]int, len(rules)), match: o.Match, shared: o.Shared, origin: time.Now(), units: make(map[unitKey]*unit)}
-	if s.match == nil {
-		s.match = func(glob, model string) bool {
-			ok, err := path.Match(glob, model)
-			return ok && err == nil
-		}
-	}
+	s := &Scheduler{rules: rules, count: make([]int, len(rules)), shared: o.Shared, origin: time.Now(), units: make(map[unitKey]*unit)}
 	return s, nil
 }
 
@@ -135,17 +128,9 @@ func sortRules(list []Rule) ([]Rule, error) {
 		}
 	}
 	slices.SortStableFunc(list, func(a, b Rule) int {
-		return cmp.Or(cmp.Compare(precision(b.Models), precision(a.Models)), cmp.Compare(len(b.Route), len(a.Route)))
+		return cmp.Or(cmp.Compare(glob.Specificity(b.Models), glob.Specificity(a.Models)), cmp.Compare(len(b.Route), len(a.Route)))
 	})
 	return list, nil
-}
-
-// precision orders globs: names before globs, and those by how much they say.
-func precision(glob string) int {
-	if !strings.ContainsAny(glob, `*?[\`) {
-		return 1 << 30
-	}
-	return len(glob) - strings.Count(glob, "*") - strings.Count(glob, "?")
 }
 
 // Acquire returns when the request may go. The error is a *Error, or that of ctx when it ends before; both ways
@@ -228,7 +213,7 @@ func (s *Scheduler) unit(d Demand) *unit {
 // rule returns the index of the rule that holds for a model, below zero when there is none. Its caller holds mu.
 func (s *Scheduler) rule(route, model string) int {
 	return slices.IndexFunc(s.rules, func(r Rule) bool {
-		return (r.Route == "" || r.Route == route) && (r.Models == "*" || r.Models == model || s.match(r.Models, model))
+		return (r.Route == "" || r.Route == route) && (r.Models == "*" || r.Models == model || glob.Match(r.Models, model))
 	})
 }
 

@@ -1,4 +1,5 @@
-// Package redistest starts Redis servers for tests, and proxies that lose them.
+// Package redistest starts Redis servers for tests, proxies that lose them, and
+// connections to both.
 package redistest
 
 import (
@@ -14,6 +15,8 @@ import (
 
 	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
+
+	"forward/internal/redis"
 )
 
 // Each runs a test against miniredis, and against the real server if it is
@@ -74,6 +77,25 @@ func Client(t testing.TB, url string) *goredis.Client {
 	c := goredis.NewClient(o)
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// Open returns a connection that notices early that Redis is back.
+func Open(t testing.TB, o redis.Options) *redis.Conn {
+	t.Helper()
+	o.Retry = 10 * time.Millisecond
+	c, err := redis.Open(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// Patient returns a connection that waits longer for Redis than requests do,
+// for machines that are busy with other tests.
+func Patient(t testing.TB, url string) *redis.Conn {
+	t.Helper()
+	return Open(t, redis.Options{URL: url, Patience: 10 * time.Second})
 }
 
 // Proxy is a TCP proxy before a Redis. It can be cut, or swallow all messages.
