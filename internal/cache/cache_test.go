@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"forward/internal/cache"
+	"forward/internal/jsonscan"
 )
 
 func TestReturnsWhatWasPut(t *testing.T) {
@@ -301,7 +302,7 @@ func ExampleCache() {
 	defer c.Close()
 
 	question := func(body string) cache.Key {
-		canonical, err := cache.Canonical([]byte(body), func(field string) bool { return field == "stream" })
+		canonical, err := jsonscan.Canonical([]byte(body), func(field string) bool { return field == "stream" })
 		if err != nil {
 			fmt.Println(err)
 		}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"forward/internal/jsonscan"
 )
 
 // An export is JSON lines: one that says what the file is, then one for each question, in order of route, path, operation,
@@ -150,7 +152,7 @@ func (l *exportLine) ask(q *Question) {
 		l.RequestSum, l.RequestBytes = hex.EncodeToString(q.sum[:]), q.size
 		return
 	}
-	if canonical, err := Canonical(q.Body, nil); err == nil && utf8.Valid(q.Body) && bytes.Equal(canonical, q.Body) {
+	if canonical, err := jsonscan.Canonical(q.Body, nil); err == nil && utf8.Valid(q.Body) && bytes.Equal(canonical, q.Body) {
 		l.Request = q.Body
 		return
 	}
@@ -307,7 +309,7 @@ func readExportLine(line []byte) (*Entry, error) {
 	var err error
 	switch {
 	case l.Request != nil:
-		q.Body, err = Canonical(l.Request, nil)
+		q.Body, err = jsonscan.Canonical(l.Request, nil)
 	case l.RequestText != nil:
 		q.Body = []byte(*l.RequestText)
 	case l.RequestSum != "":

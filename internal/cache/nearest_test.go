@@ -7,12 +7,13 @@ import (
 	"testing"
 
 	"forward/internal/cache"
+	"forward/internal/jsonscan"
 )
 
 func TestNearestSaysWhatDiffers(t *testing.T) {
 	long := strings.Repeat("word ", 20_000)
 	chat := func(content, rest string) string {
-		canonical, err := cache.Canonical([]byte(`{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"`+content+`"}]`+rest+`}`), nil)
+		canonical, err := jsonscan.Canonical([]byte(`{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"`+content+`"}]`+rest+`}`), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,7 +26,7 @@ func TestErrorsByteForByte(t *testing.T) {
 		"openai: budget": {dialect.OpenAI, dialect.Problem{Status: 429, Code: "insufficient_quota", Message: "Key 'alice' has used 20.00 of 20.00 USD this month. It resets at 2026-12-01T00:00:00Z."},
 			`{"error":{"message":"Key 'alice' has used 20.00 of 20.00 USD this month. It resets at 2026-12-01T00:00:00Z.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`},
 		"openai: param": {dialect.OpenAI, dialect.Problem{Status: 400, Code: "duplicate_key", Param: "model", Message: "<&>\"\\\n\t\x01\xff"},
-			`{"error":{"message":"<&>\"\\\n\u0009\u0001�","type":"invalid_request_error","param":"model","code":"duplicate_key"}}`},
+			`{"error":{"message":"<&>\"\\\n\t\u0001�","type":"invalid_request_error","param":"model","code":"duplicate_key"}}`},
 		"openai: no code": {dialect.OpenAI, dialect.Problem{Status: 504}, `{"error":{"message":"","type":"server_error","param":null,"code":null}}`},
 		"anthropic: model": {dialect.Anthropic, dialect.Problem{Status: 403, Code: "model_not_allowed", RequestID: "req_01JD", Message: "Key 'alice' may not use model 'claude-opus-4'."},
 			`{"type":"error","error":{"type":"permission_error","message":"Key 'alice' may not use model 'claude-opus-4'."},"request_id":"req_01JD"}`},

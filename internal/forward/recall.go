@@ -12,6 +12,7 @@ import (
 	"forward/internal/cache"
 	"forward/internal/dialect"
 	"forward/internal/duration"
+	"forward/internal/jsonscan"
 	"forward/internal/keys"
 )
 
@@ -180,7 +181,7 @@ func (x *exchange) cacheKey() error {
 	}
 	if x.body != nil {
 		var err error
-		if q.Body, err = cache.Canonical(x.body.Raw(), x.transportField); err != nil {
+		if q.Body, err = jsonscan.Canonical(x.body.Raw(), x.transportField); err != nil {
 			return &refusal{status: http.StatusBadRequest, code: "invalid_json", message: "The request body cannot be cached: " + err.Error() + "."}
 		}
 	} else {

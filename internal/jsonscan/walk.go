@@ -3,7 +3,6 @@ package jsonscan
 import (
 	"bytes"
 	"strings"
-	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
@@ -26,20 +25,22 @@ type Walker struct {
 	Key                  string // of the current member, unescaped; "" in an array
 	KeyStart, ValueStart int    // offsets of the current key and value in the text
 
-	data   []byte
-	at     int // where the next element starts, once the current one is passed
-	object bool
-	passed bool // whether at is behind the current value
+	data          []byte
+	keyEnd        int
+	at            int // where the next element starts, once the current one is passed
+	object, array bool
+	passed        bool // whether at is behind the current value
 }
 
 // Walk returns a Walker before the first element of data. It visits nothing if
 // data is neither an object nor an array.
 func Walk(data []byte) Walker { return walk(data, skipSpace(data, 0)) }
 
-// WalkValue returns a Walker before the first element of v.
-func WalkValue(v gjson.Result) Walker {
-	return walk(unsafe.Slice(unsafe.StringData(v.Raw), len(v.Raw)), 0)
-}
+// WalkString is [Walk] of a string.
+func WalkString(text string) Walker { return Walk(bytesOf(text)) }
+
+// WalkValue is [Walk] of a gjson value.
+func WalkValue(v gjson.Result) Walker { return WalkString(v.Raw) }
 
 // walk returns a Walker over the value that starts at data[i].
 func walk(data []byte, i int) Walker {
@@ -48,6 +49,7 @@ func walk(data []byte, i int) Walker {
 	case '{':
 		w.object = true
 	case '[':
+		w.array = true
 	default:
 		w.at = len(data)
 	}
@@ -65,21 +67,26 @@ func (w *Walker) Next() bool {
 		return false
 	}
 	if w.object {
-		end := skipString(w.data, i+1)
+		if at(w.data, i) != '"' {
+			return false
+		}
 		w.KeyStart = i
-		w.Key = UnsafeString(w.data[i:end])
+		w.keyEnd = skipString(w.data, i+1)
+		w.Key = w.rawKey()
 		if strings.IndexByte(w.Key, '\\') < 0 {
-			w.Key = w.Key[1 : len(w.Key)-1]
+			w.Key = Inner(w.Key)
 		} else {
 			w.Key = gjson.Parse(w.Key).Str
 		}
-		colon := skipSpace(w.data, end)
-		i = skipSpace(w.data, colon+1)
+		colon := skipSpace(w.data, w.keyEnd)
+		i = skipSpace(w.data, min(colon+1, len(w.data)))
 	}
 	w.ValueStart = i
 	w.passed = false
 	return true
 }
+
+func (w *Walker) rawKey() string { return UnsafeString(w.data[w.KeyStart:w.keyEnd]) }
 
 // First returns the first byte of the current value, which determines its type.
 func (w *Walker) First() byte { return at(w.data, w.ValueStart) }

@@ -1,6 +1,10 @@
 package tokens
 
-import "strings"
+import (
+	"strings"
+
+	"forward/internal/jsonscan"
+)
 
 // The rules for Anthropic's messages are not published. These reproduce the examples of its documentation ("Token
 // counting", "Using the Messages API") to within some tokens.
@@ -18,30 +22,30 @@ func (r *request) messages(json string) {
 	r.inexact = true
 	r.add(claudeAnswer)
 	tools, forced := false, false
-	for c := walk(json); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(json); c.Next(); {
+		switch c.Key {
 		case "system":
-			r.blocks(c.value)
+			r.blocks(c.Raw())
 		case "messages":
-			for m := walk(c.value); m.next(); {
+			for m := c.Enter(); m.Next(); {
 				r.add(claudeMessage)
-				for f := walk(m.value); f.next(); {
-					if f.key == "content" {
-						r.blocks(f.value)
+				for f := m.Enter(); f.Next(); {
+					if f.Key == "content" {
+						r.blocks(f.Raw())
 					}
 				}
 			}
 		case "tools": // as JSON, without the longer spelling of what the API itself reads
-			for tool := walk(c.value); tool.next(); {
+			for tool := c.Enter(); tool.Next(); {
 				tools = true
-				r.raw(tool.value)
+				r.raw(tool.Raw())
 			}
 		case "tool_choice":
-			for f := walk(c.value); f.next(); {
-				forced = forced || f.key == "type" && (f.value == `"any"` || f.value == `"tool"`)
+			for f := c.Enter(); f.Next(); {
+				forced = forced || f.Key == "type" && (f.Raw() == `"any"` || f.Raw() == `"tool"`)
 			}
 		default:
-			r.option(c.key, c.value)
+			r.option(c.Key, c.Raw())
 		}
 	}
 	switch {
@@ -54,12 +58,12 @@ func (r *request) messages(json string) {
 
 // blocks adds a text or a list of blocks.
 func (r *request) blocks(value string) {
-	if isString(value) {
+	if jsonscan.IsString(value) {
 		r.string(value)
 		return
 	}
-	for c := walk(value); c.next(); {
-		r.block(c.value, true)
+	for c := jsonscan.WalkString(value); c.Next(); {
+		r.block(c.Raw(), true)
 	}
 }
 
@@ -67,23 +71,23 @@ func (r *request) blocks(value string) {
 // not counted. The thinking of earlier turns is counted, though some models do not read it again.
 func (r *request) block(value string, outer bool) {
 	kind, source := "", ""
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "type":
-			kind = inner(c.value)
+			kind = jsonscan.Inner(c.Raw())
 		case "source":
-			source = c.value
+			source = c.Raw()
 		case "text", "thinking", "name", "title", "context":
-			r.string(c.value)
+			r.string(c.Raw())
 		case "input":
-			r.raw(c.value)
+			r.raw(c.Raw())
 		case "content": // of a tool's result, or of a document made of blocks
-			if isString(c.value) {
-				r.string(c.value)
+			if jsonscan.IsString(c.Raw()) {
+				r.string(c.Raw())
 				continue
 			}
-			for b := walk(c.value); outer && b.next(); {
-				r.block(b.value, false)
+			for b := c.Enter(); outer && b.Next(); {
+				r.block(b.Raw(), false)
 			}
 		}
 	}
@@ -95,22 +99,22 @@ func (r *request) block(value string, outer bool) {
 // source adds where an image or a document comes from: base64, url, file, text or content.
 func (r *request) source(kind, value string) {
 	data, media, text := "", "", ""
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "type":
-			if c.value == `"text"` {
+			if c.Raw() == `"text"` {
 				text = "text"
 			}
 		case "media_type":
-			media = inner(c.value)
+			media = jsonscan.Inner(c.Raw())
 		case "data":
-			data = c.value
+			data = c.Raw()
 		case "content":
-			if isString(c.value) {
-				r.string(c.value)
+			if jsonscan.IsString(c.Raw()) {
+				r.string(c.Raw())
 			}
-			for b := walk(c.value); b.next(); {
-				r.block(b.value, false)
+			for b := c.Enter(); b.Next(); {
+				r.block(b.Raw(), false)
 			}
 			text = "content"
 		}
@@ -120,8 +124,8 @@ func (r *request) source(kind, value string) {
 	case text == "text" || strings.HasPrefix(media, "text/"):
 		r.string(data)
 	case kind == "image":
-		r.add(claudeTokens(r.measure(inner(data)), r.model))
+		r.add(claudeTokens(r.measure(jsonscan.Inner(data)), r.model))
 	default:
-		r.document(inner(data), claudePage)
+		r.document(jsonscan.Inner(data), claudePage)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"forward/internal/dialect"
+	"forward/internal/jsonscan"
 )
 
 // Fallback is the encoding by which the models of other makers are counted: o200k_base, which is about right for
@@ -118,37 +119,37 @@ func (r *request) single(op dialect.Operation, json string) {
 	if op != dialect.Completion && op != dialect.Embedding {
 		r.inexact = true
 	}
-	for c := walk(json); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(json); c.Next(); {
+		switch c.Key {
 		case "prompt", "input":
-			r.prompts = max(r.prompts, r.input(c.value))
+			r.prompts = max(r.prompts, r.input(c.Raw()))
 		case "suffix", "instructions":
-			r.string(c.value)
+			r.string(c.Raw())
 		default:
-			r.option(c.key, c.value)
+			r.option(c.Key, c.Raw())
 		}
 	}
 }
 
 // input adds a text, texts or token ids, and returns how many prompts they are.
 func (r *request) input(value string) (prompts int64) {
-	if !isArray(value) {
+	if !jsonscan.IsArray(value) {
 		r.string(value)
 		return 1
 	}
 	ids := int64(0)
-	for c := walk(value); c.next(); {
+	for c := jsonscan.WalkString(value); c.Next(); {
 		switch {
-		case isString(c.value):
-			r.string(c.value)
+		case jsonscan.IsString(c.Raw()):
+			r.string(c.Raw())
 			prompts++
-		case isArray(c.value):
-			for id := walk(c.value); id.next(); {
+		case jsonscan.IsArray(c.Raw()):
+			for id := c.Enter(); id.Next(); {
 				ids++
 			}
 			prompts++
-		case isObject(c.value): // moderations of pictures: {"type":"text","text":…}
-			r.part(c.value)
+		case jsonscan.IsObject(c.Raw()): // moderations of pictures: {"type":"text","text":…}
+			r.part(c.Raw())
 		default:
 			ids++
 		}

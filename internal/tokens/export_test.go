@@ -143,17 +143,6 @@ func Work(op dialect.Operation, model, json string) (bytes int, all int64) {
 // Function returns how the definition of a tool is written for the model.
 func Function(tool string) string { return string(appendFunction(nil, tool)) }
 
-// Walk returns the keys and the values of an object, or the elements of an array.
-func Walk(json string) (keys, values []string) {
-	for c := walk(json); c.next(); {
-		keys, values = append(keys, c.key), append(values, c.value)
-	}
-	return keys, values
-}
-
-// Unescape returns the text of a JSON string.
-func Unescape(value string) string { return plain(inner(value)) }
-
 // ImageSize reads the size of an image in base64.
 func ImageSize(data string) (width, height int64, ok bool) {
 	s, ok := imageSize(data)

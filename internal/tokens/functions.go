@@ -1,5 +1,7 @@
 package tokens
 
+import "forward/internal/jsonscan"
+
 // maxSchemaDepth is how deep a schema is read. What is nested deeper is counted as the JSON that it is, for each level
 // reads all below it once more.
 const maxSchemaDepth = 16
@@ -22,9 +24,9 @@ const maxSchemaDepth = 16
 func (r *request) tools(value string) bool {
 	dst := append(r.render[:0], "namespace functions {\n\n"...)
 	some := false
-	for c := walk(value); c.next(); {
-		if isObject(c.value) {
-			dst = appendFunction(dst, c.value)
+	for c := jsonscan.WalkString(value); c.Next(); {
+		if jsonscan.IsObject(c.Raw()) {
+			dst = appendFunction(dst, c.Raw())
 			some = true
 		}
 	}
@@ -46,7 +48,7 @@ func appendFunction(dst []byte, tool string) []byte {
 	}
 	dst = appendComment(dst, description)
 	dst = append(dst, "type "...)
-	dst = appendPlain(dst, name)
+	dst = jsonscan.AppendUnescaped(dst, name)
 	dst = append(dst, " = ("...)
 	before := len(dst)
 	dst = append(dst, "_: {\n"...)
@@ -61,18 +63,18 @@ func appendFunction(dst []byte, tool string) []byte {
 
 // function reads what a tool is called, says of itself and takes.
 func function(tool string, outer bool) (name, description, parameters string) {
-	for c := walk(tool); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(tool); c.Next(); {
+		switch c.Key {
 		case "function", "custom":
 			if outer {
-				name, description, parameters = function(c.value, false)
+				name, description, parameters = function(c.Raw(), false)
 			}
 		case "name":
-			name = inner(c.value)
+			name = jsonscan.Inner(c.Raw())
 		case "description":
-			description = inner(c.value)
+			description = jsonscan.Inner(c.Raw())
 		case "parameters", "format":
-			parameters = c.value
+			parameters = c.Raw()
 		}
 	}
 	return name, description, parameters
@@ -83,7 +85,7 @@ func appendComment(dst []byte, description string) []byte {
 		return dst
 	}
 	dst = append(dst, "// "...)
-	dst = appendPlain(dst, description)
+	dst = jsonscan.AppendUnescaped(dst, description)
 	return append(dst, '\n')
 }
 
@@ -93,27 +95,27 @@ func appendComment(dst []byte, description string) []byte {
 // name up in the list of the required ones would be quadratic.
 func appendProperties(dst []byte, schema string, depth int) []byte {
 	start := len(dst)
-	for s := walk(schema); s.next(); {
-		if s.key != "properties" {
-			if s.key == "$defs" || s.key == "definitions" {
-				dst = append(append(dst, s.value...), '\n')
+	for s := jsonscan.WalkString(schema); s.Next(); {
+		if s.Key != "properties" {
+			if s.Key == "$defs" || s.Key == "definitions" {
+				dst = append(append(dst, s.Raw()...), '\n')
 			}
 			continue
 		}
-		for p := walk(s.value); p.next(); {
+		for p := s.Enter(); p.Next(); {
 			if len(dst) > start {
 				dst = append(dst, '\n')
 			}
-			dst = appendProperty(dst, p.key, p.value, depth)
+			dst = appendProperty(dst, p.Key, p.Raw(), depth)
 		}
 	}
 	return dst
 }
 
 func appendProperty(dst []byte, name, schema string, depth int) []byte {
-	for s := walk(schema); s.next(); {
-		if s.key == "description" && len(s.value) > 2 {
-			dst = appendComment(appendIndent(dst, depth), inner(s.value))
+	for s := jsonscan.WalkString(schema); s.Next(); {
+		if s.Key == "description" && len(s.Raw()) > 2 {
+			dst = appendComment(appendIndent(dst, depth), jsonscan.Inner(s.Raw()))
 		}
 	}
 	dst = append(append(appendIndent(dst, depth), name...), ": "...)
@@ -128,15 +130,15 @@ func appendIndent(dst []byte, depth int) []byte {
 // appendType writes the type that a schema describes. What has no form in the samples is left as JSON.
 func appendType(dst []byte, schema string, depth int) []byte {
 	kind, enum, items, other := "", "", "", false
-	for s := walk(schema); s.next(); {
-		switch s.key {
+	for s := jsonscan.WalkString(schema); s.Next(); {
+		switch s.Key {
 		case "type":
-			kind = inner(s.value)
+			kind = jsonscan.Inner(s.Raw())
 			other = other || kind == ""
 		case "enum":
-			enum = s.value
+			enum = s.Raw()
 		case "items":
-			items = s.value
+			items = s.Raw()
 		case "anyOf", "oneOf", "allOf", "$ref", "prefixItems", "const":
 			other = true
 		}
@@ -162,15 +164,15 @@ func appendType(dst []byte, schema string, depth int) []byte {
 
 func appendEnum(dst []byte, enum string) []byte {
 	first := true
-	for e := walk(enum); e.next(); first = false {
+	for e := jsonscan.WalkString(enum); e.Next(); first = false {
 		if !first {
 			dst = append(dst, " | "...)
 		}
 		dst = append(dst, '"')
-		if isString(e.value) {
-			dst = appendPlain(dst, inner(e.value))
+		if jsonscan.IsString(e.Raw()) {
+			dst = jsonscan.AppendUnescaped(dst, jsonscan.Inner(e.Raw()))
 		} else {
-			dst = append(dst, e.value...)
+			dst = append(dst, e.Raw()...)
 		}
 		dst = append(dst, '"')
 	}

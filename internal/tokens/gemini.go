@@ -1,6 +1,10 @@
 package tokens
 
-import "strings"
+import (
+	"strings"
+
+	"forward/internal/jsonscan"
+)
 
 // perContent is what a turn of Gemini costs besides its text: "The quick brown fox jumps over the lazy dog." has 10 tokens
 // as a text and 11 as a prompt in https://ai.google.dev/api/tokens.
@@ -10,44 +14,44 @@ const perContent = 1
 // underlines. The tokenizer is not published; o200k_base is near it.
 func (r *request) gemini(json string) {
 	r.inexact = true
-	for c := walk(json); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(json); c.Next(); {
+		switch c.Key {
 		case "contents", "content", "systemInstruction", "system_instruction":
-			if isArray(c.value) {
-				for turn := walk(c.value); turn.next(); {
-					r.turn(turn.value)
+			if jsonscan.IsArray(c.Raw()) {
+				for turn := c.Enter(); turn.Next(); {
+					r.turn(turn.Raw())
 				}
 			} else {
-				r.turn(c.value)
+				r.turn(c.Raw())
 			}
 		case "requests": // of batchEmbedContents
-			for one := walk(c.value); one.next(); {
-				for f := walk(one.value); f.next(); {
-					if f.key == "content" {
-						r.turn(f.value)
+			for one := c.Enter(); one.Next(); {
+				for f := one.Enter(); f.Next(); {
+					if f.Key == "content" {
+						r.turn(f.Raw())
 					}
 				}
 			}
 		case "tools": // as JSON; the form that the model reads is not published
-			for tool := walk(c.value); tool.next(); {
-				r.raw(tool.value)
+			for tool := c.Enter(); tool.Next(); {
+				r.raw(tool.Raw())
 			}
 		case "generationConfig", "generation_config":
-			r.generation(c.value)
+			r.generation(c.Raw())
 		}
 	}
 }
 
 // generation reads the limits of the answer and adds its schema.
 func (r *request) generation(value string) {
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "maxOutputTokens", "max_output_tokens":
-			r.limit = max(r.limit, amount(c.value))
+			r.limit = max(r.limit, amount(c.Raw()))
 		case "candidateCount", "candidate_count":
-			r.answers = max(r.answers, amount(c.value))
+			r.answers = max(r.answers, amount(c.Raw()))
 		case "responseSchema", "response_schema", "responseJsonSchema", "response_json_schema":
-			r.raw(c.value)
+			r.raw(c.Raw())
 		}
 	}
 }
@@ -56,30 +60,30 @@ func (r *request) generation(value string) {
 func (r *request) turn(value string) {
 	r.add(perContent)
 	r.string(value)
-	for c := walk(value); c.next(); {
+	for c := jsonscan.WalkString(value); c.Next(); {
 		switch {
-		case c.key != "parts":
-		case isArray(c.value):
-			for p := walk(c.value); p.next(); {
-				r.geminiPart(p.value)
+		case c.Key != "parts":
+		case jsonscan.IsArray(c.Raw()):
+			for p := c.Enter(); p.Next(); {
+				r.geminiPart(p.Raw())
 			}
 		default:
-			r.geminiPart(c.value)
+			r.geminiPart(c.Raw())
 		}
 	}
 }
 
 func (r *request) geminiPart(value string) {
 	r.string(value)
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "text":
-			r.string(c.value)
+			r.string(c.Raw())
 		case "inlineData", "inline_data", "fileData", "file_data":
-			r.blob(c.value)
+			r.blob(c.Raw())
 		case "functionCall", "function_call", "functionResponse", "function_response", "executableCode", "executable_code",
 			"codeExecutionResult", "code_execution_result":
-			r.raw(c.value)
+			r.raw(c.Raw())
 		}
 	}
 }
@@ -87,12 +91,12 @@ func (r *request) geminiPart(value string) {
 // blob adds {"mimeType":…,"data":…} or {"mimeType":…,"fileUri":…}.
 func (r *request) blob(value string) {
 	media, data := "", ""
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "mimeType", "mime_type":
-			media = inner(c.value)
+			media = jsonscan.Inner(c.Raw())
 		case "data":
-			data = inner(c.value)
+			data = jsonscan.Inner(c.Raw())
 		}
 	}
 	kind, _, _ := strings.Cut(media, "/")

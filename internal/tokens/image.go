@@ -3,6 +3,8 @@ package tokens
 import (
 	"math"
 	"strings"
+
+	"forward/internal/jsonscan"
 )
 
 // vision is how a family of OpenAI's models counts an image: by tiles of 512 pixels, or by patches of 32.
@@ -61,7 +63,7 @@ func (r *request) openAIImage(url, detail string) {
 // measure returns the size of an image in base64, or a square of unknownSide.
 func (r *request) measure(data string) size {
 	if strings.IndexByte(data, '\\') >= 0 { // escaped slashes, as PHP writes them, would move what is behind them
-		r.plain = appendPlain(r.plain[:0], data[:min(len(data), maxHeader)])
+		r.plain = jsonscan.AppendUnescaped(r.plain[:0], data[:min(len(data), maxHeader)])
 		data = view(r.plain)
 	}
 	pixels, ok := imageSize(data)

@@ -1,6 +1,10 @@
 package tokens
 
-import "strings"
+import (
+	"strings"
+
+	"forward/internal/jsonscan"
+)
 
 // The rules for OpenAI's chat format. OpenAI publishes those for messages (cookbook, "How to count tokens with tiktoken",
 // num_tokens_from_messages). Those for tools were measured by others: https://github.com/hmarr/openai-chat-tokens and the
@@ -32,22 +36,22 @@ func (r *request) chat(json string) {
 	r.inexact = r.inexact || !hasFamily(r.model, cookbook)
 	r.add(perAnswer)
 	tools := false
-	for c := walk(json); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(json); c.Next(); {
+		switch c.Key {
 		case "messages":
-			for m := walk(c.value); m.next(); {
-				r.message(m.value)
+			for m := c.Enter(); m.Next(); {
+				r.message(m.Raw())
 			}
 		case "tools", "functions":
-			tools = r.tools(c.value) || tools
+			tools = r.tools(c.Raw()) || tools
 		case "tool_choice":
-			r.forced(c.value, toolForced)
+			r.forced(c.Raw(), toolForced)
 		case "function_call":
-			r.forced(c.value, funcForced)
+			r.forced(c.Raw(), funcForced)
 		case "response_format":
-			r.format(c.value)
+			r.format(c.Raw())
 		default:
-			r.option(c.key, c.value)
+			r.option(c.Key, c.Raw())
 		}
 	}
 	if tools && r.system {
@@ -62,93 +66,93 @@ func (r *request) message(value string) {
 		each, name = 4, -1 // a newline more; if there is a name, it stands for the role
 	}
 	r.add(each)
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "role":
-			r.string(c.value)
-			r.system = r.system || c.value == `"system"` || c.value == `"developer"`
+			r.string(c.Raw())
+			r.system = r.system || c.Raw() == `"system"` || c.Raw() == `"developer"`
 		case "name":
-			r.string(c.value)
+			r.string(c.Raw())
 			r.add(name)
 		case "content":
-			r.content(c.value)
+			r.content(c.Raw())
 		case "tool_calls":
 			calls := 0
-			for call := walk(c.value); call.next(); calls++ {
-				r.call(call.value)
+			for call := c.Enter(); call.Next(); calls++ {
+				r.call(call.Raw())
 			}
 			if calls > 1 {
 				r.add(allParallel + int64(calls)*toolParallel)
 			}
 		case "function_call":
-			r.called(c.value, funcCalled)
+			r.called(c.Raw(), funcCalled)
 		case "refusal", "reasoning_content", "reasoning": // an answer that is sent back; only some servers read the latter
-			r.string(c.value)
+			r.string(c.Raw())
 		}
 	}
 }
 
 // content adds what a message says: a text or a list of parts.
 func (r *request) content(value string) {
-	if isString(value) {
+	if jsonscan.IsString(value) {
 		r.string(value)
 		return
 	}
-	for c := walk(value); c.next(); {
-		r.part(c.value)
+	for c := jsonscan.WalkString(value); c.Next(); {
+		r.part(c.Raw())
 	}
 }
 
 // part adds one part of a content, of the chat API or of the responses API. Unknown kinds count by their text.
 func (r *request) part(value string) {
-	if isString(value) { // some servers take texts among the parts
+	if jsonscan.IsString(value) { // some servers take texts among the parts
 		r.string(value)
 		return
 	}
 	picture, detail, file, isPicture := "", "", "", false
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "text", "refusal", "input_text", "output_text":
-			r.string(c.value)
+			r.string(c.Raw())
 		case "type":
-			isPicture = isPicture || c.value == `"input_image"`
+			isPicture = isPicture || c.Raw() == `"input_image"`
 		case "image_url": // {"url":…,"detail":…} in the chat API, the URL itself in the other
-			picture, isPicture = c.value, true
-			for i := walk(c.value); i.next(); {
-				switch i.key {
+			picture, isPicture = c.Raw(), true
+			for i := c.Enter(); i.Next(); {
+				switch i.Key {
 				case "url":
-					picture = i.value
+					picture = i.Raw()
 				case "detail":
-					detail = i.value
+					detail = i.Raw()
 				}
 			}
 		case "detail":
-			detail = c.value
+			detail = c.Raw()
 		case "input_audio":
-			r.openAIAudio(c.value)
+			r.openAIAudio(c.Raw())
 		case "file":
-			for f := walk(c.value); f.next(); {
-				if f.key == "file_data" || f.key == "file_id" && file == "" {
-					file = f.value
+			for f := c.Enter(); f.Next(); {
+				if f.Key == "file_data" || f.Key == "file_id" && file == "" {
+					file = f.Raw()
 				}
 			}
 		case "file_data", "file_url":
-			file = c.value
+			file = c.Raw()
 		}
 	}
 	if isPicture {
-		r.openAIImage(inner(picture), inner(detail))
+		r.openAIImage(jsonscan.Inner(picture), jsonscan.Inner(detail))
 	}
 	if file != "" {
-		r.document(payload(inner(file)), openAIPage)
+		r.document(payload(jsonscan.Inner(file)), openAIPage)
 	}
 }
 
 // call adds a call of a tool that the model made before: {"id":…,"type":…,"function":{…}}. Its id is not counted.
 func (r *request) call(value string) {
-	for c := walk(value); c.next(); {
-		if c.key == "function" || c.key == "custom" {
-			r.called(c.value, toolCalled)
+	for c := jsonscan.WalkString(value); c.Next(); {
+		if c.Key == "function" || c.Key == "custom" {
+			r.called(c.Raw(), toolCalled)
 		}
 	}
 }
@@ -157,10 +161,10 @@ func (r *request) call(value string) {
 func (r *request) called(value string, around int64) {
 	r.inexact = true
 	r.add(around)
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "name", "arguments", "input":
-			r.string(c.value)
+			r.string(c.Raw())
 		}
 	}
 }
@@ -171,15 +175,15 @@ func (r *request) forced(value string, named int64) {
 		r.add(toolsForbid)
 		return
 	}
-	for c := walk(value); c.next(); {
-		if c.key == "name" {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		if c.Key == "name" {
 			r.add(named)
-			r.string(c.value)
-		} else if isObject(c.value) { // {"type":"function","function":{"name":…}}
-			for f := walk(c.value); f.next(); {
-				if f.key == "name" {
+			r.string(c.Raw())
+		} else if jsonscan.IsObject(c.Raw()) { // {"type":"function","function":{"name":…}}
+			for f := c.Enter(); f.Next(); {
+				if f.Key == "name" {
 					r.add(named)
-					r.string(f.value)
+					r.string(f.Raw())
 				}
 			}
 		}
@@ -188,10 +192,10 @@ func (r *request) forced(value string, named int64) {
 
 // format adds the schema of an answer, which the model reads; how it is written is not published.
 func (r *request) format(value string) {
-	for c := walk(value); c.next(); {
-		if c.key == "json_schema" || c.key == "schema" {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		if c.Key == "json_schema" || c.Key == "schema" {
 			r.inexact = true
-			r.raw(c.value)
+			r.raw(c.Raw())
 		}
 	}
 }
@@ -202,30 +206,30 @@ func (r *request) responses(json string) {
 	r.inexact = true
 	r.add(perAnswer)
 	tools := false
-	for c := walk(json); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(json); c.Next(); {
+		switch c.Key {
 		case "instructions":
 			r.add(perMessage + 1) // the role
-			r.string(c.value)
-			r.system = r.system || isString(c.value)
+			r.string(c.Raw())
+			r.system = r.system || jsonscan.IsString(c.Raw())
 		case "input":
-			if isString(c.value) {
+			if jsonscan.IsString(c.Raw()) {
 				r.add(perMessage + 1)
-				r.string(c.value)
+				r.string(c.Raw())
 			}
-			for i := walk(c.value); i.next(); {
-				r.item(i.value)
+			for i := c.Enter(); i.Next(); {
+				r.item(i.Raw())
 			}
 		case "tools":
-			tools = r.tools(c.value) || tools
+			tools = r.tools(c.Raw()) || tools
 		case "tool_choice":
-			r.forced(c.value, toolForced)
+			r.forced(c.Raw(), toolForced)
 		case "text": // {"format":{"type":"json_schema","schema":…}}
-			for f := walk(c.value); f.next(); {
-				r.format(f.value)
+			for f := c.Enter(); f.Next(); {
+				r.format(f.Raw())
 			}
 		default:
-			r.option(c.key, c.value)
+			r.option(c.Key, c.Raw())
 		}
 	}
 	if tools && r.system {
@@ -237,15 +241,15 @@ func (r *request) responses(json string) {
 // is not counted.
 func (r *request) item(value string) {
 	r.add(perMessage)
-	for c := walk(value); c.next(); {
-		switch c.key {
+	for c := jsonscan.WalkString(value); c.Next(); {
+		switch c.Key {
 		case "role", "name", "arguments":
-			r.string(c.value)
-			r.system = r.system || c.value == `"system"` || c.value == `"developer"`
+			r.string(c.Raw())
+			r.system = r.system || c.Raw() == `"system"` || c.Raw() == `"developer"`
 		case "input": // of a custom tool
-			r.string(c.value)
+			r.string(c.Raw())
 		case "content", "output", "summary":
-			r.content(c.value)
+			r.content(c.Raw())
 		}
 	}
 }

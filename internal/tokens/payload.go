@@ -1,6 +1,10 @@
 package tokens
 
-import "strings"
+import (
+	"strings"
+
+	"forward/internal/jsonscan"
+)
 
 // The approximations for what has no published count before it is read: pages of documents and seconds of sound.
 const (
@@ -37,9 +41,9 @@ func (r *request) document(data string, page int64) {
 
 // openAIAudio adds {"data":…,"format":…}.
 func (r *request) openAIAudio(value string) {
-	for c := walk(value); c.next(); {
-		if c.key == "data" {
-			r.sound(inner(c.value), openAISecond)
+	for c := jsonscan.WalkString(value); c.Next(); {
+		if c.Key == "data" {
+			r.sound(jsonscan.Inner(c.Raw()), openAISecond)
 		}
 	}
 }

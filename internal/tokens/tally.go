@@ -5,6 +5,8 @@ import (
 	"sync"
 	"unicode/utf8"
 	"unsafe"
+
+	"forward/internal/jsonscan"
 )
 
 // tally adds up a prompt. Text is counted as it comes: exactly for the first MaxExact bytes, which is nearly always all,
@@ -80,8 +82,8 @@ func (t *tally) total() int64 {
 
 // string adds a JSON string; other values add nothing.
 func (t *tally) string(value string) {
-	if isString(value) {
-		t.text(inner(value), true)
+	if jsonscan.IsString(value) {
+		t.text(jsonscan.Inner(value), true)
 	}
 }
 
@@ -160,7 +162,7 @@ func (t *tally) count(s string, escaped bool) int64 {
 		return 3 * int64(len(s)) // U+FFFD, which stands for what is invalid, has three
 	}
 	if escaped && strings.IndexByte(s, '\\') >= 0 {
-		t.plain = appendPlain(t.plain[:0], s)
+		t.plain = jsonscan.AppendUnescaped(t.plain[:0], s)
 		return int64(t.vocabulary.count(valid(t.plain)))
 	}
 	return int64(t.vocabulary.count(valid(bytesOf(s))))

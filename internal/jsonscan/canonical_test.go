@@ -1,4 +1,4 @@
-package cache_test
+package jsonscan_test
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"forward/internal/cache"
+	"forward/internal/jsonscan"
 )
 
 func MustCanonical(t interface {
@@ -21,7 +21,7 @@ func MustCanonical(t interface {
 	Fatalf(string, ...any)
 }, body []byte) string {
 	t.Helper()
-	out, err := cache.Canonical(body, nil)
+	out, err := jsonscan.Canonical(body, nil)
 	if err != nil {
 		t.Fatalf("Canonical(%q): %v", body, err)
 	}
@@ -80,7 +80,7 @@ func TestCanonicalRefuses(t *testing.T) {
 		`1 2`, `{} {}`, `{}x`, `01`, `+1`, `-`, `.5`, `1.`, `1e`, `1e+`, `0x1`, `NaN`, `Infinity`, `tru`, `nul`, `True`, `"`, `"a`, `"\x"`, `"\u12"`, `"\u12g4"`, `"\`, `"\u`,
 		"\"\n\"", "\"\x00\"", "\x00", "{\"a\":1}\x00", "\xef\xbb\xbf{}", `'a'`, `{"a":1}//`, `"\ud83d\u"`, `"\ud83d\u12`,
 	} {
-		if out, err := cache.Canonical([]byte(in), nil); err == nil || json.Valid([]byte(in)) {
+		if out, err := jsonscan.Canonical([]byte(in), nil); err == nil || json.Valid([]byte(in)) {
 			t.Errorf("%q gives %q", in, out)
 		}
 	}
@@ -88,11 +88,11 @@ func TestCanonicalRefuses(t *testing.T) {
 
 func TestCanonicalDepth(t *testing.T) {
 	nested := func(n int) []byte { return []byte(strings.Repeat("[", n) + strings.Repeat("]", n)) }
-	if _, err := cache.Canonical(nested(900), nil); err != nil {
+	if _, err := jsonscan.Canonical(nested(900), nil); err != nil {
 		t.Error(err)
 	}
 	for _, deep := range [][]byte{nested(2000), nested(1_000_000), []byte(strings.Repeat(`{"a":`, 1_000_000))} {
-		if _, err := cache.Canonical(deep, nil); !errors.Is(err, cache.ErrDepth) {
+		if _, err := jsonscan.Canonical(deep, nil); !errors.Is(err, jsonscan.ErrDepth) {
 			t.Error(err)
 		}
 	}
@@ -110,31 +110,10 @@ func TestCanonicalDrops(t *testing.T) {
 		`[{"stream":true}]`:                            `[{"stream":true}]`,
 		`{"c":1,"stream":{"b":2,"a":[{"d":1,"c":2}]}}`: `{"c":1}`,
 	} {
-		got, err := cache.Canonical([]byte(in), drop)
+		got, err := jsonscan.Canonical([]byte(in), drop)
 		if err != nil || string(got) != want {
 			t.Errorf("%s gives %s, want %s (%v)", in, got, want, err)
 		}
-	}
-}
-
-func TestKeyHasNoSeams(t *testing.T) {
-	part := func(s ...string) cache.Key {
-		var parts [][]byte
-		for _, p := range s {
-			parts = append(parts, []byte(p))
-		}
-		return cache.NewKey(parts...)
-	}
-	seen := map[cache.Key][]string{}
-	for _, parts := range [][]string{{}, {""}, {"", ""}, {"ab", "c"}, {"a", "bc"}, {"abc"}, {"abc", ""}, {"", "abc"}, {"c", "ab"}} {
-		k := part(parts...)
-		if other, ok := seen[k]; ok {
-			t.Errorf("%q and %q have one key", parts, other)
-		}
-		seen[k] = parts
-	}
-	if part("a", "b") != part("a", "b") {
-		t.Error("a key changes")
 	}
 }
 
@@ -146,11 +125,11 @@ func FuzzCanonical(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		before := bytes.Clone(body)
-		out, err := cache.Canonical(body, nil)
+		out, err := jsonscan.Canonical(body, nil)
 		if !bytes.Equal(before, body) {
 			t.Fatal("the body was changed")
 		}
-		if errors.Is(err, cache.ErrDepth) {
+		if errors.Is(err, jsonscan.ErrDepth) {
 			return
 		}
 		if valid := json.Valid(body); (err == nil) != valid {
@@ -337,6 +316,49 @@ func (n node) plain() string {
 	return fmt.Sprintf("object%q", members)
 }
 
+// TestCanonicalOfChanges: a value that is changed in one place, however small,
+// has another form.
+func TestCanonicalOfChanges(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "spelling"), 1))
+		form := func(n node) string { return MustCanonical(t, n.write(r, nil)) }
+		body := node{names: [][]rune{[]rune("messages"), []rune("model")}, items: []node{drawNode(t, 3), drawNode(t, 1)}}
+		one := form(body)
+		if form(body) != one {
+			t.Fatalf("two spellings of %s have two forms", body.plain())
+		}
+		changed := body.changed(r)
+		if form(changed) == one {
+			t.Fatalf("%s and %s have one form", body.plain(), changed.plain())
+		}
+	})
+}
+
+// changed returns n with one thing in it changed, somewhere.
+func (n node) changed(r *rand.Rand) node {
+	switch {
+	case n.literal != "":
+		return node{isText: true, text: []rune(n.literal)} // "1" is not 1
+	case n.isText:
+		n.text = append([]rune{'x'}, n.text...)
+	case len(n.items) > 0 && r.IntN(2) == 0:
+		n.items = slices.Clone(n.items)
+		at := r.IntN(len(n.items))
+		n.items[at] = n.items[at].changed(r)
+	case len(n.items) > 0 && r.IntN(2) == 0:
+		n.items = n.items[1:]
+		if !n.isList {
+			n.names = n.names[1:]
+		}
+	default:
+		n.items = append(slices.Clone(n.items), node{literal: "1"})
+		if !n.isList {
+			n.names = append(slices.Clone(n.names), []rune("a new name"))
+		}
+	}
+	return n
+}
+
 func BenchmarkCanonical(b *testing.B) {
 	var text strings.Builder
 	for range 20 {
@@ -346,7 +368,7 @@ func BenchmarkCanonical(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := cache.Canonical(body, func(name string) bool { return name == "stream" }); err != nil {
+		if _, err := jsonscan.Canonical(body, func(name string) bool { return name == "stream" }); err != nil {
 			b.Fatal(err)
 		}
 	}
