@@ -11,6 +11,8 @@ import (
 // packages below it.
 var packages = []string{
 	"forward/cmd/forward",
+	"forward/internal/control",
+	"forward/internal/reload",
 	"forward/internal/config",
 	"forward/internal/forward",
 	"forward/internal/upstream",

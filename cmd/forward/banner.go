@@ -7,28 +7,27 @@ import (
 	"os"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"golang.org/x/term"
 
 	"forward/internal/config"
 	"forward/internal/keys"
 )
 
-// banner says on w what is in force, as openai-forward does: a box for each route and one for the limits on a
-// terminal, plain lines elsewhere. Credentials are counted, and masked.
-func banner(w *os.File, cfg *config.Config, r *rooms, addr net.Addr) {
+// banner shows the current settings on w, as openai-forward does: a box for
+// each route and one for the limits on a terminal, plain lines elsewhere.
+// Credentials are counted and masked.
+func banner(w *os.File, cfg *config.Config, a *app, addr net.Addr) {
 	show := plain
 	if term.IsTerminal(int(w.Fd())) {
 		show = boxed
 	}
 	for _, route := range cfg.Routes {
-		show(w, "forward is ready to serve "+route.Prefix, routeRows(cfg, r, route))
+		show(w, "forward is ready to serve "+route.Prefix, routeRows(cfg, a, route))
 	}
 	if cfg.Benchmark {
 		show(w, "forward is ready to serve /benchmark", [][2]string{{"base url", "the canned upstream of BENCHMARK_MODE"}, {"access", "open: no key is asked and none is swapped"}})
 	}
-	show(w, "Rate limits", limitRows(cfg, r))
+	show(w, "Rate limits", limitRows(cfg, a))
 	scheme := "http"
 	if cfg.TLSCert != "" {
 		scheme = "https"
@@ -36,7 +35,7 @@ func banner(w *os.File, cfg *config.Config, r *rooms, addr net.Addr) {
 	fmt.Fprintf(w, "forward %s listens on %s://%s\n", buildVersion(), scheme, addr)
 }
 
-func routeRows(cfg *config.Config, r *rooms, route config.Route) [][2]string {
+func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 	bases := []string{route.BaseURL.Redacted()}
 	for _, base := range route.Also {
 		bases = append(bases, base.Redacted())
@@ -61,8 +60,8 @@ func routeRows(cfg *config.Config, r *rooms, route config.Route) [][2]string {
 	}
 	rows = append(rows, [2]string{"api keys", masked(api)}, [2]string{"forward keys", masked(own)})
 	backend := "off"
-	if r.cache != nil {
-		backend = r.cache.Backend()
+	if a.cache.Load() != nil {
+		backend = a.cache.Load().Backend()
 	}
 	log := "off"
 	if cfg.LogChat {
@@ -86,12 +85,12 @@ func masked(secrets []keys.Secret) string {
 	return fmt.Sprintf("%d (%s)", len(secrets), strings.Join(shown, ", "))
 }
 
-func limitRows(cfg *config.Config, r *rooms) [][2]string {
+func limitRows(cfg *config.Config, a *app) [][2]string {
 	global := cfg.GlobalRate
 	if global == "" {
 		global = "inf"
 	}
-	rows := [][2]string{{"backend", r.now.Load().Gate.Backend()}, {"strategy", cfg.Strategy}, {"global rate limit", global + " (req)"}}
+	rows := [][2]string{{"backend", a.current.Load().Gate.Backend()}, {"strategy", cfg.Strategy}, {"global rate limit", global + " (req)"}}
 	for _, kind := range []struct {
 		unit  string
 		rules []config.RateRule
@@ -108,15 +107,22 @@ func limitRows(cfg *config.Config, r *rooms) [][2]string {
 }
 
 func boxed(w io.Writer, title string, rows [][2]string) {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleRounded)
-	t.Style().Options.SeparateColumns = false
-	t.Style().Title.Align = text.AlignCenter
-	t.SetTitle("%s", title)
+	var cells [][]string
 	for _, row := range rows {
-		t.AppendRow(table.Row{row[0], row[1]})
+		cells = append(cells, row[:])
 	}
-	fmt.Fprintln(w, t.Render())
+	widths := columnWidths(cells)
+	inner := max(lineWidth(widths), displayWidth(title)+2)
+	edge := strings.Repeat("─", inner)
+	left := (inner - displayWidth(title) + 1) / 2
+	line := func(s string) { fmt.Fprintf(w, "│%s%s│\n", s, strings.Repeat(" ", inner-displayWidth(s))) }
+	fmt.Fprintf(w, "╭%s╮\n", edge)
+	line(strings.Repeat(" ", left) + title)
+	fmt.Fprintf(w, "├%s┤\n", edge)
+	for _, row := range cells {
+		line(padded(row, widths, nil))
+	}
+	fmt.Fprintf(w, "╰%s╯\n", edge)
 }
 
 func plain(w io.Writer, title string, rows [][2]string) {

@@ -13,11 +13,13 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/config"
+	"forward/internal/control"
 	"forward/internal/database"
 	"forward/internal/keys"
 )
 
-// cacheHome is a directory with settings, and a cache in which alice and bob have asked.
+// cacheHome is a directory with settings, and a cache in which alice and bob
+// have asked.
 func cacheHome(t *testing.T, settings string) *config.Config {
 	t.Helper()
 	dir := t.TempDir()
@@ -33,7 +35,8 @@ func cacheHome(t *testing.T, settings string) *config.Config {
 	return cfg
 }
 
-// MustRemember puts answers to four questions into c: two of alice's, one of bob's, one of everybody's.
+// MustRemember puts answers to four questions into c: two of alice's, one of
+// bob's, one of everybody's.
 func MustRemember(t *testing.T, cfg *config.Config, c *cache.Cache) {
 	t.Helper()
 	alice := "key:" + (&keys.Key{Secret: cfg.ForwardKeys[0].Secret}).ID()
@@ -46,7 +49,8 @@ func MustRemember(t *testing.T, cfg *config.Config, c *cache.Cache) {
 	}
 }
 
-// eachHolder runs a test with a running gateway's cache and with one that nobody has open.
+// eachHolder runs a test with a running gateway's cache and with one that
+// nobody has open.
 func eachHolder(t *testing.T, test func(t *testing.T)) {
 	for _, backend := range []string{"BADGER", "MEMORY", "no gateway"} {
 		t.Run(backend, func(t *testing.T) {
@@ -62,7 +66,7 @@ func eachHolder(t *testing.T, test func(t *testing.T)) {
 				}
 			} else {
 				t.Cleanup(func() { c.Close() })
-				side, err := listenControl(cfg.DataDir, (&reloader{rooms: &rooms{cache: c}}).controls())
+				side, err := control.Listen(cfg.DataDir, control.Handler(control.Options{Cache: func() *cache.Cache { return c }}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -157,7 +161,8 @@ func TestCacheIsCarriedElsewhere(t *testing.T) {
 		if again, err := os.ReadFile("again.jsonl"); err != nil || string(again) != file {
 			t.Errorf("%v\n%s\n%s", err, file, again)
 		}
-		// But for the time at which they were remembered, all three backends give one file.
+		// But for the time at which they were remembered, all three backends
+		// give one file.
 		files = append(files, withoutTimes(t, file))
 	})
 	if len(files) != 3 || files[0] != files[1] || files[1] != files[2] {

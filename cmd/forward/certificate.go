@@ -4,26 +4,27 @@ import (
 	"crypto/tls"
 	"fmt"
 	"slices"
-
-	"forward/internal/config"
 )
 
-// readCertificate reads the files that TLS_CERT and TLS_KEY name, nil when they name none. A certificate that is being renewed may not
-// fit its key for a moment, which is an error like any other in settings.
-func readCertificate(cfg *config.Config) (*tls.Certificate, error) {
-	if cfg.TLSCert == "" {
-		return nil, nil
+// setCertificate reads the files that TLS_CERT and TLS_KEY name. A certificate
+// that is being renewed may not fit its key for a moment, which is an error
+// like any other in settings.
+func (a *app) setCertificate(c *change) error {
+	if c.cfg.TLSCert == "" {
+		return nil
 	}
-	c, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	certificate, err := tls.LoadX509KeyPair(c.cfg.TLSCert, c.cfg.TLSKey)
 	if err != nil {
-		return nil, fmt.Errorf("TLS_CERT=%s and TLS_KEY=%s: %w; write a certificate and its key as PEM", cfg.TLSCert, cfg.TLSKey, err)
+		return fmt.Errorf("TLS_CERT=%s and TLS_KEY=%s: %w; write a certificate and its key as PEM", c.cfg.TLSCert, c.cfg.TLSKey, err)
 	}
-	return &c, nil
+	c.commit = append(c.commit, func() { a.certificate.Store(&certificate) })
+	return nil
 }
 
-// tlsConfig serves each connection with the certificate that is in force when it is made.
-func (r *rooms) tlsConfig() *tls.Config {
-	return &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return r.certificate.Load(), nil }}
+// tlsConfig serves each connection with the certificate that is current when it
+// is made.
+func (a *app) tlsConfig() *tls.Config {
+	return &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return a.certificate.Load(), nil }}
 }
 
 // sameCertificate reports whether two certificates, nil for none, are the same.

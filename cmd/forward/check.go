@@ -18,26 +18,20 @@ import (
 	"forward/internal/upstream"
 )
 
-// checkCommand validates the settings and prints the ones in force, secrets masked, with where each came from.
+// checkCommand validates the settings and prints the current ones, secrets
+// masked, with the source of each.
 func checkCommand() *cobra.Command {
-	var online bool
-	c := &cobra.Command{Use: "check", Short: "Validate the settings and print the ones in force"}
-	load := settingsFlags(c)
-	c.Flags().BoolVar(&online, "online", false, "also connect to every upstream")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := load()
-		if err != nil {
+	c := &cobra.Command{Use: "check", Short: "Validate the settings and print them"}
+	online := c.Flags().Bool("online", false, "also connect to every upstream")
+	return frame{}.command(c, func(c *call) error {
+		if err := printSettings(c.OutOrStdout(), c.cfg); err != nil {
 			return err
 		}
-		if err := printSettings(c.OutOrStdout(), cfg); err != nil {
-			return err
-		}
-		if online {
-			return reach(c.Context(), c.OutOrStdout(), cfg)
+		if *online {
+			return reach(c.Context(), c.OutOrStdout(), c.cfg)
 		}
 		return nil
-	}
-	return c
+	})
 }
 
 func printSettings(w io.Writer, cfg *config.Config) error {
@@ -55,7 +49,8 @@ func printSettings(w io.Writer, cfg *config.Config) error {
 	return t.Flush()
 }
 
-// reach asks each upstream for its root, without a key: any answer at all means that it can be reached.
+// reach sends each upstream a request for its root, without a key: any answer
+// means that it can be reached.
 func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
 	transport, err := upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: 10 * time.Second})
 	if err != nil {
@@ -73,14 +68,14 @@ func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
 			if err != nil {
 				return err
 			}
-			begun := time.Now()
+			start := time.Now()
 			res, err := transport.RoundTrip(r)
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", name, upstream.Classify(err)))
 				continue
 			}
 			res.Body.Close()
-			fmt.Fprintf(w, "%s: reached in %d ms\n", name, time.Since(begun).Milliseconds())
+			fmt.Fprintf(w, "%s: reached in %d ms\n", name, time.Since(start).Milliseconds())
 		}
 	}
 	return errors.Join(errs...)

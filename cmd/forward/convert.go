@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -14,10 +12,15 @@ import (
 	"forward/internal/chatlog"
 )
 
+// conversion is one call of `forward convert`.
+type conversion struct {
+	chatlog.ConvertOptions
+	output, since string
+}
+
 // convertCommand turns chat logs into conversations.
 func convertCommand() *cobra.Command {
-	var o chatlog.ConvertOptions
-	var output, since string
+	var o conversion
 	c := &cobra.Command{
 		Use:   "convert [INPUT…]",
 		Short: "Turn chat logs into JSON conversations",
@@ -25,70 +28,76 @@ func convertCommand() *cobra.Command {
 			"Without INPUT (files or directories) it reads LOG_DIR. Without -o it writes chat_openai.json; -o - writes to stdout.",
 		Args: cobra.ArbitraryArgs,
 	}
-	load := settingsFlags(c)
-	c.Flags().StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, openai-ft, sharegpt or csv")
-	c.Flags().StringVarP(&output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl and .csv by format)")
-	c.Flags().StringVar(&since, "since", "", "only what was asked since an age (12h, 30d, 8w), a day (2026-11-01) or a time (RFC 3339)")
-	c.Flags().StringVar(&o.Filter.Key, "key", "", "only what a key of this name asked")
-	c.Flags().StringVar(&o.Filter.Model, "model", "", "only what this model was asked")
-	c.Flags().BoolVar(&o.Filter.Dedupe, "dedupe", false, "of equal conversations with the same model and answer only the first")
+	read := settingsReader(c, hasManagedKeys)
+	flags := c.Flags()
+	flags.StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, openai-ft, sharegpt or csv")
+	flags.StringVarP(&o.output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl and .csv by format)")
+	flags.StringVar(&o.since, "since", "", "only what was asked since an age (12h, 30d, 8w), a day (2026-11-01) or a time (RFC 3339)")
+	flags.StringVar(&o.Filter.Key, "key", "", "only what a key of this name asked")
+	flags.StringVar(&o.Filter.Model, "model", "", "only what this model was asked")
+	flags.BoolVar(&o.Filter.Dedupe, "dedupe", false, "of equal conversations with the same model and answer only the first")
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !chatlog.KnownFormat(o.Format) {
 			return &usageError{fmt.Errorf("unknown format %q: write openai-forward, jsonl, openai-ft, sharegpt or csv", o.Format)}
 		}
 		o.Inputs = args
 		zone := time.Local
-		if len(args) == 0 {
-			cfg, err := load()
+		if len(args) == 0 { // files by name need no settings
+			cfg, warnings, err := read(nil)
+			printWarnings(c.ErrOrStderr(), warnings)
 			if err != nil {
 				return err
 			}
-			o.Dir, zone = cfg.LogDir, cfg.Location
+			o.Dir = cfg.LogDir
+			zone = cfg.Location
 		}
-		begin, err := moment(since, time.Now().In(zone))
-		if err != nil {
-			return &usageError{fmt.Errorf("--since %w", err)}
-		}
-		if o.Filter.Since = begin; !begin.IsZero() {
-			o.Filter.Since = begin.In(zone)
-		}
-		if term.IsTerminal(int(os.Stderr.Fd())) {
-			o.Progress = os.Stderr
-		}
-		if output == "" {
-			output = defaultOutput(o.Format)
-		}
-		var summary chatlog.Summary
-		err = writeFile(c.OutOrStdout(), output, func(w io.Writer) (err error) {
-			summary, err = chatlog.Convert(c.Context(), w, o)
-			return err
-		})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(c.ErrOrStderr(), "%d conversations from %d files", summary.Exchanges, len(summary.Files))
-		if summary.Unanswered > 0 {
-			fmt.Fprintf(c.ErrOrStderr(), ", %d without an answer", summary.Unanswered)
-		}
-		if summary.Omitted > 0 {
-			fmt.Fprintf(c.ErrOrStderr(), ", %d left out that the format has no place for", summary.Omitted)
-		}
-		if summary.Filtered > 0 {
-			fmt.Fprintf(c.ErrOrStderr(), ", %d not asked for", summary.Filtered)
-		}
-		if summary.Orphans > 0 {
-			fmt.Fprintf(c.ErrOrStderr(), ", %d answers without a request", summary.Orphans)
-		}
-		if summary.Skipped > 0 {
-			fmt.Fprintf(c.ErrOrStderr(), ", %d lines skipped that are torn or not of a chat log", summary.Skipped)
-		}
-		if output != "-" {
-			fmt.Fprintf(c.ErrOrStderr(), " → %s", output)
-		}
-		fmt.Fprintln(c.ErrOrStderr())
-		return nil
+		return o.run(c, zone)
 	}
 	return c
+}
+
+func (o *conversion) run(c *cobra.Command, zone *time.Location) error {
+	start, err := moment(o.since, time.Now().In(zone))
+	if err != nil {
+		return &usageError{fmt.Errorf("--since %w", err)}
+	}
+	if !start.IsZero() {
+		o.Filter.Since = start.In(zone)
+	}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		o.Progress = os.Stderr
+	}
+	if o.output == "" {
+		o.output = defaultOutput(o.Format)
+	}
+	var summary chatlog.Summary
+	err = writeFile(c.OutOrStdout(), o.output, func(w io.Writer) (err error) {
+		summary, err = chatlog.Convert(c.Context(), w, o.ConvertOptions)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	line := fmt.Sprintf("%d conversations from %d files", summary.Exchanges, len(summary.Files))
+	for _, part := range []struct {
+		format string
+		count  int
+	}{
+		{", %d without an answer", summary.Unanswered},
+		{", %d left out that the format has no place for", summary.Omitted},
+		{", %d not asked for", summary.Filtered},
+		{", %d answers without a request", summary.Orphans},
+		{", %d lines skipped that are torn or not of a chat log", summary.Skipped},
+	} {
+		if part.count > 0 {
+			line += fmt.Sprintf(part.format, part.count)
+		}
+	}
+	if o.output != "-" {
+		line += " → " + o.output
+	}
+	fmt.Fprintln(c.ErrOrStderr(), line)
+	return nil
 }
 
 func defaultOutput(format string) string {
@@ -99,27 +108,4 @@ func defaultOutput(format string) string {
 		return "chat_openai.jsonl"
 	}
 	return "chat_openai.json"
-}
-
-// writeFile writes to name by way of a temporary file beside it, so that a failure leaves what was there.
-func writeFile(stdout io.Writer, name string, write func(io.Writer) error) error {
-	if name == "-" {
-		return write(stdout)
-	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+strings.TrimPrefix(filepath.Base(name), ".")+".*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	defer os.Remove(f.Name()) // fails when it was renamed, as it should
-	if err := write(f); err != nil {
-		f.Close()
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	if err := os.Rename(f.Name(), name); err != nil {
-		return fmt.Errorf("writing %s: %w", name, err)
-	}
-	return nil
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// TestConvertChoosesExchanges runs the command over a log that was compressed and one that is written to, with each of its filters.
+// TestConvertChoosesExchanges runs the command over a log that was compressed
+// and one that is written to, with each of its filters.
 func TestConvertChoosesExchanges(t *testing.T) {
 	dir := t.TempDir()
 	exchange := func(uid, day, key, model, text string) string {

@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// A WebSocket that is in the middle of something has the same time to finish as a request.
+// A WebSocket that is in the middle of something has the same time to finish as
+// a request.
 func TestADrainWaitsForUpgradedConnections(t *testing.T) {
 	target := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
@@ -25,12 +26,12 @@ func TestADrainWaitsForUpgradedConnections(t *testing.T) {
 		io.WriteString(conn, line)
 	}))
 	defer target.Close()
-	rooms, err := open(load(t, "OPENAI_BASE_URL="+target.URL), slog.New(slog.DiscardHandler))
+	app, err := open(load(t, "OPENAI_BASE_URL="+target.URL), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rooms.Close()
-	server := httptest.NewServer(rooms)
+	defer app.Close()
+	server := httptest.NewServer(app)
 	defer server.Close()
 
 	conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -46,7 +47,7 @@ func TestADrainWaitsForUpgradedConnections(t *testing.T) {
 	drained := make(chan struct{})
 	go func() {
 		defer close(drained)
-		drain(server.Config, rooms.gateway(), 5*time.Second)
+		drain(server.Config, app.gateway(), 5*time.Second)
 	}()
 	select {
 	case <-drained:

@@ -11,26 +11,23 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// healthcheckCommand asks a running gateway whether it is ready: for HEALTHCHECK in an image without a shell.
+// healthcheckCommand asks a running gateway whether it is ready: for
+// HEALTHCHECK in an image without a shell.
 func healthcheckCommand() *cobra.Command {
 	c := &cobra.Command{Use: "healthcheck", Short: "Ask the gateway on this machine whether it is ready"}
-	load := settingsFlags(c)
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		host := cfg.Host
-		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+	return frame{}.command(c, func(c *call) error {
+		host := c.cfg.Host
+		if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
 			host = "127.0.0.1"
 		}
 		scheme := "http"
-		if cfg.TLSCert != "" {
+		if c.cfg.TLSCert != "" {
 			scheme = "https"
 		}
-		// The certificate is for the public name; here only the process is asked whether it is well.
+		// The certificate is for the public name; this request is about the
+		// process only.
 		client := http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-		res, err := client.Get(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(cfg.Port)) + "/readyz")
+		res, err := client.Get(scheme + "://" + net.JoinHostPort(host, strconv.Itoa(c.cfg.Port)) + "/readyz")
 		if err != nil {
 			return fmt.Errorf("the gateway does not answer: %w", err)
 		}
@@ -40,6 +37,5 @@ func healthcheckCommand() *cobra.Command {
 		}
 		_, err = fmt.Fprintln(c.OutOrStdout(), "ready")
 		return err
-	}
-	return c
+	})
 }

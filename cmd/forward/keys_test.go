@@ -100,7 +100,8 @@ func TestKeysByCommand(t *testing.T) {
 
 func first(a, _ string) string { return a }
 
-// A gateway on a public address does not start without forward keys; the first one can be made by command all the same, and counts.
+// A gateway on a public address does not start without forward keys; the first
+// one can be made by command all the same, and counts.
 func TestAKeyByCommandLetsAPublicGatewayStart(t *testing.T) {
 	dir := t.TempDir()
 	env := filepath.Join(dir, ".env")

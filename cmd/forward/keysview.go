@@ -31,25 +31,25 @@ type keyView struct {
 	Policy  keys.Policy `json:"policy"`
 }
 
-func (r *keyRoom) view(m *keys.Managed) keyView {
+func (c *keysCall) view(m *keys.Managed) keyView {
 	return keyView{ID: m.ID, Name: m.Name, State: m.State(time.Now()), Origin: "managed", Level: m.Level, Policy: m.Policy,
-		Expires: r.when(m.Expires), Grace: r.when(m.Grace), Created: r.when(m.Created), Updated: r.when(m.Updated)}
+		Expires: c.when(m.Expires), Grace: c.when(m.Grace), Created: c.when(m.Created), Updated: c.when(m.Updated)}
 }
 
 // when is a time in the gateway's time zone; nil: none.
-func (r *keyRoom) when(t time.Time) *time.Time {
+func (c *keysCall) when(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	t = t.In(r.cfg.Location)
+	t = t.In(c.cfg.Location)
 	return &t
 }
 
 // declaredViews are the keys of the settings.
-func (r *keyRoom) declaredViews() (list []keyView) {
-	for _, k := range declaredKeys(r.cfg) {
+func (c *keysCall) declaredViews() (list []keyView) {
+	for _, k := range declaredKeys(c.cfg) {
 		m := keys.Managed{ID: k.ID(), Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}
-		v := r.view(&m)
+		v := c.view(&m)
 		v.Origin = "settings"
 		list = append(list, v)
 	}
@@ -59,87 +59,88 @@ func (r *keyRoom) declaredViews() (list []keyView) {
 func keysList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the keys"}
 	all := c.Flags().Bool("all", false, "revoked ones too")
-	return keysVerb(c, "", func(r *keyRoom, _ string) error {
-		managed, err := r.store.List(r.Context())
+	return keysVerb(c, "", func(c *keysCall, _ string) error {
+		managed, err := c.store.List(c.Context())
 		if err != nil {
 			return err
 		}
-		views := r.declaredViews()
+		views := c.declaredViews()
 		for _, m := range managed {
 			if !m.Revoked || *all {
-				views = append(views, r.view(m))
+				views = append(views, c.view(m))
 			}
 		}
-		return r.print(views)
+		return c.print(views)
 	})
 }
 
 func keysShow() *cobra.Command {
-	return keysVerb(&cobra.Command{Use: "show", Short: "Show all that is known of a key"}, "KEY", func(r *keyRoom, ref string) error {
-		for _, v := range r.declaredViews() {
+	return keysVerb(&cobra.Command{Use: "show", Short: "Show all that is known of a key"}, "KEY", func(c *keysCall, ref string) error {
+		for _, v := range c.declaredViews() {
 			if ref == v.Name || ref == v.ID {
-				return r.show(v)
+				return c.show(v)
 			}
 		}
-		m, err := r.store.Find(r.Context(), ref)
+		m, err := c.store.Find(c.Context(), ref)
 		if err != nil {
-			return r.hint(err)
+			return c.hint(err)
 		}
-		return r.show(r.view(m))
+		return c.show(c.view(m))
 	})
 }
 
 func keysWhois() *cobra.Command {
 	c := &cobra.Command{Use: "whois", Short: "Tell whose key it is; - reads the key from stdin, so that no history keeps it"}
-	return keysVerb(c, "SECRET|-", func(r *keyRoom, presented string) error {
+	return keysVerb(c, "SECRET|-", func(c *keysCall, presented string) error {
 		if presented == "-" {
-			text, err := io.ReadAll(io.LimitReader(r.InOrStdin(), 4096))
+			text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 4096))
 			if err != nil {
 				return fmt.Errorf("reading the key: %w", err)
 			}
 			presented = strings.TrimSpace(string(text))
 		}
-		for i, k := range declaredKeys(r.cfg) {
+		for i, k := range declaredKeys(c.cfg) {
 			if k.Secret.Reveal() == presented {
-				return r.show(r.declaredViews()[i])
+				return c.show(c.declaredViews()[i])
 			}
 		}
-		m, replaced, err := r.store.Whois(r.Context(), presented)
+		m, replaced, err := c.store.Whois(c.Context(), presented)
 		if err != nil {
-			return r.hint(fmt.Errorf("%s: %w", keys.Mask(presented), err))
+			return c.hint(fmt.Errorf("%s: %w", keys.Mask(presented), err))
 		}
 		if replaced {
-			fmt.Fprintf(r.ErrOrStderr(), "This secret was replaced since; forward keys rotate gave the key another.\n")
+			fmt.Fprintf(c.ErrOrStderr(), "This secret was replaced since; forward keys rotate gave the key another.\n")
 		}
-		return r.show(r.view(m))
+		return c.show(c.view(m))
 	})
 }
 
-// hand prints a key that was just made: alone on stdout, or in what -o says; what it is goes to stderr.
-func (r *keyRoom) hand(m *keys.Managed, secret keys.Secret, format string, args ...any) error {
-	v := r.view(m)
+// hand prints a key that was just made: alone on stdout, or in what -o says;
+// what it is goes to stderr.
+func (c *keysCall) hand(m *keys.Managed, secret keys.Secret, format string, args ...any) error {
+	v := c.view(m)
 	v.Key = secret.Reveal()
 	var err error
-	if r.format == "table" {
-		_, err = fmt.Fprintln(r.OutOrStdout(), v.Key)
+	if c.form == "table" {
+		_, err = fmt.Fprintln(c.OutOrStdout(), v.Key)
 	} else {
-		err = r.show(v)
+		err = c.show(v)
 	}
 	if err != nil {
 		return fmt.Errorf("printing key %s: %w; it is made and nobody has it: forward keys rotate %s --grace 0", m.ID, err, m.ID)
 	}
-	fmt.Fprintf(r.ErrOrStderr(), format, args...)
+	fmt.Fprintf(c.ErrOrStderr(), format, args...)
 	return nil
 }
 
-func (r *keyRoom) show(v keyView) error {
-	if r.format == "json" {
-		return writeJSON(r.OutOrStdout(), v)
+func (c *keysCall) show(v keyView) error {
+	if c.form == "json" {
+		return writeJSON(c.OutOrStdout(), v)
 	}
-	if r.format == "csv" {
-		return r.print([]keyView{v})
+	if c.form == "csv" {
+		return c.print([]keyView{v})
 	}
-	t := tabwriter.NewWriter(r.OutOrStdout(), 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	names, values := columns(), v.row()
 	for i, name := range names {
 		if values[i] != "" {
@@ -149,12 +150,12 @@ func (r *keyRoom) show(v keyView) error {
 	return t.Flush()
 }
 
-func (r *keyRoom) print(views []keyView) error {
-	switch r.format {
+func (c *keysCall) print(views []keyView) error {
+	switch c.form {
 	case "json":
-		return writeJSON(r.OutOrStdout(), append([]keyView{}, views...)) // [] and not null
+		return writeJSON(c.OutOrStdout(), append([]keyView{}, views...)) // [] and not null
 	case "csv":
-		w := csv.NewWriter(r.OutOrStdout())
+		w := csv.NewWriter(c.OutOrStdout())
 		w.Write(columns())
 		for _, v := range views {
 			w.Write(v.row())
@@ -162,7 +163,7 @@ func (r *keyRoom) print(views []keyView) error {
 		w.Flush()
 		return w.Error()
 	}
-	t := tabwriter.NewWriter(r.OutOrStdout(), 0, 0, 2, ' ', 0)
+	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tNAME\tSTATE\tLEVEL\tMODELS\tRPM\tTPM\tBUDGET\tEXPIRES")
 	for _, v := range views {
 		p := v.Policy

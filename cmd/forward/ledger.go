@@ -6,31 +6,92 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/netip"
+	"reflect"
 	"time"
 
+	"forward/internal/admin"
+	"forward/internal/clientip"
 	"forward/internal/config"
+	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/ledger/sink"
+	"forward/internal/price"
 )
 
-// ledgerPatience is how long a stop waits for the ledger's last rows to be taken by the database and the sinks.
-const ledgerPatience = 10 * time.Second
-
-// books are the ledger with all that it tells. Close writes what waits; the database is closed after it, by whoever opened it.
-type books struct {
-	*ledger.Ledger
-	warn *sink.Webhook // nil: nobody is told of budgets
+// setLedger opens the ledger unless LEDGER is off, and makes the table of
+// prices.
+func (a *app) setLedger(c *change) (err error) {
+	if !c.cfg.Ledger || a.db == nil {
+		return nil
+	}
+	if a.accounts == nil {
+		opened, err := openLedger(c.cfg, a.db, a.log)
+		if err != nil {
+			return fmt.Errorf("opening the ledger: %w", err)
+		}
+		a.accounts = opened
+		a.closers = append(a.closers, opened)
+	}
+	c.Ledger = a.accounts.Ledger
+	c.Location = c.cfg.Location
+	if c.before != nil && reflect.DeepEqual(c.cfg.Prices, c.before.cfg.Prices) {
+		c.Prices = c.before.Prices // unpacking the table is nine tenths of the cost of a reload
+		return nil
+	}
+	c.Prices, err = price.NewTable(priceOverrides(c.cfg))
+	if err != nil {
+		return fmt.Errorf("PRICES: %w", err)
+	}
+	return nil
 }
 
-// openLedger opens the ledger on the gateway's database, with the sinks of the settings.
-func openLedger(cfg *config.Config, db *sql.DB, logger *slog.Logger) (b *books, err error) {
-	b = &books{}
+// setAdmin makes the handler that shows keys and usage to the administrator and
+// to the holders of keys.
+func (a *app) setAdmin(c *change) (err error) {
+	if c.Ledger == nil {
+		return nil
+	}
+	ring := c.Ring
+	trusted := c.cfg.TrustedProxy
+	c.Admin, err = admin.New(admin.Options{
+		Keys: a.keys, Declared: declaredKeys(c.cfg), Ledger: c.Ledger, AdminKey: c.cfg.AdminKey, Location: c.cfg.Location, Log: a.log,
+		Address: func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
+		Caller: func(r *http.Request) (*keys.Key, error) {
+			presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)
+			if err != nil {
+				return nil, err
+			}
+			return ring.Lookup(presented)
+		},
+	})
+	return err
+}
+
+// ledgerPatience is how long a stop waits for the ledger's last rows to be
+// taken by the database and the sinks.
+const ledgerPatience = 10 * time.Second
+
+// accounting is the ledger with everything that it reports to. Close writes
+// what is queued; the database is closed after it, by the component that opened
+// it.
+type accounting struct {
+	*ledger.Ledger
+	warn *sink.Webhook // nil: warnings about budgets are not posted
+}
+
+// openLedger opens the ledger on the gateway's database, with the sinks of the
+// settings.
+func openLedger(cfg *config.Config, db *sql.DB, logger *slog.Logger) (b *accounting, err error) {
+	b = &accounting{}
 	options := ledger.Options{Location: cfg.Location, Log: logger, Strict: cfg.LedgerStrict, Retention: cfg.LedgerRetention}
 	if cfg.LedgerRetention == 0 {
 		options.Retention = -1 // keep all
 	}
 	if !cfg.BudgetWebhook.IsZero() {
-		if b.warn, err = sink.NewWebhook(sink.WebhookOptions{URL: cfg.BudgetWebhook.Reveal(), Secret: cfg.WebhookSecret.Reveal()}); err != nil {
+		b.warn, err = sink.NewWebhook(sink.WebhookOptions{URL: cfg.BudgetWebhook.Reveal(), Secret: cfg.WebhookSecret.Reveal()})
+		if err != nil {
 			return nil, fmt.Errorf("BUDGET_WEBHOOK: %w", err)
 		}
 		options.OnWarning = func(w ledger.Warning) {
@@ -39,7 +100,8 @@ func openLedger(cfg *config.Config, db *sql.DB, logger *slog.Logger) (b *books, 
 			}
 		}
 	}
-	if options.Sinks, err = sinks(cfg); err == nil {
+	options.Sinks, err = openSinks(cfg)
+	if err == nil {
 		b.Ledger, err = ledger.Open(db, options)
 	}
 	if err == nil {
@@ -54,8 +116,9 @@ func openLedger(cfg *config.Config, db *sql.DB, logger *slog.Logger) (b *books, 
 	return nil, err
 }
 
-// sinks opens everything that is told of each request. What was opened is returned with an error, too.
-func sinks(cfg *config.Config) (list []ledger.Sink, err error) {
+// openSinks opens everything that gets a copy of each row. With an error it
+// returns the sinks that are open.
+func openSinks(cfg *config.Config) (list []ledger.Sink, err error) {
 	if cfg.UsageFile != "" {
 		s, err := sink.NewFile(cfg.UsageFile)
 		if err != nil {
@@ -80,8 +143,8 @@ func sinks(cfg *config.Config) (list []ledger.Sink, err error) {
 	return list, nil
 }
 
-// Close writes what waits, within bounds.
-func (b *books) Close() error {
+// Close writes what is queued, within bounds.
+func (b *accounting) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), ledgerPatience)
 	defer cancel()
 	err := b.Ledger.Close(ctx)

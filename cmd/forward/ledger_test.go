@@ -17,7 +17,8 @@ import (
 	"forward/internal/price"
 )
 
-// TestTheLedgerTellsEverybody opens the ledger with all sinks, spends half a budget and closes: everybody was told before Close returned.
+// TestTheLedgerTellsEverybody opens the ledger with all sinks, spends half a
+// budget and closes: everybody was told before Close returned.
 func TestTheLedgerTellsEverybody(t *testing.T) {
 	var mu sync.Mutex
 	told := map[string]string{}

@@ -10,73 +10,87 @@ import (
 	"forward/internal/redis"
 )
 
-// gate makes the request limits and the paces of streams. The settings were checked when they were loaded.
-func (r *rooms) gate(cfg *config.Config, before *inForce) (*limits.Gate, *limits.Paces, error) {
+// setGate makes the request limits and the paces of streams. Windows go on
+// through a reload.
+func (a *app) setGate(c *change) error {
 	var options limits.Options
 	var err error
-	if options.Rules, err = rules(cfg.ReqRates); err != nil {
-		return nil, nil, fmt.Errorf("REQ_RATE_LIMIT: %w", err)
+	if options.Rules, err = rules(c.cfg.ReqRates); err != nil {
+		return fmt.Errorf("REQ_RATE_LIMIT: %w", err)
 	}
-	paces, err := rules(cfg.TokenRates)
+	paces, err := rules(c.cfg.TokenRates)
 	if err != nil {
-		return nil, nil, fmt.Errorf("TOKEN_RATE_LIMIT: %w", err)
+		return fmt.Errorf("TOKEN_RATE_LIMIT: %w", err)
 	}
-	if options.Global, err = limits.ParseRates(cfg.GlobalRate); err != nil {
-		return nil, nil, fmt.Errorf("GLOBAL_RATE_LIMIT: %w", err)
+	if options.Global, err = limits.ParseRates(c.cfg.GlobalRate); err != nil {
+		return fmt.Errorf("GLOBAL_RATE_LIMIT: %w", err)
 	}
-	if before != nil {
-		g, err := before.Gate.With(options.Rules, options.Global)
-		return g, limits.NewPaces(paces), err
+	c.Paces = limits.NewPaces(paces)
+	if c.before != nil {
+		c.Gate, err = c.before.Gate.With(options.Rules, options.Global)
+		return err
 	}
-	if options.Strategy, err = limits.ParseStrategy(cmp.Or(cfg.Strategy, string(limits.FixedWindow))); err != nil {
-		return nil, nil, fmt.Errorf("RATE_LIMIT_STRATEGY: %w", err)
+	if options.Strategy, err = limits.ParseStrategy(cmp.Or(c.cfg.Strategy, string(limits.FixedWindow))); err != nil {
+		return fmt.Errorf("RATE_LIMIT_STRATEGY: %w", err)
 	}
-	if cfg.RateBackend != "memory" {
-		if r.redis, err = redis.Open(redis.Options{URL: cfg.RateBackend, Log: r.log}); err != nil {
-			return nil, nil, fmt.Errorf("limits in Redis: %w", err)
+	if c.cfg.RateBackend != "memory" {
+		a.redis, err = redis.Open(redis.Options{URL: c.cfg.RateBackend, Log: a.log})
+		if err != nil {
+			return fmt.Errorf("limits in Redis: %w", err)
 		}
-		r.closers = append(r.closers, r.redis)
-		options.Redis = r.redis
+		a.closers = append(a.closers, a.redis)
+		options.Redis = a.redis
 	}
-	g, err := limits.NewGate(options)
-	return g, limits.NewPaces(paces), err
+	c.Gate, err = limits.NewGate(options)
+	return err
 }
 
-// lines makes the scheduler when there are models that forward.yaml bounds for the first time, and returns what puts other bounds in
-// force: those who wait in it stay in line.
-func (r *rooms) lines(cfg *config.Config) (apply func(), err error) {
+// setScheduler makes the scheduler when forward.yaml bounds models for the
+// first time. It is the one component whose rules change in place: requests
+// that wait for a model's allowance must wait in one queue.
+func (a *app) setScheduler(c *change) error {
 	var list []queue.Rule
-	for _, m := range cfg.Models {
+	for _, m := range c.cfg.Models {
 		list = append(list, queue.Rule{Route: m.Route, Models: m.Model, Model: queue.Model{
 			RPM: m.RPM, TPM: m.TPM, MaxParallel: m.MaxParallel, MaxQueue: m.MaxQueueSize, MaxWait: m.MaxQueueWait}})
 	}
-	if r.scheduler == nil && len(list) == 0 {
-		return func() {}, nil
+	if a.scheduler == nil && len(list) == 0 {
+		return nil
 	}
-	if r.scheduler == nil {
-		options := queue.Options{}
-		if r.redis != nil {
-			options.Shared = queue.NewSharedBuckets(r.redis)
+	if a.scheduler == nil {
+		var options queue.Options
+		if a.redis != nil {
+			options.Shared = queue.NewSharedBuckets(a.redis)
 		}
-		if r.scheduler, err = queue.New(options); err != nil {
-			return nil, err
+		var err error
+		if a.scheduler, err = queue.New(options); err != nil {
+			return err
 		}
 	}
-	return r.scheduler.Change(list)
+	commit, err := a.scheduler.Change(list)
+	if err != nil {
+		return err
+	}
+	c.Scheduler = a.scheduler
+	c.commit = append(c.commit, commit)
+	return nil
 }
 
-// quotas makes the requests and tokens that names of each scope may use a minute and a day.
-func (r *rooms) quotas(cfg *config.Config, before *inForce) (*limits.Quotas, error) {
-	options := limits.QuotaOptions{Redis: r.redis, Location: cfg.Location, Log: r.log}
-	for _, q := range cfg.Quotas {
+// setQuotas makes the quotas of requests and tokens. Counters go on through a
+// reload.
+func (a *app) setQuotas(c *change) (err error) {
+	options := limits.QuotaOptions{Redis: a.redis, Location: c.cfg.Location, Log: a.log}
+	for _, q := range c.cfg.Quotas {
 		options.Quotas = append(options.Quotas, limits.Quota{Scope: limits.Scope(q.Scope), Match: q.Match,
 			RequestsPerMinute: q.RequestsPerMinute, RequestsPerDay: q.RequestsPerDay, TokensPerMinute: q.TokensPerMinute, TokensPerDay: q.TokensPerDay,
 			InputPerMinute: q.InputPerMinute, InputPerDay: q.InputPerDay, OutputPerMinute: q.OutputPerMinute, OutputPerDay: q.OutputPerDay, Shadow: q.Shadow})
 	}
-	if before != nil {
-		return before.Quotas.With(options.Quotas)
+	if c.before != nil {
+		c.Quotas, err = c.before.Quotas.With(options.Quotas)
+		return err
 	}
-	return limits.NewQuotas(options)
+	c.Quotas, err = limits.NewQuotas(options)
+	return err
 }
 
 func rules(list []config.RateRule) ([]limits.Rule, error) {

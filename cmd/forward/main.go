@@ -1,8 +1,10 @@
-// Command forward is an LLM gateway: one binary between a team's programs and the model providers.
+// Command forward is an LLM gateway: one binary between a team's programs and
+// the model providers.
 //
-// This package only wires: it turns settings into the option types of the rooms, starts them in order and stops them
-// in reverse. Answers go to stdout; banners, hints and progress go to stderr. Exit status is 0 when it worked, 1 when
-// it did not, 2 when it was called wrongly.
+// This package only wires: it turns settings into the option types of the
+// rooms, starts them in order and stops them in reverse. Answers go to stdout;
+// banners, hints and progress go to stderr. Exit status is 0 when it worked, 1
+// when it did not, 2 when it was called wrongly.
 package main
 
 import (
@@ -54,7 +56,8 @@ func newCommand() *cobra.Command {
 	return root
 }
 
-// noArguments makes every stray word a usage error; cobra would hand it to the command, or exit with status 1.
+// noArguments makes every stray word a usage error; cobra would hand it to the
+// command, or exit with status 1.
 func noArguments(root *cobra.Command) {
 	for _, c := range append(root.Commands(), root) {
 		if c.Args != nil {

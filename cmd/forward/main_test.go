@@ -50,20 +50,20 @@ TOKEN_RATE_LIMIT={"/v1/chat/completions":[{"level":1,"limit":"60/second"}]}
 RATE_LIMIT_STRATEGY=moving-window
 `)
 	logger, _ := newLogger(cfg)
-	rooms, err := open(cfg, logger)
+	app, err := open(cfg, logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer rooms.Close()
+	defer app.Close()
 	for name, show := range map[string]func(*bytes.Buffer, string, [][2]string){
 		"plain": func(b *bytes.Buffer, s string, rows [][2]string) { plain(b, s, rows) },
 		"boxed": func(b *bytes.Buffer, s string, rows [][2]string) { boxed(b, s, rows) },
 	} {
 		var b bytes.Buffer
 		for _, route := range cfg.Routes {
-			show(&b, route.Name, routeRows(cfg, rooms, route))
+			show(&b, route.Name, routeRows(cfg, app, route))
 		}
-		show(&b, "Rate limits", limitRows(cfg, rooms))
+		show(&b, "Rate limits", limitRows(cfg, app))
 		text := b.String()
 		for _, want := range []string{"https://one.example", "/, /openai", "/localai", "/tts", "open: no key is asked", "1 (sk-", "1 (fk-",
 			"moving-window", "100/2minutes (req)", "level 1", "60/second (token)", "memory"} {

@@ -2,71 +2,66 @@ package main
 
 import "forward/internal/metrics"
 
-// newMetrics counts for Prometheus, and asks the rooms of a gateway how they are whenever somebody reads.
-func newMetrics(r *rooms) *metrics.Metrics {
-	return metrics.New(metrics.Options{Version: buildVersion(), Log: r.log, Sources: metrics.Sources{
-		Lines: func() (list []metrics.Line) {
-			if s := r.now.Load().Scheduler; s != nil {
-				for _, l := range s.Report() {
-					list = append(list, metrics.Line{Route: l.Route, Model: l.Model, Waiting: l.Waiting, InFlight: l.InFlight})
-				}
+// setMetrics makes the metrics once: they count through reloads. What
+// components know is read when metrics are scraped.
+func (a *app) setMetrics(c *change) error {
+	if a.metrics == nil {
+		sources := metrics.Sources{Lines: a.queues, APIKeys: a.apiKeys, Stores: a.stores}
+		if store := a.cache.Load(); store != nil {
+			sources.Cache = func() metrics.Cache {
+				s := store.Stats()
+				return metrics.Cache{Entries: s.Entries, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Pending: s.Pending, Stored: s.Stored, Dropped: s.Dropped, Damaged: s.Damaged}
 			}
-			return list
-		},
-		APIKeys: func() (list []metrics.APIKeys) {
-			for _, route := range r.now.Load().Routes.Routes() {
-				count := map[string]int{}
-				for _, k := range route.Keys.Report() {
-					count[k.State]++
-				}
-				for state, n := range count {
-					list = append(list, metrics.APIKeys{Route: route.Name, State: state, Count: n})
-				}
+		}
+		if accounts := a.accounts; accounts != nil {
+			sources.Ledger = func() (n metrics.Ledger) {
+				n.Pending, n.Dropped = accounts.Pending()
+				return n
 			}
-			return list
-		},
-		Stores: func() map[string]bool {
-			o := r.now.Load()
-			works := map[string]bool{}
-			works["limits"], _ = o.Gate.Healthy()
-			if o.Cache != nil {
-				works["cache"], _ = o.Cache.Healthy()
-			}
-			if o.Ledger != nil {
-				works["ledger"], _ = o.Ledger.Healthy()
-			}
-			return works
-		},
-		Cache:   cacheNumbers(r),
-		Ledger:  ledgerNumbers(r),
-		ChatLog: droppedLines(r),
-	}})
+		}
+		if a.chatLog != nil {
+			sources.ChatLog = a.chatLog.Dropped
+		}
+		a.metrics = metrics.New(metrics.Options{Version: buildVersion(), Log: a.log, Sources: sources})
+	}
+	c.Metrics = a.metrics
+	return nil
 }
 
-// cacheNumbers asks the cache, nil when there is none.
-func cacheNumbers(r *rooms) func() metrics.Cache {
-	if r.cache == nil {
-		return nil
+// queues are the queues of models as they stand.
+func (a *app) queues() (list []metrics.Line) {
+	if s := a.current.Load().Scheduler; s != nil {
+		for _, l := range s.Report() {
+			list = append(list, metrics.Line{Route: l.Route, Model: l.Model, Waiting: l.Waiting, InFlight: l.InFlight})
+		}
 	}
-	return func() metrics.Cache {
-		s := r.cache.Stats()
-		return metrics.Cache{Entries: s.Entries, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Pending: s.Pending, Stored: s.Stored, Dropped: s.Dropped, Damaged: s.Damaged}
-	}
+	return list
 }
 
-func ledgerNumbers(r *rooms) func() metrics.Ledger {
-	if r.books == nil {
-		return nil
+// apiKeys counts the API keys of each route by their state.
+func (a *app) apiKeys() (list []metrics.APIKeys) {
+	for _, route := range a.current.Load().Routes.Routes() {
+		count := map[string]int{}
+		for _, k := range route.Keys.Report() {
+			count[k.State]++
+		}
+		for state, n := range count {
+			list = append(list, metrics.APIKeys{Route: route.Name, State: state, Count: n})
+		}
 	}
-	return func() (n metrics.Ledger) {
-		n.Pending, n.Dropped = r.books.Pending()
-		return n
-	}
+	return list
 }
 
-func droppedLines(r *rooms) func() int64 {
-	if r.chatLog == nil {
-		return nil
+// stores reports of each store whether it works.
+func (a *app) stores() map[string]bool {
+	g := a.current.Load()
+	works := map[string]bool{}
+	works["limits"], _ = g.Gate.Healthy()
+	if g.Cache != nil {
+		works["cache"], _ = g.Cache.Healthy()
 	}
-	return r.chatLog.Dropped
+	if g.Ledger != nil {
+		works["ledger"], _ = g.Ledger.Healthy()
+	}
+	return works
 }

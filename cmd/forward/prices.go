@@ -1,15 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
@@ -18,54 +13,39 @@ import (
 
 // pricesCommand shows what a model costs and why.
 func pricesCommand() *cobra.Command {
-	var provider, output string
 	c := &cobra.Command{
-		Use:   "prices MODEL",
+		Use:   "prices",
 		Short: "Show what a model costs, and where the price is from",
 		Long: "prices looks a model up the way the gateway does: by its exact name, then without the date at its end, in forward.yaml first.\n" +
 			"Without --provider it shows every provider that has a model of this name; MODEL may be provider/model.",
 		Example: "  forward usage prices gpt-4o-2024-08-06\n  forward usage prices --provider anthropic claude-sonnet-4-5",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return &usageError{errors.New("write the name of one model")}
-			}
-			return nil
-		},
 	}
-	load := settingsFlags(c)
-	c.Flags().StringVar(&provider, "provider", "", "whose price, such as openai, anthropic, google, azure")
-	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if output != "table" && output != "json" {
-			return &usageError{fmt.Errorf("unknown output %q: write table or json", output)}
-		}
-		cfg, err := load()
+	provider := c.Flags().String("provider", "", "whose price, such as openai, anthropic, google, azure")
+	f := frame{operands: []string{"MODEL"}, complain: "write the name of one model", forms: tableOrJSON}
+	return f.command(c, func(c *call) error {
+		prices, err := price.NewTable(priceOverrides(c.cfg))
 		if err != nil {
 			return err
 		}
-		prices, err := price.NewTable(priceOverrides(cfg))
-		if err != nil {
-			return err
-		}
-		found := prices.Find(args[0])
-		if provider != "" {
+		model := c.args[0]
+		found := prices.Find(model)
+		if *provider != "" {
 			found = nil
-			if list, why, ok := prices.Price(provider, args[0]); ok {
+			if list, why, ok := prices.Price(*provider, model); ok {
 				found = []price.Match{{Price: list, Why: why}}
 			}
 		}
 		if len(found) == 0 {
-			return fmt.Errorf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens", args[0], args[0])
+			return fmt.Errorf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens", model, model)
 		}
-		if output == "json" {
+		if c.form == "json" {
 			return writeJSON(c.OutOrStdout(), found)
 		}
 		for _, m := range found {
 			printPrice(c.OutOrStdout(), m)
 		}
 		return printSources(c.ErrOrStderr(), prices)
-	}
-	return c
+	})
 }
 
 // priceOverrides are the prices of the settings, as the table takes them.
@@ -101,40 +81,51 @@ func printPrice(w io.Writer, m price.Match) {
 		if tier.Above > 0 {
 			fmt.Fprintf(w, "  calls with more than %d prompt tokens:\n", tier.Above)
 		}
-		t := newTable(w)
-		head := table.Row{"", "price", "per"}
-		lists := map[string]price.Rates{"in a batch, or flex": tier.Batch, "priority": tier.Priority}
-		for _, name := range slices.Sorted(maps.Keys(lists)) {
-			if lists[name] != nil {
-				head = append(head, name)
-			}
-		}
-		t.AppendHeader(head)
-		for _, q := range price.Quantities() {
-			rate, named, ok := tier.Rates.Of(q)
-			if !ok || named != q {
-				continue
-			}
-			per := "million"
-			if q.Per() == 1 {
-				per = "one"
-			}
-			line := table.Row{"  " + string(q), rate, per}
-			for _, name := range slices.Sorted(maps.Keys(lists)) {
-				if rate, ok := lists[name][q]; ok {
-					line = append(line, rate)
-				} else if lists[name] != nil {
-					line = append(line, "")
-				}
-			}
-			t.AppendRow(line)
-		}
-		t.Render()
+		tierTable(&tier).write(w)
 	}
 	if m.Price.MaxOutput > 0 {
 		fmt.Fprintf(w, "  answers with up to %d tokens\n", m.Price.MaxOutput)
 	}
 	fmt.Fprintln(w)
+}
+
+// tierTable has a row for each quantity with a rate, and a column for each
+// further price list that the tier has.
+func tierTable(tier *price.Tier) *table {
+	t := &table{head: []string{"", "price", "per"}, right: []bool{false, true, false}}
+	var lists []price.Rates
+	for _, list := range []struct {
+		name  string
+		rates price.Rates
+	}{{"in a batch, or flex", tier.Batch}, {"priority", tier.Priority}} {
+		if list.rates != nil {
+			t.head = append(t.head, list.name)
+			t.right = append(t.right, true)
+			lists = append(lists, list.rates)
+		}
+	}
+	for _, q := range price.Quantities() {
+		rate, named, ok := tier.Rates.Of(q)
+		if !ok || named != q {
+			continue
+		}
+		per := "million"
+		if q.Per() == 1 {
+			per = "one"
+		}
+		row := []string{"  " + string(q), rate.String(), per}
+		for i, rates := range lists {
+			rate, ok := rates[q]
+			if ok {
+				row = append(row, rate.String())
+				continue
+			}
+			row = append(row, "")
+			t.right[3+i] = false // a column with gaps reads as text
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
 }
 
 func printSources(w io.Writer, prices *price.Table) error {
@@ -144,11 +135,4 @@ func printSources(w io.Writer, prices *price.Table) error {
 	}
 	_, err := fmt.Fprintf(w, "prices of %s: %s\n", prices.Date(), strings.Join(list, "; "))
 	return err
-}
-
-func writeJSON(w io.Writer, v any) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(v)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -22,21 +21,29 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"forward/internal/config"
+	"forward/internal/control"
+	"forward/internal/reload"
 )
 
-// MustReload opens a gateway on a .env that the test writes, in a directory of its own.
-func MustReload(t *testing.T, env string) (*reloader, *httptest.Server) {
+// reloadable is a gateway with what reloads its settings.
+type reloadable struct {
+	*reload.Reloader
+	*app
+}
+
+// MustReload opens a gateway on a .env that the test writes, in a directory of
+// its own.
+func MustReload(t *testing.T, env string) (*reloadable, *httptest.Server) {
 	t.Helper()
 	load(t, env)
 	return mustStartReloader(t)
 }
 
 // mustStartReloader opens a gateway on the settings of the working directory.
-func mustStartReloader(t *testing.T) (*reloader, *httptest.Server) {
+func mustStartReloader(t *testing.T) (*reloadable, *httptest.Server) {
 	t.Helper()
 	read := func(running *config.Config) (*config.Config, []config.Warning, error) {
 		return config.Load(config.Flags{Running: running}, nil)
@@ -45,18 +52,20 @@ func mustStartReloader(t *testing.T) (*reloader, *httptest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newReloader(cfg, warnings, read)
-	l.log = slog.New(slog.DiscardHandler)
-	if l.rooms, err = open(cfg, l.log); err != nil {
+	log := slog.New(slog.DiscardHandler)
+	l := &reloadable{}
+	l.Reloader = reload.New(reload.Options{Config: cfg, Warnings: warnings, Read: read, Log: log,
+		Apply: func(next *config.Config) ([]string, error) { return l.apply(next) }})
+	if l.app, err = open(cfg, log); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		l.stop()
-		if err := l.rooms.Close(); err != nil {
+		l.Stop()
+		if err := l.app.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	server := httptest.NewServer(l.rooms)
+	server := httptest.NewServer(l.app)
 	t.Cleanup(server.Close)
 	return l, server
 }
@@ -69,10 +78,10 @@ func writeEnv(t *testing.T, text string) {
 }
 
 // MustPut writes settings and expects the reload to take them.
-func MustPut(t *testing.T, l *reloader, env string) reloaded {
+func MustPut(t *testing.T, l *reloadable, env string) reload.Result {
 	t.Helper()
 	writeEnv(t, env)
-	done, err := l.reload("test")
+	done, err := l.Reload("test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +120,8 @@ func upstreamOf(t *testing.T) *httptest.Server {
 	return s
 }
 
-// Requests run without a pause while keys come and go under them: none of a key that stays fails, and one that was taken away is
-// refused at once.
+// Requests run without a pause while keys come and go under them: none of a key
+// that stays fails, and one that was taken away is refused at once.
 func TestNoRequestFailsByAReload(t *testing.T) {
 	up := upstreamOf(t)
 	env := func(keys string, rpm int) string {
@@ -166,14 +175,15 @@ func TestAReloadSaysWhatChangedAndWhatNeedsARestart(t *testing.T) {
 			if !slices.Equal(done.Changed, test.changed) || !slices.Equal(done.NeedsRestart, test.restart) {
 				t.Errorf("changed %v and needs a restart %v, want %v and %v", done.Changed, done.NeedsRestart, test.changed, test.restart)
 			}
-			if l.cfg.Port != 8000 || l.cfg.DataDir != "./data" {
-				t.Errorf("port %d, DATA_DIR %q", l.cfg.Port, l.cfg.DataDir)
+			if l.Config().Port != 8000 || l.Config().DataDir != "./data" {
+				t.Errorf("port %d, DATA_DIR %q", l.Config().Port, l.Config().DataDir)
 			}
 		})
 	}
 }
 
-// What is wrong anywhere leaves everything as it was, also in a setting that would need a restart.
+// What is wrong anywhere leaves everything as it was, also in a setting that
+// would need a restart.
 func TestARefusedReloadChangesNothing(t *testing.T) {
 	up := upstreamOf(t)
 	good := "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-CANARY0123456789\nFORWARD_KEY=fk-1\n"
@@ -184,7 +194,7 @@ func TestARefusedReloadChangesNothing(t *testing.T) {
 		{good + "OPENAI_API_KEY=sk-CANARY0123456789 and more\nFORWARD_KEY=fk-2\n", ".env:4"},
 	} {
 		writeEnv(t, test.env)
-		_, err := l.reload("test")
+		_, err := l.Reload("test")
 		if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "CANARY") {
 			t.Errorf("%q: error %v, want one of %s without a key", test.env, err, test.says)
 		}
@@ -230,7 +240,8 @@ func TestLimitsCountOnThroughAReload(t *testing.T) {
 	}
 }
 
-// A stream that runs finishes at the upstream, with the key and in the chat log of before, whatever the settings have become.
+// A stream that runs finishes at the upstream, with the key and in the chat log
+// of before, whatever the settings have become.
 func TestRequestsUnderWayFinishByTheSettingsTheyBeganWith(t *testing.T) {
 	begun, finish := make(chan struct{}), make(chan struct{})
 	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -267,153 +278,45 @@ func TestRequestsUnderWayFinishByTheSettingsTheyBeganWith(t *testing.T) {
 		t.Errorf("the stream ended with %q", got)
 	}
 	server.Close()
-	l.rooms.chatLog.Close()
+	l.chatLog.Close()
 	text, err := os.ReadFile(filepath.Join("Log", "openai", "chat", "chat.log"))
 	if err != nil || strings.Count(string(text), "\n") != 2 {
 		t.Errorf("the chat log holds %q (%v), want the two lines of the stream", text, err)
 	}
 }
 
-func TestRoomsThatWereClosedAtTheStartOpenByAReload(t *testing.T) {
+func TestComponentsThatWereClosedAtTheStartOpenByAReload(t *testing.T) {
 	up := upstreamOf(t)
 	env := "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n"
 	l, server := MustReload(t, env)
 	MustPut(t, l, env+"CACHE_CHAT_COMPLETION=true\nDEFAULT_REQUEST_CACHING_VALUE=true\nLOG_CHAT=true\n")
 	ask(t, server.URL, "fk-1")
 	ask(t, server.URL, "fk-1")
-	if s := l.rooms.cache.Stats(); s.Entries+int64(s.Pending) == 0 {
+	if s := l.cache.Load().Stats(); s.Entries+int64(s.Pending) == 0 {
 		t.Errorf("nothing is remembered: %+v", s)
 	}
 	MustPut(t, l, env)
-	if o := l.rooms.now.Load(); o.Cache != nil || o.ChatLog != nil {
+	if o := l.current.Load(); o.Cache != nil || o.ChatLog != nil {
 		t.Error("cache and chat log are still used")
 	}
 }
 
-// Stopping waits for a reload and lets no further one begin, so that nothing is changed in rooms that are closed.
+// Stopping waits for a reload and lets no further one begin, so that nothing is
+// changed in rooms that are closed.
 func TestNoReloadAfterStop(t *testing.T) {
 	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
-	l.stop()
-	if _, err := l.reload("test"); err != errStopping {
-		t.Errorf("error %v, want %v", err, errStopping)
+	l.Stop()
+	if _, err := l.Reload("test"); err != reload.ErrStopping {
+		t.Errorf("error %v, want %v", err, reload.ErrStopping)
 	}
 }
-
-func TestAFileCountsOnceItIsWholeAndThere(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, ".env")
-	write := func(text string) {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("A=1\n")
-	seen := readContents([]string{path})
-	var w fileWatch
-	look := func(wantChanged bool, wantLost string) {
-		t.Helper()
-		if changed, lost := w.look(readContents([]string{path}), seen); changed != wantChanged || lost != wantLost {
-			t.Errorf("changed %v and lost %q, want %v and %q", changed, lost, wantChanged, wantLost)
-		}
-	}
-	look(false, "")
-	look(false, "")
-	write("A=") // in the middle of being written
-	look(false, "")
-	write("A=2\n")
-	look(false, "")
-	look(true, "")
-	seen = readContents([]string{path})
-	look(false, "")
-	write("")
-	look(false, "")
-	look(false, path) // empty, and stays so: said once
-	look(false, "")
-	if err := os.Rename(path, path+"~"); err != nil { // as editors do
-		t.Fatal(err)
-	}
-	look(false, "")
-	look(false, "")
-	write("A=2\n") // the same again
-	look(false, "")
-	look(false, "")
-	// As Kubernetes does: files are links into a directory that is a link, which is put in another's place.
-	for version, text := range map[string]string{"v1": "A=2\n", "v2": "A=3\n"} {
-		if err := os.Mkdir(filepath.Join(dir, version), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, version, ".env"), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(version, filepath.Join(dir, "data-"+version)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link := func(version string) {
-		if err := os.Rename(filepath.Join(dir, "data-"+version), filepath.Join(dir, "data")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	link("v1")
-	os.Remove(path)
-	if err := os.Symlink(filepath.Join("data", ".env"), path); err != nil {
-		t.Fatal(err)
-	}
-	look(false, "")
-	look(false, "")
-	link("v2")
-	look(false, "")
-	look(true, "")
-}
-
-// A change of the file is in force within a second of the watch's clock, and the change that is wrong is told once.
-func TestAChangedFileIsReadWithinASecond(t *testing.T) {
-	load(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
-	synctest.Test(t, func(t *testing.T) {
-		var reads, refused atomic.Int64
-		cfg, _, err := config.Load(config.Flags{}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		l := newReloader(cfg, nil, func(*config.Config) (*config.Config, []config.Warning, error) {
-			reads.Add(1)
-			return nil, nil, context.DeadlineExceeded // what is read does not matter here
-		})
-		l.log = slog.New(counting{slog.DiscardHandler, &refused})
-		l.watch(nil)
-		defer l.stop()
-		time.Sleep(time.Second)
-		if n := reads.Load(); n != 0 {
-			t.Errorf("read %d times although nothing changed", n)
-		}
-		writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\n")
-		time.Sleep(time.Second)
-		if n := reads.Load(); n != 1 {
-			t.Errorf("read %d times within a second of a change", n)
-		}
-		time.Sleep(time.Minute)
-		if reads.Load() != 1 || refused.Load() != 1 {
-			t.Errorf("read %d times and said %d times what is wrong, want once", reads.Load(), refused.Load())
-		}
-	})
-}
-
-// counting counts what is logged.
-type counting struct {
-	slog.Handler
-	n *atomic.Int64
-}
-
-func (c counting) Enabled(context.Context, slog.Level) bool  { return true }
-func (c counting) Handle(context.Context, slog.Record) error { c.n.Add(1); return nil }
-func (c counting) WithAttrs([]slog.Attr) slog.Handler        { return c }
 
 func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
 	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
 	if _, _, err := execute("reload"); err == nil || !strings.Contains(err.Error(), "no gateway answers on data/control.sock") {
 		t.Errorf("without a gateway: error %v", err)
 	}
-	side, err := listenControl(l.cfg.DataDir, l.controls())
+	side, err := control.Listen(l.Config().DataDir, controls(l.Reloader, l.app))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -429,7 +332,8 @@ func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
 	}
 }
 
-// Who waits in line stays in it, and goes by the limits that forward.yaml has by then. A bucket that is used up is not full again.
+// Who waits in line stays in it, and goes by the limits that forward.yaml has
+// by then. A bucket that is used up is not full again.
 func TestWhoWaitsInLineStaysInIt(t *testing.T) {
 	up := upstreamOf(t)
 	put := func(rpm int, more string) {
@@ -451,7 +355,7 @@ func TestWhoWaitsInLineStaysInIt(t *testing.T) {
 		go func() { status, _ := ask(t, server.URL, ""); ends <- status }()
 	}
 	waiting := func() int {
-		if lines := l.rooms.now.Load().Scheduler.Report(); len(lines) > 0 {
+		if lines := l.current.Load().Scheduler.Report(); len(lines) > 0 {
 			return lines[0].Waiting
 		}
 		return 0
@@ -462,11 +366,11 @@ func TestWhoWaitsInLineStaysInIt(t *testing.T) {
 		}
 	}
 	put(1, "cors_origins: \"https://app.example\"\n")
-	if done, err := l.reload("test"); err != nil || !slices.Equal(done.Changed, []string{"CORS_ORIGINS"}) || waiting() != n {
+	if done, err := l.Reload("test"); err != nil || !slices.Equal(done.Changed, []string{"CORS_ORIGINS"}) || waiting() != n {
 		t.Errorf("after a reload of something else %d wait, want %d (%+v, %v)", waiting(), n, done, err)
 	}
 	put(4, "")
-	if done, err := l.reload("test"); err != nil || !slices.Contains(done.Changed, "routes") {
+	if done, err := l.Reload("test"); err != nil || !slices.Contains(done.Changed, "routes") {
 		t.Fatalf("%+v, %v", done, err)
 	}
 	for range n { // of four a minute one was used
@@ -495,7 +399,8 @@ func MustCertificate(t *testing.T, name string) (cert, key []byte) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})
 }
 
-// A renewed certificate is served to new connections. One that does not fit its key, as in the middle of a renewal, is not.
+// A renewed certificate is served to new connections. One that does not fit its
+// key, as in the middle of a renewal, is not.
 func TestARenewedCertificateIsServed(t *testing.T) {
 	t.Chdir(t.TempDir())
 	write := func(name string, text []byte) {
@@ -509,8 +414,8 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 	write("tls.key", key)
 	write(".env", []byte("TLS_CERT=tls.crt\nTLS_KEY=tls.key\n"))
 	l, _ := mustStartReloader(t)
-	server := httptest.NewUnstartedServer(l.rooms)
-	server.TLS = l.rooms.tlsConfig()
+	server := httptest.NewUnstartedServer(l.app)
+	server.TLS = l.tlsConfig()
 	server.StartTLS()
 	defer server.Close()
 	served := func() string {
@@ -522,19 +427,19 @@ func TestARenewedCertificateIsServed(t *testing.T) {
 		defer conn.Close()
 		return conn.ConnectionState().PeerCertificates[0].Subject.CommonName
 	}
-	if files := l.cfg.Files(); !slices.Contains(files, "tls.crt") || !slices.Contains(files, "tls.key") {
+	if files := l.Config().Files(); !slices.Contains(files, "tls.crt") || !slices.Contains(files, "tls.key") {
 		t.Errorf("only %v are watched", files)
 	}
 	cert, key = MustCertificate(t, "new.example")
 	write("tls.crt", cert)
-	if _, err := l.reload("test"); err == nil || !strings.Contains(err.Error(), "TLS_KEY=tls.key") || served() != "old.example" {
+	if _, err := l.Reload("test"); err == nil || !strings.Contains(err.Error(), "TLS_KEY=tls.key") || served() != "old.example" {
 		t.Errorf("in the middle of a renewal: error %v, and %s is served", err, served())
 	}
 	write("tls.key", key)
-	if done, err := l.reload("test"); err != nil || !slices.Equal(done.Changed, []string{"TLS_CERT"}) || served() != "new.example" {
+	if done, err := l.Reload("test"); err != nil || !slices.Equal(done.Changed, []string{"TLS_CERT"}) || served() != "new.example" {
 		t.Errorf("after it: %+v, %v, and %s is served", done, err, served())
 	}
-	if done, err := l.reload("test"); err != nil || done.Changed != nil {
+	if done, err := l.Reload("test"); err != nil || done.Changed != nil {
 		t.Errorf("once more: %+v, %v", done, err)
 	}
 }

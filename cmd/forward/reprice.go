@@ -7,94 +7,80 @@ import (
 	"io"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"forward/internal/ledger"
 	"forward/internal/price"
 )
 
-// repriceCommand prices what was used again.
+// repriceCommand prices again what was used.
 func repriceCommand() *cobra.Command {
-	var since, until, model, output string
-	var dry bool
+	var p ledger.Reprice
 	c := &cobra.Command{
 		Use:   "reprice --since TIME",
-		Short: "Work out anew what requests cost, with the prices of today",
-		Long: "reprice takes the usage that providers told of each request, prices it with this binary's table and forward.yaml's prices, and\n" +
-			"changes the ledger's rows and sums by the difference. It works beside a running gateway, which has to be started anew to use\n" +
+		Short: "Calculate again what requests cost, with the prices of today",
+		Long: "reprice takes the usage that providers reported for each request, prices it with this binary's table and forward.yaml's prices, and\n" +
+			"changes the ledger's rows and sums by the difference. It works beside a running gateway, which has to be restarted to use\n" +
 			"new prices itself. What budgets were charged stays as it was. Requests older than LEDGER_RETENTION keep their cost.",
 		Example: "  forward usage reprice --since 30d --dry-run\n  forward usage reprice --since 2026-11-01 --model gpt-4o",
 	}
-	load := settingsFlags(c)
 	flags := c.Flags()
-	flags.StringVar(&since, "since", "", "begin: an age (12h, 30d, 8w), a day (2026-11-01), a time (RFC 3339) or all")
-	flags.StringVar(&until, "until", "", "end, in the same forms (default now)")
-	flags.StringVar(&model, "model", "", "only this model, as it was asked for or as it answered")
-	flags.BoolVar(&dry, "dry-run", false, "only tell what would change")
-	flags.StringVarP(&output, "output", "o", "table", "table or json")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if output != "table" && output != "json" {
-			return &usageError{fmt.Errorf("unknown output %q: write table or json", output)}
-		}
-		if since == "" {
+	since := flags.String("since", "", "start: an age (12h, 30d, 8w), a day (2026-11-01), a time (RFC 3339) or all")
+	until := flags.String("until", "", "end, in the same forms (default now)")
+	flags.StringVar(&p.Model, "model", "", "only this model, as it was asked for or as it answered")
+	flags.BoolVar(&p.DryRun, "dry-run", false, "only show what would change")
+	frame{forms: tableOrJSON}.command(c, func(c *call) (err error) {
+		if *since == "" {
 			return &usageError{errors.New("say since when: --since 30d, a day, or all")}
 		}
-		cfg, err := load()
+		p.Since, p.Until, err = between(*since, *until, time.Now().In(c.cfg.Location))
+		if err != nil {
+			return &usageError{err}
+		}
+		p.Prices, err = price.NewTable(priceOverrides(c.cfg))
 		if err != nil {
 			return err
 		}
-		p := ledger.Reprice{Model: model, DryRun: dry}
-		if p.Since, p.Until, err = between(since, until, time.Now().In(cfg.Location)); err != nil {
-			return &usageError{err}
-		}
-		if p.Prices, err = price.NewTable(priceOverrides(cfg)); err != nil {
-			return err
-		}
-		return withLedger(cfg, func(db *sql.DB) error {
-			list, err := p.Run(c.Context(), db, cfg.Location)
+		return withLedger(c.cfg, func(db *sql.DB) error {
+			list, err := p.Run(c.Context(), db, c.cfg.Location)
 			if err != nil {
 				return err
 			}
-			if output == "json" {
+			if c.form == "json" {
 				return writeJSON(c.OutOrStdout(), list)
 			}
-			repriceTable(c.OutOrStdout(), list, dry)
+			repriceTable(c.OutOrStdout(), list, p.DryRun)
 			return nil
 		})
-	}
+	})
 	noArguments(c)
 	return c
 }
 
-// repriceTable shows the models whose cost is another now, and what all add up to.
+// repriceTable shows the models whose cost has changed, and the sum of all.
 func repriceTable(w io.Writer, list []ledger.Repriced, dry bool) {
-	t := newTable(w)
-	columns := []string{"requests", "changed", "before", "after", "difference", "unpriced before", "unpriced after"}
-	head := table.Row{"provider", "model"}
-	var numbers []table.ColumnConfig
-	for _, name := range columns {
-		head = append(head, name)
-		numbers = append(numbers, table.ColumnConfig{Name: name, Align: text.AlignRight, AlignFooter: text.AlignRight, AlignHeader: text.AlignRight})
+	t := table{
+		head:  []string{"provider", "model", "requests", "changed", "before", "after", "difference", "unpriced before", "unpriced after"},
+		right: []bool{false, false, true, true, true, true, true, true, true},
 	}
-	t.SetColumnConfigs(numbers)
-	t.AppendHeader(head)
 	var total ledger.Repriced
 	for _, m := range list {
-		total.Requests, total.Changed = total.Requests+m.Requests, total.Changed+m.Changed
-		total.Before, total.After = total.Before+m.Before, total.After+m.After
-		total.UnpricedBefore, total.UnpricedAfter = total.UnpricedBefore+m.UnpricedBefore, total.UnpricedAfter+m.UnpricedAfter
+		total.Requests += m.Requests
+		total.Changed += m.Changed
+		total.Before += m.Before
+		total.After += m.After
+		total.UnpricedBefore += m.UnpricedBefore
+		total.UnpricedAfter += m.UnpricedAfter
 		if m.Changed > 0 {
-			t.AppendRow(repriceRow(&m, visible(m.Upstream), visible(m.Model)))
+			t.rows = append(t.rows, repriceRow(&m, visible(m.Upstream), visible(m.Model)))
 		}
 	}
 	if total.Changed == 0 {
 		fmt.Fprintf(w, "%d requests cost what they cost before: %s\n", total.Requests, total.After)
 		return
 	}
-	t.AppendFooter(repriceRow(&total, "all models", ""))
-	t.Render()
+	t.foot = repriceRow(&total, "all models", "")
+	t.write(w)
 	if dry {
 		fmt.Fprintln(w, "Nothing was changed: leave --dry-run out to change the ledger.")
 		return
@@ -102,6 +88,10 @@ func repriceTable(w io.Writer, list []ledger.Repriced, dry bool) {
 	fmt.Fprintln(w, "The ledger's rows and sums are changed. Budgets stay as they were charged.")
 }
 
-func repriceRow(m *ledger.Repriced, provider, model string) table.Row {
-	return table.Row{provider, model, m.Requests, m.Changed, m.Before, m.After, m.After - m.Before, m.UnpricedBefore, m.UnpricedAfter}
+func repriceRow(m *ledger.Repriced, provider, model string) []string {
+	row := []string{provider, model}
+	for _, value := range []any{m.Requests, m.Changed, m.Before, m.After, m.After - m.Before, m.UnpricedBefore, m.UnpricedAfter} {
+		row = append(row, fmt.Sprint(value))
+	}
+	return row
 }

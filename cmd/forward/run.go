@@ -16,8 +16,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forward/internal/cache"
 	"forward/internal/config"
+	"forward/internal/control"
 	"forward/internal/forward"
+	"forward/internal/reload"
 	"forward/internal/tokens"
 )
 
@@ -30,61 +33,78 @@ func addRun(c *cobra.Command) {
 		if err != nil {
 			return err
 		}
-		return run(c.Context(), newReloader(cfg, warnings, read))
+		return run(c.Context(), reload.Options{Config: cfg, Warnings: warnings, Read: read})
 	}
 }
 
-// run is the life of the gateway: stores, gateway, listener, banner, and everything back in reverse.
-func run(ctx context.Context, settings *reloader) (err error) {
-	cfg := settings.cfg
+// run is the life of the gateway: components, listener, control socket, banner,
+// and everything back in reverse.
+func run(ctx context.Context, options reload.Options) (err error) {
+	cfg := options.Config
 	logger, level := newLogger(cfg)
-	again := onHangup() // from the begin on, or it would end a gateway that starts
-	defer again.stop()
-	limitMemory(ctx, logger)
-	rooms, err := open(cfg, logger)
+	hangup := make(chan os.Signal, 1)     // one more during a reload is enough
+	signal.Notify(hangup, syscall.SIGHUP) // from the start, or SIGHUP would end a gateway that starts
+	defer signal.Stop(hangup)
+	limitMemory(logger)
+	defer tuneCollector()()
+	var a *app
+	options.Log = logger
+	options.Apply = func(next *config.Config) ([]string, error) { return a.apply(next) }
+	settings := reload.New(options)
+	a, err = open(cfg, logger)
 	if err != nil {
 		return err
 	}
-	rooms.level = level
-	settings.rooms, settings.log = rooms, logger
-	defer func() { err = errors.Join(err, rooms.Close()) }()
+	a.level = level
+	defer func() { err = errors.Join(err, a.Close()) }()
 
 	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
 	if err != nil {
 		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Host, cfg.Port, err)
 	}
-	side, failed := listenControl(cfg.DataDir, settings.controls())
-	if failed != nil { // no reason not to answer requests
+	side, failed := control.Listen(cfg.DataDir, controls(settings, a))
+	if failed != nil { // the gateway can answer requests all the same
 		logger.Warn("commands such as forward reload will not find this gateway", "error", failed)
 	} else {
 		defer func() { err = errors.Join(err, side.Close()) }()
 	}
-	defer settings.stop() // before what it changes is closed
+	defer settings.Stop() // before the components are closed
 	server := &http.Server{
-		Handler:           rooms,
+		Handler:           a,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       120 * time.Second,
 		MaxHeaderBytes:    64 << 10,
-		// No WriteTimeout: it would cut streams. Each write has a deadline of its own instead.
+		// No WriteTimeout: it would cut streams. Each write has a deadline of
+		// its own instead.
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	if cfg.TLSCert != "" {
+		server.TLSConfig = a.tlsConfig()
 	}
 	var warming sync.WaitGroup
 	warming.Go(tokens.Warm) // the first answer whose tokens are counted should not wait for the vocabulary
 	defer warming.Wait()
-	banner(os.Stderr, cfg, rooms, listener.Addr())
-	settings.watch(again.signals)
-	return serve(ctx, server, listener, settings)
+	banner(os.Stderr, cfg, a, listener.Addr())
+	settings.Watch(hangup)
+	return serve(ctx, server, listener, a, settings)
 }
 
-// serve answers until a signal, then drains. A second signal ends the process at once, by the default action.
-func serve(ctx context.Context, server *http.Server, listener net.Listener, settings *reloader) error {
-	logger, cfg := settings.log, settings.cfg
+// controls returns the handler of the control socket.
+func controls(settings *reload.Reloader, a *app) http.Handler {
+	return control.Handler(control.Options{
+		Reload: func() (reload.Result, error) { return settings.Reload("forward reload") },
+		Cache:  func() *cache.Cache { return a.cache.Load() },
+	})
+}
+
+// serve answers until a signal, then drains. A second signal ends the process
+// at once, by the default action.
+func serve(ctx context.Context, server *http.Server, listener net.Listener, a *app, settings *reload.Reloader) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failed := make(chan error, 1)
 	go func() {
-		if cfg.TLSCert != "" {
-			server.TLSConfig = settings.rooms.tlsConfig()
+		if server.TLSConfig != nil {
 			failed <- server.ServeTLS(listener, "", "")
 			return
 		}
@@ -96,25 +116,25 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, sett
 	case <-ctx.Done():
 	}
 	stop()
-	gateway := settings.rooms.gateway()
+	gateway := a.gateway()
 	gateway.Drain()
-	settings.rooms.leaving.Store(true)
-	settings.stop()
-	delay, bound := settings.cfg.ShutdownDelay, settings.cfg.ShutdownTimeout
-	logger.Info("stopping: no longer ready", "still takes requests for", delay, "then waits for them up to", bound)
+	a.draining.Store(true)
+	settings.Stop()
+	cfg := settings.Config()
+	a.log.Info("stopping: no longer ready", "still takes requests for", cfg.ShutdownDelay, "then waits for them up to", cfg.ShutdownTimeout)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serving: %w", err)
-	case <-time.After(delay):
+	case <-time.After(cfg.ShutdownDelay):
 	}
-	drain(server, gateway, bound)
+	drain(server, gateway, cfg.ShutdownTimeout)
 	<-failed
-	logger.Info("stopped")
+	a.log.Info("stopped")
 	return nil
 }
 
-// drain lets open requests finish within the bound. Streams that are still open then get an error event; they have
-// two more seconds to deliver it.
+// drain lets open requests finish within the bound. Streams that are still open
+// then get an error event; they have two more seconds to deliver it.
 func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
@@ -132,7 +152,8 @@ func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 	gateway.Wait(2 * time.Second)
 }
 
-// newLogger returns the logger of everything that is not an answer, on stderr, as text or JSON, and its level, which may be changed.
+// newLogger returns the logger of everything that is not an answer, on stderr,
+// as text or JSON, and its level, which may be changed.
 func newLogger(cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(logLevel(cfg))
@@ -143,7 +164,7 @@ func newLogger(cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
 	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
 }
 
-// logLevel is info unless LOG_LEVEL, which was checked when it was loaded, says otherwise.
+// logLevel is LOG_LEVEL, which was checked when it was loaded.
 func logLevel(cfg *config.Config) (level slog.Level) {
 	level.UnmarshalText([]byte(cfg.LogLevel))
 	return level

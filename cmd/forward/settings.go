@@ -4,26 +4,75 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
 )
 
-// settingsFlags gives a command the flags that say where settings come from, and returns the function that loads them.
-// Warnings are printed as they are found; all that is wrong is one error.
-func settingsFlags(c *cobra.Command) func() (*config.Config, error) {
-	return settingsFrom(c, hasManagedKeys)
+// frame is what commands that read the settings have in common.
+type frame struct {
+	operands []string // that the command takes, as its usage line names them; nil: the command checks its own
+	complain string   // about a wrong number of operands; "": the usage line
+	forms    []string // of -o, the default first; nil: there is no -o
+	offline  bool     // the command is not about the listener, so its flags are hidden
+
+	managedKeys func(dataDir string) bool // nil: hasManagedKeys
 }
 
-// settingsFrom is settingsFlags, told whether there are managed keys.
-func settingsFrom(c *cobra.Command, managedKeys func(dataDir string) bool) func() (*config.Config, error) {
+// call is one call of a command in a frame.
+type call struct {
+	*cobra.Command
+	cfg  *config.Config
+	form string // of -o
+	args []string
+}
+
+var (
+	none        = []string{} // operands
+	tableOrJSON = []string{"table", "json"}
+)
+
+// command makes c read its flags and the settings before it runs do.
+func (f frame) command(c *cobra.Command, do func(*call) error) *cobra.Command {
+	managedKeys := f.managedKeys
+	if managedKeys == nil {
+		managedKeys = hasManagedKeys
+	}
 	read := settingsReader(c, managedKeys)
-	return func() (*config.Config, error) {
+	if f.offline {
+		hideListener(c)
+	}
+	form := func() (string, error) { return "", nil }
+	if f.forms != nil {
+		form = outputFlag(c, f.forms)
+	}
+	if f.operands != nil {
+		c.Use = strings.Join(append([]string{c.Use}, f.operands...), " ")
+		c.Args = func(c *cobra.Command, args []string) error {
+			switch {
+			case len(args) == len(f.operands):
+				return nil
+			case f.complain != "":
+				return &usageError{fmt.Errorf("%s", f.complain)}
+			}
+			return &usageError{fmt.Errorf("write: %s", strings.Join(append([]string{c.CommandPath()}, f.operands...), " "))}
+		}
+	}
+	c.RunE = func(c *cobra.Command, args []string) error {
+		form, err := form()
+		if err != nil {
+			return err
+		}
 		cfg, warnings, err := read(nil)
 		printWarnings(c.ErrOrStderr(), warnings)
-		return cfg, err
+		if err != nil {
+			return err
+		}
+		return do(&call{c, cfg, form, args})
 	}
+	return c
 }
 
 func printWarnings(w io.Writer, warnings []config.Warning) {
@@ -32,21 +81,22 @@ func printWarnings(w io.Writer, warnings []config.Warning) {
 	}
 }
 
-// readSettings reads the settings anew beside those of a running gateway, which are nil at its start.
-type readSettings func(running *config.Config) (*config.Config, []config.Warning, error)
-
-// settingsReader is settingsFrom for whoever reads more than once and shows warnings himself.
-func settingsReader(c *cobra.Command, managedKeys func(dataDir string) bool) readSettings {
-	where := whereSettings(c)
+// settingsReader gives a command the flags that say where settings come from,
+// and returns the function that reads the settings beside those of a running
+// gateway, which are nil at its start.
+func settingsReader(c *cobra.Command, managedKeys func(dataDir string) bool) func(running *config.Config) (*config.Config, []config.Warning, error) {
+	flags := settingsFlags(c)
 	return func(running *config.Config) (*config.Config, []config.Warning, error) {
-		f := where()
-		f.ManagedKeys, f.Running = managedKeys, running
+		f := flags()
+		f.ManagedKeys = managedKeys
+		f.Running = running
 		return config.Load(f, os.Environ())
 	}
 }
 
-// whereSettings gives a command the flags that say where settings come from, and returns the function that reads the flags.
-func whereSettings(c *cobra.Command) func() config.Flags {
+// settingsFlags gives a command the flags that say where settings come from,
+// and returns the function that reads them.
+func settingsFlags(c *cobra.Command) func() config.Flags {
 	var f config.Flags
 	var host string
 	var port, workers int
@@ -57,7 +107,8 @@ func whereSettings(c *cobra.Command) func() config.Flags {
 	flags.StringVar(&f.ConfigFile, "config", "forward.yaml", "settings as YAML, or an LLProxy config.json")
 	flags.IntVar(&workers, "workers", 1, "accepted from openai-forward's command line and ignored: one process uses every core")
 	return func() config.Flags {
-		f.EnvFileSet, f.ConfigFileSet = flags.Changed("env-file"), flags.Changed("config")
+		f.EnvFileSet = flags.Changed("env-file")
+		f.ConfigFileSet = flags.Changed("config")
 		if flags.Changed("host") {
 			f.Host = &host
 		}
@@ -77,5 +128,11 @@ func whereSettings(c *cobra.Command) func() config.Flags {
 	}
 }
 
-// dataDir returns DATA_DIR, also where other settings are wrong.
-func dataDir(f config.Flags) (string, error) { return config.DataDir(f, os.Environ()) }
+// hideListener hides the flags that mean nothing to a command that does not
+// listen. They are accepted, so that one set of flags serves all commands of a
+// deployment.
+func hideListener(c *cobra.Command) {
+	for _, name := range []string{"host", "port", "workers"} {
+		c.Flags().Lookup(name).Hidden = true
+	}
+}

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"forward/internal/config"
@@ -18,13 +16,14 @@ import (
 	"forward/internal/ledger"
 )
 
-// usageFlags are what `forward usage` is asked.
+// usageFlags select what `forward usage` reports.
 type usageFlags struct {
-	by, since, until, output string
-	key, model, route, user  string
+	by, since, until        string
+	key, model, route, user string
 }
 
-// usageCommand shows what was used and what it cost, out of the ledger. It works beside a running gateway.
+// usageCommand shows what was used and what it cost, out of the ledger. It
+// works beside a running gateway.
 func usageCommand() *cobra.Command {
 	var f usageFlags
 	c := &cobra.Command{
@@ -34,34 +33,25 @@ func usageCommand() *cobra.Command {
 			"--by takes a comma list of: " + dimensions() + ".\nThose up to month, and user with key and days, come out of sums; all others look at single requests, as far back\nas LEDGER_RETENTION goes. By day and month, times are taken to whole days.",
 		Example: "  forward usage --by key,model,day --since 30d\n  forward usage --by user --key alice --since 2026-11-01 -o csv",
 	}
-	load := settingsFlags(c)
 	flags := c.Flags()
 	flags.StringVar(&f.by, "by", "key,model", "what to group by")
-	flags.StringVar(&f.since, "since", "30d", "begin: an age (12h, 30d, 8w), a day (2026-11-01), a time (RFC 3339) or all")
+	flags.StringVar(&f.since, "since", "30d", "start: an age (12h, 30d, 8w), a day (2026-11-01), a time (RFC 3339) or all")
 	flags.StringVar(&f.until, "until", "", "end, in the same forms (default now)")
 	flags.StringVar(&f.key, "key", "", "only this key, by name or id")
 	flags.StringVar(&f.model, "model", "", "only this model")
 	flags.StringVar(&f.route, "route", "", "only this route")
 	flags.StringVar(&f.user, "user", "", "only this user")
-	flags.StringVarP(&f.output, "output", "o", "table", "table, csv or json")
-	c.RunE = func(c *cobra.Command, _ []string) error {
-		if f.output != "table" && f.output != "csv" && f.output != "json" {
-			return &usageError{fmt.Errorf("unknown output %q: write table, csv or json", f.output)}
-		}
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		q, err := f.query(time.Now().In(cfg.Location))
+	frame{forms: []string{"table", "csv", "json"}}.command(c, func(c *call) error {
+		q, err := f.query(time.Now().In(c.cfg.Location))
 		if err != nil {
 			return &usageError{err}
 		}
-		return withReader(cfg, func(r *ledger.Reader) error {
+		return withReader(c.cfg, func(r *ledger.Reader) error {
 			groups, err := r.Report(c.Context(), q)
 			if err != nil {
 				return err
 			}
-			switch f.output {
+			switch c.form {
 			case "csv":
 				return ledger.WriteCSV(c.OutOrStdout(), q, groups)
 			case "json":
@@ -70,7 +60,7 @@ func usageCommand() *cobra.Command {
 			usageTable(c.OutOrStdout(), q, groups)
 			return nil
 		})
-	}
+	})
 	c.AddCommand(pricesCommand(), repriceCommand())
 	noArguments(c)
 	return c
@@ -91,7 +81,8 @@ func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 			q.By = append(q.By, ledger.Dimension(name))
 		}
 	}
-	if q.Since, q.Until, err = between(f.since, f.until, now); err != nil {
+	q.Since, q.Until, err = between(f.since, f.until, now)
+	if err != nil {
 		return q, err
 	}
 	q.Filter = map[ledger.Dimension]string{}
@@ -105,17 +96,19 @@ func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 
 // between reads the bounds of a time.
 func between(since, until string, now time.Time) (from, to time.Time, err error) {
-	if from, err = moment(since, now); err != nil {
+	from, err = moment(since, now)
+	if err != nil {
 		return from, to, fmt.Errorf("--since %w", err)
 	}
-	if to, err = moment(until, now); err != nil {
+	to, err = moment(until, now)
+	if err != nil {
 		return from, to, fmt.Errorf("--until %w", err)
 	}
 	return from, to, nil
 }
 
-// moment reads a time as people write it. Ages in days and weeks begin at midnight, so that a report has whole days; "" and all are
-// open.
+// moment reads a time as people write it. Ages in days and weeks begin at
+// midnight, so that a report has whole days; "" and all are open.
 func moment(s string, now time.Time) (time.Time, error) {
 	if s == "" || s == "all" {
 		return time.Time{}, nil
@@ -142,12 +135,14 @@ func moment(s string, now time.Time) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is not a time: write 12h, 30d, 8w, 2026-11-01 or 2026-11-01T12:00:00Z", s)
 }
 
-// withReader opens the ledger to read in it. It makes no database where there is none.
+// withReader opens the ledger to read in it. It makes no database where there
+// is none.
 func withReader(cfg *config.Config, read func(*ledger.Reader) error) error {
 	return withLedger(cfg, func(db *sql.DB) error { return read(ledger.NewReader(db, cfg.Location)) })
 }
 
-// withLedger opens the database that a ledger is in. It makes none where there is none.
+// withLedger opens the database that a ledger is in. It makes none where there
+// is none.
 func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
 	if !database.Exists(cfg.DataDir) {
 		return fmt.Errorf("%w (DATA_DIR is %s)", ledger.ErrNoLedger, cfg.DataDir)
@@ -159,7 +154,8 @@ func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
 	return errors.Join(do(db), db.Close())
 }
 
-// usageTable writes a report for people. Sums that nobody has are left out.
+// usageTable writes a report as a table. Columns that are zero everywhere are
+// left out.
 func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
 	if len(groups) == 0 {
 		fmt.Fprintln(w, "nothing was used in this time")
@@ -167,42 +163,43 @@ func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
 	}
 	total := ledger.SumUp(groups)
 	columns := sumColumns(total)
-	t := newTable(w)
-	head, foot := table.Row{}, table.Row{}
+	t := table{right: make([]bool, len(q.By))}
+	foot := make([]string, len(q.By))
 	for _, d := range q.By {
-		head, foot = append(head, d), append(foot, "")
+		t.head = append(t.head, string(d))
 	}
-	var numbers []table.ColumnConfig
 	for _, c := range columns {
-		head, foot = append(head, c.name), append(foot, c.show(&total))
-		numbers = append(numbers, table.ColumnConfig{Name: c.name, Align: text.AlignRight, AlignFooter: text.AlignRight, AlignHeader: text.AlignRight})
+		t.head = append(t.head, c.name)
+		t.right = append(t.right, true)
+		foot = append(foot, c.show(&total))
 	}
-	t.SetColumnConfigs(numbers)
-	t.AppendHeader(head)
 	for i := range groups {
-		g, line := &groups[i], table.Row{}
-		for i, d := range q.By {
-			value := g.Values[i]
-			if d == ledger.ByKey && g.KeyName != "" {
-				value = g.KeyName
-			}
-			line = append(line, visible(value))
-		}
-		for _, c := range columns {
-			line = append(line, c.show(&g.Sums))
-		}
-		t.AppendRow(line)
+		t.rows = append(t.rows, usageRow(q, &groups[i], columns))
 	}
 	if len(q.By) > 0 {
-		t.AppendFooter(foot)
+		t.foot = foot
 	}
-	t.Render()
+	t.write(w)
 	if total.Unpriced > 0 {
 		fmt.Fprintf(w, "%d requests used models without a price, which are not in the cost: see `forward usage prices MODEL`.\n", total.Unpriced)
 	}
 	if total.Estimated > 0 {
 		fmt.Fprintf(w, "%d requests ended without the provider's count; %s of the cost is estimated.\n", total.Estimated, total.EstimatedCost)
 	}
+}
+
+func usageRow(q ledger.Query, g *ledger.Group, columns []sumColumn) (row []string) {
+	for i, d := range q.By {
+		value := g.Values[i]
+		if d == ledger.ByKey && g.KeyName != "" {
+			value = g.KeyName
+		}
+		row = append(row, visible(value))
+	}
+	for _, c := range columns {
+		row = append(row, c.show(&g.Sums))
+	}
+	return row
 }
 
 type sumColumn struct {
@@ -232,24 +229,4 @@ func sumColumns(total ledger.Sums) []sumColumn {
 		columns = append(columns, sumColumn{"saved", func(s *ledger.Sums) string { return s.Saved.String() }})
 	}
 	return columns
-}
-
-// newTable is a table without a frame, which reads well in a terminal and in a pipe.
-func newTable(w io.Writer) table.Writer {
-	t := table.NewWriter()
-	t.SetOutputMirror(w)
-	t.SetStyle(table.StyleLight)
-	t.Style().Options = table.Options{SeparateHeader: true, SeparateFooter: true}
-	t.Style().Format = table.FormatOptions{}
-	return t
-}
-
-// visible shows names that clients choose without letting them write to the terminal.
-func visible(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r < 0xa0 {
-			return '·'
-		}
-		return r
-	}, s)
 }

@@ -55,7 +55,8 @@ func entry(id, key, model string, cost price.Money) ledger.Row {
 	}
 }
 
-// TestUsageBesideTheGateway asks while a ledger is open on the same database and writes.
+// TestUsageBesideTheGateway asks while a ledger is open on the same database
+// and writes.
 func TestUsageBesideTheGateway(t *testing.T) {
 	unpriced := entry("u", "bob", "mystery", 0)
 	unpriced.Priced, unpriced.Estimated = false, true
@@ -174,7 +175,8 @@ func TestWhyOfABatch(t *testing.T) {
 	}
 }
 
-// TestUsageReprice gives a model a price after it was used, beside a ledger that is open.
+// TestUsageReprice gives a model a price after it was used, beside a ledger
+// that is open.
 func TestUsageReprice(t *testing.T) {
 	cellar := entry("c", "bob", "cellar", 0)
 	cellar.Priced, cellar.Answered = false, "cellar"
@@ -192,7 +194,8 @@ func TestUsageReprice(t *testing.T) {
 		}
 		return strings.Join(strings.Fields(out), " ")
 	}
-	// gpt-4o: 60 × 2.50 + 40 × 1.25 + 10 × 10 millionths of a dollar. cellar: 100 × 1 + 10 × 2.
+	// gpt-4o: 60 × 2.50 + 40 × 1.25 + 10 × 10 millionths of a dollar. cellar:
+	// 100 × 1 + 10 × 2.
 	want := []string{"openai gpt-4o 1 1 $0.000000999 $0.0003 $0.000299001 0 0", "openai cellar 1 1 $0.00 $0.00012 $0.00012 1 0", "all models 2 2 $0.000000999 $0.00042 $0.000419001 1 0"}
 	for _, step := range []struct {
 		args []string

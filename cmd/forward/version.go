@@ -8,7 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by release builds (-ldflags "-X main.version=v1.2.3"); otherwise the build's own information tells.
+// version is set by release builds (-ldflags "-X main.version=v1.2.3");
+// otherwise the build's own information tells.
 var version string
 
 func versionCommand() *cobra.Command {
@@ -22,7 +23,8 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// buildVersion is the version as one line: v1.2.3 (commit 1a2b3c4d5e6f, 2026-11-21T…, modified) go1.26 linux/amd64.
+// buildVersion is the version as one line: v1.2.3 (commit 1a2b3c4d5e6f,
+// 2026-11-21T…, modified) go1.26 linux/amd64.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	name := version

@@ -15,64 +15,48 @@ import (
 
 // whyCommand explains one request out of the ledger.
 func whyCommand() *cobra.Command {
-	var output string
 	c := &cobra.Command{
-		Use:   "why REQUEST-ID | BATCH-ID",
+		Use:   "why",
 		Short: "Explain what happened to one request, or what a batch cost",
-		Long: "why shows the trail of a request: who asked what, what the cache, the line and the upstream did, and what it cost.\n" +
+		Long: "why shows the trail of a request: its caller, what the cache, the queue and the upstream did, and what it cost.\n" +
 			"The id is in each answer's X-Forward-Request-Id, and in the log. Of a batch it shows the rows that settled it, one for each model.",
 		Example: "  forward why req_019aa5b1c2d3\n  forward why batch_68f0c1",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return &usageError{errors.New("write the id of one request: the X-Forward-Request-Id of its answer")}
-			}
-			return nil
-		},
 	}
-	load := settingsFlags(c)
-	c.Flags().StringVarP(&output, "output", "o", "table", "table or json")
-	c.RunE = func(c *cobra.Command, args []string) error {
-		if output != "table" && output != "json" {
-			return &usageError{fmt.Errorf("unknown output %q: write table or json", output)}
-		}
-		cfg, err := load()
-		if err != nil {
-			return err
-		}
-		return withReader(cfg, func(r *ledger.Reader) error {
-			ids, err := r.Settled(c.Context(), args[0])
+	f := frame{operands: []string{"REQUEST-ID | BATCH-ID"}, complain: "write the id of one request: the X-Forward-Request-Id of its answer", forms: tableOrJSON}
+	return f.command(c, func(c *call) error {
+		return withReader(c.cfg, func(r *ledger.Reader) error {
+			ids, err := r.Settled(c.Context(), c.args[0])
 			if err != nil {
 				return err
 			}
 			if len(ids) == 0 {
-				ids = args
+				ids = c.args
 			}
 			for i, id := range ids {
-				row, open, err := r.Trail(c.Context(), id)
-				if errors.Is(err, ledger.ErrNoRow) {
-					return fmt.Errorf("%w: %q; it may be older than LEDGER_RETENTION, was refused before its route and key were known, or is a batch whose results nobody fetched yet", err, id)
-				}
-				if err != nil {
-					return err
-				}
-				if i > 0 && output == "table" {
+				if i > 0 && c.form == "table" {
 					fmt.Fprintln(c.OutOrStdout())
 				}
-				if err := showWhy(c.OutOrStdout(), output, &row, open, cfg.Location); err != nil {
+				if err := showWhy(c, r, id); err != nil {
 					return err
 				}
 			}
 			return nil
 		})
-	}
-	return c
+	})
 }
 
-func showWhy(w io.Writer, output string, r *ledger.Row, open bool, zone *time.Location) error {
-	if output == "json" {
-		return writeJSON(w, r)
+// showWhy shows one row of the ledger.
+func showWhy(c *call, r *ledger.Reader, id string) error {
+	row, open, err := r.Trail(c.Context(), id)
+	switch {
+	case errors.Is(err, ledger.ErrNoRow):
+		return fmt.Errorf("%w: %q; it may be older than LEDGER_RETENTION, was refused before its route and key were known, or is a batch whose results were not fetched yet", err, id)
+	case err != nil:
+		return err
+	case c.form == "json":
+		return writeJSON(c.OutOrStdout(), &row)
 	}
-	return printWhy(w, r, open, zone)
+	return printWhy(c.OutOrStdout(), &row, open, c.cfg.Location)
 }
 
 // printWhy writes one subject a line; what does not apply is left out.

@@ -91,7 +91,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d requests, %d failed", asked, failed)
 	// A signal and the watch may find the same change, and one of the two reads what is in force already.
-	if n := strings.Count(r.Stderr.String(), "settings were read anew"); n < 100 {
+	if n := strings.Count(r.Stderr.String(), "settings were read again"); n < 100 {
 		t.Errorf("the log tells of %d reloads", n)
 	}
 	r.upstream.Kill() // lets go of the connections that are kept for the next request

@@ -1,4 +1,4 @@
-package main
+package control
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 var hello = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello") })
 
 // MustControl serves hello on the control socket of dir.
-func MustControl(t *testing.T, dir string) *control {
+func MustControl(t *testing.T, dir string) *Server {
 	t.Helper()
-	c, err := listenControl(dir, hello)
+	c, err := Listen(dir, hello)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,14 +27,14 @@ func MustControl(t *testing.T, dir string) *control {
 // says asks the gateway on dir.
 func says(t *testing.T, dir string) string {
 	t.Helper()
-	transport := controlTransport(dir)
-	defer transport.CloseIdleConnections()
-	res, err := (&http.Client{Transport: transport}).Get("http://forward/")
+	client := NewClient(dir)
+	defer client.Close()
+	body, err := client.send(t.Context(), "GET", "/", nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close()
-	text, err := io.ReadAll(res.Body)
+	defer body.Close()
+	text, err := io.ReadAll(body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,11 +47,11 @@ func TestControlSocketIsOurs(t *testing.T) {
 	if got := says(t, dir); got != "hello" {
 		t.Errorf("%q", got)
 	}
-	info, err := os.Stat(filepath.Join(dir, controlName))
+	info, err := os.Stat(Path(dir))
 	if err != nil || info.Mode() != os.ModeSocket|0o600 {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
-	if answered, err := controlled(t.Context(), dir); !answered || err != nil {
+	if answered, err := Running(t.Context(), dir); !answered || err != nil {
 		t.Error(answered, err)
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
@@ -63,20 +63,20 @@ func TestControlSocketIsOurs(t *testing.T) {
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
 		t.Error("a directory that was made for the socket stays")
 	}
-	if answered, err := controlled(t.Context(), dir); answered || err != nil {
+	if answered, err := Running(t.Context(), dir); answered || err != nil {
 		t.Error(answered, err)
 	}
 }
 
 func TestControlSocketOfADeadGatewayIsReplaced(t *testing.T) {
 	dir := t.TempDir()
-	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(dir, controlName), Net: "unix"})
+	dead, err := net.ListenUnix("unix", &net.UnixAddr{Name: Path(dir), Net: "unix"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	dead.SetUnlinkOnClose(false)
 	dead.Close() // as the kernel closes it when a process is killed
-	if answered, err := controlled(t.Context(), dir); answered || err != nil {
+	if answered, err := Running(t.Context(), dir); answered || err != nil {
 		t.Fatal(answered, err)
 	}
 	MustControl(t, dir)
@@ -88,7 +88,7 @@ func TestControlSocketOfADeadGatewayIsReplaced(t *testing.T) {
 func TestControlSocketOfALivingGatewayStays(t *testing.T) {
 	dir := t.TempDir()
 	MustControl(t, dir)
-	if _, err := listenControl(dir, http.NotFoundHandler()); !errors.Is(err, errControlled) {
+	if _, err := Listen(dir, http.NotFoundHandler()); !errors.Is(err, ErrRunning) {
 		t.Error(err)
 	}
 	if got := says(t, dir); got != "hello" {
@@ -96,7 +96,8 @@ func TestControlSocketOfALivingGatewayStays(t *testing.T) {
 	}
 }
 
-// TestControlSocketInADeepDirectory: a unix socket's path has at most 108 bytes, a directory's has no such bound.
+// TestControlSocketInADeepDirectory: a unix socket's path has at most 108
+// bytes, a directory's has no such bound.
 func TestControlSocketInADeepDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("a-long-name/", 20))
 	t.Chdir(t.TempDir()) // so that no relative path is short by chance
@@ -104,7 +105,7 @@ func TestControlSocketInADeepDirectory(t *testing.T) {
 	if got := says(t, dir); got != "hello" {
 		t.Errorf("%q", got)
 	}
-	if _, err := listenControl(dir, hello); !errors.Is(err, errControlled) {
+	if _, err := Listen(dir, hello); !errors.Is(err, ErrRunning) {
 		t.Error(err)
 	}
 	if err := c.Close(); err != nil {
@@ -120,10 +121,10 @@ func TestNoControlSocketIsNoFailure(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := listenControl(file, hello); err == nil {
+	if _, err := Listen(file, hello); err == nil {
 		t.Error("a socket in a file")
 	}
-	if answered, err := controlled(t.Context(), file); answered || err != nil {
+	if answered, err := Running(t.Context(), file); answered || err != nil {
 		t.Error(answered, err)
 	}
 }

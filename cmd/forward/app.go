@@ -1,0 +1,187 @@
+package main
+
+import (
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"forward/internal/cache"
+	"forward/internal/chatlog"
+	"forward/internal/config"
+	"forward/internal/forward"
+	"forward/internal/keys"
+	"forward/internal/metrics"
+	"forward/internal/queue"
+	"forward/internal/redis"
+	"forward/internal/tokens"
+	"forward/internal/upstream"
+)
+
+// app is a running gateway: its components and the settings by which they
+// serve. Components that keep state are opened when settings need them for the
+// first time and live until Close, so a reload makes new options over the same
+// state. Requests may come at any time; apply is called by one goroutine at a
+// time.
+type app struct {
+	log     *slog.Logger
+	level   *slog.LevelVar // of log; nil: LOG_LEVEL does not change it
+	current atomic.Pointer[generation]
+
+	draining    atomic.Bool // answers ask their clients to use another connection next time
+	certificate atomic.Pointer[tls.Certificate]
+	cache       atomic.Pointer[cache.Cache] // nil: no settings needed it yet
+
+	scheduler *queue.Scheduler // nil: no settings needed it yet, as below
+	chatLog   *chatlog.Log
+	redactor  *chatlog.Redactor
+	affinity  *upstream.Affinity
+	accounts  *accounting
+	metrics   *metrics.Metrics
+	redis     *redis.Conn // that the replicas share; nil: limits are counted in memory
+	db        *sql.DB     // nil: DATA_DIR cannot be written
+	keys      *keys.Store // managed keys; nil without db
+	closers   []io.Closer // in the order in which they were opened
+}
+
+// generation serves by one set of settings. It never changes; requests hold
+// theirs from start to end.
+type generation struct {
+	forward.Options
+	cfg     *config.Config
+	gateway *forward.Gateway
+	handler http.Handler
+}
+
+// change is a generation in the making.
+type change struct {
+	forward.Options
+	cfg    *config.Config
+	before *generation // nil at the start
+	// commit are the changes of components in place. They are made once nothing
+	// can fail any more.
+	commit []func()
+}
+
+// open builds the gateway from settings.
+func open(cfg *config.Config, logger *slog.Logger) (*app, error) {
+	a := &app{log: logger}
+	if _, err := a.apply(cfg); err != nil {
+		return nil, errors.Join(err, a.Close())
+	}
+	return a, nil
+}
+
+// ServeHTTP serves a request by the settings that are current when it comes.
+func (a *app) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	a.current.Load().handler.ServeHTTP(w, r)
+}
+
+// gateway returns the current gateway. Draining one of them drains all.
+func (a *app) gateway() *forward.Gateway { return a.current.Load().gateway }
+
+// Close closes the components, the last one first. Each flushes what it
+// acknowledged.
+func (a *app) Close() error {
+	var errs []error
+	for i := len(a.closers) - 1; i >= 0; i-- {
+		errs = append(errs, a.closers[i].Close())
+	}
+	return errors.Join(errs...)
+}
+
+// apply switches to new settings atomically; on error the old ones stay. It
+// returns the settings whose files have other content than before, although
+// their text is the same.
+func (a *app) apply(cfg *config.Config) (changed []string, err error) {
+	c, err := a.prepare(cfg)
+	if err != nil {
+		return nil, err
+	}
+	next := &generation{Options: c.Options, cfg: cfg}
+	if c.before == nil {
+		next.gateway, err = forward.New(c.Options)
+	} else {
+		c.Routes.TakeOver(c.before.Routes)
+		next.gateway, err = c.before.gateway.With(c.Options)
+	}
+	if err != nil {
+		return nil, err
+	}
+	next.handler = next.gateway.Handler()
+	certificate := a.certificate.Load()
+	for _, commit := range c.commit {
+		commit()
+	}
+	a.current.Store(next)
+	if c.before != nil && c.before.Transport != next.Transport {
+		c.before.Transport.(*http.Transport).CloseIdleConnections()
+	}
+	if !sameCertificate(certificate, a.certificate.Load()) {
+		changed = append(changed, "TLS_CERT")
+	}
+	return changed, nil
+}
+
+// prepare makes the options of settings. It opens components that are needed
+// for the first time; requests notice nothing of it until the change is
+// committed. Each step sets the options that it is named after and may use
+// those before it.
+func (a *app) prepare(cfg *config.Config) (*change, error) {
+	c := &change{cfg: cfg, before: a.current.Load(), Options: requestOptions(cfg)}
+	c.Log = a.log
+	for _, step := range []func(*change) error{
+		a.setCertificate, a.setRoutes, a.setRing, a.setGate, a.setScheduler, a.setQuotas, a.setTransport,
+		a.setCache, a.setRedactor, a.setChatLog, a.setAffinity, a.setLedger, a.setAdmin, a.setMetrics,
+	} {
+		if err := step(c); err != nil {
+			return nil, err
+		}
+	}
+	c.commit = append(c.commit, func() {
+		if a.level != nil {
+			a.level.Set(logLevel(cfg))
+		}
+	})
+	return c, nil
+}
+
+// requestOptions are the options that need no component.
+func requestOptions(cfg *config.Config) forward.Options {
+	o := forward.Options{
+		Levels: cfg.LevelModels, ExtraAuth: cfg.ExtraAuth, Passthrough: cfg.Passthrough,
+		Allow: cfg.IPWhitelist, Deny: cfg.IPBlacklist, TrustedProxies: cfg.TrustedProxy, CORSOrigins: cfg.CORSOrigins,
+		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
+		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry,
+		CacheTTL: orForever(cfg.CacheTTL), CacheRecorded: cfg.CacheReplay == "recorded",
+		LogContent: cfg.LogContent,
+		MaxBody:    cfg.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus,
+		StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
+		QueueKeepalive:    cfg.QueueKeepalive, DefaultMaxTokens: cfg.DefaultMaxTokens,
+		Estimation: tokens.Estimation{CharsPerToken: cfg.Estimation.CharsPerToken, ByProvider: cfg.Estimation.ByProvider,
+			BytesPerToken: cfg.Estimation.BytesPerToken, MaxSample: cfg.Estimation.MaxSample},
+		MaxParallel: cfg.MaxParallel, TrustUserIDs: cfg.TrustUserIDs,
+		Version: buildVersion(),
+	}
+	for _, f := range cfg.Fallbacks {
+		o.Fallbacks = append(o.Fallbacks, forward.Fallback{Models: f.Model, Instead: f.Instead})
+	}
+	return o
+}
+
+// orForever maps a time of 0, which settings write for "no bound", to one that
+// never ends: packages take 0 for their default.
+func orForever(d time.Duration) time.Duration {
+	if d == 0 {
+		return 100 * 365 * 24 * time.Hour
+	}
+	return d
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"forward/internal/config"
+	"forward/internal/database"
+	"forward/internal/dialect"
+	"forward/internal/forward"
+	"forward/internal/tokens"
+	"forward/internal/upstream"
+)
+
+// setRoutes makes the route table, with BENCHMARK_MODE's canned upstream if it
+// is on, and the table of models.
+func (a *app) setRoutes(c *change) error {
+	var list []*upstream.Route
+	for _, r := range c.cfg.Routes {
+		d, ok := dialect.ByName(r.Dialect)
+		if !ok {
+			return fmt.Errorf("route %q: unknown dialect %q", r.Name, r.Dialect)
+		}
+		route := &upstream.Route{Name: r.Name, Prefix: r.Prefix, Aliases: r.Aliases, Base: r.BaseURL, Also: r.Also, Dialect: d, Open: r.Open, General: r.Type == "general"}
+		if len(r.APIKeys) > 0 {
+			var pool []upstream.APIKey
+			for _, k := range r.APIKeys {
+				pool = append(pool, upstream.APIKey{Secret: k.Secret, Levels: k.Levels})
+			}
+			route.Keys = upstream.NewPool(pool, nil)
+		}
+		list = append(list, route)
+	}
+	if c.cfg.Benchmark {
+		tokens.Warm() // its answers report their usage; the first one should not wait for the vocabulary
+		list = append(list, forward.BenchmarkRoute())
+	}
+	var err error
+	c.Routes, err = upstream.NewTable(list)
+	if err != nil {
+		return err
+	}
+	c.Models = modelRoutes(c.cfg, c.Routes)
+	return nil
+}
+
+// modelRoutes makes the table of models for requests on /: the configured ones,
+// then Anthropic's and Google's models if the gateway has keys for them.
+func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute {
+	var list []forward.ModelRoute
+	for _, m := range cfg.ModelRoutes {
+		if r, _, _, ok := table.Match(m.Prefix); ok {
+			list = append(list, forward.ModelRoute{Models: m.Model, Route: r})
+		}
+	}
+	for _, r := range table.Routes() {
+		glob := map[*dialect.Dialect]string{dialect.Anthropic: "claude-*", dialect.Gemini: "gemini-*"}[r.Dialect]
+		if glob != "" && r.Keys.Len() > 0 {
+			list = append(list, forward.ModelRoute{Models: glob, Route: r})
+		}
+	}
+	return list
+}
+
+// setTransport keeps the transport from before where none of its settings
+// changes, with its open connections.
+func (a *app) setTransport(c *change) (err error) {
+	options := upstreamOptions(c.cfg)
+	if c.before != nil && reflect.DeepEqual(options, upstreamOptions(c.before.cfg)) {
+		c.Transport = c.before.Transport
+		return nil
+	}
+	c.Transport, err = upstream.NewTransport(options)
+	return err
+}
+
+func upstreamOptions(cfg *config.Config) upstream.Options {
+	return upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: orForever(cfg.HeaderTimeout)}
+}
+
+// setAffinity opens the affinity where a route has several API keys or base
+// URLs. Where DATA_DIR cannot be written it lasts as long as the process, with
+// a warning: older settings have no place for state and start all the same.
+func (a *app) setAffinity(c *change) (err error) {
+	if !slices.ContainsFunc(c.Routes.Routes(), func(r *upstream.Route) bool { return r.Places() > 1 && !r.Open }) {
+		return nil
+	}
+	if a.affinity == nil {
+		db := a.db
+		if db == nil {
+			db, err = database.OpenMemory()
+			if err != nil {
+				return err
+			}
+			a.log.Warn("which API key made which file, batch or response will be forgotten at the next restart")
+			a.closers = append(a.closers, db)
+		}
+		a.affinity, err = upstream.NewAffinity(db, nil)
+	}
+	c.Affinity = a.affinity
+	return err
+}
