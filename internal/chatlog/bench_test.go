@@ -11,7 +11,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// BenchmarkExchange is what a request pays for its two lines, with 1 KiB and 100 KiB of messages.
+// BenchmarkExchange is what a request pays for its two lines, with 1 KiB and
+// 100 KiB of messages.
 func BenchmarkExchange(b *testing.B) {
 	for _, content := range []string{"full", "meta", "redacted"} {
 		for name, size := range map[string]int{"1KiB": 1 << 10, "100KiB": 100 << 10} {

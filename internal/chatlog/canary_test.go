@@ -9,7 +9,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// TestCanariesStayOut: what must not be kept is in no line of a meta or a redacted log, of any conversation that is logged.
+// TestCanariesStayOut: what must not be kept is in no line of a meta or a
+// redacted log, of any conversation that is logged.
 func TestCanariesStayOut(t *testing.T) {
 	canaries := []string{"canary@mail.example.org", "4111111111111111", "sk-canary0123456789"}
 	text := strings.Join(canaries, " ")

@@ -6,9 +6,11 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
+	"forward/internal/jsonscan"
 )
 
-// converses reports whether an operation is a conversation that is not spelled as a chat completion is. Its lines name it.
+// converses reports whether an operation is a conversation in another form than
+// that of chat completions. Its lines name it.
 func converses(operation string) bool {
 	switch dialect.Operation(operation) {
 	case dialect.Responses, dialect.Messages, dialect.Generate:
@@ -17,47 +19,53 @@ func converses(operation string) bool {
 	return false
 }
 
-// conversation returns what a request line says as a list of messages, whichever API it was sent to: the system's words that
-// an API has in a field of their own come first, Gemini's model is the assistant. It does not exist if the line has no text.
+// conversation returns the conversation of a request line, of any API, as a
+// list of messages. The system prompt comes first where an API has a field for
+// it, and Gemini's model is the assistant. It does not exist if the line has no
+// text.
 func conversation(r gjson.Result) gjson.Result {
-	var said gjson.Result
+	var turns gjson.Result
 	switch dialect.Operation(r.Get("operation").Str) {
 	case dialect.Responses:
-		said = r.Get("input")
+		turns = r.Get("input")
 	case dialect.Generate:
-		said = r.Get("contents")
+		turns = r.Get("contents")
 	default:
-		said = r.Get("messages")
+		turns = r.Get("messages")
 	}
-	system := first(r, "system", "instructions", "systemInstruction")
-	if !r.Get("operation").Exists() || !said.IsArray() && said.Type != gjson.String {
-		return said
+	if !r.Get("operation").Exists() || (!turns.IsArray() && turns.Type != gjson.String) {
+		return turns
 	}
 	list := object{open: '['}
-	if text := wordsOf(system); text != "" {
+	system := first(r, "system", "instructions", "systemInstruction")
+	if text := systemText(system); text != "" {
 		appendMessage(&list, "system", text)
 	}
-	if said.Type == gjson.String {
-		appendMessage(&list, "user", said.Str)
-		return view(list.end())
+	if turns.Type == gjson.String {
+		appendMessage(&list, "user", turns.Str)
+		return jsonscan.View(list.end())
 	}
-	said.ForEach(func(_, m gjson.Result) bool {
+	turns.ForEach(func(_, m gjson.Result) bool {
 		if parts := m.Get("parts"); parts.Exists() {
-			role := m.Get("role").Str
-			switch role {
-			case "model":
-				role = "assistant"
-			case "":
-				role = "user"
-			}
-			appendMessage(&list, role, plainText(parts))
+			appendMessage(&list, geminiRole(m.Get("role").Str), plainText(parts))
 			return true
 		}
 		list.next()
 		list.dst = append(list.dst, m.Raw...)
 		return true
 	})
-	return view(list.end())
+	return jsonscan.View(list.end())
+}
+
+// geminiRole returns the name that chat completions have for a role of Gemini.
+func geminiRole(role string) string {
+	switch role {
+	case "model":
+		return "assistant"
+	case "":
+		return "user"
+	}
+	return role
 }
 
 func appendMessage(list *object, role, text string) {
@@ -68,8 +76,9 @@ func appendMessage(list *object, role, text string) {
 	list.dst = m.end()
 }
 
-// wordsOf returns the text of what the system says: a string, a list of parts, or an object that has one.
-func wordsOf(v gjson.Result) string {
+// systemText returns the text of a system prompt, which is a string, a list of
+// parts, or an object that has one.
+func systemText(v gjson.Result) string {
 	if parts := v.Get("parts"); v.IsObject() && parts.IsArray() {
 		v = parts
 	}

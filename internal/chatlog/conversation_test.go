@@ -11,7 +11,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// TestOtherConversations logs what is no chat completion and reads it back as one conversation.
+// TestOtherConversations logs what is no chat completion and reads it back as
+// one conversation.
 func TestOtherConversations(t *testing.T) {
 	tests := []struct {
 		op        dialect.Operation

@@ -8,52 +8,58 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/tidwall/gjson"
 )
 
-// ConvertOptions says what to convert and how.
+// ConvertOptions configure [Convert]. The zero value converts the logs in the
+// directory Log.
 type ConvertOptions struct {
-	Inputs   []string  // files and directories; empty: Dir
+	Inputs   []string  // files and directories; empty means Dir
 	Dir      string    // where the gateway writes its chat logs; "" means Log
-	Format   string    // one of KnownFormat; "" means openai-forward
-	Filter   Filter    // which exchanges; the zero value: all
-	Progress io.Writer // a terminal to draw a progress bar on; nil: none
+	Format   string    // one that KnownFormat accepts; "" means openai-forward
+	Filter   Filter    // selects exchanges
+	Progress io.Writer // a terminal to draw a progress bar on; nil means none
 }
 
 // Summary counts what a conversion read and wrote.
 type Summary struct {
 	Exchanges  int      // written
-	Unanswered int      // of those, how many have no result line
-	Omitted    int      // exchanges that the format has no use for: training data needs a whole answer
-	Filtered   int      // exchanges that the filter left out
+	Unanswered int      // written without a result line
+	Omitted    int      // not fit for the format: training data needs a whole answer
+	Filtered   int      // not selected by the filter
 	Orphans    int      // result lines without a request
 	Skipped    int      // lines that are torn, too long or no chat log, and compressed files that end too early
 	Files      []string // read, in that order
 }
 
-// Convert reads chat logs, those of [Log] and those of every version of openai-forward, and writes the exchanges in them to
-// w in the order of their time. Two lines make an exchange by their uid, wherever they are: in another file, in another
-// order, before or after a rotation. Lines that are no chat log are counted and skipped.
+// Convert reads chat logs, of [Log] and of every version of openai-forward, and
+// writes their exchanges to w by time. Two lines with one uid are an exchange,
+// wherever they are: in different files, in any order, before or after a
+// rotation. Lines that are no chat log are counted and skipped.
 //
-// It reads twice, once for an index and once for the text, so what it needs of memory does not grow with the size of the
-// logs but with the number of exchanges, about 150 bytes each, and a few copies of the longest line. Compressed
-// logs (.gz, .zst) are unpacked into temporary files, one after the other, for the time of the conversion.
+// The logs are read twice, once for an index and once for the text, so the
+// memory needed grows with the number of exchanges (about 150 bytes each) and
+// with the longest line, not with the size of the logs. Compressed logs (.gz,
+// .zst) are unpacked into temporary files for the time of the conversion.
 //
 // The formats:
 //
-//   - openai-forward: an array of objects with the eight fields of openai-forward's README. Each message is
-//     {role: content}; what else a message has (tool_calls, tool_call_id, name, …) follows in the same object, content that is
-//     a list of parts stays one and content null stays null. functions is what the request had as functions or
-//     tools. assistant is the text, or the tool calls as JSON, or null.
-//   - jsonl: one exchange a line, all fields of the request and then all of the result.
-//   - openai-ft: lines for OpenAI's fine-tuning, {"messages":[…,answer],"tools":[…]}. Only whole answers.
-//   - sharegpt: {"id","conversations":[{"from","value"}]} with system, human, gpt, function_call and observation. Only whole answers.
-//   - csv: a table with a header. Text that a spreadsheet would take for a formula gets a ' before it.
+//   - openai-forward: an array of objects with the eight fields of
+//     openai-forward's README. Each message is {role: content}, followed by what
+//     else it has (tool_calls, tool_call_id, name, …); content stays a list of
+//     parts or null where it is one. functions is the functions or tools of the
+//     request. assistant is the text, or the tool calls as JSON, or null.
+//   - jsonl: one exchange a line, all fields of the request and then all of the
+//     result.
+//   - openai-ft: lines for OpenAI's fine-tuning, {"messages":[…,answer],
+//     "tools":[…]}. Only whole answers.
+//   - sharegpt: {"id","conversations":[{"from","value"}]} with system, human,
+//     gpt, function_call and observation. Only whole answers.
+//   - csv: a table with a header. Text that a spreadsheet would take for a
+//     formula gets a ' before it.
 func Convert(ctx context.Context, w io.Writer, o ConvertOptions) (Summary, error) {
-	c := converter{ctx: ctx, index: newIndex(), progress: o.Progress}
+	c := converter{ctx: ctx, index: newIndex(), progress: progress{w: o.Progress}}
 	defer c.close()
 	f, ok := formats[cmp.Or(o.Format, "openai-forward")]
 	if !ok {
@@ -70,14 +76,17 @@ func Convert(ctx context.Context, w io.Writer, o ConvertOptions) (Summary, error
 	if err := c.read(files); err != nil {
 		return c.summary, err
 	}
-	if err := c.write(w, f, o.Filter.begin()); err != nil {
+	if err := c.write(w, f, o.Filter.start()); err != nil {
 		return c.summary, fmt.Errorf("converting chat logs: %w", err)
 	}
 	return c.summary, nil
 }
 
 // KnownFormat reports whether Convert can write a format.
-func KnownFormat(name string) bool { _, ok := formats[name]; return ok }
+func KnownFormat(name string) bool {
+	_, ok := formats[name]
+	return ok
+}
 
 // converter is the state of one conversion.
 type converter struct {
@@ -85,8 +94,7 @@ type converter struct {
 	sources  []*source
 	index    *index
 	summary  Summary
-	progress io.Writer
-	bar      *progressbar.ProgressBar
+	progress progress
 }
 
 func (c *converter) close() {
@@ -95,7 +103,7 @@ func (c *converter) close() {
 	}
 }
 
-// read makes the index of all files.
+// read indexes all files.
 func (c *converter) read(files []string) error {
 	var total int64
 	for _, path := range files {
@@ -103,9 +111,9 @@ func (c *converter) read(files []string) error {
 			total += info.Size()
 		}
 	}
-	c.begin("reading", total, true)
+	c.progress.start("reading", total, true)
 	for _, path := range files {
-		s, damaged, err := openSource(c.ctx, path, c.advance)
+		s, damaged, err := openSource(c.ctx, path, c.progress.advance)
 		if err != nil {
 			return err
 		}
@@ -118,65 +126,60 @@ func (c *converter) read(files []string) error {
 			return fmt.Errorf("reading chat log %s: %w", path, err)
 		}
 	}
-	c.finish()
+	c.progress.finish()
 	return nil
 }
 
-// scan takes the lines of the newest source into the index.
+// scan indexes the lines of the newest source.
 func (c *converter) scan(s *source) error {
-	counted := c.advance
+	counted := c.progress.advance
 	if s.spooled {
-		counted = func(int) {} // it was, when it was unpacked
+		counted = func(int) {} // its bytes were counted while it was unpacked
 	}
 	lines := newLineReader(&countingReader{r: s.file, ctx: c.ctx, counted: counted}, maxLine)
 	var p parser
 	var at int64
 	for {
-		line, offset, whole, err := lines.next()
+		line, err := lines.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if whole && len(line) == 0 {
+		if line.whole && len(line.text) == 0 {
 			continue
 		}
-		v, ok := p.line(line)
-		if ok && whole {
-			at, ok = c.index.add(v, line, place{offset: offset, length: int32(len(line)), source: int32(len(c.sources) - 1)}, at)
+		v, ok := p.line(line.text)
+		if ok && line.whole {
+			found := place{offset: line.offset, length: int32(len(line.text)), source: int32(len(c.sources) - 1)}
+			at, ok = c.index.add(v, line.text, found, at)
 		}
-		if !ok || !whole {
+		if !ok || !line.whole {
 			c.summary.Skipped++
 		}
 	}
 }
 
-// write writes the exchanges of the index.
-func (c *converter) write(w io.Writer, f format, wanted *filtering) error {
+// write writes the indexed exchanges.
+func (c *converter) write(w io.Writer, f format, filter *filtering) error {
 	entries, orphans := c.index.exchanges()
 	c.summary.Orphans = orphans
-	c.begin("writing", int64(len(entries)), false)
+	c.progress.start("writing", int64(len(entries)), false)
 	out := bufio.NewWriterSize(w, 256<<10)
 	out.WriteString(f.open)
-	var request, result reading
+	var lines lineLoader
 	var buf []byte
 	for i, e := range entries {
 		if i%256 == 0 && c.ctx.Err() != nil {
 			return c.ctx.Err()
 		}
-		var x exchange
-		var err error
-		if x.request, err = request.line(c.sources, e.request); err != nil {
+		x, err := lines.exchange(c.sources, e)
+		if err != nil {
 			return err
 		}
-		if e.result.length > 0 {
-			if x.result, err = result.line(c.sources, e.result); err != nil {
-				return err
-			}
-		}
-		c.advance(1)
-		if !wanted.takes(x, e.at) {
+		c.progress.advance(1)
+		if !filter.takes(x, e.at) {
 			c.summary.Filtered++
 			continue
 		}
@@ -201,51 +204,39 @@ func (c *converter) write(w io.Writer, f format, wanted *filtering) error {
 	} else {
 		out.WriteString(f.empty)
 	}
-	c.finish()
+	c.progress.finish()
 	return out.Flush()
 }
 
-// reading reads lines again and keeps the buffers for the next one.
-type reading struct {
+// lineLoader reads indexed lines again. What it returns is valid until the next
+// call.
+type lineLoader struct{ request, result loadBuffer }
+
+type loadBuffer struct {
 	parser parser
 	buf    []byte
 }
 
-func (r *reading) line(sources []*source, p place) (gjson.Result, error) {
-	if cap(r.buf) < int(p.length) {
-		r.buf = make([]byte, p.length)
+func (l *lineLoader) exchange(sources []*source, e entry) (x exchange, err error) {
+	x.request, err = l.request.line(sources, e.request)
+	if err == nil && e.result.length > 0 {
+		x.result, err = l.result.line(sources, e.result)
 	}
-	r.buf = r.buf[:p.length]
+	return x, err
+}
+
+func (l *loadBuffer) line(sources []*source, p place) (gjson.Result, error) {
+	if cap(l.buf) < int(p.length) {
+		l.buf = make([]byte, p.length)
+	}
+	l.buf = l.buf[:p.length]
 	s := sources[p.source]
-	if _, err := s.file.ReadAt(r.buf, p.offset); err != nil {
+	if _, err := s.file.ReadAt(l.buf, p.offset); err != nil {
 		return gjson.Result{}, fmt.Errorf("reading %s again: %w", s.file.Name(), err)
 	}
-	v, ok := r.parser.line(r.buf)
+	v, ok := l.parser.line(l.buf)
 	if !ok {
 		return v, fmt.Errorf("%s changed while it was read", s.file.Name())
 	}
 	return v, nil
-}
-
-// begin draws an empty bar.
-func (c *converter) begin(what string, total int64, inBytes bool) {
-	if c.progress == nil || total == 0 {
-		return
-	}
-	c.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(c.progress), progressbar.OptionSetDescription(what),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionShowBytes(inBytes), progressbar.OptionShowCount(),
-		progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
-}
-
-func (c *converter) advance(n int) {
-	if c.bar != nil {
-		c.bar.Add(n)
-	}
-}
-
-func (c *converter) finish() {
-	if c.bar != nil {
-		c.bar.Finish()
-		c.bar = nil
-	}
 }

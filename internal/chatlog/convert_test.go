@@ -24,7 +24,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-// TestGolden converts each log of testdata into each format; -update writes what it should be.
+// TestGolden converts each log of testdata into each format; -update writes
+// what it should be.
 func TestGolden(t *testing.T) {
 	logs, err := filepath.Glob("testdata/*.log")
 	if err != nil || len(logs) == 0 {
@@ -57,7 +58,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// TestReadme: the two sample lines of openai-forward's README give the JSON of openai-forward's README.
+// TestReadme: the two sample lines of openai-forward's README give the JSON of
+// openai-forward's README.
 func TestReadme(t *testing.T) {
 	want, err := os.ReadFile("testdata/readme.json")
 	if err != nil {
@@ -87,7 +89,8 @@ func result(uid, text string) string {
 	return fmt.Sprintf(`{"assistant":%q,"is_tool_calls":false,"uid":%q,"status":200,"complete":true}`+"\n", text, uid)
 }
 
-// TestJoin spreads exchanges over files in all ways that happen. What is wanted are question and answer of each exchange, in order.
+// TestJoin spreads exchanges over files in all ways that happen. What is wanted
+// are question and answer of each exchange, in order.
 func TestJoin(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -150,7 +153,8 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// TestDamagedArchive: what can be read of a compressed log whose end is missing is read.
+// TestDamagedArchive: what can be read of a compressed log whose end is missing
+// is read.
 func TestDamagedArchive(t *testing.T) {
 	for _, ext := range []string{".gz", ".zst"} {
 		text := ""

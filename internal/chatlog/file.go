@@ -13,38 +13,38 @@ import (
 )
 
 const (
-	lookEvery  = time.Second / 10 // how often a file that is being written is looked for in its directory
-	retryEvery = time.Minute      // how often it is tried to set a file aside
+	lookEvery  = time.Second / 10 // how often the path of an open file is checked to be still its own
+	retryEvery = time.Minute      // how often setting a file aside is tried again
+	maxJoined  = 64 << 10         // bytes of lines that are written in one call
 )
 
-// file is one log that rotates. It holds whole lines, except where a process was killed.
+// file is one log that rotates. It holds whole lines, except where a process
+// was killed. It is used by the writer's goroutine only.
 type file struct {
 	path     string
 	max      int64         // bytes
-	span     time.Duration // how long one file is written to, 0: until it is full
+	span     time.Duration // how long one file is written to; 0: until it is full
 	location *time.Location
 	log      *slog.Logger
-	rotated  func() // told when it was set aside
+	rotated  func() // called after the file was set aside
 
-	f      *os.File // nil when closed
+	f      *os.File // nil while closed
 	info   os.FileInfo
 	size   int64
-	torn   bool      // it does not end with a line end
-	born   time.Time // of its first line
-	looked time.Time
-	last   time.Time // the greatest stamp of a file set aside
-	stuck  time.Time // when it last could not be set aside
+	torn   bool      // the last line has no line end
+	born   time.Time // of the first line
+	looked time.Time // when the path was last checked
+	last   time.Time // the greatest stamp given to a file set aside
+	stuck  time.Time // when setting aside last failed
 }
 
-// maxJoined bounds how many bytes of lines are written in one call.
-const maxJoined = 64 << 10
-
-// fitting is how many of the first lines go to one file and fit into it together.
+// fitting returns how many of the first lines belong to one file and fit into
+// it together.
 func (f *file) fitting(lines []line) int {
-	size := f.size
 	if f.f == nil || f.torn {
 		return 1
 	}
+	size := f.size
 	for n, next := range lines {
 		size += int64(len(next.text))
 		if next.target != lines[0].target || size > f.max || size-f.size > maxJoined {
@@ -54,9 +54,10 @@ func (f *file) fitting(lines []line) int {
 	return len(lines)
 }
 
-// write appends whole lines, in one call. What could be written only in part is taken back.
+// write appends whole lines in one call. It removes again what was written of
+// them if not all could be.
 func (f *file) write(text []byte) error {
-	if err := f.ready(int64(len(text))); err != nil {
+	if err := f.prepare(int64(len(text))); err != nil {
 		return err
 	}
 	if f.torn {
@@ -74,7 +75,8 @@ func (f *file) write(text []byte) error {
 	return err
 }
 
-// takeBack cuts the last n bytes off, unless somebody else has written behind them.
+// takeBack cuts the last n bytes off, unless another process has written behind
+// them.
 func (f *file) takeBack(n int64) {
 	end, err := f.f.Seek(0, io.SeekCurrent) // after an appending write: the end of what was written
 	info, statErr := f.f.Stat()
@@ -85,12 +87,14 @@ func (f *file) takeBack(n int64) {
 	f.torn = true
 }
 
-// ready sees to it that there is an open file with room for n bytes.
-func (f *file) ready(n int64) error {
+// prepare opens or rotates the file, if that is necessary before n bytes are
+// appended.
+func (f *file) prepare(n int64) error {
 	now := time.Now()
 	if f.f != nil && now.Sub(f.looked) >= lookEvery {
 		f.looked = now
-		// Somebody may have moved or removed it, or another process rotated it.
+		// An operator may have moved or removed it, or another process rotated
+		// it.
 		if info, err := os.Stat(f.path); err != nil || !os.SameFile(info, f.info) {
 			f.close()
 		}
@@ -111,7 +115,7 @@ func (f *file) ready(n int64) error {
 	return nil
 }
 
-// open opens the file to append to it.
+// open opens the file for appending.
 func (f *file) open(now time.Time) error {
 	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
 		return fmt.Errorf("opening chat log: %w", err)
@@ -125,7 +129,12 @@ func (f *file) open(now time.Time) error {
 		file.Close()
 		return fmt.Errorf("opening chat log: %w", err)
 	}
-	f.f, f.info, f.size, f.looked, f.born, f.torn = file, info, info.Size(), now, now, false
+	f.f = file
+	f.info = info
+	f.size = info.Size()
+	f.looked = now
+	f.born = now
+	f.torn = false
 	if f.size == 0 {
 		return nil
 	}
@@ -138,11 +147,12 @@ func (f *file) open(now time.Time) error {
 	return nil
 }
 
-// firstTime returns the time of the first line. A file that does not say when it began counts as old.
+// firstTime returns the time of the first line, or the zero time if it has
+// none: a file of unknown age counts as old.
 func (f *file) firstTime() time.Time {
-	line, _, whole, err := newLineReader(io.NewSectionReader(f.f, 0, f.size), maxLine).next()
+	l, err := newLineReader(io.NewSectionReader(f.f, 0, f.size), maxLine).next()
 	var p parser
-	if v, ok := p.line(line); ok && whole && err == nil {
+	if v, ok := p.line(l.text); ok && l.whole && err == nil {
 		if t, err := time.ParseInLocation(time.DateTime, v.Get("datetime").Str, f.location); err == nil {
 			return t
 		}
@@ -150,8 +160,8 @@ func (f *file) firstTime() time.Time {
 	return time.Time{}
 }
 
-// rotate closes the file and sets it aside. When that cannot be done the file goes on, longer than it should be: better a
-// long log than a lost one.
+// rotate closes the file and sets it aside. If that fails, the file grows
+// beyond its bound, for a long log is better than a lost one.
 func (f *file) rotate(now time.Time) {
 	f.close()
 	aside, stamp := f.nextAside(now)
@@ -164,12 +174,14 @@ func (f *file) rotate(now time.Time) {
 	f.rotated()
 }
 
-// nextAside returns a name that is free and sorts behind all that were given before. The clock may go back; names do not.
+// nextAside returns a free name that sorts behind all names given before. The
+// clock may go back, but names must not.
 func (f *file) nextAside(now time.Time) (path string, stamp time.Time) {
 	if f.last.IsZero() {
 		f.last = newestStamp(f.path)
 	}
-	if stamp = now.UTC().Truncate(time.Microsecond); !stamp.After(f.last) {
+	stamp = now.UTC().Truncate(time.Microsecond)
+	if !stamp.After(f.last) {
 		stamp = f.last.Add(time.Microsecond)
 	}
 	for ; ; stamp = stamp.Add(time.Microsecond) {
@@ -190,46 +202,4 @@ func (f *file) close() error {
 		return fmt.Errorf("closing chat log: %w", err)
 	}
 	return nil
-}
-
-// A file that was set aside is chat.2026-11-21_15-27-12_000000.log, as openai-forward named them, but in UTC: local time goes
-// back each autumn.
-const stampLayout = "2006-01-02_15-04-05.000000"
-
-func formatStamp(t time.Time) string {
-	return strings.Replace(t.UTC().Format(stampLayout), ".", "_", 1)
-}
-
-func parseStamp(s string) (time.Time, error) {
-	if i := strings.LastIndexByte(s, '_'); i >= 0 {
-		s = s[:i] + "." + s[i+1:]
-	}
-	return time.Parse(stampLayout, s)
-}
-
-// stampOf returns when a file with this name was set aside, if it is a rotated one of the log called base.
-func stampOf(base, name string) (time.Time, bool) {
-	rest, ok := strings.CutPrefix(name, strings.TrimSuffix(base, "log"))
-	if !ok {
-		return time.Time{}, false
-	}
-	for _, suffix := range []string{".gz", packed} {
-		rest = strings.TrimSuffix(rest, suffix)
-	}
-	if rest, ok = strings.CutSuffix(rest, ".log"); !ok {
-		return time.Time{}, false
-	}
-	t, err := parseStamp(rest)
-	return t, err == nil
-}
-
-// newestStamp returns the greatest stamp beside a log, zero if there is none.
-func newestStamp(path string) (newest time.Time) {
-	entries, _ := os.ReadDir(filepath.Dir(path))
-	for _, e := range entries {
-		if t, ok := stampOf(filepath.Base(path), e.Name()); ok && t.After(newest) {
-			newest = t
-		}
-	}
-	return newest
 }

@@ -5,22 +5,25 @@ import (
 	"time"
 )
 
-// Filter says which exchanges to convert: those that meet all of what is set.
+// Filter selects the exchanges to convert: those that match each field that is
+// set. The zero value selects all.
 type Filter struct {
-	Since  time.Time // begun then or later by the clock on the wall, as logs have no zone: that of Since's own location
-	Key    string    // the name of the caller's key
-	Model  string    // the model that was asked for
-	Dedupe bool      // of exchanges with the same model, conversation and answer only the first
+	// Since selects exchanges that started then or later. Logs have no time
+	// zone, so it counts as a local time in its own location.
+	Since  time.Time
+	Key    string // the name of the caller's key
+	Model  string // the requested model
+	Dedupe bool   // selects only the first of exchanges with equal model, conversation and answer
 }
 
-// filtering is a filter at work.
+// filtering is a filter with its state in one conversion.
 type filtering struct {
 	Filter
 	since int64
 	seen  map[[16]byte]struct{}
 }
 
-func (f Filter) begin() *filtering {
+func (f Filter) start() *filtering {
 	w := &filtering{Filter: f}
 	if !f.Since.IsZero() {
 		_, offset := f.Since.Zone()
@@ -32,26 +35,37 @@ func (f Filter) begin() *filtering {
 	return w
 }
 
-// takes reports whether an exchange that began at a time is wanted. One without a time is not newer than any.
+// takes reports whether an exchange that started at a time is selected. One
+// without a time is older than any Since.
 func (f *filtering) takes(x exchange, at int64) bool {
-	if !f.Since.IsZero() && at < f.since || f.Key != "" && x.request.Get("key").Str != f.Key || f.Model != "" && x.request.Get("model").Str != f.Model {
+	if !f.Since.IsZero() && at < f.since {
 		return false
 	}
+	if f.Key != "" && x.request.Get("key").Str != f.Key {
+		return false
+	}
+	if f.Model != "" && x.request.Get("model").Str != f.Model {
+		return false
+	}
+	return !f.Dedupe || f.isNew(x)
+}
+
+// isNew reports whether no equal exchange was taken before. Exchanges of meta
+// logs always are: equal sizes do not make them equal.
+func (f *filtering) isNew(x exchange) bool {
 	asked := conversation(x.request)
-	if !f.Dedupe || !asked.Exists() || asked.IsObject() || asked.Get("0.bytes").Exists() {
-		return true // meta logs tell sizes, and what has the same size is not the same
+	if !asked.Exists() || asked.IsObject() || asked.Get("0.bytes").Exists() {
+		return true
 	}
-	said := newObject(nil, layout{})
-	said.value("model", x.request.Get("model"))
-	said.value("messages", asked)
-	said.value("tools", first(x.request, "tools", "functions"))
-	said.value("assistant", x.result.Get("assistant"))
-	said.value("content", x.result.Get("content"))
-	sum := sha256.Sum256(said.end())
+	o := newObject(nil, layout{})
+	o.value("model", x.request.Get("model"))
+	o.value("messages", asked)
+	o.value("tools", first(x.request, "tools", "functions"))
+	o.value("assistant", x.result.Get("assistant"))
+	o.value("content", x.result.Get("content"))
+	sum := sha256.Sum256(o.end())
 	id := [16]byte(sum[:])
-	if _, known := f.seen[id]; known {
-		return false
-	}
+	_, known := f.seen[id]
 	f.seen[id] = struct{}{}
-	return true
+	return !known
 }

@@ -7,18 +7,20 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// exchange is a request and its result as the log has them; an unanswered one has a result that does not exist.
+// exchange is a request and its result as the log has them. The result of an
+// unanswered one does not exist.
 type exchange struct{ request, result gjson.Result }
 
-// format is how exchanges are written: one after the other, between an opening and a close.
+// format defines how a sequence of exchanges is written.
 type format struct {
 	open, between, close string
-	empty                string // close when there were none
-	// append appends an exchange, or reports false for one that has no place in the format.
+	empty                string // in place of close if there are no exchanges
+	// append appends an exchange. It returns false for one that does not fit
+	// the format.
 	append func(dst []byte, x exchange) ([]byte, bool)
 }
 
-// formats are never changed.
+// formats are the formats by name. The map is never changed.
 var formats = map[string]format{
 	"openai-forward": array(appendForward),
 	"sharegpt":       array(appendShareGPT),
@@ -45,7 +47,8 @@ func rows(header string, appendTo func([]byte, exchange) ([]byte, bool)) format 
 	}}
 }
 
-// appendForward appends the eight fields of openai-forward, under the names of its README.
+// appendForward appends the eight fields of openai-forward, named as in its
+// README.
 func appendForward(dst []byte, x exchange) ([]byte, bool) {
 	r := x.request
 	o := newObject(dst, element)
@@ -55,8 +58,7 @@ func appendForward(dst []byte, x exchange) ([]byte, bool) {
 	if t := r.Get("temperature"); t.Exists() {
 		o.value("temperature", t)
 	} else {
-		o.key("temperature")
-		o.dst = append(o.dst, '1')
+		o.raw("temperature", "1")
 	}
 	o.key("messages")
 	o.dst = appendMessages(o.dst, conversation(r), o.layout)
@@ -66,7 +68,7 @@ func appendForward(dst []byte, x exchange) ([]byte, bool) {
 	return o.end(), true
 }
 
-// first returns the first of several members that is there and not null.
+// first returns the first of several members that exists and is not null.
 func first(v gjson.Result, names ...string) gjson.Result {
 	for _, name := range names {
 		if m := v.Get(name); m.Exists() && m.Type != gjson.Null {
@@ -76,13 +78,13 @@ func first(v gjson.Result, names ...string) gjson.Result {
 	return gjson.Result{}
 }
 
-// appendMessages appends messages as {role: content} objects, with whatever else a message has behind.
+// appendMessages appends messages as {role: content} objects, each followed by
+// the other members of the message.
 func appendMessages(dst []byte, messages gjson.Result, l layout) []byte {
 	if !messages.IsArray() {
 		return append(dst, "null"...)
 	}
-	list := newObject(dst, l)
-	list.open = '['
+	list := newArray(dst, l)
 	messages.ForEach(func(_, m gjson.Result) bool {
 		list.next()
 		o := newObject(list.dst, list.layout)
@@ -108,7 +110,8 @@ func appendMessages(dst []byte, messages gjson.Result, l layout) []byte {
 	return list.end()
 }
 
-// appendJoined appends all fields of the request and then those of the result that it has not.
+// appendJoined appends all fields of the request and then those that only the
+// result has.
 func appendJoined(dst []byte, x exchange) ([]byte, bool) {
 	o := newObject(dst, layout{})
 	var names []string
@@ -127,16 +130,20 @@ func appendJoined(dst []byte, x exchange) ([]byte, bool) {
 	return o.end(), true
 }
 
-const csvHeader = "datetime,key,user,ip,model,temperature,messages,assistant,finish_reason,status,prompt_tokens,completion_tokens,cache,ms,complete,uid\n"
+const csvHeader = "datetime,key,user,ip,model,temperature,messages,assistant,finish_reason,status," +
+	"prompt_tokens,completion_tokens,cache,ms,complete,uid\n"
 
 // appendCSV appends a row of the table.
 func appendCSV(dst []byte, x exchange) ([]byte, bool) {
-	r, a := x.request, x.result
+	r := x.request
+	a := x.result
 	usage := a.Get("usage")
 	cells := [...]gjson.Result{
-		r.Get("datetime"), r.Get("key"), r.Get("user"), first(r, "ip", "forwarded-for"), r.Get("model"), r.Get("temperature"), conversation(r),
-		a.Get("assistant"), a.Get("finish_reason"), a.Get("status"), first(usage, "prompt_tokens", "input_tokens"),
-		first(usage, "completion_tokens", "output_tokens"), a.Get("cache"), a.Get("ms"), a.Get("complete"), r.Get("uid"),
+		r.Get("datetime"), r.Get("key"), r.Get("user"), first(r, "ip", "forwarded-for"),
+		r.Get("model"), r.Get("temperature"), conversation(r),
+		a.Get("assistant"), a.Get("finish_reason"), a.Get("status"),
+		first(usage, "prompt_tokens", "input_tokens"), first(usage, "completion_tokens", "output_tokens"),
+		a.Get("cache"), a.Get("ms"), a.Get("complete"), r.Get("uid"),
 	}
 	for i, c := range cells {
 		if i > 0 {
@@ -147,12 +154,14 @@ func appendCSV(dst []byte, x exchange) ([]byte, bool) {
 	return dst, true
 }
 
-// appendCell appends a value as a CSV cell. Text that begins like a formula gets a ' before it: spreadsheets would run it.
+// appendCell appends a value as a CSV cell. Text that starts like a formula
+// gets a ' before it, for a spreadsheet would run it.
 func appendCell(dst []byte, v gjson.Result) []byte {
 	var text string
 	switch {
 	case v.Type == gjson.String:
-		if text = v.Str; text != "" && strings.IndexByte("=+-@\t\r\n", text[0]) >= 0 {
+		text = v.Str
+		if text != "" && strings.IndexByte("=+-@\t\r\n", text[0]) >= 0 {
 			text = "'" + text
 		}
 	case v.IsObject() || v.IsArray():

@@ -12,8 +12,8 @@ import (
 	"forward/internal/chatlog"
 )
 
-// TestFullDisk fills a file system of 1 MiB. Every line in the log is whole, every other one is counted, and when there is
-// room again the log goes on.
+// TestFullDisk fills a file system of 1 MiB. Every line in the log is whole,
+// every other one is counted, and when there is room again the log goes on.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {

@@ -15,8 +15,9 @@ import (
 	"forward/internal/dialect"
 )
 
-// FuzzRequest: whatever a client sends, its request is one line of valid JSON in every content mode, with our own fields as
-// we wrote them, and convert reads it.
+// FuzzRequest: whatever a client sends, its request is one line of valid JSON
+// in every content mode, with our own fields as we wrote them, and convert
+// reads it.
 func FuzzRequest(f *testing.F) {
 	f.Add([]byte(`{"model":"m","messages":[{"role":"user","content":"a\u0040b.org sk-0123456789abc\ud83d"}],"uid":"x"}`))
 	f.Add([]byte("{\n\"messages\" : [ \"\xff\" , {\"\":1e5}],\"Uid\":[],\"x\\u0000\":null}"))

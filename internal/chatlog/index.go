@@ -9,7 +9,8 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// place is where a line is: in which source, from which byte, how long. The zero place is none.
+// place is the position of a line: its source, first byte and length. The zero
+// place stands for no line.
 type place struct {
 	offset int64
 	length int32
@@ -19,12 +20,12 @@ type place struct {
 // entry is one exchange of the index.
 type entry struct {
 	request, result place
-	at              int64  // when it began, in seconds
+	at              int64  // when it started, in seconds
 	sum             uint64 // of the request line
 }
 
-// index joins lines to exchanges by uid. It holds where they are and not what they say: 48 bytes an exchange and as many
-// again for the uid, whatever the length of the lines.
+// index joins lines to exchanges by uid. It holds the places of the lines and
+// not their text: 48 bytes an exchange and as many for its uid.
 type index struct {
 	entries []entry
 	byUID   map[[16]byte]int32 // the latest exchange of each uid
@@ -35,8 +36,9 @@ func newIndex() *index {
 	return &index{byUID: make(map[[16]byte]int32), seed: maphash.MakeSeed()}
 }
 
-// add takes up the line at p and reports whether it belongs into a chat log. before is the time of the line before it, which
-// counts for lines that have none.
+// add indexes the line at p and reports whether it is part of a chat log.
+// before is the time of the previous line, which counts for a line without a
+// time.
 func (x *index) add(v gjson.Result, line []byte, p place, before int64) (at int64, ok bool) {
 	k := kindOf(v)
 	if !k.request && !k.result {
@@ -44,9 +46,7 @@ func (x *index) add(v gjson.Result, line []byte, p place, before int64) (at int6
 	}
 	sum := sha256.Sum256([]byte(k.uid))
 	id := [16]byte(sum[:])
-	if at = k.at; at == 0 {
-		at = before
-	}
+	at = cmp.Or(k.at, before)
 	if k.request {
 		x.request(id, p, at, maphash.Bytes(x.seed, line))
 	}
@@ -56,13 +56,16 @@ func (x *index) add(v gjson.Result, line []byte, p place, before int64) (at int6
 	return at, true
 }
 
-// request adds an exchange. openai-forward's uids can collide, so another request with the uid of an earlier one is another
-// exchange; only a copy of the same line, from a file that is there twice, is not.
+// request adds an exchange. uids of openai-forward can collide, so another
+// request with a known uid is another exchange, unless it is a copy of the same
+// line from a file that was given twice.
 func (x *index) request(id [16]byte, p place, at int64, sum uint64) {
 	if i, known := x.byUID[id]; known {
 		e := &x.entries[i]
 		if e.request.length == 0 { // its result came first: files can be in any order
-			e.request, e.at, e.sum = p, at, sum
+			e.request = p
+			e.at = at
+			e.sum = sum
 			return
 		}
 		if e.sum == sum {
@@ -73,7 +76,8 @@ func (x *index) request(id [16]byte, p place, at int64, sum uint64) {
 	x.entries = append(x.entries, entry{request: p, at: at, sum: sum})
 }
 
-// result adds an answer to its exchange. Of several the last one counts, as it did in openai-forward.
+// result adds an answer to its exchange. The last of several counts, as in
+// openai-forward.
 func (x *index) result(id [16]byte, p place) {
 	i, known := x.byUID[id]
 	if !known {
@@ -84,8 +88,9 @@ func (x *index) result(id [16]byte, p place) {
 	x.entries[i].result = p
 }
 
-// exchanges returns what has a request, in the order of time and else as it was found, and how many results have none. The
-// index is of no more use after that.
+// exchanges returns the exchanges that have a request, by time and else in the
+// order in which they were found, and the number of results without a request.
+// The index must not be used afterwards.
 func (x *index) exchanges() (es []entry, orphans int) {
 	x.byUID = nil
 	all := len(x.entries)

@@ -17,8 +17,9 @@ import (
 	"forward/internal/chatlog"
 )
 
-// TestKill kills a process that logs, again and again in the same directory. Of each at most the last line is torn, and what
-// was in the file stays there, whole and in order.
+// TestKill kills a process that logs, again and again in the same directory. Of
+// each at most the last line is torn, and what was in the file stays there,
+// whole and in order.
 func TestKill(t *testing.T) {
 	const rounds = 6
 	dir := t.TempDir()

@@ -9,12 +9,16 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
-// maxLine bounds what is read as one line, in bytes. The gateway parses bodies of 32 MiB by default.
+// maxLine bounds what is read as one line, in bytes. The gateway parses bodies
+// of 32 MiB by default.
 const maxLine = 256 << 20
 
-// lineReader cuts a stream into lines, each with its offset. A line beyond max is passed over without being held.
+// lineReader cuts a stream into lines. It skips a line longer than max without
+// holding it.
 type lineReader struct {
 	r    *bufio.Reader
 	max  int
@@ -22,39 +26,52 @@ type lineReader struct {
 	held []byte
 }
 
+// rawLine is a line of a stream without its end.
+type rawLine struct {
+	text   []byte // valid until the next line is read
+	offset int64
+	whole  bool // false for a line longer than the reader's bound
+}
+
 func newLineReader(r io.Reader, max int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, 256<<10), max: max}
 }
 
-// next returns a line without its end, and where it begins. The line is valid until the following call. whole is false
-// for a line that was too long to be held. The error is io.EOF after the last line, or what the reader said.
-func (l *lineReader) next() (line []byte, offset int64, whole bool, err error) {
-	l.held, offset, whole = l.held[:0], l.at, true
+// next returns the next line. The error is io.EOF after the last one, or that
+// of the reader.
+func (l *lineReader) next() (rawLine, error) {
+	line := rawLine{offset: l.at, whole: true}
+	l.held = l.held[:0]
 	for {
 		part, err := l.r.ReadSlice('\n')
 		l.at += int64(len(part))
-		if err == nil && len(l.held) == 0 && whole && len(part) <= l.max { // most lines fit the buffer
-			return bytes.TrimRight(part, "\r\n"), offset, true, nil
+		if err == nil && len(l.held) == 0 && line.whole && len(part) <= l.max { // most lines fit the buffer
+			line.text = bytes.TrimRight(part, "\r\n")
+			return line, nil
 		}
-		if whole = whole && len(l.held)+len(part) <= l.max; whole {
+		line.whole = line.whole && len(l.held)+len(part) <= l.max
+		if line.whole {
 			l.held = append(l.held, part...)
 		} else {
 			l.held = l.held[:0]
 		}
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
-		case err == nil, err == io.EOF && l.at > offset:
-			return bytes.TrimRight(l.held, "\r\n"), offset, whole, nil
+		case err == nil, err == io.EOF && l.at > line.offset:
+			line.text = bytes.TrimRight(l.held, "\r\n")
+			return line, nil
 		default:
-			return nil, offset, whole, err
+			return line, err
 		}
 	}
 }
 
-// parser reads lines of chat logs, JSON or Python text. It holds the buffer in which Python text becomes JSON.
+// parser reads lines of chat logs, JSON or Python literals. It owns the buffer
+// in which literals become JSON. The zero value is ready to use.
 type parser struct{ buf []byte }
 
-// line reads one line as a JSON object, which is valid as long as line is, and until the next call.
+// line reads one line as a JSON object, which is valid as long as line is, and
+// until the next call.
 func (p *parser) line(line []byte) (gjson.Result, bool) {
 	line = bytes.TrimPrefix(bytes.TrimSpace(line), []byte("\xEF\xBB\xBF"))
 	if len(line) == 0 || line[0] != '{' {
@@ -67,11 +84,12 @@ func (p *parser) line(line []byte) (gjson.Result, bool) {
 		}
 		line = p.buf
 	}
-	return view(line), true
+	return jsonscan.View(line), true
 }
 
-// valid reports whether line is JSON. gjson's check is three times as fast as encoding/json's, but it recurses as deep as the
-// JSON does, and a stack can only be so long.
+// valid reports whether line is JSON, at any depth: logs of other programs may
+// nest deeper than the gateway accepts. gjson's check is three times as fast as
+// encoding/json's, but it recurses without a bound.
 func valid(line []byte) bool {
 	if bytes.Count(line, []byte{'{'})+bytes.Count(line, []byte{'['}) > 10_000 {
 		return json.Valid(line)
@@ -79,14 +97,16 @@ func valid(line []byte) bool {
 	return gjson.ValidBytes(line)
 }
 
-// kind is what a line says of an exchange; an exchange that convert wrote as jsonl is both.
+// kind is the role of a line in its exchange. A line that Convert wrote as
+// jsonl is request and result at once.
 type kind struct {
 	uid             string
 	request, result bool
-	at              int64 // seconds, as the clock on the wall of the writer showed them; 0 if the line has no time
+	at              int64 // in seconds of the writer's local clock; 0 if the line has no time
 }
 
-// kindOf tells what a line of a chat log is; neither request nor result is what does not belong into one.
+// kindOf returns the kind of a line, with neither request nor result set for
+// one that is no part of a chat log.
 func kindOf(v gjson.Result) (k kind) {
 	var messages, answer bool
 	v.ForEach(func(key, value gjson.Result) bool {
@@ -99,7 +119,8 @@ func kindOf(v gjson.Result) (k kind) {
 			messages = true
 		case "assistant":
 			answer = true
-		case "is_tool_calls", "is_function_call": // the lines of some versions have no assistant when the stream broke
+		case "is_tool_calls", "is_function_call":
+			// Some versions wrote no assistant if the stream broke.
 			answer = true
 		case "datetime":
 			if t, err := time.Parse(time.DateTime, value.Str); err == nil {
@@ -109,7 +130,8 @@ func kindOf(v gjson.Result) (k kind) {
 		return true
 	})
 	if k.uid != "" {
-		k.request, k.result = messages, answer
+		k.request = messages
+		k.result = answer
 	}
 	return k
 }

@@ -19,7 +19,8 @@ import (
 const hello = `{"id":"c","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"Hello!"},"finish_reason":"stop"}],` +
 	`"usage":{"prompt_tokens":9,"completion_tokens":2,"total_tokens":11}}`
 
-// TestContract holds the two lines to what contract and README of the gateway promise, to the byte.
+// TestContract holds the two lines to what contract and README of the gateway
+// promise, to the byte.
 func TestContract(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, chatlog.Options{Dir: dir, Location: time.FixedZone("", 8*3600)})
@@ -150,7 +151,8 @@ func TestResultLine(t *testing.T) {
 	}
 }
 
-// TestContentModes sends canaries through every field there is and looks for them in all files.
+// TestContentModes sends canaries through every field there is and looks for
+// them in all files.
 func TestContentModes(t *testing.T) {
 	const prompt = "canaryPrompt"
 	secrets := []string{"sk-canary0123456789", "AIzaSyCanary0123456789canary0123456789", "canary@mail.example.org", "4111 1111 1111 1111", "+1 (415) 555-0100", "415-555-0100", "13800138000"}
@@ -239,7 +241,8 @@ func TestMetaTellsRolesAndSizes(t *testing.T) {
 	}
 }
 
-// TestRoutesLogApart: in openai-forward only the last of several prefixes was logged, into the files of all.
+// TestRoutesLogApart: in openai-forward only the last of several prefixes was
+// logged, into the files of all.
 func TestRoutesLogApart(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, chatlog.Options{Dir: dir})

@@ -15,7 +15,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// childDir, set in the environment, makes the test binary a process that logs into that directory until it is killed.
+// childDir, set in the environment, makes the test binary a process that logs
+// into that directory until it is killed.
 const childDir = "CHATLOG_TEST_CHILD_DIR"
 
 func TestMain(m *testing.M) {
@@ -48,7 +49,8 @@ func body(t testing.TB, raw string) *dialect.Body {
 	return b
 }
 
-// answer reads an answer the way the gateway does: a body, or a stream if it does not begin with a brace.
+// answer reads an answer the way the gateway does: a body, or a stream if it
+// does not begin with a brace.
 func answer(t testing.TB, op dialect.Operation, raw string) *dialect.Answer {
 	t.Helper()
 	a := new(dialect.Answer)
@@ -97,7 +99,8 @@ func linesOf(t testing.TB, path string) (lines []string) {
 	return lines
 }
 
-// allLines returns the lines of all logs in a directory, each of which has to be JSON.
+// allLines returns the lines of all logs in a directory, each of which has to
+// be JSON.
 func allLines(t testing.TB, dir string) (lines []string) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -115,7 +118,8 @@ func allLines(t testing.TB, dir string) (lines []string) {
 	return lines
 }
 
-// logUntilKilled writes exchanges and tells on stdout how many of them the file has.
+// logUntilKilled writes exchanges and tells on stdout how many of them the file
+// has.
 func logUntilKilled(dir string) {
 	l, err := chatlog.Open(chatlog.Options{Dir: dir, MaxSize: 64 << 10, Location: time.UTC})
 	if err != nil {

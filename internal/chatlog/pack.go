@@ -16,35 +16,45 @@ import (
 )
 
 const (
-	// settled is how long after it was set aside a file is compressed. Another process that writes to the same logs may not
-	// have noticed for lookEvery, and what it appends would be lost.
-	settled = 10 * lookEvery
-	// packAgain is after how long it is tried again what could not be done, for a full disk perhaps.
-	packAgain = time.Minute
-	packed    = ".zst"
-	packing   = ".pack-" // names of unfinished files begin so
-	abandoned = time.Hour
+	// settled is how long after it was set aside a file is compressed. Another
+	// process that writes to the same logs may not notice the rotation for
+	// lookEvery, and what it appends would be lost.
+	settled   = 10 * lookEvery
+	packAgain = time.Minute // after which a failure, perhaps of a full disk, is tried again
+	abandoned = time.Hour   // after which an unfinished file of another process is removed
 )
 
-// packer is the goroutine that compresses the files that were set aside, and removes the oldest when all are too large together.
-// It loses nothing when it is killed: a compressed file gets its name when it is whole and on the disk, and only then the plain one
-// goes. Where both are there, the plain one counts.
+// packer is the goroutine that compresses the files set aside, and removes the
+// oldest when all are too large together.
+//
+// It loses nothing when the process is killed: a compressed file gets its name
+// once it is whole and on the disk, and only then the plain one is removed.
+// Where both exist, readers take the plain one.
 type packer struct {
 	dir      string
 	maxTotal int64                       // bytes of all logs; 0: no bound
-	old      func(aside, time.Time) bool // is about to be removed for its age
-	idle     func() bool                 // no files are kept, and those from before are nobody's business
+	old      func(aside, time.Time) bool // reports whether a file is about to be removed for its age
+	idle     func() bool                 // reports whether no files are kept; those of an earlier time stay as they are
 	log      *slog.Logger
-	wake     chan struct{} // has a token when there is something to do
-	stop     chan struct{} // closed when it is to end
-	done     chan struct{} // closed when it has
+	wake     chan struct{} // has a token if there is something to do
+	stop     chan struct{} // closed when the packer must end
+	done     chan struct{} // closed when it has ended
 }
 
-func newPacker(dir string, maxTotal int64, old func(aside, time.Time) bool, idle func() bool, log *slog.Logger) *packer {
-	return &packer{dir, maxTotal, old, idle, log, make(chan struct{}, 1), make(chan struct{}), make(chan struct{})}
+func newPacker(w *writer, maxTotal int64, idle func() bool) *packer {
+	return &packer{
+		dir:      w.dir,
+		maxTotal: maxTotal,
+		old:      w.isOld,
+		idle:     idle,
+		log:      w.log,
+		wake:     make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		done:     make(chan struct{}),
+	}
 }
 
-// rotated tells that there is a new file to compress. It does not wait.
+// rotated wakes the packer after a file was set aside. It does not block.
 func (p *packer) rotated() {
 	select {
 	case p.wake <- struct{}{}:
@@ -57,7 +67,7 @@ func (p *packer) run() {
 	for {
 		next := p.pass(time.Now())
 		if next == 0 {
-			next = packAgain // another process may have set one aside
+			next = packAgain // another process may have set a file aside
 		}
 		timer := time.NewTimer(next)
 		select {
@@ -86,7 +96,8 @@ func (p *packer) stopped() bool {
 	}
 }
 
-// pass does what there is to do, and returns after which time there will be more, 0 if nobody knows of any.
+// pass compresses and removes what is due. It returns the time after which more
+// will be, or 0 if that is not known.
 func (p *packer) pass(now time.Time) (next time.Duration) {
 	if p.idle() {
 		return 0
@@ -101,11 +112,12 @@ func (p *packer) pass(now time.Time) (next time.Duration) {
 				os.Remove(f.path)
 			}
 		case f.stamp.IsZero() || strings.HasSuffix(f.path, packed) || strings.HasSuffix(f.path, ".gz"):
-		case p.old(f, now): // compressing it would bring it back
+		case p.old(f, now): // compressing it would make it new
 		case wait > 0:
 			next = max(next, wait)
 		default:
-			if err := p.pack(f.path); err != nil && !errors.Is(err, errStopped) && !errors.Is(err, fs.ErrNotExist) {
+			err := p.pack(f.path)
+			if err != nil && !errors.Is(err, errStopped) && !errors.Is(err, fs.ErrNotExist) {
 				p.log.Warn("a chat log is not compressed", "error", err)
 				next = packAgain
 			}
@@ -115,7 +127,8 @@ func (p *packer) pass(now time.Time) (next time.Duration) {
 	return next
 }
 
-// bound removes the oldest files that were set aside, until all logs together are small enough. Those that are written to stay.
+// bound removes the oldest files set aside until all logs together are small
+// enough. Current files stay.
 func (p *packer) bound() {
 	if p.maxTotal <= 0 {
 		return
@@ -143,7 +156,8 @@ func (p *packer) bound() {
 
 var errStopped = errors.New("the chat log is being closed")
 
-// pack compresses a file: into one without a name of its own first, so that whoever reads logs sees none that is not whole.
+// pack compresses a file. The copy has a temporary name until it is whole, so
+// that readers of the logs never find a part of one.
 func (p *packer) pack(path string) (err error) {
 	in, err := os.Open(path)
 	if err != nil {
@@ -154,11 +168,11 @@ func (p *packer) pack(path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("compressing a chat log: %w", err)
 	}
-	defer os.Remove(out.Name()) // fails when it was renamed, as it should
+	defer os.Remove(out.Name()) // fails after the rename, as it should
 	defer out.Close()
 	n, err := p.compress(out, in)
 	if err == nil {
-		err = out.Sync() // or a power failure could leave its name and not what is in it
+		err = out.Sync() // or a power failure could leave the name without the content
 	}
 	info, statErr := in.Stat()
 	if err = errors.Join(err, statErr); err != nil {
@@ -167,7 +181,8 @@ func (p *packer) pack(path string) (err error) {
 	if info.Size() != n {
 		return fmt.Errorf("compressing a chat log: %s grew meanwhile", path)
 	}
-	if err := errors.Join(os.Chtimes(out.Name(), time.Time{}, info.ModTime()), os.Rename(out.Name(), path+packed)); err != nil {
+	err = errors.Join(os.Chtimes(out.Name(), time.Time{}, info.ModTime()), os.Rename(out.Name(), path+packed))
+	if err != nil {
 		return fmt.Errorf("compressing a chat log: %w", err)
 	}
 	syncDir(filepath.Dir(path))
@@ -199,38 +214,12 @@ func (p *packer) compress(out io.Writer, in io.Reader) (n int64, err error) {
 	}
 }
 
-// syncDir puts the names in a directory on the disk, where that can be done: then the compressed file is there before the plain one
-// is gone also for a power failure.
+// syncDir syncs the names in a directory where the system can do that, so that
+// after a power failure too the compressed file exists before the plain one is
+// gone.
 func syncDir(dir string) {
 	if d, err := os.Open(dir); err == nil {
 		d.Sync()
 		d.Close()
 	}
-}
-
-// aside is a file of the logs in a directory.
-type aside struct {
-	path       string
-	info       fs.FileInfo
-	stamp      time.Time // when it was set aside; zero for one that is written to
-	unfinished bool      // it was being compressed
-}
-
-// asides lists the files of all logs below dir, with names that this package gives, or openai-forward gave.
-func asides(dir string) (list []aside) {
-	dirs, _ := fs.Glob(os.DirFS(dir), "*/*")
-	for _, sub := range dirs {
-		base := filepath.Base(sub) + ".log"
-		entries, _ := os.ReadDir(filepath.Join(dir, sub))
-		for _, e := range entries {
-			stamp, rotated := stampOf(base, e.Name())
-			unfinished := strings.HasPrefix(e.Name(), packing)
-			info, err := e.Info()
-			if err != nil || !info.Mode().IsRegular() || !rotated && !unfinished && e.Name() != base {
-				continue
-			}
-			list = append(list, aside{filepath.Join(dir, sub, e.Name()), info, stamp, unfinished})
-		}
-	}
-	return list
 }

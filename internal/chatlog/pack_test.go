@@ -16,7 +16,8 @@ import (
 	"forward/internal/chatlog"
 )
 
-// setAside puts a file into a log's directory as if it had been set aside some hours ago, with n exchanges, and returns its path.
+// setAside puts a file into a log's directory as if it had been set aside some
+// hours ago, with n exchanges, and returns its path.
 func setAside(t testing.TB, dir string, hours, n int) string {
 	t.Helper()
 	var text strings.Builder
@@ -50,7 +51,8 @@ func plainLogs(t testing.TB, dir string) (plain, packed []string) {
 	return plain, packed
 }
 
-// TestCompression: what was set aside is compressed, is as old as before and is converted as before.
+// TestCompression: what was set aside is compressed, is as old as before and is
+// converted as before.
 func TestCompression(t *testing.T) {
 	dir := t.TempDir()
 	path := setAside(t, dir, 2, 100)
@@ -69,7 +71,8 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// TestCompressionInTheMiddle: whatever a killed process left, each exchange is there once, before the next process and after it.
+// TestCompressionInTheMiddle: whatever a killed process left, each exchange is
+// there once, before the next process and after it.
 func TestCompressionInTheMiddle(t *testing.T) {
 	whole := func() []byte { // path compressed
 		dir := t.TempDir()
@@ -113,7 +116,8 @@ func TestCompressionInTheMiddle(t *testing.T) {
 	}
 }
 
-// TestKillWhileCompressing kills processes that compress until there is nothing left to do: no exchange is lost or there twice.
+// TestKillWhileCompressing kills processes that compress until there is nothing
+// left to do: no exchange is lost or there twice.
 func TestKillWhileCompressing(t *testing.T) {
 	const files, each = 6, 300
 	dir := t.TempDir()
@@ -149,7 +153,8 @@ func TestKillWhileCompressing(t *testing.T) {
 	}
 }
 
-// TestBoundOfAll: the oldest files go until all together are small enough, never the one that is written to.
+// TestBoundOfAll: the oldest files go until all together are small enough,
+// never the one that is written to.
 func TestBoundOfAll(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 8 {

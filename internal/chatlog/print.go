@@ -11,12 +11,16 @@ import (
 
 	"github.com/tidwall/gjson"
 	"golang.org/x/term"
+
+	"forward/internal/jsonscan"
 )
 
+// printWait bounds how long close waits for a terminal.
 const printWait = 2 * time.Second
 
-// printer shows conversations as they happen. It has a queue and a goroutine of its own: a terminal that stands still
-// (Ctrl-S, a full pipe) holds up neither requests nor the files.
+// printer shows conversations as they happen. It has a queue and a goroutine of
+// its own, so that a blocked terminal (Ctrl-S, a full pipe) delays neither
+// requests nor the files.
 type printer struct {
 	w      io.Writer
 	colour bool
@@ -36,7 +40,8 @@ func newPrinter(w io.Writer) *printer {
 	return p
 }
 
-// close shows what waits, unless the terminal stands still.
+// close prints the queued lines. It leaves the goroutine behind if the terminal
+// is blocked: a write to it cannot be interrupted.
 func (p *printer) close() {
 	p.lines.close()
 	select {
@@ -56,44 +61,29 @@ func (p *printer) run() {
 			}
 			for _, n := range batch {
 				out.Reset()
-				p.show(&out, n, view(n.text[:len(n.text)-1]))
+				p.show(&out, n, jsonscan.View(n.text[:len(n.text)-1]))
 				p.w.Write(out.Bytes())
 			}
 		}
 	}
 }
 
-// show writes a line of the log for a reader: of a request what was said since the model's last words.
+// show prints a line of the log.
 func (p *printer) show(out *bytes.Buffer, n line, v gjson.Result) {
 	uid := v.Get("uid").Str
 	uid = uid[max(0, len(uid)-8):]
-	if !v.Get("status").Exists() {
-		p.heading(out, uid, n.route, v.Get("model").Str, v.Get("key").Str, v.Get("user").Str, v.Get("ip").Str, v.Get("datetime").Str)
-		p.asked(out, v)
+	if v.Get("status").Exists() {
+		p.result(out, uid, v)
 		return
 	}
-	usage := v.Get("usage")
-	tokens := ""
-	if usage.IsObject() {
-		tokens = fmt.Sprintf("%s+%s tokens", first(usage, "prompt_tokens", "input_tokens"), first(usage, "completion_tokens", "output_tokens"))
-	}
-	p.heading(out, uid, v.Get("status").Raw, v.Get("finish_reason").Str, v.Get("cause").Str, v.Get("ms").Raw+" ms", tokens, v.Get("cache").Str)
-	if reasoning := v.Get("reasoning").Str; reasoning != "" {
-		p.turn(out, "reasoning", reasoning)
-	}
-	said := first(v, "content", "refusal", "text")
-	if a := v.Get("assistant"); a.Type == gjson.String {
-		said = a
-	} else if a.IsArray() {
-		defer p.turn(out, "assistant", describeCalls(a))
-	}
-	if said.Exists() {
-		p.turn(out, "assistant", said.Str)
-	}
+	p.heading(out, uid, n.route, v.Get("model").Str, v.Get("key").Str, v.Get("user").Str,
+		v.Get("ip").Str, v.Get("datetime").Str)
+	p.request(out, v)
 }
 
-// asked writes the messages after the last one of the model, or the prompt of an operation without messages.
-func (p *printer) asked(out *bytes.Buffer, v gjson.Result) {
+// request prints the messages after the last one of the model, or the prompt of
+// an operation without messages.
+func (p *printer) request(out *bytes.Buffer, v gjson.Result) {
 	messages := conversation(v).Array()
 	from := 0
 	for i, m := range messages {
@@ -116,35 +106,69 @@ func (p *printer) asked(out *bytes.Buffer, v gjson.Result) {
 	}
 }
 
+// result prints the answer.
+func (p *printer) result(out *bytes.Buffer, uid string, v gjson.Result) {
+	tokens := ""
+	if usage := v.Get("usage"); usage.IsObject() {
+		tokens = fmt.Sprintf("%s+%s tokens",
+			first(usage, "prompt_tokens", "input_tokens"), first(usage, "completion_tokens", "output_tokens"))
+	}
+	p.heading(out, uid, v.Get("status").Raw, v.Get("finish_reason").Str, v.Get("cause").Str,
+		v.Get("ms").Raw+" ms", tokens, v.Get("cache").Str)
+	if reasoning := v.Get("reasoning").Str; reasoning != "" {
+		p.turn(out, "reasoning", reasoning)
+	}
+	text := first(v, "content", "refusal", "text")
+	assistant := v.Get("assistant")
+	if assistant.Type == gjson.String {
+		text = assistant
+	}
+	if text.Exists() {
+		p.turn(out, "assistant", text.Str)
+	}
+	if assistant.IsArray() {
+		p.turn(out, "assistant", describeCalls(assistant))
+	}
+}
+
 func describeCalls(calls gjson.Result) string {
 	var list []string
 	calls.ForEach(func(_, c gjson.Result) bool {
-		list = append(list, c.Get("function.name").Str+c.Get("custom.name").Str+"("+c.Get("function.arguments").Str+c.Get("custom.input").Str+")")
+		name := c.Get("function.name").Str + c.Get("custom.name").Str
+		arguments := c.Get("function.arguments").Str + c.Get("custom.input").Str
+		list = append(list, name+"("+arguments+")")
 		return true
 	})
 	return strings.Join(list, "\n")
 }
 
+// heading prints the parts that are not empty.
 func (p *printer) heading(out *bytes.Buffer, parts ...string) {
-	var there []string
+	var present []string
 	for _, part := range parts {
 		if part != "" {
-			there = append(there, printable(part))
+			present = append(present, printable(part))
 		}
 	}
-	p.paint(out, "2", "── "+strings.Join(there, " · "))
+	p.paint(out, "2", "── "+strings.Join(present, " · "))
 	out.WriteByte('\n')
 }
 
-// turn writes one message.
+// colours are the ANSI colours of roles.
+var colours = map[string]string{
+	"user": "32", "assistant": "36", "system": "33", "developer": "33", "tool": "35", "function": "35",
+}
+
+// turn prints one message. Its lines are indented, so that none looks like a
+// heading.
 func (p *printer) turn(out *bytes.Buffer, role, text string) {
-	colour := map[string]string{"user": "32", "assistant": "36", "system": "33", "developer": "33", "tool": "35", "function": "35"}[role]
+	colour := colours[role]
 	if colour == "" {
 		colour = "2"
 	}
 	p.paint(out, colour, printable(role)+":")
 	out.WriteByte(' ')
-	out.WriteString(strings.ReplaceAll(printable(text), "\n", "\n  ")) // no line of a message looks like one of ours
+	out.WriteString(strings.ReplaceAll(printable(text), "\n", "\n  "))
 	out.WriteByte('\n')
 }
 
@@ -155,7 +179,8 @@ func (p *printer) paint(out *bytes.Buffer, colour, text string) {
 	out.WriteString(text)
 }
 
-// printable takes control characters out of text: what clients and models say must not steer the terminal.
+// printable removes control characters, for text of clients and models must not
+// control the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)) {

@@ -51,7 +51,8 @@ func TestPrintCompletion(t *testing.T) {
 	}
 }
 
-// TestPrintOnly: PRINT_CHAT without LOG_CHAT shows conversations and writes no file.
+// TestPrintOnly: PRINT_CHAT without LOG_CHAT shows conversations and writes no
+// file.
 func TestPrintOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
 	var shown strings.Builder

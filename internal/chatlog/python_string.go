@@ -8,13 +8,14 @@ import (
 	"unicode/utf8"
 )
 
-// atString reports whether a string begins here, with or without a prefix.
+// atString reports whether a string starts here, with or without a prefix.
 func (p *literal) atString() bool {
 	_, _, ok := p.prefix()
 	return ok
 }
 
-// prefix looks at what is before a quote: r, b and u in the combinations that Python allows. n is its length.
+// prefix reads the prefix of a string without moving: r, b and u in the
+// combinations that Python allows. n is its length.
 func (p *literal) prefix() (n int, kind string, ok bool) {
 	for n < 3 && p.at+n < len(p.src) {
 		c := p.src[p.at+n]
@@ -31,7 +32,8 @@ func (p *literal) prefix() (n int, kind string, ok bool) {
 	return 0, "", false
 }
 
-// text reads a string and those that follow it directly, which Python takes for one. It is valid until the next call.
+// text reads a string and those that follow it directly, which Python joins.
+// The result is valid until the next call.
 func (p *literal) text() ([]byte, error) {
 	p.scratch = p.scratch[:0]
 	for {
@@ -57,7 +59,7 @@ func (p *literal) quoted(raw, isBytes bool) error {
 	p.at += len(quote)
 	stops := "\\\n" + string(quote[:1])
 	for {
-		// Everything up to the next byte that means something is copied at once.
+		// Everything up to the next special byte is copied at once.
 		n := bytes.IndexAny(p.src[p.at:], stops)
 		if n < 0 {
 			p.at = len(p.src)
@@ -81,7 +83,7 @@ func (p *literal) quoted(raw, isBytes bool) error {
 			if err := p.escape(isBytes); err != nil {
 				return err
 			}
-		default: // a quote inside of triple quotes, or a line end
+		default: // a quote or a line end inside triple quotes
 			p.scratch = append(p.scratch, c)
 			p.at++
 		}
@@ -113,14 +115,15 @@ func (p *literal) escape(isBytes bool) error {
 			p.at++
 		}
 		p.scratch = utf8.AppendRune(p.scratch, r)
-	default: // Python keeps escapes that it does not know
+	default: // Python keeps unknown escapes
 		p.scratch = append(p.scratch, '\\', c)
 	}
 	return nil
 }
 
-// code reads n hexadecimal digits as a character. Two halves of a surrogate pair become the character they mean, and a half
-// alone is dropped, as openai-forward's converter did: UTF-8 has no place for it.
+// code reads n hexadecimal digits as a character. A surrogate pair becomes one
+// character, and half a pair is dropped, as in openai-forward's converter:
+// UTF-8 cannot encode it.
 func (p *literal) code(n int) error {
 	r, ok := p.hex(n)
 	if !ok || r > utf8.MaxRune {

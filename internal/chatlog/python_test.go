@@ -55,7 +55,8 @@ func TestNoLiteral(t *testing.T) {
 	}
 }
 
-// FuzzLiteral: whatever the text, what is read is JSON, and reading that again as a literal changes nothing more.
+// FuzzLiteral: whatever the text, what is read is JSON, and reading that again
+// as a literal changes nothing more.
 func FuzzLiteral(f *testing.F) {
 	for _, s := range []string{`{'a': [None, True, (1,), 'x\n\u4f60', b'\xff', 1.5e3, 0x1f], "b": '''c''' 'd'}`, `{-1: '\ud83d\ude00'}`, "'\xff'", "((((1))))"} {
 		f.Add([]byte(s))
@@ -82,7 +83,8 @@ func FuzzLiteral(f *testing.F) {
 	})
 }
 
-// FuzzLines: the line reader gives back every byte it was fed but line ends, whatever the length of its buffer.
+// FuzzLines: the line reader gives back every byte it was fed but line ends,
+// whatever the length of its buffer.
 func FuzzLines(f *testing.F) {
 	f.Add([]byte("a\nbb\r\n\n\nlong long line\nend"), 8)
 	f.Fuzz(func(t *testing.T, in []byte, max int) {
@@ -92,7 +94,7 @@ func FuzzLines(f *testing.F) {
 		r := newLineReader(strings.NewReader(string(in)), max)
 		var want int64
 		for rest := string(in); ; {
-			line, offset, whole, err := r.next()
+			line, err := r.next()
 			if err != nil {
 				if rest != "" {
 					t.Fatalf("%q is missing", rest)
@@ -100,11 +102,12 @@ func FuzzLines(f *testing.F) {
 				return
 			}
 			expect, after, _ := strings.Cut(rest, "\n")
-			if offset != want {
-				t.Fatalf("offset %d, not %d", offset, want)
+			if line.offset != want {
+				t.Fatalf("offset %d, not %d", line.offset, want)
 			}
-			if clean := strings.TrimRight(expect, "\r"); whole && string(line) != clean || !whole && len(expect) < max {
-				t.Fatalf("line %q (%v), not %q", line, whole, clean)
+			clean := strings.TrimRight(expect, "\r")
+			if (line.whole && string(line.text) != clean) || (!line.whole && len(expect) < max) {
+				t.Fatalf("line %q (%v), not %q", line.text, line.whole, clean)
 			}
 			want += int64(len(rest) - len(after))
 			rest = after

@@ -18,8 +18,8 @@ type line struct {
 	text []byte
 }
 
-// queue hands lines to one goroutine, in the order they came, and holds no more than a number of bytes. One line always
-// fits, however long it is.
+// queue hands lines to one goroutine, in the order they came, and holds no more
+// than a number of bytes. One line always fits, however long it is.
 type queue struct {
 	ready chan struct{} // has a token when there is something to do
 	max   int
@@ -52,7 +52,8 @@ func (q *queue) wake() {
 	}
 }
 
-// take returns what waits, and whether more can come. done is what was taken the time before, and is used again.
+// take returns what waits, and whether more can come. done is what was taken
+// the time before, and is used again.
 func (q *queue) take(done []line) (batch []line, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -11,15 +11,18 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"forward/internal/jsonscan"
 )
 
-// Pattern is one of the operator's own, for what only he knows not to be kept.
+// Pattern is a pattern of the operator's own for text to redact.
 type Pattern struct {
-	Name string // what is written in its place: [Name]; "" means redacted
+	Name string // [Name] replaces what matches; "" means redacted
 	RE2  string
 }
 
-// Compile returns what finds the pattern. One that is found in nothing at all would be found everywhere, and is an error.
+// Compile compiles the pattern. A pattern that matches the empty text matches
+// everywhere and is an error.
 func (p Pattern) Compile() (*regexp.Regexp, error) {
 	re, err := regexp.Compile(p.RE2)
 	if err == nil && re.MatchString("") {
@@ -31,16 +34,21 @@ func (p Pattern) Compile() (*regexp.Regexp, error) {
 	return re, nil
 }
 
-// Redactor replaces what should not be kept by the word for what it was: [secret], [email], [card], [phone], and the names of
-// the operator's own patterns, which are looked for first. Safe for concurrent use.
+// Redactor replaces secrets and personal data in text by a word for their kind:
+// [secret], [email], [card], [phone], or the name of one of the operator's own
+// patterns, which are applied first. It is safe for concurrent use.
 //
-//   - secrets: sk-…, fk-… and their kin (pk, rk, ak), AIza… of Google, AKIA… of AWS, ghp_… of GitHub, xox…- of Slack, JSON Web Tokens
+//   - secrets: sk-…, fk-… and the like (pk, rk, ak), AIza… of Google, AKIA… of
+//     AWS, ghp_… of GitHub, xox…- of Slack, JSON Web Tokens
 //   - e-mail addresses
-//   - card numbers: 13 to 19 digits, with spaces or dashes, whose check digit is right
-//   - phone numbers: with a + before them, in North American form, Chinese mobile numbers
+//   - card numbers: 13 to 19 digits, with spaces or dashes, whose check digit is
+//     right
+//   - phone numbers: with a + before them, in North American form, Chinese mobile
+//     numbers
 //
-// It works on what strings say and not on how JSON spells them, so \u0040 is an @ to it. JSON inside of strings
-// (arguments of tool calls) it reads as text. It does not look into base64 (images), and cannot know names and addresses.
+// It is given the text of strings, not their JSON form, so \u0040 is an @ to
+// it. JSON inside strings (arguments of tool calls) is text to it. It does not
+// look into base64 (images), and cannot recognise names and postal addresses.
 type Redactor struct {
 	secret, email, card, phone *regexp.Regexp
 	own                        []ownPattern
@@ -49,18 +57,21 @@ type Redactor struct {
 
 type ownPattern struct {
 	re   *regexp.Regexp
-	word string // instead of what it finds
+	word string // replaces what matches
 }
 
-// secretParts has a part of everything that the pattern of secrets matches.
+// secretParts are strings one of which is in every match of the pattern for
+// secrets.
 var secretParts = []string{"k-", "AIza", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox", "eyJ"}
 
-// NewRedactor makes a redactor with patterns of the operator's own. Salt makes the pseudonyms of Name: with another salt they
-// are others, and who has it can tell whether a name that he guesses is meant.
+// NewRedactor returns a redactor with patterns of the operator's own. The
+// pseudonyms of [Redactor.Name] depend on the salt, which must stay secret: it
+// allows a guessed name to be checked against a pseudonym.
 func NewRedactor(patterns []Pattern, salt []byte) (*Redactor, error) {
 	r := &Redactor{
-		secret: regexp.MustCompile(`\b(?:[sfpra]k-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{12,}|gh[pousr]_[A-Za-z0-9]{16,}|` +
-			`xox[a-z]-[A-Za-z0-9-]{8,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)`),
+		secret: regexp.MustCompile(`\b(?:[sfpra]k-[A-Za-z0-9_-]{8,}|AIza[A-Za-z0-9_-]{20,}|AKIA[A-Z0-9]{12,}|` +
+			`gh[pousr]_[A-Za-z0-9]{16,}|xox[a-z]-[A-Za-z0-9-]{8,}|` +
+			`eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*)`),
 		email: regexp.MustCompile(`[\pL\pN._%+-]+@[\pL\pN-]+(?:\.[\pL\pN-]+)+`),
 		card:  regexp.MustCompile(`\b\d(?:[ -]?\d){12,18}\b`),
 		phone: regexp.MustCompile(`\+\d(?:[ ().-]{0,2}\d){6,14}\b|(?:\(\d{3}\) ?|\b\d{3}[ .-])\d{3}[ .-]\d{4}\b|\b1[3-9]\d{9}\b`),
@@ -76,8 +87,9 @@ func NewRedactor(patterns []Pattern, salt []byte) (*Redactor, error) {
 	return r, nil
 }
 
-// Text returns s without what should not be kept. The checks before the patterns are there because most text has none of it
-// and RE2 reads about 50 MB/s.
+// Text returns s with secrets and personal data replaced. The checks before the
+// patterns save time: most text has nothing to redact, and RE2 reads about 50
+// MB/s.
 func (r *Redactor) Text(s string) string {
 	if isBlob(s) {
 		return s
@@ -91,26 +103,30 @@ func (r *Redactor) Text(s string) string {
 	if strings.IndexByte(s, '@') >= 0 {
 		s = r.email.ReplaceAllString(s, "[email]")
 	}
-	if n := countDigits(s); n >= 7 {
-		if n >= 13 {
-			s = r.card.ReplaceAllStringFunc(s, func(number string) string {
-				if validCard(number) {
-					return "[card]"
-				}
-				return number
-			})
-		}
+	digits := countDigits(s)
+	if digits >= 13 {
+		s = r.card.ReplaceAllStringFunc(s, func(number string) string {
+			if validCard(number) {
+				return "[card]"
+			}
+			return number
+		})
+	}
+	if digits >= 7 {
 		s = r.phone.ReplaceAllString(s, "[phone]")
 	}
 	return s
 }
 
-// maxRegularName is how long a name can be that is written as it is, in bytes.
+// maxRegularName is the length up to which a name may be written as it is, in
+// bytes.
 const maxRegularName = 128
 
-// Name returns the name of a user, a model or a reason as it is written where no text may be: as it is when it is made like
-// a name (up to 128 bytes of letters, digits and . _ : / @ + -) and there is nothing in it to redact, else a pseudonym, name- and
-// 16 digits, the same for the same name.
+// Name returns what is written for the name of a user, a model or a reason
+// where no text may be. It is the name itself if that has the form of one (up
+// to 128 bytes of letters, digits and . _ : / @ + -) and nothing in it is to be
+// redacted. Otherwise it is a pseudonym, name- and 16 digits, always the same
+// for the same name.
 func (r *Redactor) Name(name string) string {
 	if regularName(name) && r.Text(name) == name {
 		return name
@@ -126,7 +142,8 @@ func regularName(name string) bool {
 	})
 }
 
-// Figures returns a JSON value, a provider's usage object, with its strings as Name would have them.
+// Figures returns a JSON value, such as a provider's usage object, with each of
+// its strings replaced by Name of it.
 func (r *Redactor) Figures(raw []byte) []byte {
 	if len(raw) == 0 || !valid(raw) {
 		return nil
@@ -134,8 +151,10 @@ func (r *Redactor) Figures(raw []byte) []byte {
 	return appendCleaned(nil, string(raw), r.Name, r.Text)
 }
 
-// appendCleaned appends valid JSON on one line with what clean makes of its strings, the names in objects too, and what number
-// makes of whole numbers; nil leaves these alone. What clean leaves as it is keeps its spelling.
+// appendCleaned appends valid JSON on one line with its strings, the names in
+// objects included, replaced by clean of them, and whole numbers by number of
+// them; a nil number leaves those alone. What does not change keeps its
+// spelling.
 func appendCleaned(dst []byte, raw string, clean, number func(string) string) []byte {
 	start := len(dst)
 	dst = appendOneLine(dst, raw)
@@ -143,23 +162,25 @@ func appendCleaned(dst []byte, raw string, clean, number func(string) string) []
 	var out []byte
 	from := 0
 	for i := 0; i < len(text); i++ {
-		end, said, kept := i, "", ""
+		end := i
+		var before, after string
 		switch c := text[i]; {
 		case c == '"':
 			end = stringEnd(text, i)
-			said = view(text[i : end+1]).Str
-			kept = clean(said)
-		case number != nil && (c == '-' || '0' <= c && c <= '9'):
+			before = jsonscan.View(text[i : end+1]).Str
+			after = clean(before)
+		case number != nil && (c == '-' || ('0' <= c && c <= '9')):
 			end = numberEnd(text, i)
-			if said = string(text[i : end+1]); strings.ContainsAny(said, ".eE") {
-				said = "" // a measure, and no number of anybody
-				break
+			before = string(text[i : end+1])
+			if strings.ContainsAny(before, ".eE") {
+				after = before // a measure: card and phone numbers are whole
+			} else {
+				after = number(before)
 			}
-			kept = number(said)
 		}
-		if kept != said {
+		if after != before {
 			out = append(out, text[from:i]...)
-			out = appendString(out, kept)
+			out = jsonscan.AppendString(out, after)
 			from = end + 1
 		}
 		i = end
@@ -171,7 +192,7 @@ func appendCleaned(dst []byte, raw string, clean, number func(string) string) []
 	return append(dst[:start], out...)
 }
 
-// numberEnd returns where the last byte is of the number that begins at i.
+// numberEnd returns the offset of the last byte of the number that starts at i.
 func numberEnd(text []byte, i int) int {
 	for i+1 < len(text) && strings.IndexByte("0123456789.eE+-", text[i+1]) >= 0 {
 		i++
@@ -179,7 +200,8 @@ func numberEnd(text []byte, i int) int {
 	return i
 }
 
-// stringEnd returns where the quote is that ends the string which begins at i.
+// stringEnd returns the offset of the quote that ends the string that starts at
+// i.
 func stringEnd(text []byte, i int) int {
 	for i++; ; i++ {
 		i += bytes.IndexAny(text[i:], `"\`)
@@ -192,7 +214,8 @@ func stringEnd(text []byte, i int) int {
 
 const blobBytes = 1 << 10
 
-// isBlob reports whether s is a long run of base64, which holds no secret that could be recognised.
+// isBlob reports whether s is a long run of base64, in which no secret could be
+// recognised.
 func isBlob(s string) bool {
 	if len(s) < blobBytes {
 		return false
@@ -203,7 +226,8 @@ func isBlob(s string) bool {
 		}
 	}
 	for i := range len(s) {
-		if c := s[i]; !alphanumeric(c) && c != '+' && c != '/' && c != '=' {
+		c := s[i]
+		if !alphanumeric(c) && c != '+' && c != '/' && c != '=' {
 			return false
 		}
 	}
@@ -221,14 +245,16 @@ func countDigits(s string) (n int) {
 
 // validCard reports whether the check digit of a card number is right (Luhn).
 func validCard(number string) bool {
-	sum, even := 0, false
+	sum := 0
+	even := false
 	for i := len(number) - 1; i >= 0; i-- {
 		if number[i] < '0' || number[i] > '9' {
 			continue
 		}
 		d := int(number[i] - '0')
 		if even {
-			if d *= 2; d > 9 {
+			d *= 2
+			if d > 9 {
 				d -= 9
 			}
 		}

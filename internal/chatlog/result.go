@@ -7,7 +7,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// result makes the line of a result: what openai-forward wrote, then how it went, then what not every answer has.
+// result makes the line of a result: the fields of openai-forward, then how the
+// request ended, then what not every answer has.
 func (e *encoder) result(r Result) []byte {
 	a := r.Answer
 	if a == nil {
@@ -19,31 +20,15 @@ func (e *encoder) result(r Result) []byte {
 		c = choices[0]
 	}
 	o := object{dst: make([]byte, 0, 512+len(c.Text)+len(c.Reasoning)), open: '{'}
-	switch r.Operation {
-	case dialect.Embedding:
-		o.text("object", "list")
-		o.text("model", e.name(a.Model))
-	case dialect.Speech: // sound, which is not kept
-	case dialect.Completion, dialect.Audio:
-		o.key("text")
-		o.dst = e.said(o.dst, c)
-	default:
-		e.assistant(&o, c)
-	}
+	e.answer(&o, r.Operation, a.Model, c)
 	o.text("uid", r.UID)
 	o.int("status", r.Status)
 	if r.Operation != dialect.Embedding && r.Operation != dialect.Speech && r.Operation != dialect.Audio {
 		e.reason(&o, c.Finish)
 	}
-	o.key("usage")
-	if a.Usage != nil && len(a.Usage.Raw) > 0 {
-		o.dst = e.usage(o.dst, a.Usage.Raw)
-	} else {
-		o.dst = append(o.dst, "null"...)
-	}
+	e.usage(&o, a.Usage)
 	o.textOrNull("cache", r.Cache)
-	o.key("ms")
-	o.dst = strconv.AppendFloat(o.dst, float64(r.Elapsed.Microseconds())/1000, 'f', -1, 64)
+	milliseconds(&o, "ms", r.Elapsed)
 	e.accounts(&o, r)
 	o.bool("complete", r.Complete)
 	if r.Cause != "" {
@@ -65,64 +50,42 @@ func (e *encoder) result(r Result) []byte {
 	return finish(o.end())
 }
 
-// accounts appends what the ledger knows, as far as there is something to know.
-func (e *encoder) accounts(o *object, r Result) {
-	if r.Key != "" {
-		o.text("key", r.Key)
-	}
-	if r.User != "" {
-		o.text("user", e.name(r.User))
-	}
-	if r.Cost != "" {
-		o.text("cost", r.Cost)
-	}
-	for _, t := range []struct {
-		name string
-		time time.Duration
-	}{{"queue_ms", r.Queued}, {"first_ms", r.First}} {
-		if t.time > 0 {
-			o.key(t.name)
-			o.dst = strconv.AppendFloat(o.dst, float64(t.time.Microseconds())/1000, 'f', -1, 64)
-		}
+// answer appends the answer of the first choice, in the form of the operation.
+func (e *encoder) answer(o *object, op dialect.Operation, model string, c dialect.Choice) {
+	switch op {
+	case dialect.Embedding:
+		o.text("object", "list")
+		o.text("model", e.name(model))
+	case dialect.Speech: // sound, which is not kept
+	case dialect.Completion, dialect.Audio:
+		o.key("text")
+		o.dst = e.choiceText(o.dst, c)
+	default:
+		e.assistant(o, c)
 	}
 }
 
-// reason appends why an answer ended.
-func (e *encoder) reason(o *object, finish string) {
-	if finish != "" {
-		finish = e.name(finish)
-	}
-	o.textOrNull("finish_reason", finish)
-}
-
-// usage appends the usage object of a provider, who may write into it what he likes.
-func (e *encoder) usage(dst []byte, raw []byte) []byte {
-	if e.meta || e.redacted {
-		return append(dst, e.redactor.Figures(raw)...)
-	}
-	return e.json(dst, string(raw))
-}
-
-// assistant appends what the model said: text, or the list of tool calls, or null.
+// assistant appends the answer of a model: text, or the list of tool calls, or
+// null.
 func (e *encoder) assistant(o *object, c dialect.Choice) {
 	o.key("assistant")
 	if len(c.ToolCalls) > 0 && !e.meta {
 		o.dst = e.calls(o.dst, c.ToolCalls)
 	} else {
-		o.dst = e.said(o.dst, c)
+		o.dst = e.choiceText(o.dst, c)
 	}
 	o.bool("is_tool_calls", len(c.ToolCalls) > 0)
 }
 
-// said appends the text of a choice, or null.
-func (e *encoder) said(dst []byte, c dialect.Choice) []byte {
+// choiceText appends the text of a choice, or null.
+func (e *encoder) choiceText(dst []byte, c dialect.Choice) []byte {
 	if c.Text == "" || e.meta {
 		return append(dst, "null"...)
 	}
 	return e.text(dst, c.Text)
 }
 
-// calls appends tool calls as the API has them in a message.
+// calls appends tool calls in the form that they have in a message.
 func (e *encoder) calls(dst []byte, calls []dialect.ToolCall) []byte {
 	list := object{dst: dst, open: '['}
 	for _, t := range calls {
@@ -131,12 +94,15 @@ func (e *encoder) calls(dst []byte, calls []dialect.ToolCall) []byte {
 		if t.ID != "" {
 			o.text("id", e.clean(t.ID))
 		}
-		kind, inside, arguments := t.Type, "function", "arguments"
-		switch t.Type {
-		case "":
+		kind := t.Type
+		if kind == "" {
 			kind = "function"
-		case "custom":
-			inside, arguments = "custom", "input"
+		}
+		inside := "function"
+		arguments := "arguments"
+		if kind == "custom" {
+			inside = "custom"
+			arguments = "input"
 		}
 		o.text("type", e.clean(kind))
 		o.key(inside)
@@ -150,8 +116,54 @@ func (e *encoder) calls(dst []byte, calls []dialect.ToolCall) []byte {
 	return list.end()
 }
 
-// particulars appends what only some choices have: text beside of tool calls, a refusal, reasoning. A meta log tells the
-// length of all together.
+// reason appends why an answer ended.
+func (e *encoder) reason(o *object, finish string) {
+	if finish != "" {
+		finish = e.name(finish)
+	}
+	o.textOrNull("finish_reason", finish)
+}
+
+// usage appends the usage object of a provider, which may contain any JSON.
+func (e *encoder) usage(o *object, u *dialect.Usage) {
+	switch {
+	case u == nil || len(u.Raw) == 0:
+		o.raw("usage", "null")
+	case e.meta || e.redacted:
+		o.raw("usage", string(e.redactor.Figures(u.Raw)))
+	default:
+		o.key("usage")
+		o.dst = e.json(o.dst, string(u.Raw))
+	}
+}
+
+// accounts appends what the ledger knows of the request.
+func (e *encoder) accounts(o *object, r Result) {
+	if r.Key != "" {
+		o.text("key", r.Key)
+	}
+	if r.User != "" {
+		o.text("user", e.name(r.User))
+	}
+	if r.Cost != "" {
+		o.text("cost", r.Cost)
+	}
+	if r.Queued > 0 {
+		milliseconds(o, "queue_ms", r.Queued)
+	}
+	if r.First > 0 {
+		milliseconds(o, "first_ms", r.First)
+	}
+}
+
+// milliseconds appends a duration, exact to the microsecond.
+func milliseconds(o *object, name string, d time.Duration) {
+	o.key(name)
+	o.dst = strconv.AppendFloat(o.dst, float64(d.Microseconds())/1000, 'f', -1, 64)
+}
+
+// particulars appends what only some choices have: text beside tool calls, a
+// refusal, reasoning. A meta log has the length of all together.
 func (e *encoder) particulars(o *object, c dialect.Choice) {
 	if e.meta {
 		n := len(c.Text) + len(c.Refusal) + len(c.Reasoning)
@@ -175,7 +187,7 @@ func (e *encoder) particulars(o *object, c dialect.Choice) {
 	}
 }
 
-// choices appends all alternatives of an answer that has several, the first as well.
+// choices appends all choices of an answer with several, the first included.
 func (e *encoder) choices(o *object, choices []dialect.Choice, op dialect.Operation) {
 	o.key("choices")
 	list := object{dst: o.dst, open: '['}
@@ -184,7 +196,7 @@ func (e *encoder) choices(o *object, choices []dialect.Choice, op dialect.Operat
 		one := object{dst: list.dst, open: '{'}
 		if op == dialect.Completion {
 			one.key("text")
-			one.dst = e.said(one.dst, c)
+			one.dst = e.choiceText(one.dst, c)
 		} else {
 			e.assistant(&one, c)
 		}

@@ -12,7 +12,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// TestAccounts: the result line tells what the ledger knows, and one that is not full has pseudonyms for users that are no names.
+// TestAccounts: the result line tells what the ledger knows, and one that is
+// not full has pseudonyms for users that are no names.
 func TestAccounts(t *testing.T) {
 	redactor, err := chatlog.NewRedactor(nil, []byte("salt"))
 	if err != nil {
@@ -41,7 +42,8 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestAudio: of speech the text that was asked for is kept and no sound, of a recording what was heard in it, unless the log has no text.
+// TestAudio: of speech the text that was asked for is kept and no sound, of a
+// recording what was heard in it, unless the log has no text.
 func TestAudio(t *testing.T) {
 	for content, heard := range map[string]string{"full": "hello a@b.org", "redacted": "hello [email]", "meta": ""} {
 		dir := t.TempDir()

@@ -21,7 +21,8 @@ import (
 
 const ask = `{"model":"m","messages":[{"role":"user","content":"hi"}]}`
 
-// TestRotation has four writers through many files: no line is lost or torn, no file too long, and the names sort by time.
+// TestRotation has four writers through many files: no line is lost or torn, no
+// file too long, and the names sort by time.
 func TestRotation(t *testing.T) {
 	const writers, each, maxSize = 4, 500, 16 << 10
 	dir := t.TempDir()
@@ -72,7 +73,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestLongLine: a chat with images is longer than a file may be, and goes into one of its own.
+// TestLongLine: a chat with images is longer than a file may be, and goes into
+// one of its own.
 func TestLongLine(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, chatlog.Options{Dir: dir, MaxSize: 2000})
@@ -109,7 +111,8 @@ func TestClockGoesBack(t *testing.T) {
 	}
 }
 
-// TestTornTail: what a killed process left is closed off, so that the next line stands alone.
+// TestTornTail: what a killed process left is closed off, so that the next line
+// stands alone.
 func TestTornTail(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "openai/chat/chat.log")
@@ -123,7 +126,8 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// TestFileTaken: when somebody moves the file away or deletes it, a new one begins.
+// TestFileTaken: when somebody moves the file away or deletes it, a new one
+// begins.
 func TestFileTaken(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "openai/chat/chat.log")
@@ -163,7 +167,8 @@ func TestNotRotatable(t *testing.T) {
 	}
 }
 
-// TestRetention removes what is old, by name and by last change, of every route, and nothing else.
+// TestRetention removes what is old, by name and by last change, of every
+// route, and nothing else.
 func TestRetention(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
@@ -201,8 +206,9 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestRetentionOfSlowLogs: a file that never gets full is set aside when it was written to for a tenth of the retention,
-// or its first lines would stay for ever.
+// TestRetentionOfSlowLogs: a file that never gets full is set aside when it was
+// written to for a tenth of the retention, or its first lines would stay for
+// ever.
 func TestRetentionOfSlowLogs(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first string
@@ -226,7 +232,8 @@ func TestRetentionOfSlowLogs(t *testing.T) {
 	}
 }
 
-// TestUnwritable: lines that cannot be written are counted, said once, and delay nobody.
+// TestUnwritable: lines that cannot be written are counted, said once, and
+// delay nobody.
 func TestUnwritable(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip(err)
@@ -252,7 +259,8 @@ func TestUnwritable(t *testing.T) {
 	}
 }
 
-// TestStuckTerminal: somebody who does not read what is printed holds up neither the log nor the end.
+// TestStuckTerminal: somebody who does not read what is printed holds up
+// neither the log nor the end.
 func TestStuckTerminal(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -7,15 +7,18 @@ import (
 
 const (
 	keyPrefix = "fk-"
-	// minSecret is how long a credential must be to be looked for, in bytes: one of a few letters is in many words.
+	// minSecret is the length in bytes from which credentials are searched for:
+	// a shorter one would be found in ordinary words.
 	minSecret = 8
 )
 
-// managedKey finds keys of `forward keys`, which are made to be recognised.
+// managedKey matches the keys of `forward keys`, whose form is made to be
+// recognised.
 var managedKey = regexp.MustCompile(`\bfk-[0-9A-Za-z]{46}\b`)
 
-// WithoutKeys returns s with [secret] in the place of the given credentials and of all forward keys that have the form of managed
-// ones. Nothing is written without it, also where everything may be.
+// WithoutKeys returns s with [secret] in place of the given credentials and of
+// all managed forward keys. Every text of a client or a model passes it before
+// it is written, whatever the policy.
 func WithoutKeys(s string, secrets []string) string {
 	for _, secret := range secrets {
 		if len(secret) >= minSecret {

@@ -18,20 +18,23 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// logName matches the names of chat logs in a directory: chat.log, rotated by us, by openai-forward or by logrotate.
+// logName matches the names of chat logs in a directory: chat.log, rotated by
+// this package, by openai-forward or by logrotate.
 var logName = regexp.MustCompile(`\.log(\.[0-9]+)?(\.gz|\.zst)?$`)
 
-// otherLogs are directories of logs that are no chats.
+// otherLogs are the directories of logs that are no conversations.
 var otherLogs = []string{"completion", "embedding", "speech", "audio", "whisper"}
 
-// findLogs returns the files that inputs mean: files as they are, directories with all logs below them. No file is in it
-// twice. Rotated files come before the one that is being written.
+// findLogs returns the files named by inputs: files as they are, directories
+// with all logs below them. No file is listed twice. Rotated files come before
+// the current one.
 func findLogs(inputs []string) ([]string, error) {
 	var paths []string
 	var infos []os.FileInfo
 	take := func(path string, info os.FileInfo) {
 		if !slices.ContainsFunc(infos, func(i os.FileInfo) bool { return os.SameFile(i, info) }) {
-			paths, infos = append(paths, path), append(infos, info)
+			paths = append(paths, path)
+			infos = append(infos, info)
 		}
 	}
 	for _, input := range inputs {
@@ -49,7 +52,7 @@ func findLogs(inputs []string) ([]string, error) {
 		}
 		for _, path := range found {
 			info, err := os.Stat(path)
-			if errors.Is(err, fs.ErrNotExist) { // it was compressed since it was found
+			if errors.Is(err, fs.ErrNotExist) { // compressed since it was found
 				path += packed
 				info, err = os.Stat(path)
 			}
@@ -75,63 +78,61 @@ func logsBelow(dir string) ([]string, error) {
 		}
 		return nil
 	})
-	found = slices.DeleteFunc(found, func(path string) bool { // compressed, and about to be removed
+	// A compressed file beside its plain one is about to replace it.
+	found = slices.DeleteFunc(found, func(path string) bool {
 		plain, isPacked := strings.CutSuffix(path, packed)
 		return isPacked && slices.Contains(found, plain)
 	})
-	slices.SortStableFunc(found, func(a, b string) int {
-		if c := cmp.Compare(filepath.Dir(a), filepath.Dir(b)); c != 0 {
-			return c
-		}
-		// A name without a time, "chat.log", is the newest. The rest sorts by its time; what logrotate numbers comes in
-		// the wrong order, which the time of each line corrects.
-		if a, b := strings.Count(filepath.Base(a), "."), strings.Count(filepath.Base(b), "."); a == 1 || b == 1 {
-			return cmp.Compare(b, a)
-		}
-		return cmp.Compare(a, b)
-	})
+	slices.SortStableFunc(found, compareLogs)
 	return found, err
 }
 
-// source is a file that can be read twice: once in sequence, then line by line where the index points.
+// compareLogs orders the logs of a directory by age. A name without a time,
+// chat.log, is the newest, and the rest sorts by its time. The numbers of
+// logrotate come in the wrong order, which the time of each line corrects.
+func compareLogs(a, b string) int {
+	if c := cmp.Compare(filepath.Dir(a), filepath.Dir(b)); c != 0 {
+		return c
+	}
+	dotsA := strings.Count(filepath.Base(a), ".")
+	dotsB := strings.Count(filepath.Base(b), ".")
+	if dotsA == 1 || dotsB == 1 {
+		return cmp.Compare(dotsB, dotsA)
+	}
+	return cmp.Compare(a, b)
+}
+
+// source is a file that can be read twice: once in sequence, and then line by
+// line at the places of the index.
 type source struct {
 	file    *os.File
 	spooled bool // file is a temporary copy
 }
 
-// openSource opens a log. What is compressed or cannot be read twice (a pipe) is copied into a temporary file first, for
-// lines must be found again by their offset. damaged reports that the compressed data ended too early; what could be read
-// of them is there. counted is told how many bytes of path were read.
+// openSource opens a log. A compressed file or a pipe is copied into a
+// temporary file first, for lines must be found again by their offset. damaged
+// reports that compressed data ended too early; what could be read of them is
+// in the source. counted receives the numbers of bytes read of path.
 func openSource(ctx context.Context, path string, counted func(int)) (s *source, damaged bool, err error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		f, err = os.Open(path + packed) // it was compressed since it was found
+		f, err = os.Open(path + packed) // compressed since it was found
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("reading chat log: %w", err)
 	}
-	info, err := f.Stat()
+	head, plain, err := inspect(f)
 	if err != nil {
 		f.Close()
 		return nil, false, fmt.Errorf("reading chat log: %w", err)
 	}
-	head := make([]byte, 4)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		f.Close()
-		return nil, false, fmt.Errorf("reading chat log: %w", err)
-	}
-	unpack := unpacker(head[:n])
-	if unpack == nil && info.Mode().IsRegular() {
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			f.Close()
-			return nil, false, fmt.Errorf("reading chat log: %w", err)
-		}
+	if plain {
 		return &source{file: f}, false, nil
 	}
 	defer f.Close()
-	content := io.MultiReader(bytes.NewReader(head[:n]), &countingReader{r: f, ctx: ctx, counted: counted})
-	if s, damaged, err = spool(content, unpack); err == nil && ctx.Err() != nil {
+	content := io.MultiReader(bytes.NewReader(head), &countingReader{r: f, ctx: ctx, counted: counted})
+	s, damaged, err = spool(content, unpacker(head))
+	if err == nil && ctx.Err() != nil {
 		s.close()
 		err = ctx.Err()
 	}
@@ -141,7 +142,28 @@ func openSource(ctx context.Context, path string, counted func(int)) (s *source,
 	return s, damaged, nil
 }
 
-// unpacker tells by the first bytes of a file what reads its compression, nil if it has none.
+// inspect reads the first bytes of a file, by which its compression is
+// recognised. If it is a plain file it is rewound.
+func inspect(f *os.File) (head []byte, plain bool, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, false, err
+	}
+	head = make([]byte, 4)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, false, err
+	}
+	head = head[:n]
+	if unpacker(head) != nil || !info.Mode().IsRegular() {
+		return head, false, nil
+	}
+	_, err = f.Seek(0, io.SeekStart)
+	return head, true, err
+}
+
+// unpacker returns the reader of a compression, by the first bytes of a file,
+// or nil if it has none.
 func unpacker(head []byte) func(io.Reader) (io.ReadCloser, error) {
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
@@ -158,7 +180,8 @@ func unpacker(head []byte) func(io.Reader) (io.ReadCloser, error) {
 	return nil
 }
 
-// spool copies content, unpacked, into a temporary file. Only what goes wrong with that file is an error.
+// spool copies content, unpacked, into a temporary file. err is about that file
+// only; damaged is about the content.
 func spool(content io.Reader, unpack func(io.Reader) (io.ReadCloser, error)) (s *source, damaged bool, err error) {
 	f, err := os.CreateTemp("", "forward-convert-*")
 	if err != nil {
@@ -192,7 +215,8 @@ func (s *source) close() {
 	}
 }
 
-// failingWriter remembers whether it was the writer that failed in a copy.
+// failingWriter keeps the error of a writer apart from that of the reader in a
+// copy.
 type failingWriter struct {
 	w   io.Writer
 	err error
@@ -204,7 +228,7 @@ func (w *failingWriter) Write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// countingReader tells how far a reading is, and ends it with the context.
+// countingReader counts the bytes read, and stops with the context.
 type countingReader struct {
 	r       io.Reader
 	ctx     context.Context

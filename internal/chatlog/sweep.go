@@ -7,9 +7,10 @@ import (
 	"time"
 )
 
-// sweep removes files whose last line is older than the retention, of all routes that ever were, and sets those aside that
-// have been written to for long enough. It removes nothing but regular files with the names that this package gives, or
-// openai-forward gave.
+// sweep sets files aside that have been written to for long enough, and removes
+// files whose last line is older than the retention, also of routes that no
+// longer exist. It removes only regular files with names that this package or
+// openai-forward gives.
 func (w *writer) sweep() {
 	now := time.Now()
 	open := make(map[string]bool)
@@ -29,8 +30,7 @@ func (w *writer) sweep() {
 	}
 }
 
-// removeOld removes a file if it is older than the retention, by its name and by its last change: openai-forward named files
-// by the time of their first line, and copying makes files new.
+// removeOld removes a file if it is older than the retention.
 func (w *writer) removeOld(f aside, now time.Time) {
 	if !w.isOld(f, now) {
 		return
@@ -40,7 +40,9 @@ func (w *writer) removeOld(f aside, now time.Time) {
 	}
 }
 
-// isOld reports whether a file has outlived the retention.
+// isOld reports whether a file has outlived the retention, both by its name and
+// by its last change: openai-forward named files by the time of their first
+// line, and copying makes files new.
 func (w *writer) isOld(f aside, now time.Time) bool {
 	return w.retention > 0 && now.Sub(f.info.ModTime()) >= w.retention && now.Sub(f.stamp) >= w.retention
 }

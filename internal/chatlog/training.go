@@ -6,14 +6,15 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// learnable reports whether an exchange can teach a model something: what was asked is there (in meta logs it is not), and
-// the answer was given whole. What ended for its length or was filtered is not.
+// learnable reports whether an exchange is of use as training data: the text of
+// the request is there (meta logs have none), and the answer is whole. One that
+// ended for its length or was filtered is not.
 func learnable(x exchange) bool {
 	if x.request.Get("operation").Exists() {
 		return false // other APIs spell tools and parts in other ways
 	}
-	said := x.result.Get("assistant")
-	if said.Type == gjson.Null || said.Raw == `""` || x.result.Get("complete").Type == gjson.False {
+	answer := x.result.Get("assistant")
+	if answer.Type == gjson.Null || answer.Raw == `""` || x.result.Get("complete").Type == gjson.False {
 		return false
 	}
 	if status := x.result.Get("status"); status.Exists() && status.Int() != 200 {
@@ -24,7 +25,8 @@ func learnable(x exchange) bool {
 		return false
 	}
 	messages := x.request.Get("messages")
-	n, whole := 0, messages.IsArray()
+	n := 0
+	whole := messages.IsArray()
 	messages.ForEach(func(_, m gjson.Result) bool {
 		n++
 		whole = whole && m.Get("role").Str != "" && first(m, "content", "tool_calls", "function_call").Exists()
@@ -33,15 +35,15 @@ func learnable(x exchange) bool {
 	return whole && n > 0
 }
 
-// appendFineTuning appends a line for OpenAI's fine-tuning: the messages as they were sent, and the answer as the last.
+// appendFineTuning appends a line for OpenAI's fine-tuning: the messages as
+// they were sent, with the answer as the last one.
 func appendFineTuning(dst []byte, x exchange) ([]byte, bool) {
 	if !learnable(x) {
 		return dst, false
 	}
 	o := newObject(dst, layout{})
 	o.key("messages")
-	list := newObject(o.dst, o.layout)
-	list.open = '['
+	list := newArray(o.dst, o.layout)
 	x.request.Get("messages").ForEach(func(_, m gjson.Result) bool {
 		list.next()
 		list.dst = appendValue(list.dst, m, list.layout)
@@ -58,29 +60,29 @@ func appendFineTuning(dst []byte, x exchange) ([]byte, bool) {
 	return o.end(), true
 }
 
-// appendAnswer appends a result as the message that the model said.
+// appendAnswer appends a result as a message of the assistant.
 func appendAnswer(dst []byte, result gjson.Result, l layout) []byte {
-	said := result.Get("assistant")
+	answer := result.Get("assistant")
 	o := newObject(dst, l)
 	o.text("role", "assistant")
 	switch {
-	case said.Get("0.type").Str == "function_call": // OpenAI's form before there were tools
+	case answer.Get("0.type").Str == "function_call": // OpenAI's form before there were tools
 		o.value("content", result.Get("content"))
-		o.value("function_call", said.Get("0.function"))
-	case said.IsArray():
+		o.value("function_call", answer.Get("0.function"))
+	case answer.IsArray():
 		o.value("content", result.Get("content"))
-		o.value("tool_calls", said)
-	case said.IsObject():
+		o.value("tool_calls", answer)
+	case answer.IsObject():
 		o.value("content", gjson.Result{})
-		o.value("function_call", said)
+		o.value("function_call", answer)
 	default:
-		o.value("content", said)
+		o.value("content", answer)
 	}
 	return o.end()
 }
 
-// appendShareGPT appends a conversation in the form that ShareGPT made common, with the names for tools that LLaMA-Factory
-// gave it.
+// appendShareGPT appends a conversation in the form that ShareGPT made common,
+// with LLaMA-Factory's names for tools.
 func appendShareGPT(dst []byte, x exchange) ([]byte, bool) {
 	if !learnable(x) {
 		return dst, false
@@ -91,8 +93,7 @@ func appendShareGPT(dst []byte, x exchange) ([]byte, bool) {
 		o.text("tools", string(appendValue(nil, tools, layout{})))
 	}
 	o.key("conversations")
-	turns := newObject(o.dst, o.layout)
-	turns.open = '['
+	turns := newArray(o.dst, o.layout)
 	turn := func(from, value string) {
 		turns.next()
 		t := newObject(turns.dst, turns.layout)
@@ -109,7 +110,8 @@ func appendShareGPT(dst []byte, x exchange) ([]byte, bool) {
 	return o.end(), true
 }
 
-// shareTurn tells a message as one turn, or as two when there is text beside of tool calls.
+// shareTurn passes a message to turn, in two parts if it has both text and tool
+// calls.
 func shareTurn(turn func(from, value string), m gjson.Result) {
 	text := plainText(m.Get("content"))
 	switch role := m.Get("role").Str; role {
@@ -132,8 +134,8 @@ func shareTurn(turn func(from, value string), m gjson.Result) {
 	}
 }
 
-// plainText returns the text of a content: itself, or that of its parts, where <image_url> stands for a part that is an
-// image and so on.
+// plainText returns the text of a content, or of its parts, with <image_url>
+// for an image and so on.
 func plainText(content gjson.Result) string {
 	if !content.IsArray() {
 		return content.String()

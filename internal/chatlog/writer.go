@@ -1,6 +1,7 @@
 package chatlog
 
 import (
+	"cmp"
 	"errors"
 	"log/slog"
 	"path/filepath"
@@ -13,12 +14,12 @@ import (
 type writer struct {
 	dir       string
 	maxSize   int64
-	retention time.Duration // 0: for ever
+	retention time.Duration // 0: forever
 	location  *time.Location
 	files     map[target]*file
-	joined    []byte // lines that are written together
+	joined    []byte // buffer of lines that are written together
 	drop      func(error)
-	rotated   func() // told when a file was set aside
+	rotated   func() // called after a file was set aside
 	log       *slog.Logger
 }
 
@@ -53,20 +54,21 @@ func (w *writer) run(q *queue) {
 	}
 }
 
-// write writes the first of lines, and with it those of the same file that follow and fit. It returns how many these were.
+// write writes the first of lines, together with those that follow it for the
+// same file and fit. It returns their number.
 func (w *writer) write(lines []line) int {
 	f := w.file(lines[0])
 	if n := f.fitting(lines); n > 1 && f.write(w.join(lines[:n])) == nil {
 		return n
 	}
-	// Each by itself: of several that cannot be written together some may be.
+	// Of several lines that cannot be written together some may still fit.
 	if err := f.write(lines[0].text); err != nil {
 		w.drop(err)
 	}
 	return 1
 }
 
-// join puts lines behind each other, for a call to the system costs more than a line.
+// join concatenates lines, for a system call costs more than a line.
 func (w *writer) join(lines []line) []byte {
 	w.joined = w.joined[:0]
 	for _, n := range lines {
@@ -80,7 +82,13 @@ func (w *writer) file(n line) *file {
 	f := w.files[n.target]
 	if f == nil {
 		name := string(n.operation)
-		f = &file{path: filepath.Join(w.dir, dirName(n.route), name, name+".log"), max: w.maxSize, location: w.location, log: w.log, rotated: w.rotated}
+		f = &file{
+			path:     filepath.Join(w.dir, dirName(n.route), name, name+".log"),
+			max:      w.maxSize,
+			location: w.location,
+			log:      w.log,
+			rotated:  w.rotated,
+		}
 		if w.retention > 0 {
 			f.span = w.segment()
 		}
@@ -89,7 +97,8 @@ func (w *writer) file(n line) *file {
 	return f
 }
 
-// segment is how long a file is written to when lines are to be removed by age: what is removed are whole files.
+// segment is how long one file is written to if lines are removed by age: only
+// whole files can be removed.
 func (w *writer) segment() time.Duration { return max(w.retention/10, time.Second) }
 
 func (w *writer) close() error {
@@ -100,7 +109,8 @@ func (w *writer) close() error {
 	return errors.Join(errs...)
 }
 
-// dirName makes the name of a route the name of one directory, as openai-forward did it: /a/b is a_b, and / is openai.
+// dirName returns the directory of a route as openai-forward named it: a_b for
+// /a/b, and openai for /.
 func dirName(route string) string {
 	name := strings.Map(func(r rune) rune {
 		if strings.ContainsRune(`/\:*?"<>|`, r) || !unicode.IsPrint(r) {
@@ -108,8 +118,5 @@ func dirName(route string) string {
 		}
 		return r
 	}, route)
-	if name = strings.Trim(name, "_. "); name == "" {
-		return "openai"
-	}
-	return name
+	return cmp.Or(strings.Trim(name, "_. "), "openai")
 }
