@@ -8,6 +8,9 @@ import (
 	"forward/internal/config"
 	"forward/internal/database"
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialects"
 	"forward/internal/forward"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
@@ -18,7 +21,7 @@ import (
 func (a *app) setRoutes(c *change) error {
 	var list []*upstream.Route
 	for _, r := range c.cfg.Routes {
-		d, ok := dialect.ByName(r.Dialect)
+		d, ok := dialects.ByName(r.Dialect)
 		if !ok {
 			return fmt.Errorf("route %q: unknown dialect %q", r.Name, r.Dialect)
 		}
@@ -55,7 +58,7 @@ func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute
 		}
 	}
 	for _, r := range table.Routes() {
-		glob := map[*dialect.Dialect]string{dialect.Anthropic: "claude-*", dialect.Gemini: "gemini-*"}[r.Dialect]
+		glob := map[*dialect.Dialect]string{anthropic.Dialect: "claude-*", gemini.Dialect: "gemini-*"}[r.Dialect]
 		if glob != "" && r.Keys.Len() > 0 {
 			list = append(list, forward.ModelRoute{Models: glob, Route: r})
 		}

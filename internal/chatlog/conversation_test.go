@@ -9,6 +9,9 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 )
 
 // TestOtherConversations logs what is no chat completion and reads it back as
@@ -19,11 +22,11 @@ func TestOtherConversations(t *testing.T) {
 		d         *dialect.Dialect
 		ask, said string
 	}{
-		{dialect.Responses, dialect.OpenAI, `{"model":"m","instructions":"Be kind.","input":"hi"}`,
+		{dialect.Responses, openai.Dialect, `{"model":"m","instructions":"Be kind.","input":"hi"}`,
 			`{"id":"r","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Hello!"}]}]}`},
-		{dialect.Messages, dialect.Anthropic, `{"model":"m","max_tokens":9,"system":"Be kind.","messages":[{"role":"user","content":"hi"}]}`,
+		{dialect.Messages, anthropic.Dialect, `{"model":"m","max_tokens":9,"system":"Be kind.","messages":[{"role":"user","content":"hi"}]}`,
 			`{"type":"message","role":"assistant","content":[{"type":"text","text":"Hello!"}],"stop_reason":"end_turn"}`},
-		{dialect.Generate, dialect.Gemini, `{"systemInstruction":{"parts":[{"text":"Be kind."}]},"contents":[{"parts":[{"text":"hi"}]}]}`,
+		{dialect.Generate, gemini.Dialect, `{"systemInstruction":{"parts":[{"text":"Be kind."}]},"contents":[{"parts":[{"text":"hi"}]}]}`,
 			`{"candidates":[{"content":{"role":"model","parts":[{"text":"Hello!"}]},"finishReason":"STOP"}]}`},
 	}
 	for _, tt := range tests {

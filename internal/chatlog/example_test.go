@@ -8,6 +8,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 )
 
 // An exchange is logged in two halves, and converted into the form of openai-forward.
@@ -31,7 +32,7 @@ func Example() {
 	log.Request(chatlog.Request{Route: "openai", UID: "1", IP: "127.0.0.1", Time: time.Date(2026, 11, 21, 15, 27, 12, 0, time.UTC),
 		Operation: dialect.Chat, Body: body})
 	var answer dialect.Answer
-	err = dialect.OpenAI.Body(dialect.Chat, &answer, []byte(`{"choices":[{"index":0,"message":{"content":"Hello!"},"finish_reason":"stop"}]}`))
+	err = openai.Dialect.Body(dialect.Chat, &answer, []byte(`{"choices":[{"index":0,"message":{"content":"Hello!"},"finish_reason":"stop"}]}`))
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -13,6 +13,8 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
 )
 
 // childDir, set in the environment, makes the test binary a process that logs
@@ -55,16 +57,16 @@ func answer(t testing.TB, op dialect.Operation, raw string) *dialect.Answer {
 	t.Helper()
 	a := new(dialect.Answer)
 	if strings.HasPrefix(raw, "{") {
-		if err := dialect.OpenAI.Body(op, a, []byte(raw)); err != nil {
+		if err := openai.Dialect.Body(op, a, []byte(raw)); err != nil {
 			t.Fatal(err)
 		}
 		return a
 	}
-	var s dialect.Splitter
+	var s framing.Splitter
 	s.Feed([]byte(raw))
 	for raw, ok := s.Next(); ok; raw, ok = s.Next() {
-		if ev, ok := dialect.ParseEvent(raw); ok {
-			dialect.OpenAI.Event(op, a, ev)
+		if ev, ok := framing.SSE.Parse(raw); ok {
+			openai.Dialect.Event(op, a, ev)
 		}
 	}
 	return a

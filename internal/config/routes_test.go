@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"forward/internal/config"
-	"forward/internal/dialect"
+	"forward/internal/dialects"
 )
 
 // TestRoutes pins what is mounted where.
@@ -44,7 +44,7 @@ func TestRoutes(t *testing.T) {
 			conf, _ := mustLoad(t, c.environ...)
 			var got []string
 			for _, r := range conf.Routes {
-				if _, ok := dialect.ByName(r.Dialect); !ok {
+				if _, ok := dialects.ByName(r.Dialect); !ok {
 					t.Errorf("nobody speaks %q", r.Dialect)
 				}
 				where := strings.Join(append([]string{r.Prefix}, r.Aliases...), ",")

@@ -10,6 +10,7 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/reload"
 )
 
@@ -192,7 +193,7 @@ func refuse(w http.ResponseWriter, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(f.status)
-	w.Write(dialect.OpenAI.Error(dialect.Problem{Status: f.status, Code: f.code, Message: f.Error()}))
+	w.Write(dialects.Default.Error(dialect.Problem{Status: f.status, Code: f.code, Message: f.Error()}))
 }
 
 func writeJSON(w http.ResponseWriter, value any) {

@@ -21,11 +21,14 @@ const (
 	maxUsage       = 64 << 10
 )
 
-var errNotAnAnswer = errors.New("not a JSON object of the kind that is answered")
+// ErrNotAnAnswer is returned for a body that is no answer to its operation.
+var ErrNotAnAnswer = errors.New("not a JSON object of the kind that is answered")
 
-// Usage is what an answer says that it cost, in tokens, counted the same way in every dialect: Input holds all of the
-// prompt, also what was read from or written to the provider's prompt cache; Output holds all that was generated,
-// also reasoning. (Anthropic's input_tokens leaves the cached part out, Gemini's candidatesTokenCount the thoughts.)
+// Usage is what an answer says that it cost, in tokens, counted the same way
+// in every dialect: Input holds all of the prompt, also what was read from or
+// written to the provider's prompt cache; Output holds all that was generated,
+// also reasoning. (Anthropic's input_tokens leaves the cached part out,
+// Gemini's candidatesTokenCount the thoughts.)
 type Usage struct {
 	Input, Output, Total int64
 	CachedRead           int64   // part of Input
@@ -38,8 +41,9 @@ type Usage struct {
 	Raw                  json.RawMessage
 }
 
-// ToolCall is a call that the model asks for. Type is the protocol's own word: "function", "custom",
-// "function_call" (OpenAI's form before tools), "tool_use", "functionCall".
+// ToolCall is a call that the model asks for. Type is the protocol's own word:
+// "function", "custom", "function_call" (OpenAI's form before tools),
+// "tool_use", "functionCall".
 type ToolCall struct {
 	ID, Type, Name string
 	Arguments      string // JSON text, or the free text of a custom tool
@@ -52,8 +56,11 @@ type Choice struct {
 	Finish                   string // as the protocol spells it, "" while there is none
 }
 
-// Answer accumulates what an answer said, from events or from one body. The zero value is ready. What it keeps is
-// bounded, however long the answer. Not safe for concurrent use.
+// Answer accumulates the content of an answer, from events or from one body.
+// The gateway reads its fields and [Answer.Choices]; the other methods are for
+// dialects, which write into it what they read. What it keeps is bounded,
+// however long the answer. The zero value is ready. Not safe for concurrent
+// use.
 type Answer struct {
 	ID, Model string
 	Tier      string // what it was served as, in the protocol's own word: "default", "priority", "batch" …; "" if not told
@@ -64,15 +71,17 @@ type Answer struct {
 	Truncated bool   // there was more than is kept
 	NoText    bool   // keep none: only what an answer says of itself is wanted
 
-	// State are the ids of what the provider keeps because of this answer, which a later request may name: the response
-	// and its items, a container, the audio of a message. At most 128 are kept. See Creates for other operations.
+	// State are the ids of what the provider keeps because of this answer,
+	// which a later request may name: the response and its items, a container,
+	// the audio of a message. At most 128 are kept. See Creates for other
+	// operations.
 	State []string
 
-	choices   []*choice
-	last      *choice // where the last part went
-	kept      int     // bytes
-	finishing bool    // a finish reason is due in every choice
-	broken    bool    // an event could not be read
+	choices   []*Draft
+	last      *Draft // where the last part went
+	kept      int    // bytes
+	finishing bool   // a finish reason is due in every choice
+	broken    bool   // an event could not be read
 
 	shape   shape   // of the event before
 	pieces  int     // of text that the event has appended
@@ -80,29 +89,15 @@ type Answer struct {
 	pieceTo *[]byte // and where it went
 }
 
-type choice struct {
-	index                    int64
-	text, refusal, reasoning []byte
-	calls                    []*call
-	reasonKey                string // the field whose reasoning is kept
-	finish                   string
-}
-
-type call struct {
-	callKey
-	kind      string
-	arguments []byte
-}
-
-// Choices returns what was said so far, in the order of the choices' indexes.
+// Choices returns what was read so far, in the order of the choices' indexes.
 func (a *Answer) Choices() []Choice {
-	slices.SortStableFunc(a.choices, func(x, y *choice) int { return cmp.Compare(x.index, y.index) })
+	slices.SortStableFunc(a.choices, func(x, y *Draft) int { return cmp.Compare(x.index, y.index) })
 	out := make([]Choice, 0, len(a.choices))
 	for _, c := range a.choices {
 		sortCalls(c.calls)
 		o := Choice{Text: string(c.text), Refusal: string(c.refusal), Reasoning: string(c.reasoning), Finish: c.finish}
 		for _, t := range c.calls {
-			o.ToolCalls = append(o.ToolCalls, ToolCall{ID: t.id, Type: t.kind, Name: t.name, Arguments: string(t.arguments)})
+			o.ToolCalls = append(o.ToolCalls, ToolCall{ID: t.ID, Type: t.kind, Name: t.Name, Arguments: string(t.arguments)})
 		}
 		out = append(out, o)
 	}
@@ -119,17 +114,21 @@ func (a *Answer) Finish() string {
 	return ""
 }
 
-// Complete reports whether the answer is whole: its end was seen, it holds no error and no event that could not be
-// read, and every choice has a finish reason if the operation has such a thing.
+// Complete reports whether the answer is whole: its end was seen, it holds no
+// error and no event that could not be read, and every choice has a finish
+// reason if the operation has such a thing.
 func (a *Answer) Complete() bool {
 	if !a.Ended || a.Error != "" || a.broken {
 		return false
 	}
-	return !a.finishing || a.finished()
+	return !a.finishing || a.Finished()
 }
 
-// finished reports whether there are choices and each has its finish reason.
-func (a *Answer) finished() bool {
+// Expect notes which operation is answered.
+func (a *Answer) Expect(op Operation) { a.finishing = a.finishing || op.finishes() }
+
+// Finished reports whether there are choices and each has its finish reason.
+func (a *Answer) Finished() bool {
 	for _, c := range a.choices {
 		if c.finish == "" {
 			return false
@@ -138,50 +137,82 @@ func (a *Answer) finished() bool {
 	return len(a.choices) > 0
 }
 
-// choice returns the choice with an index, made when it is new.
-func (a *Answer) choice(index int64) *choice {
-	if a.last != nil && a.last.index == index {
-		return a.last
+// Object parses the data of an event or a body. Anything but a JSON object
+// leaves the answer incomplete.
+func (a *Answer) Object(data []byte) (gjson.Result, bool) {
+	root, ok := a.Value(data)
+	if !root.IsObject() {
+		a.broken = true
+		return gjson.Result{}, false
 	}
-	for _, c := range a.choices {
-		if c.index == index {
-			a.last = c
-			return c
+	return root, ok
+}
+
+// Value is Object for dialects that also answer with other JSON values.
+func (a *Answer) Value(data []byte) (gjson.Result, bool) {
+	if !jsonscan.Valid(data) {
+		a.broken = true
+		return gjson.Result{}, false
+	}
+	return jsonscan.View(data), true
+}
+
+// Identify takes the first id and model that are told.
+func (a *Answer) Identify(id, model string) {
+	a.ID = either(a.ID, id)
+	a.Model = either(a.Model, model)
+}
+
+// SetModel replaces the model, unless there is no other.
+func (a *Answer) SetModel(model string) {
+	if model != "" {
+		a.Model = clip(model, maxName)
+	}
+}
+
+// SetTier takes the service tier of v, if that is a string.
+func (a *Answer) SetTier(v gjson.Result) {
+	if s := jsonscan.String(v); s != "" {
+		a.Tier = clip(s, maxName)
+	}
+}
+
+// SetUsage sets the usage; raw is the object it was read from.
+func (a *Answer) SetUsage(u Usage, raw string) {
+	if len(raw) <= maxUsage {
+		u.Raw = json.RawMessage(raw) // a copy
+	}
+	if u.Total == 0 {
+		u.Total = u.Input + u.Output
+	}
+	a.Usage = &u
+}
+
+// Fail takes note of an error, whatever its form: {"message":…}, {"code":…} or
+// plain text.
+func (a *Answer) Fail(v gjson.Result) {
+	if a.Error != "" || v.Type == gjson.Null || v.Raw == `""` {
+		return
+	}
+	for _, s := range []string{jsonscan.String(v), jsonscan.String(v.Get("message")), jsonscan.String(v.Get("code")), jsonscan.String(v.Get("type")), v.Raw} {
+		if s != "" {
+			a.Error = clip(s, maxMessage)
+			return
 		}
 	}
-	c := &choice{index: index}
-	if len(a.choices) == maxParts {
-		a.Truncated = true
-		return c
-	}
-	a.choices, a.last = append(a.choices, c), c
-	return c
 }
 
-// call returns the tool call that a delta belongs to, made when it is new.
-func (a *Answer) call(c *choice, d callKey) *call {
-	if t, ok := findCall(c.calls, d); ok {
-		return t
+// AddState takes the id of an object that the provider made for this answer.
+func (a *Answer) AddState(v gjson.Result) {
+	s := jsonscan.String(v)
+	if s == "" || len(s) > maxName || len(a.State) == maxState || slices.Contains(a.State, s) {
+		return
 	}
-	a.pieces += 2 // more than text
-	t := &call{callKey: d.begin(len(c.calls))}
-	if len(c.calls) == maxParts {
-		a.Truncated = true
-		return t
-	}
-	c.calls = append(c.calls, t)
-	return t
+	a.State = append(a.State, strings.Clone(s))
 }
 
-func either(have, now string) string {
-	if have != "" {
-		return have
-	}
-	return clip(now, maxName)
-}
-
-// keep appends text as long as there is room for it. From the first text on that has none nothing is kept, so that
-// there are no holes.
+// keep appends text as long as there is room for it. From the first text on
+// that has none nothing is kept, so that there are no holes.
 func (a *Answer) keep(dst *[]byte, s string) {
 	if a.NoText {
 		a.pieces = 2 // no piece that could be told from others
@@ -196,63 +227,28 @@ func (a *Answer) keep(dst *[]byte, s string) {
 			room--
 		}
 		s = s[:room]
-		a.Truncated, a.kept = true, most-room
+		a.Truncated = true
+		a.kept = most - room
 	}
 	a.kept += len(s)
 	*dst = append(*dst, s...)
 	if s != "" {
-		a.pieces, a.piece, a.pieceTo = a.pieces+1, len(s), dst
+		a.pieces++
+		a.piece = len(s)
+		a.pieceTo = dst
 	}
 }
 
-// identify takes the first id and model that are told.
-func (a *Answer) identify(id, model string) {
-	a.ID, a.Model = either(a.ID, id), either(a.Model, model)
+// either returns have, or a copy of now when there is none.
+func either(have, now string) string {
+	if have != "" {
+		return have
+	}
+	return clip(now, maxName)
 }
 
-// tier takes the last service tier that is told.
-func (a *Answer) tier(v gjson.Result) {
-	if s := jsonscan.String(v); s != "" {
-		a.Tier = clip(s, maxName)
-	}
-}
-
-// fail takes note of an error object, whatever its form: {"message":…}, {"code":…} or plain text.
-func (a *Answer) fail(v gjson.Result) {
-	if a.Error != "" || v.Type == gjson.Null || v.Raw == `""` {
-		return
-	}
-	for _, s := range []string{jsonscan.String(v), jsonscan.String(v.Get("message")), jsonscan.String(v.Get("code")), jsonscan.String(v.Get("type")), v.Raw} {
-		if s != "" {
-			a.Error = clip(s, maxMessage)
-			return
-		}
-	}
-}
-
-// used sets the usage; raw is the object it was read from.
-func (a *Answer) used(u Usage, raw string) {
-	if len(raw) <= maxUsage {
-		u.Raw = json.RawMessage(raw) // a copy
-	}
-	if u.Total == 0 {
-		u.Total = u.Input + u.Output
-	}
-	a.Usage = &u
-}
-
-// object reads the data of an event. Anything but a JSON object leaves the answer incomplete.
-func (a *Answer) object(data []byte) (gjson.Result, bool) {
-	if jsonscan.Valid(data) {
-		if root := jsonscan.View(data); root.IsObject() {
-			return root, true
-		}
-	}
-	a.broken = true
-	return gjson.Result{}, false
-}
-
-// clip copies s, for strings of events alias the reader's buffer, and cuts it at n bytes.
+// clip copies s, for strings of events alias the reader's buffer, and cuts it
+// at n bytes.
 func clip(s string, n int) string {
 	if len(s) > n {
 		s = strings.ToValidUTF8(s[:n], "")

@@ -9,19 +9,24 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
+	"forward/internal/dialects"
+	"forward/internal/framing"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 func Example() {
 	body, _ := dialect.Scan([]byte(`{"model":"gpt-4o-mini","caching":true,"stream":true}`))
-	d := dialect.OpenAI
+	d := openai.Dialect
 	op := d.Operation("POST", "/v1/chat/completions")
 	ask := d.Request(op, "/v1/chat/completions", "", body)
 	fmt.Println(op, ask.Model, ask.Stream, *ask.Caching)
 	fmt.Printf("%s\n", body.Without("caching"))
 
-	var split dialect.Splitter
+	var split framing.Splitter
 	var answer dialect.Answer
 	for _, piece := range []string{
 		"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hel\"}}]}\n\ndata: {\"cho",
@@ -29,7 +34,7 @@ func Example() {
 	} {
 		split.Feed([]byte(piece))
 		for raw, ok := split.Next(); ok; raw, ok = split.Next() {
-			if event, ok := dialect.ParseEvent(raw); ok {
+			if event, ok := framing.SSE.Parse(raw); ok {
 				d.Event(op, &answer, event)
 			}
 		}
@@ -46,7 +51,7 @@ func Example() {
 func TestTextIsBounded(t *testing.T) {
 	a := dialect.Answer{MaxText: 10}
 	event := func(delta string) {
-		dialect.OpenAI.Event(dialect.Chat, &a, dialect.Event{Data: []byte(`{"choices":[{"index":0,"delta":` + delta + `}]}`)})
+		openai.Dialect.Event(dialect.Chat, &a, framing.Event{Data: []byte(`{"choices":[{"index":0,"delta":` + delta + `}]}`)})
 	}
 	event(`{"content":"12345"}`)
 	event(`{"reasoning":"678"}`)
@@ -56,7 +61,7 @@ func TestTextIsBounded(t *testing.T) {
 	event(`{"content":"x你"}`)
 	event(`{"tool_calls":[{"index":0,"id":"x","function":{"name":"f","arguments":"{}"}}]}`)
 	event(`{},"finish_reason":"stop"`)
-	dialect.OpenAI.Event(dialect.Chat, &a, dialect.Event{Data: []byte("[DONE]")})
+	openai.Dialect.Event(dialect.Chat, &a, framing.Event{Data: []byte("[DONE]")})
 	want := []dialect.Choice{{Text: "12345x", Reasoning: "678", Finish: "stop", ToolCalls: []dialect.ToolCall{{ID: "x", Name: "f"}}}}
 	if diff := cmp.Diff(want, a.Choices()); diff != "" || !a.Truncated || !a.Complete() {
 		t.Errorf("truncated %t, complete %t\n%s", a.Truncated, a.Complete(), diff)
@@ -66,7 +71,7 @@ func TestTextIsBounded(t *testing.T) {
 func TestManyPartsAreBounded(t *testing.T) {
 	var a dialect.Answer
 	for i := range 5000 {
-		dialect.OpenAI.Event(dialect.Chat, &a, dialect.Event{Data: fmt.Appendf(nil, `{"choices":[{"index":%d,"delta":{}},{"index":0,"delta":{"tool_calls":[{"index":%d}]}}]}`, i, i)})
+		openai.Dialect.Event(dialect.Chat, &a, framing.Event{Data: fmt.Appendf(nil, `{"choices":[{"index":%d,"delta":{}},{"index":0,"delta":{"tool_calls":[{"index":%d}]}}]}`, i, i)})
 	}
 	if c := a.Choices(); len(c) > 1024 || len(c[0].ToolCalls) > 1024 || !a.Truncated {
 		t.Errorf("%d choices, %d calls", len(c), len(c[0].ToolCalls))
@@ -80,7 +85,7 @@ func TestHostileNumbersAndIndexes(t *testing.T) {
 		`{"choices":{"index":0},"usage":{"prompt_tokens":-7,"completion_tokens":1e300,"total_tokens":"9"},"id":7,"model":null}`,
 		`{"choices":[{"delta":[1]},{"delta":{"tool_calls":[1,{"index":-1},{"function":7}],"function_call":"x","content":{"a":1}}}]}`,
 	} {
-		dialect.OpenAI.Event(dialect.Chat, &a, dialect.Event{Data: []byte(data)})
+		openai.Dialect.Event(dialect.Chat, &a, framing.Event{Data: []byte(data)})
 	}
 	if u := a.Usage; u.Input != 0 || u.Output != 1<<53 || u.Total < 0 {
 		t.Errorf("usage %+v", u)
@@ -97,7 +102,7 @@ func TestAnswersDoNotAliasEvents(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, _ := dialect.ByName(filepath.Dir(name))
+		d, _ := dialects.ByName(filepath.Dir(name))
 		word, _, _ := strings.Cut(filepath.Base(name), "-")
 		want := lookAt(read(d, dialect.Operation(word), in))
 		var a dialect.Answer
@@ -130,7 +135,7 @@ func TestAnUnreadableEventLeavesTheAnswerIncomplete(t *testing.T) {
 		"error, DONE":  {good + `data: {"error":"boom"}` + "\n\ndata: [DONE]\n\n", false},
 		"error object": {good + `data: {"error":{"code":"x"}}` + "\n\ndata: [DONE]\n\n", false},
 	} {
-		if a := read(dialect.OpenAI, dialect.Chat, []byte(test.stream)); a.Complete() != test.complete {
+		if a := read(openai.Dialect, dialect.Chat, []byte(test.stream)); a.Complete() != test.complete {
 			t.Errorf("%s: complete is %t, error %q", name, a.Complete(), a.Error)
 		}
 	}
@@ -142,19 +147,19 @@ func TestBodyRefuses(t *testing.T) {
 		op   dialect.Operation
 		body string
 	}{
-		"HTML":                   {dialect.OpenAI, dialect.Chat, "<html>"},
-		"cut":                    {dialect.OpenAI, dialect.Chat, `{"choices":[`},
-		"no choices":             {dialect.OpenAI, dialect.Chat, `{"id":"x"}`},
-		"no vectors":             {dialect.OpenAI, dialect.Embedding, `{"data":[]}`},
-		"no output":              {dialect.OpenAI, dialect.Responses, `{"status":"completed"}`},
-		"no results":             {dialect.OpenAI, dialect.Moderation, `{}`},
-		"an array":               {dialect.OpenAI, dialect.Embedding, `[]`},
-		"no content":             {dialect.Anthropic, dialect.Messages, `{"id":"x"}`},
-		"anthropic HTML":         {dialect.Anthropic, dialect.Messages, `<html>`},
-		"no candidates":          {dialect.Gemini, dialect.Generate, `{"x":1}`},
-		"empty array":            {dialect.Gemini, dialect.Generate, `[]`},
-		"gemini cut":             {dialect.Gemini, dialect.Generate, `[{"candidates":[]}`},
-		"compatible, no choices": {dialect.Gemini, dialect.Chat, `{"candidates":[{"index":0,"finishReason":"STOP"}]}`},
+		"HTML":                   {openai.Dialect, dialect.Chat, "<html>"},
+		"cut":                    {openai.Dialect, dialect.Chat, `{"choices":[`},
+		"no choices":             {openai.Dialect, dialect.Chat, `{"id":"x"}`},
+		"no vectors":             {openai.Dialect, dialect.Embedding, `{"data":[]}`},
+		"no output":              {openai.Dialect, dialect.Responses, `{"status":"completed"}`},
+		"no results":             {openai.Dialect, dialect.Moderation, `{}`},
+		"an array":               {openai.Dialect, dialect.Embedding, `[]`},
+		"no content":             {anthropic.Dialect, dialect.Messages, `{"id":"x"}`},
+		"anthropic HTML":         {anthropic.Dialect, dialect.Messages, `<html>`},
+		"no candidates":          {gemini.Dialect, dialect.Generate, `{"x":1}`},
+		"empty array":            {gemini.Dialect, dialect.Generate, `[]`},
+		"gemini cut":             {gemini.Dialect, dialect.Generate, `[{"candidates":[]}`},
+		"compatible, no choices": {gemini.Dialect, dialect.Chat, `{"candidates":[{"index":0,"finishReason":"STOP"}]}`},
 	} {
 		var a dialect.Answer
 		if err := test.d.Body(test.op, &a, []byte(test.body)); err == nil || a.Complete() {
@@ -166,19 +171,19 @@ func TestBodyRefuses(t *testing.T) {
 func TestBodiesThatAreNotLookedInto(t *testing.T) {
 	for _, op := range []dialect.Operation{dialect.Speech, dialect.Models, dialect.Other} {
 		var a dialect.Answer
-		if err := dialect.OpenAI.Body(op, &a, []byte("\xff\xf3")); err != nil || !a.Complete() {
+		if err := openai.Dialect.Body(op, &a, []byte("\xff\xf3")); err != nil || !a.Complete() {
 			t.Errorf("%q: %v", op, err)
 		}
 	}
 	var a dialect.Answer
-	if err := dialect.OpenAI.Body(dialect.Audio, &a, []byte("WEBVTT\n\nHello.")); err != nil || a.Choices()[0].Text != "WEBVTT\n\nHello." || !a.Complete() {
+	if err := openai.Dialect.Body(dialect.Audio, &a, []byte("WEBVTT\n\nHello.")); err != nil || a.Choices()[0].Text != "WEBVTT\n\nHello." || !a.Complete() {
 		t.Errorf("%v %+v", err, a.Choices())
 	}
 }
 
 func TestMistralPartsAreRead(t *testing.T) {
 	var a dialect.Answer
-	err := dialect.OpenAI.Body(dialect.Chat, &a, []byte(`{"choices":[{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"yes"}]},"finish_reason":"stop"}]}`))
+	err := openai.Dialect.Body(dialect.Chat, &a, []byte(`{"choices":[{"message":{"content":[{"type":"thinking","thinking":[{"type":"text","text":"hm"}]},{"type":"text","text":"yes"}]},"finish_reason":"stop"}]}`))
 	if want := []dialect.Choice{{Text: "yes", Reasoning: "hm", Finish: "stop"}}; err != nil || !cmp.Equal(a.Choices(), want) {
 		t.Errorf("%v %+v", err, a.Choices())
 	}
@@ -210,16 +215,16 @@ func TestCallsOfCompatibleServers(t *testing.T) {
 					fmt.Fprintf(&all, `data: {"choices":[{"index":0,"delta":{"tool_calls":%s}}]}`+"\n\n", c)
 				}
 				all.WriteString(`data: {"choices":[{"index":0,"delta":{},"finish_reason":"tool_calls"}]}` + "\n\ndata: [DONE]\n\n")
-				stream = *read(dialect.OpenAI, dialect.Chat, []byte(all.String()))
+				stream = *read(openai.Dialect, dialect.Chat, []byte(all.String()))
 				if diff := cmp.Diff(test.want, stream.Choices()[0].ToolCalls); diff != "" {
 					t.Error(diff)
 				}
-				folded, _ := dialect.OpenAI.Fold(dialect.Chat, []byte(all.String()))
+				folded, _ := openai.Dialect.Fold(dialect.Chat, []byte(all.String()))
 				test.calls = []string{string(folded)}
 			} else {
 				test.calls[0] = `{"choices":[{"index":0,"message":{"tool_calls":` + test.calls[0] + `},"finish_reason":"tool_calls"}]}`
 			}
-			if err := dialect.OpenAI.Body(dialect.Chat, &body, []byte(test.calls[0])); err != nil {
+			if err := openai.Dialect.Body(dialect.Chat, &body, []byte(test.calls[0])); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, body.Choices()[0].ToolCalls); diff != "" {
@@ -230,7 +235,7 @@ func TestCallsOfCompatibleServers(t *testing.T) {
 }
 
 func TestReasoningThatIsSaidTwiceIsKeptOnce(t *testing.T) {
-	a := read(dialect.OpenAI, dialect.Chat, []byte(`data: {"choices":[{"delta":{"reasoning":"","reasoning_content":"a"}}]}`+"\n\n"+`data: {"choices":[{"delta":{"reasoning":"b","reasoning_content":"b"}}]}`+"\n\n"))
+	a := read(openai.Dialect, dialect.Chat, []byte(`data: {"choices":[{"delta":{"reasoning":"","reasoning_content":"a"}}]}`+"\n\n"+`data: {"choices":[{"delta":{"reasoning":"b","reasoning_content":"b"}}]}`+"\n\n"))
 	if got := a.Choices()[0].Reasoning; got != "ab" {
 		t.Errorf("got %q", got)
 	}
@@ -239,7 +244,7 @@ func TestReasoningThatIsSaidTwiceIsKeptOnce(t *testing.T) {
 func TestResponsesThatDidNotComplete(t *testing.T) {
 	for status, want := range map[string]string{"failed": "the response is failed", "cancelled": "the response is cancelled", "in_progress": "", "queued": ""} {
 		var a dialect.Answer
-		err := dialect.OpenAI.Body(dialect.Responses, &a, []byte(`{"id":"r","status":"`+status+`","error":null,"output":[]}`))
+		err := openai.Dialect.Body(dialect.Responses, &a, []byte(`{"id":"r","status":"`+status+`","error":null,"output":[]}`))
 		if err != nil || a.Error != want || a.Complete() {
 			t.Errorf("%s: %v %+v", status, err, a)
 		}
@@ -266,7 +271,7 @@ func fuzzRead(f *testing.F, d *dialect.Dialect, ops ...dialect.Operation) {
 		for _, ev := range events {
 			d.Event(op, &answers[0], ev)
 		}
-		d.Event(op, &answers[1], dialect.Event{Data: in})
+		d.Event(op, &answers[1], framing.Event{Data: in})
 		d.Body(op, &answers[2], in)
 		for i := range answers {
 			a := &answers[i]
@@ -288,15 +293,15 @@ func fuzzRead(f *testing.F, d *dialect.Dialect, ops ...dialect.Operation) {
 }
 
 func FuzzOpenAI(f *testing.F) {
-	fuzzRead(f, dialect.OpenAI, dialect.Chat, dialect.Completion, dialect.Responses, dialect.Embedding, dialect.Audio, dialect.Other)
+	fuzzRead(f, openai.Dialect, dialect.Chat, dialect.Completion, dialect.Responses, dialect.Embedding, dialect.Audio, dialect.Other)
 }
 
 func FuzzAnthropic(f *testing.F) {
-	fuzzRead(f, dialect.Anthropic, dialect.Messages, dialect.CountTokens, dialect.Chat)
+	fuzzRead(f, anthropic.Dialect, dialect.Messages, dialect.CountTokens, dialect.Chat)
 }
 
 func FuzzGemini(f *testing.F) {
-	fuzzRead(f, dialect.Gemini, dialect.Generate, dialect.EmbedContent, dialect.CountTokens, dialect.Chat)
+	fuzzRead(f, gemini.Dialect, dialect.Generate, dialect.EmbedContent, dialect.CountTokens, dialect.Chat)
 }
 
 // hundredEvents is a stream of a hundred chunks as OpenAI sends them.
@@ -315,13 +320,13 @@ func BenchmarkStream(b *testing.B) {
 	b.SetBytes(int64(len(stream)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var s dialect.Splitter
+		var s framing.Splitter
 		var a dialect.Answer
 		for rest := stream; len(rest) > 0; rest = rest[min(4096, len(rest)):] {
 			s.Feed(rest[:min(4096, len(rest))])
 			for raw, ok := s.Next(); ok; raw, ok = s.Next() {
-				if ev, ok := dialect.ParseEvent(raw); ok {
-					dialect.OpenAI.Event(dialect.Chat, &a, ev)
+				if ev, ok := framing.SSE.Parse(raw); ok {
+					openai.Dialect.Event(dialect.Chat, &a, ev)
 				}
 			}
 		}

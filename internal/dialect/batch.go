@@ -33,17 +33,17 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 	if op != Other || method != "GET" && method != "POST" {
 		return NoBatch, ""
 	}
-	facts := d.stateAt(op, path)
-	path, verb, _ := strings.Cut(strings.TrimSuffix(plainPath(path), "/"), ":")
-	if facts.starts[verb] {
+	facts := d.objectsAt(op, path)
+	path, verb, _ := strings.Cut(strings.TrimSuffix(PlainPath(path), "/"), ":")
+	if facts.Starts[verb] {
 		if method == "POST" && strings.Contains(verb, "atch") {
 			return MakesBatch, ""
 		}
 		return NoBatch, ""
 	}
-	parent, last := cutLast(path)
-	above, id := cutLast(parent)
-	_, collection := cutLast(above)
+	parent, last := CutLast(path)
+	above, id := CutLast(parent)
+	_, collection := CutLast(above)
 	switch {
 	case method == "GET" && verb == "download" && id == "files": // files/ID:download
 		return FetchesFile, "files/" + last
@@ -66,14 +66,14 @@ func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
 	if !jsonscan.Valid(answer) {
 		return nil
 	}
-	facts, root := d.stateAt(Other, path), jsonscan.View(answer)
+	facts, root := d.objectsAt(Other, path), jsonscan.View(answer)
 	take := func(v gjson.Result) {
 		if b := facts.batch(v); b.ID != "" && len(b.ID) <= maxName && len(b.Results) <= maxName && len(list) < maxState {
 			list = append(list, b)
 		}
 	}
 	take(root)
-	for _, name := range facts.lists {
+	for _, name := range facts.Lists {
 		root.Get(name).ForEach(func(_, v gjson.Result) bool {
 			take(v)
 			return true
@@ -83,9 +83,9 @@ func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
 }
 
 // batch reads one object; what is no batch has no id.
-func (f *stateFacts) batch(v gjson.Result) Batch {
+func (f *Objects) batch(v gjson.Result) Batch {
 	text := func(path string) string { return strings.Clone(jsonscan.String(v.Get(path))) }
-	if !f.qualified {
+	if !f.Qualified {
 		if kind := text("object") + text("type"); kind != "batch" && kind != "message_batch" {
 			return Batch{}
 		}

@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 )
 
 func TestBatchUse(t *testing.T) {
@@ -14,26 +17,26 @@ func TestBatchUse(t *testing.T) {
 		use          dialect.BatchUse
 		object       string
 	}{
-		"a new batch":                {dialect.OpenAI, "POST", "/v1/batches", dialect.MakesBatch, ""},
-		"the list":                   {dialect.OpenAI, "GET", "/openai/batches/", dialect.ShowsBatches, ""},
-		"one":                        {dialect.OpenAI, "GET", "/v1/batches/batch_1", dialect.ShowsBatches, ""},
-		"one that is cancelled":      {dialect.OpenAI, "POST", "/v1/batches/batch_1/cancel", dialect.ShowsBatches, ""},
-		"a file's content":           {dialect.OpenAI, "GET", "/v1/files/file-1/content", dialect.FetchesFile, "file-1"},
-		"spelled differently":        {dialect.OpenAI, "GET", "/v1/fil%65s/file%2D1/content", dialect.FetchesFile, "file-1"},
-		"a file":                     {dialect.OpenAI, "GET", "/v1/files/file-1", dialect.NoBatch, ""},
-		"files of a vector store":    {dialect.OpenAI, "POST", "/v1/vector_stores/vs_1/file_batches", dialect.NoBatch, ""},
-		"a deleted file":             {dialect.OpenAI, "DELETE", "/v1/files/file-1/content", dialect.NoBatch, ""},
-		"a chat":                     {dialect.OpenAI, "POST", "/v1/chat/completions", dialect.NoBatch, ""},
-		"a new batch of messages":    {dialect.Anthropic, "POST", "/v1/messages/batches", dialect.MakesBatch, ""},
-		"its state":                  {dialect.Anthropic, "GET", "/v1/messages/batches/msgbatch_1", dialect.ShowsBatches, ""},
-		"its results":                {dialect.Anthropic, "GET", "/v1/messages/batches/msgbatch_1/results", dialect.FetchesBatch, "msgbatch_1"},
-		"a new batch of Gemini's":    {dialect.Gemini, "POST", "/v1beta/models/gemini-2.5-flash:batchGenerateContent", dialect.MakesBatch, ""},
-		"a video of Gemini's":        {dialect.Gemini, "POST", "/v1beta/models/veo:predictLongRunning", dialect.NoBatch, ""},
-		"a batch of Gemini's":        {dialect.Gemini, "GET", "/v1beta/batches/b1", dialect.ShowsBatches, ""},
-		"cancelled there":            {dialect.Gemini, "POST", "/v1beta/batches/b1:cancel", dialect.NoBatch, ""},
-		"a file of Gemini's":         {dialect.Gemini, "GET", "/download/v1beta/files/batch-b1:download", dialect.FetchesFile, "files/batch-b1"},
-		"the same with OpenAI's":     {dialect.Gemini, "GET", "/v1beta/openai/batches/batch_1", dialect.ShowsBatches, ""},
-		"a file's content, OpenAI's": {dialect.Gemini, "GET", "/v1beta/openai/files/file-1/content", dialect.FetchesFile, "file-1"},
+		"a new batch":                {openai.Dialect, "POST", "/v1/batches", dialect.MakesBatch, ""},
+		"the list":                   {openai.Dialect, "GET", "/openai/batches/", dialect.ShowsBatches, ""},
+		"one":                        {openai.Dialect, "GET", "/v1/batches/batch_1", dialect.ShowsBatches, ""},
+		"one that is cancelled":      {openai.Dialect, "POST", "/v1/batches/batch_1/cancel", dialect.ShowsBatches, ""},
+		"a file's content":           {openai.Dialect, "GET", "/v1/files/file-1/content", dialect.FetchesFile, "file-1"},
+		"spelled differently":        {openai.Dialect, "GET", "/v1/fil%65s/file%2D1/content", dialect.FetchesFile, "file-1"},
+		"a file":                     {openai.Dialect, "GET", "/v1/files/file-1", dialect.NoBatch, ""},
+		"files of a vector store":    {openai.Dialect, "POST", "/v1/vector_stores/vs_1/file_batches", dialect.NoBatch, ""},
+		"a deleted file":             {openai.Dialect, "DELETE", "/v1/files/file-1/content", dialect.NoBatch, ""},
+		"a chat":                     {openai.Dialect, "POST", "/v1/chat/completions", dialect.NoBatch, ""},
+		"a new batch of messages":    {anthropic.Dialect, "POST", "/v1/messages/batches", dialect.MakesBatch, ""},
+		"its state":                  {anthropic.Dialect, "GET", "/v1/messages/batches/msgbatch_1", dialect.ShowsBatches, ""},
+		"its results":                {anthropic.Dialect, "GET", "/v1/messages/batches/msgbatch_1/results", dialect.FetchesBatch, "msgbatch_1"},
+		"a new batch of Gemini's":    {gemini.Dialect, "POST", "/v1beta/models/gemini-2.5-flash:batchGenerateContent", dialect.MakesBatch, ""},
+		"a video of Gemini's":        {gemini.Dialect, "POST", "/v1beta/models/veo:predictLongRunning", dialect.NoBatch, ""},
+		"a batch of Gemini's":        {gemini.Dialect, "GET", "/v1beta/batches/b1", dialect.ShowsBatches, ""},
+		"cancelled there":            {gemini.Dialect, "POST", "/v1beta/batches/b1:cancel", dialect.NoBatch, ""},
+		"a file of Gemini's":         {gemini.Dialect, "GET", "/download/v1beta/files/batch-b1:download", dialect.FetchesFile, "files/batch-b1"},
+		"the same with OpenAI's":     {gemini.Dialect, "GET", "/v1beta/openai/batches/batch_1", dialect.ShowsBatches, ""},
+		"a file's content, OpenAI's": {gemini.Dialect, "GET", "/v1beta/openai/files/file-1/content", dialect.FetchesFile, "file-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			use, object := c.d.BatchUse(c.d.Operation(c.method, c.path), c.method, c.path)
@@ -50,15 +53,15 @@ func TestBatches(t *testing.T) {
 		path, answer string
 		want         string
 	}{
-		"made":      {dialect.OpenAI, "/v1/batches", `{"id":"batch_1","object":"batch","output_file_id":null,"metadata":{"id":"batch_2","output_file_id":"file-2"}}`, "[{batch_1  }]"},
-		"completed": {dialect.OpenAI, "/v1/batches/batch_1", `{"id":"batch_1","object":"batch","model":"gpt-5-2025-08-07","output_file_id":"file-1","error_file_id":"file-e"}`, "[{batch_1 file-1 gpt-5-2025-08-07}]"},
-		"listed":    {dialect.OpenAI, "/v1/batches", `{"object":"list","data":[{"id":"batch_1","object":"batch","output_file_id":"file-1"},{"id":"batch_2","object":"batch"},{"id":"file-3","object":"file"}]}`, "[{batch_1 file-1 } {batch_2  }]"},
-		"messages":  {dialect.Anthropic, "/v1/messages/batches", `{"id":"msgbatch_1","type":"message_batch","results_url":null}`, "[{msgbatch_1  }]"},
-		"Gemini's": {dialect.Gemini, "/v1beta/models/gemini-2.5-flash:batchGenerateContent",
+		"made":      {openai.Dialect, "/v1/batches", `{"id":"batch_1","object":"batch","output_file_id":null,"metadata":{"id":"batch_2","output_file_id":"file-2"}}`, "[{batch_1  }]"},
+		"completed": {openai.Dialect, "/v1/batches/batch_1", `{"id":"batch_1","object":"batch","model":"gpt-5-2025-08-07","output_file_id":"file-1","error_file_id":"file-e"}`, "[{batch_1 file-1 gpt-5-2025-08-07}]"},
+		"listed":    {openai.Dialect, "/v1/batches", `{"object":"list","data":[{"id":"batch_1","object":"batch","output_file_id":"file-1"},{"id":"batch_2","object":"batch"},{"id":"file-3","object":"file"}]}`, "[{batch_1 file-1 } {batch_2  }]"},
+		"messages":  {anthropic.Dialect, "/v1/messages/batches", `{"id":"msgbatch_1","type":"message_batch","results_url":null}`, "[{msgbatch_1  }]"},
+		"Gemini's": {gemini.Dialect, "/v1beta/models/gemini-2.5-flash:batchGenerateContent",
 			`{"name":"batches/b1","metadata":{"@type":"type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch","model":"models/gemini-2.5-flash","name":"batches/b1"}}`, "[{batches/b1  gemini-2.5-flash}]"},
-		"Gemini's with a file": {dialect.Gemini, "/v1beta/batches/b1", `{"name":"batches/b1","metadata":{"model":"models/m","output":{"responsesFile":"files/batch-b1"}},"done":true,"response":{"responsesFile":"files/batch-b1"}}`, "[{batches/b1 files/batch-b1 m}]"},
-		"an error":             {dialect.OpenAI, "/v1/batches/batch_1", `{"error":{"message":"no such batch"}}`, "[]"},
-		"no JSON":              {dialect.OpenAI, "/v1/batches/batch_1", `{"id":"batch_1","object":"batch"`, "[]"},
+		"Gemini's with a file": {gemini.Dialect, "/v1beta/batches/b1", `{"name":"batches/b1","metadata":{"model":"models/m","output":{"responsesFile":"files/batch-b1"}},"done":true,"response":{"responsesFile":"files/batch-b1"}}`, "[{batches/b1 files/batch-b1 m}]"},
+		"an error":             {openai.Dialect, "/v1/batches/batch_1", `{"error":{"message":"no such batch"}}`, "[]"},
+		"no JSON":              {openai.Dialect, "/v1/batches/batch_1", `{"id":"batch_1","object":"batch"`, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := fmt.Sprint(c.d.Batches(c.path, []byte(c.answer))); got != c.want {

@@ -117,6 +117,16 @@ func explain(raw []byte) error {
 // Raw returns the body as it came.
 func (b *Body) Raw() []byte { return b.raw }
 
+// Caching reads the gateway's own field. It returns nil when there is none.
+func (b *Body) Caching() *bool {
+	v := b.Get("caching")
+	if !v.IsBool() {
+		return nil
+	}
+	want := v.Bool()
+	return &want
+}
+
 // Get returns the value of a key of the top level, compared exactly after unescaping; of a key that is not guarded and
 // occurs twice the first. Its Index is the offset in Raw. What it returns aliases Raw.
 func (b *Body) Get(key string) gjson.Result {

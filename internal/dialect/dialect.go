@@ -15,8 +15,9 @@ package dialect
 
 import (
 	"net/http"
-	"slices"
 	"time"
+
+	"forward/internal/framing"
 )
 
 // Operation is what a request wants, as far as the gateway cares.
@@ -59,8 +60,9 @@ func (op Operation) finishes() bool {
 	return false
 }
 
-// openAI reports whether answers of the operation have the OpenAI form in every dialect.
-func (op Operation) openAI() bool {
+// OpenAI reports whether answers of the operation have OpenAI's form in every
+// dialect.
+func (op Operation) OpenAI() bool {
 	switch op {
 	case Messages, CountTokens, Generate, EmbedContent:
 		return false
@@ -76,7 +78,7 @@ type Request struct {
 	MaxTokens            int64 // output tokens per answer
 	N                    int64 // answers wanted
 	User                 string
-	Array                bool // the stream is to come as one JSON array and not as events; see JSONArray
+	Array                bool // the stream is to come as one JSON array and not as events; see framing.JSONArray
 	Store                bool // the provider keeps the answer, to be had again by its id
 }
 
@@ -106,7 +108,7 @@ type Dialect struct {
 	Request func(op Operation, path, rawQuery string, b *Body) Request
 
 	// Event reads one event of a streamed answer. What it does not understand it ignores.
-	Event func(op Operation, a *Answer, ev Event)
+	Event func(op Operation, a *Answer, ev framing.Event)
 
 	// Body reads a whole answer that is not streamed. An error says that body is not what the operation answers.
 	Body func(op Operation, a *Answer, body []byte) error
@@ -142,29 +144,34 @@ type Dialect struct {
 	// chunk, and when include is true, it returns events itself.
 	WithUsage func(op Operation, events []byte, include bool) []byte
 
-	state *stateFacts
+	// Objects are what the provider keeps for the account of an API key.
+	Objects *Objects
 
-	compatible func(path string) bool // whether path is one of the provider's OpenAI-compatible ones; may be nil
+	// OpenAI is the dialect of the provider's OpenAI-compatible paths, and
+	// Compatible reports whether path is one of them. Both are nil in the
+	// dialect of OpenAI itself.
+	OpenAI     *Dialect
+	Compatible func(path string) bool
+
+	// PlainForm returns the path and query by which a request would be asked
+	// for without a stream, where the two forms differ there and not in the
+	// body. So both can share a remembered answer.
+	PlainForm func(op Operation, path, rawQuery string) (plain, query string)
 }
 
 // SetCredentialFor puts an API key where the upstream path wants it: OpenAI-compatible paths of any provider take a
 // bearer token. (Google refuses an API key in Authorization on its own paths, and documents nothing else on these.)
 func (d *Dialect) SetCredentialFor(path string, h http.Header, key string) {
-	if d.compatible != nil && d.compatible(path) {
-		setBearer(h, key)
+	if d.Compatible != nil && d.Compatible(path) {
+		SetBearer(h, key)
 		return
 	}
 	d.SetCredential(h, key)
 }
 
-func setBearer(h http.Header, key string) { h.Set("Authorization", "Bearer "+key) }
+// SetBearer sets the bearer token of a request.
+func SetBearer(h http.Header, key string) { h.Set("Authorization", "Bearer "+key) }
 
-// ByName finds a dialect by its name.
-func ByName(name string) (*Dialect, bool) {
-	all := []*Dialect{OpenAI, Anthropic, Gemini}
-	i := slices.IndexFunc(all, func(d *Dialect) bool { return d.Name == name })
-	if i < 0 {
-		return nil, false
-	}
-	return all[i], true
-}
+// SamePath is the PlainForm of dialects whose requests ask for streams in
+// their bodies.
+func SamePath(_ Operation, path, rawQuery string) (plain, query string) { return path, rawQuery }

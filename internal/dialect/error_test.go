@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 )
 
 // TestErrorsByteForByte pins what official SDKs were seen to read.
@@ -17,27 +20,27 @@ func TestErrorsByteForByte(t *testing.T) {
 		p    dialect.Problem
 		want string
 	}{
-		"openai: unknown key": {dialect.OpenAI, dialect.Problem{Status: 401, Code: "invalid_api_key", RequestID: "req_1", Message: "Incorrect API key provided: fk-a1B2…x9Zt. Ask your gateway administrator for a key."},
+		"openai: unknown key": {openai.Dialect, dialect.Problem{Status: 401, Code: "invalid_api_key", RequestID: "req_1", Message: "Incorrect API key provided: fk-a1B2…x9Zt. Ask your gateway administrator for a key."},
 			`{"error":{"message":"Incorrect API key provided: fk-a1B2…x9Zt. Ask your gateway administrator for a key.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`},
-		"openai: rate": {dialect.OpenAI, dialect.Problem{Status: 429, Code: "rate_limit_exceeded", RetryAfter: 11640 * time.Millisecond, Message: "Rate limit reached for key 'alice' on requests per min (RPM): Limit 60, Used 60. Please try again in 11.64s."},
+		"openai: rate": {openai.Dialect, dialect.Problem{Status: 429, Code: "rate_limit_exceeded", RetryAfter: 11640 * time.Millisecond, Message: "Rate limit reached for key 'alice' on requests per min (RPM): Limit 60, Used 60. Please try again in 11.64s."},
 			`{"error":{"message":"Rate limit reached for key 'alice' on requests per min (RPM): Limit 60, Used 60. Please try again in 11.64s.","type":"requests","param":null,"code":"rate_limit_exceeded"}}`},
-		"openai: tokens": {dialect.OpenAI, dialect.Problem{Status: 429, Code: "rate_limit_exceeded", Type: "tokens", Message: "x"},
+		"openai: tokens": {openai.Dialect, dialect.Problem{Status: 429, Code: "rate_limit_exceeded", Type: "tokens", Message: "x"},
 			`{"error":{"message":"x","type":"tokens","param":null,"code":"rate_limit_exceeded"}}`},
-		"openai: budget": {dialect.OpenAI, dialect.Problem{Status: 429, Code: "insufficient_quota", Message: "Key 'alice' has used 20.00 of 20.00 USD this month. It resets at 2026-12-01T00:00:00Z."},
+		"openai: budget": {openai.Dialect, dialect.Problem{Status: 429, Code: "insufficient_quota", Message: "Key 'alice' has used 20.00 of 20.00 USD this month. It resets at 2026-12-01T00:00:00Z."},
 			`{"error":{"message":"Key 'alice' has used 20.00 of 20.00 USD this month. It resets at 2026-12-01T00:00:00Z.","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`},
-		"openai: param": {dialect.OpenAI, dialect.Problem{Status: 400, Code: "duplicate_key", Param: "model", Message: "<&>\"\\\n\t\x01\xff"},
+		"openai: param": {openai.Dialect, dialect.Problem{Status: 400, Code: "duplicate_key", Param: "model", Message: "<&>\"\\\n\t\x01\xff"},
 			`{"error":{"message":"<&>\"\\\n\t\u0001�","type":"invalid_request_error","param":"model","code":"duplicate_key"}}`},
-		"openai: no code": {dialect.OpenAI, dialect.Problem{Status: 504}, `{"error":{"message":"","type":"server_error","param":null,"code":null}}`},
-		"anthropic: model": {dialect.Anthropic, dialect.Problem{Status: 403, Code: "model_not_allowed", RequestID: "req_01JD", Message: "Key 'alice' may not use model 'claude-opus-4'."},
+		"openai: no code": {openai.Dialect, dialect.Problem{Status: 504}, `{"error":{"message":"","type":"server_error","param":null,"code":null}}`},
+		"anthropic: model": {anthropic.Dialect, dialect.Problem{Status: 403, Code: "model_not_allowed", RequestID: "req_01JD", Message: "Key 'alice' may not use model 'claude-opus-4'."},
 			`{"type":"error","error":{"type":"permission_error","message":"Key 'alice' may not use model 'claude-opus-4'."},"request_id":"req_01JD"}`},
-		"anthropic: no id": {dialect.Anthropic, dialect.Problem{Status: 500, Message: "x", Type: "tokens"}, `{"type":"error","error":{"type":"api_error","message":"x"}}`},
-		"gemini: rate": {dialect.Gemini, dialect.Problem{Status: 429, Code: "rate_limit_exceeded", RetryAfter: 11640 * time.Millisecond, Message: "Rate limit reached for key 'alice': 60 requests per minute."},
+		"anthropic: no id": {anthropic.Dialect, dialect.Problem{Status: 500, Message: "x", Type: "tokens"}, `{"type":"error","error":{"type":"api_error","message":"x"}}`},
+		"gemini: rate": {gemini.Dialect, dialect.Problem{Status: 429, Code: "rate_limit_exceeded", RetryAfter: 11640 * time.Millisecond, Message: "Rate limit reached for key 'alice': 60 requests per minute."},
 			`{"error":{"code":429,"message":"Rate limit reached for key 'alice': 60 requests per minute.","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"12s"}]}}`},
-		"gemini: budget": {dialect.Gemini, dialect.Problem{Status: 429, Code: "insufficient_quota", RetryAfter: time.Second, Message: "x"},
+		"gemini: budget": {gemini.Dialect, dialect.Problem{Status: 429, Code: "insufficient_quota", RetryAfter: time.Second, Message: "x"},
 			`{"error":{"code":429,"message":"x","status":"RESOURCE_EXHAUSTED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"INSUFFICIENT_QUOTA","domain":"forward"},{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"1s"}]}}`},
-		"gemini: key": {dialect.Gemini, dialect.Problem{Status: 401, Code: "key_expired", Message: "x"},
+		"gemini: key": {gemini.Dialect, dialect.Problem{Status: 401, Code: "key_expired", Message: "x"},
 			`{"error":{"code":401,"message":"x","status":"UNAUTHENTICATED","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"API_KEY_INVALID","domain":"googleapis.com"}]}}`},
-		"gemini: bare": {dialect.Gemini, dialect.Problem{Status: 500}, `{"error":{"code":500,"message":"","status":"INTERNAL","details":[]}}`},
+		"gemini: bare": {gemini.Dialect, dialect.Problem{Status: 500}, `{"error":{"code":500,"message":"","status":"INTERNAL","details":[]}}`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -52,9 +55,9 @@ func TestErrorsByteForByte(t *testing.T) {
 func TestErrorEventsByteForByte(t *testing.T) {
 	p := dialect.Problem{Status: 502, Code: "upstream_reset", RequestID: "req_1", Message: "The upstream 'x' closed the stream before it was complete."}
 	for d, want := range map[*dialect.Dialect]string{
-		dialect.OpenAI:    `data: {"error":{"message":"The upstream 'x' closed the stream before it was complete.","type":"server_error","param":null,"code":"upstream_reset"}}` + "\n\n",
-		dialect.Anthropic: "event: error\n" + `data: {"type":"error","error":{"type":"api_error","message":"The upstream 'x' closed the stream before it was complete."}}` + "\n\n",
-		dialect.Gemini:    `data: {"error":{"code":502,"message":"The upstream 'x' closed the stream before it was complete.","status":"UNAVAILABLE","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"UPSTREAM_RESET","domain":"forward"}]}}` + "\n\n",
+		openai.Dialect:    `data: {"error":{"message":"The upstream 'x' closed the stream before it was complete.","type":"server_error","param":null,"code":"upstream_reset"}}` + "\n\n",
+		anthropic.Dialect: "event: error\n" + `data: {"type":"error","error":{"type":"api_error","message":"The upstream 'x' closed the stream before it was complete."}}` + "\n\n",
+		gemini.Dialect:    `data: {"error":{"code":502,"message":"The upstream 'x' closed the stream before it was complete.","status":"UNAVAILABLE","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"UPSTREAM_RESET","domain":"forward"}]}}` + "\n\n",
 	} {
 		if got := d.ErrorEvent(p); string(got) != want {
 			t.Errorf("%s:\ngot  %q\nwant %q", d.Name, got, want)
@@ -67,9 +70,9 @@ func TestErrorEventsByteForByte(t *testing.T) {
 func TestOwnErrorsAreUnderstood(t *testing.T) {
 	p := dialect.Problem{Status: 502, Code: "upstream_reset", Message: "It broke."}
 	for d, ops := range map[*dialect.Dialect][]dialect.Operation{
-		dialect.OpenAI:    {dialect.Chat, dialect.Completion, dialect.Responses, dialect.Embedding},
-		dialect.Anthropic: {dialect.Messages, dialect.Chat},
-		dialect.Gemini:    {dialect.Generate, dialect.EmbedContent, dialect.Chat},
+		openai.Dialect:    {dialect.Chat, dialect.Completion, dialect.Responses, dialect.Embedding},
+		anthropic.Dialect: {dialect.Messages, dialect.Chat},
+		gemini.Dialect:    {dialect.Generate, dialect.EmbedContent, dialect.Chat},
 	} {
 		for _, op := range ops {
 			if a := read(d, op, d.ErrorEvent(p)); a.Error != "It broke." || a.Complete() {
@@ -109,14 +112,14 @@ func TestErrorKinds(t *testing.T) {
 		{504, "upstream_timeout", "server_error", "timeout_error", 504, 504, "DEADLINE_EXCEEDED"},
 	} {
 		p := dialect.Problem{Status: test.status, Code: test.code, Message: "m"}
-		for d, want := range map[*dialect.Dialect]string{dialect.OpenAI: test.openai, dialect.Anthropic: test.anthropic, dialect.Gemini: test.gemini} {
+		for d, want := range map[*dialect.Dialect]string{openai.Dialect: test.openai, anthropic.Dialect: test.anthropic, gemini.Dialect: test.gemini} {
 			var body struct {
 				Error struct{ Type, Status string }
 			}
 			if err := json.Unmarshal(d.Error(p), &body); err != nil || body.Error.Type+body.Error.Status != want {
 				t.Errorf("%s, %d %s: got %+v, want %s (%v)", d.Name, test.status, test.code, body, want, err)
 			}
-			status := map[*dialect.Dialect]int{dialect.OpenAI: test.status, dialect.Anthropic: test.anthropicStatus, dialect.Gemini: test.geminiStatus}[d]
+			status := map[*dialect.Dialect]int{openai.Dialect: test.status, anthropic.Dialect: test.anthropicStatus, gemini.Dialect: test.geminiStatus}[d]
 			if got := d.Status(p); got != status {
 				t.Errorf("%s, %d %s: status %d, want %d", d.Name, test.status, test.code, got, status)
 			}
@@ -126,14 +129,14 @@ func TestErrorKinds(t *testing.T) {
 
 func TestErrorHeader(t *testing.T) {
 	never := map[string]bool{"insufficient_quota": true, "upstream_auth_failed": true, "upstream_timeout": true, "cache_only_miss": true, "upstream_redirect": true}
-	for _, d := range []*dialect.Dialect{dialect.OpenAI, dialect.Anthropic, dialect.Gemini} {
+	for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
 		for _, code := range []string{"insufficient_quota", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect", "upstream_connect_timeout", "rate_limit_exceeded", "upstream_reset", ""} {
 			h := http.Header{}
 			d.ErrorHeader(h, dialect.Problem{Code: code, RequestID: "req_1"})
 			if got := h.Get("x-should-retry") == "false"; got != never[code] {
 				t.Errorf("%s, %s: %v", d.Name, code, h)
 			}
-			if got := h.Get("request-id"); d == dialect.Anthropic && got != "req_1" {
+			if got := h.Get("request-id"); d == anthropic.Dialect && got != "req_1" {
 				t.Errorf("%s, %s: request id %q", d.Name, code, got)
 			}
 		}
@@ -145,7 +148,7 @@ func FuzzError(f *testing.F) {
 	f.Add("a\nb\r\n\ndata: [DONE]\n\n", "code\"", "param", 502)
 	f.Fuzz(func(t *testing.T, message, code, param string, status int) {
 		p := dialect.Problem{Status: status, Code: code, Message: message, Param: param, RequestID: message, Type: param}
-		for _, d := range []*dialect.Dialect{dialect.OpenAI, dialect.Anthropic, dialect.Gemini} {
+		for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
 			if !json.Valid(d.Error(p)) {
 				t.Fatalf("%s: %s", d.Name, d.Error(p))
 			}

@@ -10,6 +10,10 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -103,9 +107,9 @@ func TestABodySurvivesItsOtherForm(t *testing.T) {
 		*dialect.Dialect
 		draw func(*rapid.T) string
 	}{
-		dialect.Messages:  {dialect.Anthropic, anyMessage},
-		dialect.Generate:  {dialect.Gemini, anyContents},
-		dialect.Responses: {dialect.OpenAI, anyResponse},
+		dialect.Messages:  {anthropic.Dialect, anyMessage},
+		dialect.Generate:  {gemini.Dialect, anyContents},
+		dialect.Responses: {openai.Dialect, anyResponse},
 	} {
 		t.Run(string(op), rapid.MakeCheck(func(t *rapid.T) {
 			body := []byte(of.draw(t))
@@ -245,11 +249,11 @@ func TestNoFormIsInvented(t *testing.T) {
 func dialectOf(op dialect.Operation) *dialect.Dialect {
 	switch op {
 	case dialect.Messages:
-		return dialect.Anthropic
+		return anthropic.Dialect
 	case dialect.Generate:
-		return dialect.Gemini
+		return gemini.Dialect
 	}
-	return dialect.OpenAI
+	return openai.Dialect
 }
 
 // TestAnArrayOfChunksFolds turns a stream without alt=sse, which is one JSON array, into the same body as its events.
@@ -259,26 +263,26 @@ func TestAnArrayOfChunksFolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, ok := dialect.Gemini.Fold(dialect.Generate, in)
+		want, ok := gemini.Dialect.Fold(dialect.Generate, in)
 		if !ok {
 			t.Fatal("not folded")
 		}
-		array, ok := dialect.JSONArray(in)
+		array, ok := framing.JSONArray(in)
 		if !ok || !json.Valid(array) {
 			t.Fatalf("no array: %s", array)
 		}
-		if got, ok := dialect.Gemini.Fold(dialect.Generate, array); !ok || !bytes.Equal(got, want) {
+		if got, ok := gemini.Dialect.Fold(dialect.Generate, array); !ok || !bytes.Equal(got, want) {
 			t.Errorf("%s: got %s\nwant %s", name, got, want)
 		}
 		var a dialect.Answer
-		if err := dialect.Gemini.Body(dialect.Generate, &a, array); err != nil {
+		if err := gemini.Dialect.Body(dialect.Generate, &a, array); err != nil {
 			t.Error(err)
 		}
-		if diff := cmp.Diff(lookAt(read(dialect.Gemini, dialect.Generate, in)), lookAt(&a)); diff != "" {
+		if diff := cmp.Diff(lookAt(read(gemini.Dialect, dialect.Generate, in)), lookAt(&a)); diff != "" {
 			t.Error(diff)
 		}
 	}
-	if array, ok := dialect.JSONArray([]byte("data: {}\n\ndata: [DONE\n\n")); ok {
+	if array, ok := framing.JSONArray([]byte("data: {}\n\ndata: [DONE\n\n")); ok {
 		t.Errorf("an array of broken JSON: %s", array)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialects"
+	"forward/internal/framing"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -34,6 +36,18 @@ type seen struct {
 func lookAt(a *dialect.Answer) seen {
 	return seen{ID: a.ID, Model: a.Model, Tier: a.Tier, State: a.State, Choices: a.Choices(), Usage: a.Usage, Error: a.Error, Ended: a.Ended,
 		Complete: a.Complete(), Finish: a.Finish(), MoreThanKept: a.Truncated}
+}
+
+// split returns the raw events of a stream, the rest among them, and what they say.
+func split(stream []byte) (raw []string, events []framing.Event) {
+	framing.SSE.Each(stream, func(p []byte, ev framing.Event, ok bool) bool {
+		raw = append(raw, string(p))
+		if ok {
+			events = append(events, ev)
+		}
+		return true
+	})
+	return raw, events
 }
 
 // read feeds a whole stream to a dialect.
@@ -62,7 +76,7 @@ func TestTranscripts(t *testing.T) {
 		found++
 		name, _ := filepath.Rel("testdata", file)
 		t.Run(name, func(t *testing.T) {
-			d, ok := dialect.ByName(filepath.Dir(name))
+			d, ok := dialects.ByName(filepath.Dir(name))
 			if !ok {
 				t.Fatal("no such dialect")
 			}
@@ -203,7 +217,7 @@ func TestEveryCutOfATranscript(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, _ := dialect.ByName(filepath.Dir(name))
+		d, _ := dialects.ByName(filepath.Dir(name))
 		word, _, _ := strings.Cut(filepath.Base(name), "-")
 		op := dialect.Operation(word)
 		if !read(d, op, in).Complete() {

@@ -35,7 +35,7 @@ type member struct {
 
 // toolNode is one call of a list of tool calls, which are continued by index.
 type toolNode struct {
-	callKey
+	CallKey
 	node
 }
 
@@ -186,17 +186,17 @@ func (n *node) addCalls(v gjson.Result) (ok bool) {
 }
 
 func (n *node) call(d gjson.Result) *toolNode {
-	key := callKey{index: -1, id: jsonscan.String(d.Get("id")), name: jsonscan.String(d.Get("function.name"))}
-	if key.name == "" {
-		key.name = jsonscan.String(d.Get("custom.name"))
+	key := CallKey{Index: -1, ID: jsonscan.String(d.Get("id")), Name: jsonscan.String(d.Get("function.name"))}
+	if key.Name == "" {
+		key.Name = jsonscan.String(d.Get("custom.name"))
 	}
 	if i := d.Get("index"); i.Type == gjson.Number {
-		key.index = jsonscan.Count(i)
+		key.Index = jsonscan.Count(i)
 	}
 	if t, ok := findCall(n.calls, key); ok {
 		return t
 	}
-	t := &toolNode{callKey: key.begin(len(n.calls)), node: node{kind: isObject}}
+	t := &toolNode{CallKey: key.start(len(n.calls)), node: node{kind: isObject}}
 	n.calls = append(n.calls, t)
 	return t
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -112,12 +113,12 @@ func TestABodySurvivesCutAndFold(t *testing.T) {
 		t.Run(string(op), rapid.MakeCheck(func(t *rapid.T) {
 			body := []byte(wholeBody(op).Draw(t, "body"))
 			include := rapid.Bool().Draw(t, "include usage")
-			events, ok := dialect.OpenAI.Cut(op, body, include)
+			events, ok := openai.Dialect.Cut(op, body, include)
 			if !ok {
 				t.Fatal("not cut")
 			}
 			checkChunks(t, op, events, include)
-			folded, ok := dialect.OpenAI.Fold(op, events)
+			folded, ok := openai.Dialect.Fold(op, events)
 			if !ok {
 				t.Fatalf("not folded: %s", events)
 			}
@@ -133,10 +134,10 @@ func TestABodySurvivesCutAndFold(t *testing.T) {
 				return // gjson takes a lone surrogate for the half of whatever escape follows it
 			}
 			var whole dialect.Answer
-			if err := dialect.OpenAI.Body(op, &whole, folded); err != nil {
+			if err := openai.Dialect.Body(op, &whole, folded); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(lookAt(&whole), lookAt(read(dialect.OpenAI, op, events)), trimRaw); diff != "" {
+			if diff := cmp.Diff(lookAt(&whole), lookAt(read(openai.Dialect, op, events)), trimRaw); diff != "" {
 				t.Fatalf("(-body +stream)\n%s", diff)
 			}
 		}))
@@ -173,7 +174,7 @@ func TestCut(t *testing.T) {
 	}
 	body = bytes.Replace(body, []byte(`"content":null`), []byte(`"content":"Let me see."`), 1)
 	body = bytes.Replace(body, []byte(`"choices"`), []byte(`"provider":{ "name": "x"}, "choices"`), 1)
-	events, ok := dialect.OpenAI.Cut(dialect.Chat, body, true)
+	events, ok := openai.Dialect.Cut(dialect.Chat, body, true)
 	if !ok {
 		t.Fatal("not cut")
 	}
@@ -186,18 +187,18 @@ func TestCutRefuses(t *testing.T) {
 		"no finish reason": `{"choices":[{"index":0,"message":{"content":"x"},"finish_reason":null}]}`, "no message": `{"choices":[{"index":0,"finish_reason":"stop"}]}`,
 		"calls that are none": `{"choices":[{"index":0,"message":{"tool_calls":["x"]},"finish_reason":"stop"}]}`, "an array": `[]`,
 	} {
-		if events, ok := dialect.OpenAI.Cut(dialect.Chat, []byte(body), false); ok {
+		if events, ok := openai.Dialect.Cut(dialect.Chat, []byte(body), false); ok {
 			t.Errorf("%s: %s", name, events)
 		}
 	}
-	if _, ok := dialect.OpenAI.Cut(dialect.Embedding, []byte(`{"choices":[{"index":0,"message":{},"finish_reason":"stop"}]}`), false); ok {
+	if _, ok := openai.Dialect.Cut(dialect.Embedding, []byte(`{"choices":[{"index":0,"message":{},"finish_reason":"stop"}]}`), false); ok {
 		t.Error("cut an embedding")
 	}
 }
 
 func TestCutMakesPiecesLikeTokens(t *testing.T) {
 	texts := func(content string) (out []string) {
-		events, _ := dialect.OpenAI.Cut(dialect.Completion, []byte(`{"choices":[{"index":0,"text":`+content+`,"finish_reason":"stop"}]}`), false)
+		events, _ := openai.Dialect.Cut(dialect.Completion, []byte(`{"choices":[{"index":0,"text":`+content+`,"finish_reason":"stop"}]}`), false)
 		_, list := split(events)
 		for _, ev := range list[:len(list)-1] {
 			out = append(out, decoded(t, ev.Data).(map[string]any)["choices"].([]any)[0].(map[string]any)["text"].(string))
@@ -235,14 +236,14 @@ func TestFoldRefusesWhatItWouldHaveToInvent(t *testing.T) {
 		"text, then parts":    chunk(`{"content":"a"}`, "null") + chunk(`{"content":[{"type":"text"}]}`, `"stop"`) + done,
 		"a message":           `data: {"choices":[{"index":0,"message":{"content":"a"},"finish_reason":"stop"}]}` + "\n\n" + done,
 	} {
-		if body, ok := dialect.OpenAI.Fold(dialect.Chat, []byte(stream)); ok {
+		if body, ok := openai.Dialect.Fold(dialect.Chat, []byte(stream)); ok {
 			t.Errorf("%s: %s", name, body)
 		}
 	}
-	if _, ok := dialect.OpenAI.Fold(dialect.Chat, []byte(whole+"data: [DONE]")); !ok {
+	if _, ok := openai.Dialect.Fold(dialect.Chat, []byte(whole+"data: [DONE]")); !ok {
 		t.Error("a missing last blank line")
 	}
-	if _, ok := dialect.OpenAI.Fold(dialect.Responses, []byte(whole+done)); ok {
+	if _, ok := openai.Dialect.Fold(dialect.Responses, []byte(whole+done)); ok {
 		t.Error("folded a response")
 	}
 }
@@ -250,7 +251,7 @@ func TestFoldRefusesWhatItWouldHaveToInvent(t *testing.T) {
 func TestFoldKeepsSpelling(t *testing.T) {
 	stream := `data: {"id":"1","created":1e9,"choices":[{"index":0,"delta":{"content":"\ud83d"}}]}` + "\n\n" +
 		`data: {"id":"1","choices":[{"index":0,"delta":{"content":"\ude00 <\u003c\/"},"finish_reason":"stop"}],"usage":{"cost":0.10}}` + "\n\ndata: [DONE]\n\n"
-	body, ok := dialect.OpenAI.Fold(dialect.Chat, []byte(stream))
+	body, ok := openai.Dialect.Fold(dialect.Chat, []byte(stream))
 	want := `{"id":"1","object":"chat.completion","created":1e9,"choices":[{"index":0,"message":{"role":"assistant","content":"\ud83d\ude00 <\u003c\/"},"finish_reason":"stop"}],"usage":{"cost":0.10}}`
 	if !ok || string(body) != want {
 		t.Errorf("got  %s\nwant %s", body, want)
@@ -262,7 +263,7 @@ func TestWithUsage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := dialect.OpenAI
+	d := openai.Dialect
 	usage := in[bytes.LastIndex(in[:bytes.LastIndex(in, []byte("data: [DONE]"))], []byte("data: ")):bytes.LastIndex(in, []byte("data: [DONE]"))]
 	bare := bytes.Replace(in, usage, nil, 1)
 	if got := d.WithUsage(dialect.Chat, in, false); !bytes.Equal(got, bare) || len(got) == len(in) {
@@ -301,17 +302,17 @@ func FuzzFold(f *testing.F) {
 		if completion {
 			op = dialect.Completion
 		}
-		body, ok := dialect.OpenAI.Fold(op, in)
+		body, ok := openai.Dialect.Fold(op, in)
 		if !ok {
 			return
 		}
 		if !json.Valid(body) {
 			t.Fatalf("folded to %s", body)
 		}
-		if !read(dialect.OpenAI, op, in).Complete() {
+		if !read(openai.Dialect, op, in).Complete() {
 			t.Fatalf("folded, but not complete: %q", in)
 		}
-		events, ok := dialect.OpenAI.Cut(op, body, true)
+		events, ok := openai.Dialect.Cut(op, body, true)
 		if !ok {
 			return // texts that are no strings
 		}
@@ -336,7 +337,7 @@ func FuzzCut(f *testing.F) {
 		if completion {
 			op = dialect.Completion
 		}
-		events, ok := dialect.OpenAI.Cut(op, in, true)
+		events, ok := openai.Dialect.Cut(op, in, true)
 		if !ok {
 			return
 		}
@@ -357,7 +358,7 @@ func BenchmarkFold(b *testing.B) {
 	b.SetBytes(int64(len(stream)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, ok := dialect.OpenAI.Fold(dialect.Chat, stream); !ok {
+		if _, ok := openai.Dialect.Fold(dialect.Chat, stream); !ok {
 			b.Fatal("not folded")
 		}
 	}

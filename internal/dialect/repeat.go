@@ -5,12 +5,13 @@ import (
 	"cmp"
 	"slices"
 
+	"forward/internal/framing"
 	"forward/internal/jsonscan"
 )
 
 // ReadEvent reads one event of a stream into an answer, as Event does. Most events of a stream differ from the one before in a piece
 // of text and in nothing else that counts, and those are not parsed but compared.
-func (d *Dialect) ReadEvent(op Operation, a *Answer, ev Event) {
+func (d *Dialect) ReadEvent(op Operation, a *Answer, ev framing.Event) {
 	if a.repeats(ev) {
 		return
 	}
@@ -44,7 +45,7 @@ var unread = [...]struct {
 }{{[]byte(`"obfuscation":"`), false}, {[]byte(`"sequence_number":`), true}}
 
 // repeats reports whether the event has the shape of the one before, and takes its text.
-func (a *Answer) repeats(ev Event) bool {
+func (a *Answer) repeats(ev framing.Event) bool {
 	s := &a.shape
 	if s.to == nil || ev.Name != s.name {
 		return false
@@ -104,7 +105,7 @@ func plain(text []byte) bool {
 }
 
 // learn takes the shape of an event that was read, if it can have one: without an escape every string stands there as itself.
-func (a *Answer) learn(ev Event) {
+func (a *Answer) learn(ev framing.Event) {
 	s := &a.shape
 	s.to = nil
 	if a.pieces != 1 || a.broken || a.Truncated || bytes.IndexByte(ev.Data, '\\') >= 0 {

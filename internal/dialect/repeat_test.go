@@ -10,10 +10,14 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
 )
 
 // sameAnswer reads events both ways, and reports how the two answers differ.
-func sameAnswer(d *dialect.Dialect, op dialect.Operation, events []dialect.Event) string {
+func sameAnswer(d *dialect.Dialect, op dialect.Operation, events []framing.Event) string {
 	var plain, quick dialect.Answer
 	for i, ev := range events {
 		d.Event(op, &plain, ev)
@@ -51,11 +55,11 @@ func TestEventsThatRepeatAreReadAsOthers(t *testing.T) {
 		"cut":                    {text("a"), text("b"), text("c")[:20], text("d")},
 		"two objects":            {text("a"), text("b"), text("c") + text("c"), text("d")},
 	} {
-		var events []dialect.Event
+		var events []framing.Event
 		for _, d := range data {
-			events = append(events, dialect.Event{Data: []byte(d)})
+			events = append(events, framing.Event{Data: []byte(d)})
 		}
-		if diff := sameAnswer(dialect.OpenAI, dialect.Chat, events); diff != "" {
+		if diff := sameAnswer(openai.Dialect, dialect.Chat, events); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -63,7 +67,7 @@ func TestEventsThatRepeatAreReadAsOthers(t *testing.T) {
 
 // FuzzRepeat: whatever the events, reading them by comparison says the same as parsing each.
 func FuzzRepeat(f *testing.F) {
-	dialects := []*dialect.Dialect{dialect.OpenAI, dialect.Anthropic, dialect.Gemini}
+	dialects := []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect}
 	ops := []dialect.Operation{dialect.Chat, dialect.Responses, dialect.Messages, dialect.Generate}
 	for n, d := range dialects {
 		files, _ := filepath.Glob("testdata/" + d.Name + "/*.sse")
@@ -76,9 +80,9 @@ func FuzzRepeat(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte, n, m uint) {
 		_, events := split(in)
-		var often []dialect.Event // each event again, with the letters of its strings changed
+		var often []framing.Event // each event again, with the letters of its strings changed
 		for _, ev := range events {
-			again := dialect.Event{Name: ev.Name, Data: bytes.ReplaceAll(ev.Data, []byte("e"), []byte("i"))}
+			again := framing.Event{Name: ev.Name, Data: bytes.ReplaceAll(ev.Data, []byte("e"), []byte("i"))}
 			often = append(often, ev, ev, again, ev)
 		}
 		if diff := sameAnswer(dialects[n%3], ops[m%4], often); diff != "" {
@@ -89,14 +93,14 @@ func FuzzRepeat(f *testing.F) {
 
 // BenchmarkRepeat compares both ways of reading a hundred events.
 func BenchmarkRepeat(b *testing.B) {
-	var events []dialect.Event
+	var events []framing.Event
 	for raw := range strings.SplitAfterSeq(string(hundredEvents()), "\n\n") {
-		if ev, ok := dialect.ParseEvent([]byte(raw)); ok {
+		if ev, ok := framing.SSE.Parse([]byte(raw)); ok {
 			events = append(events, ev)
 		}
 	}
-	for name, read := range map[string]func(*dialect.Dialect, dialect.Operation, *dialect.Answer, dialect.Event){
-		"parsed": func(d *dialect.Dialect, op dialect.Operation, a *dialect.Answer, ev dialect.Event) {
+	for name, read := range map[string]func(*dialect.Dialect, dialect.Operation, *dialect.Answer, framing.Event){
+		"parsed": func(d *dialect.Dialect, op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 			d.Event(op, a, ev)
 		},
 		"compared": (*dialect.Dialect).ReadEvent,
@@ -106,7 +110,7 @@ func BenchmarkRepeat(b *testing.B) {
 			for b.Loop() {
 				var a dialect.Answer
 				for _, ev := range events {
-					read(dialect.OpenAI, dialect.Chat, &a, ev)
+					read(openai.Dialect, dialect.Chat, &a, ev)
 				}
 				if !a.Complete() {
 					b.Fatal("incomplete")

@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/limits"
@@ -146,7 +147,7 @@ func TestLevelsLimitModels(t *testing.T) {
 func TestOpenRoutesAskForNoKeyAndSwapNone(t *testing.T) {
 	extra := func(b *bench, s *setup) {
 		u, _ := url.Parse(b.upstream.URL)
-		s.routes = []*upstream.Route{{Name: "tts", Prefix: "/tts", Base: u, Dialect: dialect.OpenAI, Open: true}}
+		s.routes = []*upstream.Route{{Name: "tts", Prefix: "/tts", Base: u, Dialect: openai.Dialect, Open: true}}
 	}
 	target := start(t, provider, nil)
 	b := start(t, provider, func(s *setup) { extra(target, s) })
@@ -290,12 +291,12 @@ func TestModelsLeadToTheirProvider(t *testing.T) {
 	var routes []*upstream.Route
 	b := start(t, provider, func(s *setup) {
 		root := google.route("openai", "/", []string{canary}, "/openai")
-		gemini := google.route("gemini", "/gemini", []string{"AIza-the-key-of-gemini"})
-		gemini.Dialect = dialect.Gemini
-		routes = []*upstream.Route{root, gemini, local.route("local", "/local", nil)}
+		second := google.route("gemini", "/gemini", []string{"AIza-the-key-of-gemini"})
+		second.Dialect = gemini.Dialect
+		routes = []*upstream.Route{root, second, local.route("local", "/local", nil)}
 		routes[2].Open = true
 		s.routes = routes
-		s.Models = []forward.ModelRoute{{Models: "gemini-*", Route: gemini}, {Models: "llama*", Route: routes[2]}}
+		s.Models = []forward.ModelRoute{{Models: "gemini-*", Route: second}, {Models: "llama*", Route: routes[2]}}
 		s.limits.Global = must(limits.ParseRates("100/minute"))(t)
 	})
 	ask := func(path, model string) answer {

@@ -10,13 +10,16 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/keys"
 	"forward/internal/limits"
 )
 
 func TestAttacksOnThePath(t *testing.T) {
 	b := start(t, provider, every)
-	for _, d := range []*dialect.Dialect{dialect.OpenAI, dialect.Anthropic, dialect.Gemini} {
+	for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
 		for id, rest := range map[string]string{
 			"A16 dots at the front":    "/../admin",
 			"A16 dots in the middle":   "/v1/../../x",
@@ -60,7 +63,7 @@ func TestA19PathsAreTakenAsTheyAre(t *testing.T) {
 	}
 	for _, method := range []string{"TRACE", "CONNECT"} {
 		before := b.calls()
-		b.do(method, "/v1/models", "").wantRefused(t, dialect.OpenAI, 405, "method_not_allowed")
+		b.do(method, "/v1/models", "").wantRefused(t, openai.Dialect, 405, "method_not_allowed")
 		b.wantCalls(t, before)
 	}
 }
@@ -160,7 +163,7 @@ func TestA28AndA65LimitsCannotBeWalkedAround(t *testing.T) {
 				a := guise(b, i)
 				if i < 2 {
 					a.want(t, 200)
-				} else if a.wantRefused(t, dialect.OpenAI, 429, "rate_limit_exceeded"); a.Header.Get("Retry-After") == "" {
+				} else if a.wantRefused(t, openai.Dialect, 429, "rate_limit_exceeded"); a.Header.Get("Retry-After") == "" {
 					t.Error("no Retry-After")
 				}
 			}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 )
 
 // The attack_*_test.go files send what is meant to get past the gateway or to break it. Each subtest is named after the row
@@ -79,11 +82,11 @@ func (a answer) wantRefused(t testing.TB, d *dialect.Dialect, status int, code s
 	}
 	ok := e.Error.Message != ""
 	switch d {
-	case dialect.OpenAI:
+	case openai.Dialect:
 		ok = ok && e.Error.Code == code && e.Error.Type != ""
-	case dialect.Anthropic:
+	case anthropic.Dialect:
 		ok = ok && e.Type == "error" && e.Error.Type != "" && e.RequestID != ""
-	case dialect.Gemini:
+	case gemini.Dialect:
 		ok = ok && e.Error.Code == float64(status) && e.Error.Status != "" && len(e.Error.Details) == 1
 		if ok && status != http.StatusUnauthorized {
 			ok = e.Error.Details[0].Reason == strings.ToUpper(code)
@@ -107,7 +110,7 @@ func every(s *setup) { s.all = true }
 
 // spoken are paths of the three dialects, as requests of their SDKs have them.
 var spoken = map[*dialect.Dialect]string{
-	dialect.OpenAI: "/v1/chat/completions", dialect.Anthropic: "/anthropic/v1/messages", dialect.Gemini: "/gemini/v1beta/models/gemini-2.5-pro:generateContent",
+	openai.Dialect: "/v1/chat/completions", anthropic.Dialect: "/anthropic/v1/messages", gemini.Dialect: "/gemini/v1beta/models/gemini-2.5-pro:generateContent",
 }
 
 func TestAttacksOnIdentity(t *testing.T) {
@@ -183,7 +186,7 @@ func TestA01NothingOutOfTheCacheWithoutAKey(t *testing.T) {
 	b.chat(`,"caching":true`).want(t, 200)
 	for _, key := range []string{"", "Bearer fk-eve", "Bearer " + canary} {
 		a := b.chat(`,"caching":true`, "Authorization", key)
-		a.wantRefused(t, dialect.OpenAI, 401, "invalid_api_key")
+		a.wantRefused(t, openai.Dialect, 401, "invalid_api_key")
 		if a.Header.Get("X-Cache") != "" || a.Header.Get("Cache-Status") != "" || a.Header.Get("Age") != "" {
 			t.Errorf("a stranger learns of the cache: %v", a.Header)
 		}
@@ -194,7 +197,7 @@ func TestA01NothingOutOfTheCacheWithoutAKey(t *testing.T) {
 func TestA09AKeyInTheQueryOfGeminiGoesNoFurther(t *testing.T) {
 	b := start(t, provider, every)
 	for _, query := range []string{"?key=fk-alice", "?alt=sse&key=fk-alice", "?key=fk-alice&alt=sse", "?%6bey=fk-alice"} {
-		b.do("POST", spoken[dialect.Gemini]+query, `{"contents":[]}`, "Authorization", "").want(t, 200)
+		b.do("POST", spoken[gemini.Dialect]+query, `{"contents":[]}`, "Authorization", "").want(t, 200)
 		r, _ := b.last()
 		if strings.Contains(r.RequestURI, "key") || strings.Contains(fmt.Sprint(r.Header), "fk-alice") || r.Header.Get("X-Goog-Api-Key") != canary {
 			t.Errorf("%s: upstream got %s %v", query, r.RequestURI, r.Header)

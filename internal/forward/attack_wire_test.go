@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 	"forward/internal/keys"
 )
 
@@ -90,7 +90,7 @@ func TestF28ABodyThatIsCutIsTheClientsFault(t *testing.T) {
 			if len(answers) != 1 {
 				t.Fatalf("%d answers", len(answers))
 			}
-			answers[0].wantRefused(t, dialect.OpenAI, 400, "invalid_body")
+			answers[0].wantRefused(t, openai.Dialect, 400, "invalid_body")
 			if !answers[0].Close {
 				t.Error("the connection stays open")
 			}
@@ -151,7 +151,7 @@ func TestA50AnEndlessBodyIsReadToItsBound(t *testing.T) {
 	if len(answers) != 1 {
 		t.Fatalf("%d answers", len(answers))
 	}
-	answers[0].wantRefused(t, dialect.OpenAI, 413, "request_too_large")
+	answers[0].wantRefused(t, openai.Dialect, 413, "request_too_large")
 	b.wantCalls(t, 0)
 }
 
@@ -215,7 +215,7 @@ func TestA56CompressionHidesNothing(t *testing.T) {
 		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Level: 1})
 		s.Levels = keys.Levels{1: {"cheap"}}
 	})
-	b.do("POST", "/v1/chat/completions", bomb.String(), "Content-Encoding", "gzip", "Authorization", "Bearer fk-carol").wantRefused(t, dialect.OpenAI, 415, "unsupported_encoding")
+	b.do("POST", "/v1/chat/completions", bomb.String(), "Content-Encoding", "gzip", "Authorization", "Bearer fk-carol").wantRefused(t, openai.Dialect, 415, "unsupported_encoding")
 	b.wantCalls(t, 0)
 	a := b.do("POST", "/v1/chat/completions", bomb.String(), "Content-Encoding", "gzip")
 	if _, body := b.last(); !bytes.Equal(body, bomb.Bytes()) || a.body != bomb.String() {

@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/gemini"
 	"forward/internal/ledger"
 )
 
@@ -232,7 +233,7 @@ func (x *exchange) noteBatches(body []byte) {
 	if err := x.Ledger.NoteBatches(ctx, list); err != nil {
 		x.warnOfBatch(list[0].ID, err)
 	}
-	if len(list) > 1 || x.route.Dialect != dialect.Gemini {
+	if len(list) > 1 || x.route.Dialect != gemini.Dialect {
 		return
 	}
 	if s := x.findResults(dialect.ShowsBatches, list[0].ID); s != nil {

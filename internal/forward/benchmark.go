@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -21,7 +22,7 @@ import (
 // to measure it without a provider. It is a route like any other, so limits, pacing, cache and log apply to it.
 func BenchmarkRoute() *upstream.Route {
 	return &upstream.Route{
-		Name: "benchmark", Prefix: "/benchmark", Dialect: dialect.OpenAI, Open: true,
+		Name: "benchmark", Prefix: "/benchmark", Dialect: dialects.Default, Open: true,
 		Base: &url.URL{Scheme: "http", Host: "benchmark.invalid"}, Transport: &canned{},
 	}
 }
@@ -56,7 +57,7 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if r.URL.Path != "/v1/chat/completions" || r.Method != http.MethodPost {
 		p := dialect.Problem{Status: http.StatusNotFound, Code: "route_not_found", Message: "The benchmark route serves POST /benchmark/v1/chat/completions."}
-		return cannedResponse(r, p.Status, "application/json", dialect.OpenAI.Error(p)), nil
+		return cannedResponse(r, p.Status, "application/json", dialects.Default.Error(p)), nil
 	}
 	text := cannedAnswers[c.turn.Add(1)%uint64(len(cannedAnswers))]
 	in, out := tokens.Count(ask.Model, string(ask.Messages)), tokens.Count(ask.Model, text)
@@ -67,7 +68,7 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ask.Stream {
 		return cannedResponse(r, http.StatusOK, "application/json", body), nil
 	}
-	events, ok := dialect.OpenAI.Cut(dialect.Chat, body, ask.StreamOptions.IncludeUsage)
+	events, ok := dialects.Default.Cut(dialect.Chat, body, ask.StreamOptions.IncludeUsage)
 	if !ok {
 		return nil, fmt.Errorf("cutting the canned answer into events failed")
 	}

@@ -13,6 +13,9 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
@@ -47,7 +50,7 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 	closed, _ := net.Listen("tcp", "127.0.0.1:0")
 	closed.Close()
 
-	for _, d := range []*dialect.Dialect{dialect.OpenAI, dialect.Anthropic, dialect.Gemini} {
+	for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
 		for name, test := range map[string]struct {
 			handler http.HandlerFunc
 			base    string

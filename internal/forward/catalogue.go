@@ -14,6 +14,8 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialects"
 	"forward/internal/upstream"
 )
 
@@ -64,7 +66,7 @@ func (c *catalogue) list(key catalogueKey) *modelList {
 // listsModels reports whether the gateway itself answers what models there are: on /, where several providers are behind
 // one address, and where the caller may not use all of them. It takes keys of ours to ask every provider.
 func (x *exchange) listsModels() bool {
-	if x.op != dialect.Models || x.mount != "/" || x.route.Dialect != dialect.OpenAI || x.r.Method != http.MethodGet || !x.swap {
+	if x.op != dialect.Models || x.mount != "/" || x.route.Dialect != dialects.Default || x.r.Method != http.MethodGet || !x.swap {
 		return false
 	}
 	return x.plain == "/v1/models" && (len(x.modelRoutes()) > 1 || x.restricted())
@@ -163,13 +165,13 @@ func (x *exchange) modelsOf(r *upstream.Route) ([]modelEntry, error) {
 // (https://docs.anthropic.com/en/api/models-list).
 func (x *exchange) fetchModels(ctx context.Context, r *upstream.Route) ([]modelEntry, error) {
 	path, query := openAIBase(r, "/v1/models"), ""
-	if r.Dialect == dialect.Anthropic {
+	if r.Dialect == anthropic.Dialect {
 		query = "limit=1000"
 	}
 	ask := (&http.Request{Method: http.MethodGet, URL: r.URL(path, query), Header: http.Header{
 		"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"forward/" + x.Version},
 	}}).WithContext(ctx)
-	if r.Dialect == dialect.Anthropic {
+	if r.Dialect == anthropic.Dialect {
 		ask.Header.Set("Anthropic-Version", "2023-06-01")
 	}
 	attempts := upstream.Attempts{Route: r, Level: x.caller.level, Transport: x.Transport, Swap: r.Keys.Len() > 0, Retries: x.Retries, Log: x.Log}

@@ -141,21 +141,21 @@ var anthropicExchanges = under("/anthropic", []exchanged{
 })
 
 var geminiExchanges = under("/gemini", []exchanged{
-	{name: "gemini/generate", ask: gemini("POST /v1beta/models/gemini-2.5-pro:generateContent", `{"contents":[]}`), say: saying(geminiHeader, `{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1}}`)},
+	{name: "gemini/generate", ask: geminiAsk("POST /v1beta/models/gemini-2.5-pro:generateContent", `{"contents":[]}`), say: saying(geminiHeader, `{"candidates":[{"finishReason":"STOP"}],"usageMetadata":{"promptTokenCount":1}}`)},
 	{name: "gemini/key in the query", ask: asking("POST /v1beta/models/gemini-2.5-pro:generateContent?key=AIza-of-the-client&%24alt=json", jsonType, "", `{"contents":[]}`), say: saying(geminiHeader, `{"candidates":[]}`)},
-	{name: "gemini/stream of events", ask: gemini("POST /v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", `{"contents":[]}`), say: streaming(geminiHeader, "data: {\"candidates\":[]}\r\n\r\n", "data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n")},
-	{name: "gemini/stream as an array", ask: gemini("POST /v1beta/models/gemini-2.5-pro:streamGenerateContent", `{"contents":[]}`), say: say("200 OK", with(geminiHeader, chunked, "", chunks("[{\"candidates\":[]}\n", ",\r\n{\"candidates\":[]}\n", "]\n"), "\r\n")...)},
-	{name: "gemini/429", ask: gemini("POST /v1beta/models/gemini-2.5-pro:generateContent", `{"contents":[]}`), say: say("429 Too Many Requests", with(geminiHeader, "", "{\n  \"error\": {\n    \"code\": 429,\n    \"status\": \"RESOURCE_EXHAUSTED\"\n  }\n}\n")...)},
-	{name: "gemini/count tokens", ask: gemini("POST /v1beta/models/gemini-2.5-pro:countTokens", `{"contents":[]}`), say: saying(geminiHeader, `{"totalTokens":1}`)},
-	{name: "gemini/embed", ask: gemini("POST /v1beta/models/gemini-embedding-001:embedContent", `{"content":{}}`), say: saying(geminiHeader, `{"embedding":{"values":[0.10, -1E-7]}}`)},
-	{name: "gemini/batch embed", ask: gemini("POST /v1beta/models/gemini-embedding-001:batchEmbedContents", `{"requests":[]}`), say: saying(geminiHeader, `{"embeddings":[]}`)},
-	{name: "gemini/predict", ask: gemini("POST /v1beta/models/imagen-4.0:predict", `{"instances":[]}`), say: saying(geminiHeader, `{"predictions":[]}`)},
-	{name: "gemini/escaped colon", ask: gemini("POST /v1beta/models/gemini-2.5-pro%3AcountTokens", `{"contents":[]}`), say: saying(geminiHeader, `{"totalTokens":1}`)},
-	{name: "gemini/models", ask: gemini("GET /v1beta/models?pageSize=5&pageToken=a%2Fb%3D%3D", ""), say: saying(geminiHeader, `{"models":[]}`)},
-	{name: "gemini/cached contents", ask: gemini("PATCH /v1beta/cachedContents/abc?updateMask=ttl", `{"ttl":"3600s"}`), say: saying(geminiHeader, `{"name":"cachedContents/abc"}`)},
-	{name: "gemini/upload started", ask: gemini("POST /upload/v1beta/files", `{"file":{"display_name":"a"}}`, "X-Goog-Upload-Protocol: resumable", "X-Goog-Upload-Command: start"), say: say("200 OK", "X-Goog-Upload-Status: active", "X-GUploader-UploadID: a", "Content-Length: 0")},
-	{name: "gemini/upload", ask: gemini("PUT /upload/v1beta/files?upload_id=a&upload_protocol=resumable", binary, "X-Goog-Upload-Offset: 0", "X-Goog-Upload-Command: upload, finalize"), say: saying(geminiHeader, `{"file":{}}`)},
-	{name: "gemini/download", ask: gemini("GET /v1beta/files/abc:download?alt=media", ""), say: say("200 OK", "Content-Type: video/mp4", chunked, "", chunks(binary), "\r\n")},
+	{name: "gemini/stream of events", ask: geminiAsk("POST /v1beta/models/gemini-2.5-pro:streamGenerateContent?alt=sse", `{"contents":[]}`), say: streaming(geminiHeader, "data: {\"candidates\":[]}\r\n\r\n", "data: {\"candidates\":[{\"finishReason\":\"STOP\"}]}\r\n\r\n")},
+	{name: "gemini/stream as an array", ask: geminiAsk("POST /v1beta/models/gemini-2.5-pro:streamGenerateContent", `{"contents":[]}`), say: say("200 OK", with(geminiHeader, chunked, "", chunks("[{\"candidates\":[]}\n", ",\r\n{\"candidates\":[]}\n", "]\n"), "\r\n")...)},
+	{name: "gemini/429", ask: geminiAsk("POST /v1beta/models/gemini-2.5-pro:generateContent", `{"contents":[]}`), say: say("429 Too Many Requests", with(geminiHeader, "", "{\n  \"error\": {\n    \"code\": 429,\n    \"status\": \"RESOURCE_EXHAUSTED\"\n  }\n}\n")...)},
+	{name: "gemini/count tokens", ask: geminiAsk("POST /v1beta/models/gemini-2.5-pro:countTokens", `{"contents":[]}`), say: saying(geminiHeader, `{"totalTokens":1}`)},
+	{name: "gemini/embed", ask: geminiAsk("POST /v1beta/models/gemini-embedding-001:embedContent", `{"content":{}}`), say: saying(geminiHeader, `{"embedding":{"values":[0.10, -1E-7]}}`)},
+	{name: "gemini/batch embed", ask: geminiAsk("POST /v1beta/models/gemini-embedding-001:batchEmbedContents", `{"requests":[]}`), say: saying(geminiHeader, `{"embeddings":[]}`)},
+	{name: "gemini/predict", ask: geminiAsk("POST /v1beta/models/imagen-4.0:predict", `{"instances":[]}`), say: saying(geminiHeader, `{"predictions":[]}`)},
+	{name: "gemini/escaped colon", ask: geminiAsk("POST /v1beta/models/gemini-2.5-pro%3AcountTokens", `{"contents":[]}`), say: saying(geminiHeader, `{"totalTokens":1}`)},
+	{name: "gemini/models", ask: geminiAsk("GET /v1beta/models?pageSize=5&pageToken=a%2Fb%3D%3D", ""), say: saying(geminiHeader, `{"models":[]}`)},
+	{name: "gemini/cached contents", ask: geminiAsk("PATCH /v1beta/cachedContents/abc?updateMask=ttl", `{"ttl":"3600s"}`), say: saying(geminiHeader, `{"name":"cachedContents/abc"}`)},
+	{name: "gemini/upload started", ask: geminiAsk("POST /upload/v1beta/files", `{"file":{"display_name":"a"}}`, "X-Goog-Upload-Protocol: resumable", "X-Goog-Upload-Command: start"), say: say("200 OK", "X-Goog-Upload-Status: active", "X-GUploader-UploadID: a", "Content-Length: 0")},
+	{name: "gemini/upload", ask: geminiAsk("PUT /upload/v1beta/files?upload_id=a&upload_protocol=resumable", binary, "X-Goog-Upload-Offset: 0", "X-Goog-Upload-Command: upload, finalize"), say: saying(geminiHeader, `{"file":{}}`)},
+	{name: "gemini/download", ask: geminiAsk("GET /v1beta/files/abc:download?alt=media", ""), say: say("200 OK", "Content-Type: video/mp4", chunked, "", chunks(binary), "\r\n")},
 	{name: "gemini/chat as openai", ask: posting("/v1beta/openai/chat/completions", hello), say: saying(geminiHeader, chatBody)},
 })
 
@@ -164,7 +164,7 @@ func claude(line, body string) string {
 	return asking(line, bodied(body, "x-api-key: sk-ant-of-the-client", "anthropic-version: 2023-06-01", "anthropic-beta: a-1,b-2", jsonType)...)
 }
 
-func gemini(line, body string, headers ...string) string {
+func geminiAsk(line, body string, headers ...string) string {
 	return asking(line, bodied(body, append(headers, "x-goog-api-key: AIza-of-the-client", "x-goog-api-client: google-genai-sdk/1.0 gl-node/v22", jsonType)...)...)
 }
 

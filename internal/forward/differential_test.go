@@ -8,7 +8,9 @@ import (
 	"strings"
 	"testing"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/upstream"
 )
 
@@ -45,10 +47,10 @@ func TestDifferential(t *testing.T) {
 	routes := func(s *setup) {
 		s.open, s.CORSOrigins = true, []string{"*"}
 		s.routes = []*upstream.Route{
-			{Name: "openai", Prefix: "/", Aliases: []string{"/openai"}, Base: base, Dialect: dialect.OpenAI},
-			{Name: "anthropic", Prefix: "/anthropic", Base: base, Dialect: dialect.Anthropic},
-			{Name: "gemini", Prefix: "/gemini", Base: base, Dialect: dialect.Gemini},
-			{Name: "extra", Prefix: "/extra", Base: base, Dialect: dialect.OpenAI, Open: true},
+			{Name: "openai", Prefix: "/", Aliases: []string{"/openai"}, Base: base, Dialect: openai.Dialect},
+			{Name: "anthropic", Prefix: "/anthropic", Base: base, Dialect: anthropic.Dialect},
+			{Name: "gemini", Prefix: "/gemini", Base: base, Dialect: gemini.Dialect},
+			{Name: "extra", Prefix: "/extra", Base: base, Dialect: openai.Dialect, Open: true},
 		}
 	}
 	rows := slices.Concat(openAIExchanges, anthropicExchanges, geminiExchanges, oddRequests, oddAnswers, oddStreams)

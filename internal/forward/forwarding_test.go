@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 	"forward/internal/upstream"
 )
 
@@ -79,7 +79,7 @@ func TestPathsThatCouldChangeTheAuthorityAreRefused(t *testing.T) {
 	b := start(t, provider, func(s *setup) {})
 	p := start(t, provider, func(s *setup) {
 		u, _ := url.Parse(b.upstream.URL)
-		s.routes = []*upstream.Route{{Name: "p", Prefix: "/p", Base: u, Dialect: dialect.OpenAI}}
+		s.routes = []*upstream.Route{{Name: "p", Prefix: "/p", Base: u, Dialect: openai.Dialect}}
 		s.open = true
 	})
 	for path, status := range map[string]int{
@@ -287,7 +287,7 @@ func TestUploadsStreamAndEarlyAnswersPass(t *testing.T) {
 	b = start(t, provider, func(s *setup) {
 		u, _ := url.Parse(server.URL)
 		s.open = true
-		s.routes = []*upstream.Route{{Name: "up", Prefix: "/", Base: u, Dialect: dialect.OpenAI}}
+		s.routes = []*upstream.Route{{Name: "up", Prefix: "/", Base: u, Dialect: openai.Dialect}}
 	})
 	pr, pw := io.Pipe()
 	go func() {

@@ -16,6 +16,10 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/dialect"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
+	"forward/internal/dialects"
+	"forward/internal/framing"
 )
 
 // transcript is one of the answers that internal/dialect keeps as testdata, in the form in which it came.
@@ -39,7 +43,7 @@ func transcripts(t *testing.T) (all []transcript) {
 		if kind != ".sse" && kind != ".json" {
 			continue
 		}
-		d, _ := dialect.ByName(filepath.Base(filepath.Dir(file)))
+		d, _ := dialects.ByName(filepath.Base(filepath.Dir(file)))
 		word, _, _ := strings.Cut(filepath.Base(file), "-")
 		body := must(os.ReadFile(file))(t)
 		if bytes.HasPrefix(body, []byte("[")) {
@@ -93,7 +97,7 @@ func askFor(d *dialect.Dialect, op dialect.Operation, f shape, prompt string) (p
 	input := fmt.Sprintf(`{"model":"m","input":%q,%s}`, prompt, flags)
 	switch op {
 	case dialect.Chat:
-		if d == dialect.Gemini {
+		if d == gemini.Dialect {
 			return mount + "/v1beta/openai/chat/completions", messages
 		}
 		return mount + "/v1/chat/completions", messages
@@ -131,14 +135,14 @@ func read(t *testing.T, d *dialect.Dialect, op dialect.Operation, stream bool, b
 	t.Helper()
 	var a dialect.Answer
 	if stream {
-		var split dialect.Splitter
+		var split framing.Splitter
 		split.Feed(body)
 		for raw, ok := split.Next(); ok; raw, ok = split.Next() {
-			if event, ok := dialect.ParseEvent(raw); ok {
+			if event, ok := framing.SSE.Parse(raw); ok {
 				d.Event(op, &a, event)
 			}
 		}
-		if event, ok := dialect.ParseEvent(split.Pending()); ok { // some upstreams leave out the last blank line
+		if event, ok := framing.SSE.Parse(split.Pending()); ok { // some upstreams leave out the last blank line
 			d.Event(op, &a, event)
 		}
 	} else if err := d.Body(op, &a, body); err != nil {
@@ -198,7 +202,7 @@ func (l *library) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	id := answer.dialect.RequestIDHeader
 	if answer.op == dialect.Chat { // the compatible paths have the header of what they are compatible with
-		id = dialect.OpenAI.RequestIDHeader
+		id = openai.Dialect.RequestIDHeader
 	}
 	w.Header().Set(id, "req-of-upstream")
 	w.Header().Set("Openai-Version", "2020-10-01")
@@ -306,7 +310,7 @@ func roundTrip(t *testing.T, b *bench, tr transcript) {
 func (tr *transcript) as(f shape) string {
 	switch {
 	case f.array:
-		array, _ := dialect.JSONArray(tr.body)
+		array, _ := framing.JSONArray(tr.body)
 		return string(array)
 	case f.stream:
 		return string(tr.dialect.WithUsage(tr.op, tr.body, f.usage))

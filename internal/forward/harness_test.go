@@ -15,6 +15,9 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/limits"
@@ -77,9 +80,11 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 		s.routes = []*upstream.Route{b.route("openai", "/", s.apiKeys, "/openai")}
 	}
 	if s.all {
-		anthropic, gemini := b.route("anthropic", "/anthropic", s.apiKeys), b.route("gemini", "/gemini", s.apiKeys)
-		anthropic.Dialect, gemini.Dialect = dialect.Anthropic, dialect.Gemini
-		s.routes = append(s.routes, anthropic, gemini)
+		for _, d := range []*dialect.Dialect{anthropic.Dialect, gemini.Dialect} {
+			r := b.route(d.Name, "/"+d.Name, s.apiKeys)
+			r.Dialect = d
+			s.routes = append(s.routes, r)
+		}
 	}
 	for _, r := range s.routes {
 		if s.base != "" {
@@ -102,7 +107,7 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 // route makes a route of the OpenAI dialect to the bench's upstream.
 func (b *bench) route(name, prefix string, apiKeys []string, aliases ...string) *upstream.Route {
 	base, _ := url.Parse(b.upstream.URL)
-	r := &upstream.Route{Name: name, Prefix: prefix, Aliases: aliases, Base: base, Dialect: dialect.OpenAI}
+	r := &upstream.Route{Name: name, Prefix: prefix, Aliases: aliases, Base: base, Dialect: openai.Dialect}
 	var pool []upstream.APIKey
 	for _, k := range apiKeys {
 		pool = append(pool, upstream.APIKey{Secret: keys.NewSecret(k)})

@@ -12,6 +12,7 @@ import (
 
 	"forward/internal/clientip"
 	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
@@ -109,7 +110,7 @@ func readable(path string) string {
 func spoken(op dialect.Operation, d *dialect.Dialect) *dialect.Dialect {
 	switch op {
 	case dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Moderation, dialect.Image, dialect.ImageEdit, dialect.Speech, dialect.Audio:
-		return dialect.OpenAI
+		return dialects.Default
 	}
 	return d
 }

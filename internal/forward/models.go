@@ -5,7 +5,8 @@ import (
 	"net/http"
 	"strings"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialects"
 	"forward/internal/glob"
 	"forward/internal/upstream"
 )
@@ -26,7 +27,7 @@ type Fallback struct {
 // openAIBase is where a provider serves OpenAI's operations; elsewhere the path stays as it is. Sources:
 // https://docs.anthropic.com/en/api/openai-sdk (/v1, as OpenAI) and https://ai.google.dev/gemini-api/docs/openai.
 func openAIBase(r *upstream.Route, rest string) string {
-	if r.Dialect == dialect.Gemini {
+	if r.Dialect == gemini.Dialect {
 		return "/v1beta/openai" + strings.TrimPrefix(rest, "/v1")
 	}
 	return rest
@@ -45,7 +46,7 @@ func (x *exchange) leads(model string) *upstream.Route {
 // follow leads an OpenAI request that came on / (and not on /openai, which names its provider) to the route of its model.
 // The limits stay those of the path it came on, and whoever may come in there may come in here: it is decided before.
 func (x *exchange) follow() error {
-	if x.mount != "/" || x.dialect != dialect.OpenAI || !x.op.Parsed() || x.ask.Model == "" {
+	if x.mount != "/" || x.dialect != dialects.Default || !x.op.Parsed() || x.ask.Model == "" {
 		return nil
 	}
 	route := x.leads(x.ask.Model)

@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/upstream"
@@ -38,7 +41,7 @@ func lists(w http.ResponseWriter, r *http.Request) {
 // threeProviders mounts the three providers, with models led from / to each.
 func threeProviders(s *setup, up string) {
 	s.routes = nil
-	for name, d := range map[string]*dialect.Dialect{"openai": dialect.OpenAI, "anthropic": dialect.Anthropic, "gemini": dialect.Gemini} {
+	for name, d := range map[string]*dialect.Dialect{"openai": openai.Dialect, "anthropic": anthropic.Dialect, "gemini": gemini.Dialect} {
 		r := &upstream.Route{Name: name, Prefix: "/" + name, Dialect: d, Keys: upstream.NewPool([]upstream.APIKey{{Secret: keys.NewSecret(canary)}}, nil)}
 		r.Base = mustParse(up + "/" + name)
 		if name == "openai" {

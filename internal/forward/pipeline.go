@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/limits"
@@ -152,7 +153,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) {
 
 // begin names the request and ties its context to the client, the gateway's life and the upstream's silence.
 func (g *Gateway) begin(w http.ResponseWriter, r *http.Request) *exchange {
-	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialect.OpenAI, policy: &everything}
+	x := &exchange{Gateway: g, w: w, r: r, begun: time.Now(), id: newID(), dialect: dialects.Default, policy: &everything}
 	x.ctx, x.stop = context.WithCancelCause(r.Context())
 	g.Metrics.Begin()
 	g.underway.enter(x)

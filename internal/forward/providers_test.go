@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
 	"forward/internal/keys"
 )
 
@@ -30,7 +30,7 @@ func TestProvidersThatNeedNoCodeOfTheirOwn(t *testing.T) {
 				r := up.route("it", row.mount, []string{canary})
 				r.General = row.general
 				if strings.HasPrefix(row.name, "Anthropic") {
-					r.Dialect = dialect.Anthropic
+					r.Dialect = anthropic.Dialect
 				}
 				s.routes = append(s.routes, r)
 				s.keys = append(s.keys, keys.Key{Name: "guest", Secret: keys.NewSecret("fk-guest"), Level: 1})

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/gemini"
+	"forward/internal/framing"
 	"forward/internal/limits"
 	"forward/internal/queue"
 	"forward/internal/tokens"
@@ -172,11 +174,11 @@ func TestGeminisThreeForms(t *testing.T) {
 			var said dialect.Answer
 			if strings.Contains(form, "sse") {
 				for raw := range strings.SplitSeq(a.body, "\r\n\r\n") {
-					if event, ok := dialect.ParseEvent([]byte(raw + "\r\n\r\n")); ok {
-						dialect.Gemini.Event(dialect.Generate, &said, event)
+					if event, ok := framing.SSE.Parse([]byte(raw + "\r\n\r\n")); ok {
+						gemini.Dialect.Event(dialect.Generate, &said, event)
 					}
 				}
-			} else if err := dialect.Gemini.Body(dialect.Generate, &said, []byte(a.body)); err != nil {
+			} else if err := gemini.Dialect.Body(dialect.Generate, &said, []byte(a.body)); err != nil {
 				t.Errorf("%s after %s: %v, %s", form, first, err, a.body)
 			}
 			if choices := said.Choices(); len(choices) != 1 || choices[0].Text != "Hello" || choices[0].Finish != "STOP" || said.Usage == nil || said.Usage.Total != 12 {

@@ -12,6 +12,7 @@ import (
 	"forward/internal/cache"
 	"forward/internal/dialect"
 	"forward/internal/duration"
+	"forward/internal/framing"
 	"forward/internal/jsonscan"
 	"forward/internal/keys"
 )
@@ -246,7 +247,7 @@ func (x *exchange) inForm(entry cache.Entry) (_ cache.Entry, ok bool) {
 				return entry, false
 			}
 		}
-		if entry.Body, ok = dialect.JSONArray(entry.Body); !ok {
+		if entry.Body, ok = framing.JSONArray(entry.Body); !ok {
 			return entry, false
 		}
 		entry.Header = withType(entry.Header, "application/json; charset=UTF-8")

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 )
 
 // slow is an upstream whose answers wait for the test in their middle.
@@ -114,7 +115,7 @@ func TestOneCallForAllWhoAskTheSame(t *testing.T) {
 			} else if a.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" && a.Header.Get("Content-Type") != "text/event-stream" || !strings.HasSuffix(a.body, "data: [DONE]\n\n") || !strings.Contains(a.body, "Hello there!") && !strings.Contains(a.body, "Hello") || strings.Contains(a.body, `"usage":{`) {
 				t.Errorf("stream %d: %s", i, a.body)
 			}
-		} else if err := dialect.OpenAI.Body(dialect.Chat, &said, []byte(a.body)); err != nil || said.Choices()[0].Text != "Hello there!" || said.Usage == nil || said.Usage.Total != 12 {
+		} else if err := openai.Dialect.Body(dialect.Chat, &said, []byte(a.body)); err != nil || said.Choices()[0].Text != "Hello there!" || said.Usage == nil || said.Usage.Total != 12 {
 			t.Errorf("body %d: %v, %s", i, err, a.body)
 		}
 		if strings.Contains(a.Header.Get("Cache-Status"), "collapsed") {

@@ -5,7 +5,7 @@ import (
 	"io"
 	"time"
 
-	"forward/internal/dialect"
+	"forward/internal/framing"
 )
 
 const (
@@ -154,7 +154,7 @@ func (t *tap) hear(raw []byte) bool {
 		t.record.add(raw)
 		t.clock()
 	}
-	if event, ok := dialect.ParseEvent(raw); ok {
+	if event, ok := framing.SSE.Parse(raw); ok {
 		t.x.dialect.ReadEvent(t.x.op, t.answer, event)
 	}
 	if t.keeps {

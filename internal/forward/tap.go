@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/framing"
 	"forward/internal/limits"
 	"forward/internal/upstream"
 )
@@ -39,7 +40,7 @@ type tap struct {
 	kept  int  // how many are
 
 	stream    bool // server-sent events that can be read
-	split     dialect.Splitter
+	split     framing.Splitter
 	pacer     *limits.Pacer   // nil: unpaced
 	hideUsage bool            // take the usage chunk out again that the gateway asked for
 	gaps      []time.Duration // between the events, when they are recorded

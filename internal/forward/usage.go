@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"forward/internal/dialect"
+	"forward/internal/framing"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -157,14 +158,14 @@ func (t *tap) readAnswer() {
 		t.x.dialect.Body(t.x.op, t.answer, body)
 		return
 	}
-	split := dialect.Splitter{}
+	split := framing.Splitter{}
 	split.Feed(body)
 	for {
 		raw, ok := split.Next()
 		if !ok {
 			raw = split.Pending()
 		}
-		if event, found := dialect.ParseEvent(raw); found {
+		if event, found := framing.SSE.Parse(raw); found {
 			t.x.dialect.ReadEvent(t.x.op, t.answer, event)
 		}
 		if !ok {

@@ -8,6 +8,9 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialects"
 )
 
 // BatchItem is one answer out of a batch's results.
@@ -104,12 +107,12 @@ func (b *BatchReader) read(line []byte) {
 	var body gjson.Result
 	switch {
 	case root.Get("response.body").IsObject():
-		d, body, item.ID, item.Operation = dialect.OpenAI, root.Get("response.body"), root.Get("id").Str, openAIBatch(root.Get("response.body.object").Str)
+		d, body, item.ID, item.Operation = dialects.Default, root.Get("response.body"), root.Get("id").Str, openAIBatch(root.Get("response.body.object").Str)
 	case root.Get("result.type").Exists():
-		d, body, item.Operation = dialect.Anthropic, root.Get("result.message"), dialect.Messages
+		d, body, item.Operation = anthropic.Dialect, root.Get("result.message"), dialect.Messages
 		item.ID = body.Get("id").Str
 	case root.Get("response.candidates").Exists() || root.Get("response.usageMetadata").Exists():
-		d, body, item.Operation = dialect.Gemini, root.Get("response"), dialect.Generate
+		d, body, item.Operation = gemini.Dialect, root.Get("response"), dialect.Generate
 		item.ID, item.CustomID = body.Get("responseId").Str, root.Get("key").Str
 	default:
 		// Failed requests of all three have an error and nothing to pay.

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/price"
 
 	"pgregory.net/rapid"
@@ -24,16 +27,16 @@ func mustUsage(t testing.TB, d *dialect.Dialect, op dialect.Operation, body stri
 	return *a.Usage
 }
 
-func openAI(t testing.TB, u string) dialect.Usage {
-	return mustUsage(t, dialect.OpenAI, dialect.Chat, `{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"usage":`+u+`}`)
+func openAIUsage(t testing.TB, u string) dialect.Usage {
+	return mustUsage(t, openai.Dialect, dialect.Chat, `{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"stop"}],"usage":`+u+`}`)
 }
 
-func anthropic(t testing.TB, u string) dialect.Usage {
-	return mustUsage(t, dialect.Anthropic, dialect.Messages, `{"id":"x","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":`+u+`}`)
+func anthropicUsage(t testing.TB, u string) dialect.Usage {
+	return mustUsage(t, anthropic.Dialect, dialect.Messages, `{"id":"x","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"a"}],"stop_reason":"end_turn","usage":`+u+`}`)
 }
 
-func gemini(t testing.TB, u string) dialect.Usage {
-	return mustUsage(t, dialect.Gemini, dialect.Generate, `{"candidates":[{"content":{"parts":[{"text":"a"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":`+u+`}`)
+func geminiUsage(t testing.TB, u string) dialect.Usage {
+	return mustUsage(t, gemini.Dialect, dialect.Generate, `{"candidates":[{"content":{"parts":[{"text":"a"}],"role":"model"},"finishReason":"STOP","index":0}],"usageMetadata":`+u+`}`)
 }
 
 // TestCostByHand has usage objects as the providers' documentation shows them,
@@ -49,7 +52,7 @@ func TestCostByHand(t *testing.T) {
 	}{
 		{
 			name: "prompt caching of OpenAI", provider: "openai", model: "gpt-4o-2024-08-06",
-			usage: openAI(t, `{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`),
+			usage: openAIUsage(t, `{"prompt_tokens":2006,"completion_tokens":300,"total_tokens":2306,"prompt_tokens_details":{"cached_tokens":1920,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}`),
 			// 86 × 2.50 + 1920 × 1.25 + 300 × 10.00 millionths of a dollar =
 			// 215 + 2400 + 3000
 			want:  5_615_000,
@@ -57,31 +60,31 @@ func TestCostByHand(t *testing.T) {
 		},
 		{
 			name: "reasoning of OpenAI", provider: "openai", model: "o3-mini-2025-01-31",
-			usage: openAI(t, `{"prompt_tokens":75,"completion_tokens":1186,"total_tokens":1261,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":1024}}`),
+			usage: openAIUsage(t, `{"prompt_tokens":75,"completion_tokens":1186,"total_tokens":1261,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":1024}}`),
 			// 75 × 1.10 + (162 + 1024) × 4.40 = 82.5 + 712.8 + 4505.6
 			want:  5_300_900,
 			lines: []string{"75 input × $1.10/M = $0.0000825", "162 output × $4.40/M = $0.0007128", "1024 reasoning as output × $4.40/M = $0.0045056"},
 		},
 		{
 			name: "a batch of OpenAI", provider: "openai", model: "gpt-4.1-2025-04-14", options: price.Options{Tier: "batch"},
-			usage: openAI(t, `{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500,"prompt_tokens_details":{"cached_tokens":400}}`),
+			usage: openAIUsage(t, `{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500,"prompt_tokens_details":{"cached_tokens":400}}`),
 			// half of 600 × 2.00 + 400 × 0.50 + 500 × 8.00 = half of 1200 + 200
 			// + 4000
 			want: 2_700_000,
 		},
 		{
 			name: "a retired model in a batch", provider: "openai", model: "gpt-3.5-turbo-0125", options: price.Options{Tier: "batch"},
-			usage: openAI(t, `{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}`),
+			usage: openAIUsage(t, `{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}`),
 			want:  325_000, // 1000 × 0.25 + 100 × 0.75
 		},
 		{
 			name: "an embedding", provider: "openai", model: "text-embedding-3-small",
-			usage: mustUsage(t, dialect.OpenAI, dialect.Embedding, `{"object":"list","data":[{"object":"embedding","embedding":[0.1],"index":0}],"model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}`),
+			usage: mustUsage(t, openai.Dialect, dialect.Embedding, `{"object":"list","data":[{"object":"embedding","embedding":[0.1],"index":0}],"model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}`),
 			want:  160, // 8 × 0.02
 		},
 		{
 			name: "sound in and out", provider: "openai", model: "gpt-4o-audio-preview-2024-12-17",
-			usage: openAI(t, `{"prompt_tokens":210,"completion_tokens":182,"total_tokens":392,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":190,"text_tokens":20},"completion_tokens_details":{"audio_tokens":150,"text_tokens":32}}`),
+			usage: openAIUsage(t, `{"prompt_tokens":210,"completion_tokens":182,"total_tokens":392,"prompt_tokens_details":{"cached_tokens":0,"audio_tokens":190,"text_tokens":20},"completion_tokens_details":{"audio_tokens":150,"text_tokens":32}}`),
 			// 20 × 2.50 + 190 × 40 + 32 × 10 + 150 × 80 = 50 + 7600 + 320 +
 			// 12000
 			want: 19_970_000,
@@ -96,33 +99,33 @@ func TestCostByHand(t *testing.T) {
 		},
 		{
 			name: "cache of Anthropic, five minutes and an hour", provider: "anthropic", model: "claude-sonnet-4-5-20250929",
-			usage: anthropic(t, `{"input_tokens":2048,"cache_read_input_tokens":1800,"cache_creation_input_tokens":248,"output_tokens":503,"cache_creation":{"ephemeral_5m_input_tokens":148,"ephemeral_1h_input_tokens":100}}`),
+			usage: anthropicUsage(t, `{"input_tokens":2048,"cache_read_input_tokens":1800,"cache_creation_input_tokens":248,"output_tokens":503,"cache_creation":{"ephemeral_5m_input_tokens":148,"ephemeral_1h_input_tokens":100}}`),
 			// 2048 × 3 + 1800 × 0.30 + 148 × 3.75 + 100 × 6 + 503 × 15 = 6144 +
 			// 540 + 555 + 600 + 7545
 			want: 15_384_000,
 		},
 		{
 			name: "a batch of Anthropic", provider: "anthropic", model: "claude-haiku-4-5", options: price.Options{Tier: "batch"},
-			usage: anthropic(t, `{"input_tokens":21,"cache_creation_input_tokens":188086,"cache_read_input_tokens":0,"output_tokens":393,"service_tier":"batch"}`),
+			usage: anthropicUsage(t, `{"input_tokens":21,"cache_creation_input_tokens":188086,"cache_read_input_tokens":0,"output_tokens":393,"service_tier":"batch"}`),
 			// half of 21 × 1 + 188086 × 1.25 + 393 × 5 = half of 21 + 235107.5
 			// + 1965
 			want: 118_546_750,
 		},
 		{
 			name: "thoughts and cache of Gemini", provider: "gemini", model: "gemini-2.5-pro",
-			usage: gemini(t, `{"promptTokenCount":4096,"cachedContentTokenCount":2048,"candidatesTokenCount":30,"thoughtsTokenCount":970,"totalTokenCount":5096,"promptTokensDetails":[{"modality":"TEXT","tokenCount":4096}]}`),
+			usage: geminiUsage(t, `{"promptTokenCount":4096,"cachedContentTokenCount":2048,"candidatesTokenCount":30,"thoughtsTokenCount":970,"totalTokenCount":5096,"promptTokensDetails":[{"modality":"TEXT","tokenCount":4096}]}`),
 			// 2048 × 1.25 + 2048 × 0.125 + 1000 × 10 = 2560 + 256 + 10000
 			want: 12_816_000,
 		},
 		{
 			name: "sound of Gemini", provider: "gemini", model: "models/gemini-2.5-flash",
-			usage: gemini(t, `{"promptTokenCount":1010,"candidatesTokenCount":100,"totalTokenCount":1110,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10},{"modality":"AUDIO","tokenCount":1000}]}`),
+			usage: geminiUsage(t, `{"promptTokenCount":1010,"candidatesTokenCount":100,"totalTokenCount":1110,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10},{"modality":"AUDIO","tokenCount":1000}]}`),
 			// 10 × 0.30 + 1000 × 1.00 + 100 × 2.50
 			want: 1_253_000,
 		},
 		{
 			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "gemini", model: "gemini-2.5-pro", options: price.Options{Tier: "batch"},
-			usage: gemini(t, `{"promptTokenCount":3000,"cachedContentTokenCount":1000,"candidatesTokenCount":100,"totalTokenCount":3100}`),
+			usage: geminiUsage(t, `{"promptTokenCount":3000,"cachedContentTokenCount":1000,"candidatesTokenCount":100,"totalTokenCount":3100}`),
 			// 2000 × 0.625 + 1000 × 0.125 + 100 × 5
 			want: 1_875_000,
 		},
@@ -223,7 +226,7 @@ func TestServiceTiers(t *testing.T) {
 		{"priority", 272_001, 0},
 		{"ultra", 1_000_000, 0}, // no provider sells it
 	} {
-		u := openAI(t, fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":10000}}`, c.prompt))
+		u := openAIUsage(t, fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":10000}}`, c.prompt))
 		cost, err := row.Cost(u, price.Options{Tier: c.tier})
 		if c.want == 0 {
 			if missing := (*price.NoRateError)(nil); !errors.As(err, &missing) || !strings.HasSuffix(err.Error(), "gpt-5.4 served as "+c.tier) {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
 	"forward/internal/tokens"
 )
 
@@ -382,7 +384,7 @@ func TestCompletionOfAnAnswer(t *testing.T) {
 		`{"choices":[{"index":0,"delta":{"content":" world"}},{"index":1,"delta":{"content":"hello world"}}]}`,
 		`{"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"c","type":"function","function":{"name":"user","arguments":"hello world"}}]}}]}`,
 	} {
-		dialect.OpenAI.Event(dialect.Chat, &a, dialect.Event{Data: []byte(data)})
+		openai.Dialect.Event(dialect.Chat, &a, framing.Event{Data: []byte(data)})
 	}
 	if got := tokens.Completion(dialect.Chat, "gpt-4o", &a); got != 2+2+4+1+2 {
 		t.Errorf("%d tokens, want 11", got)

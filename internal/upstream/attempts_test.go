@@ -14,6 +14,9 @@ import (
 	"testing"
 
 	"forward/internal/dialect"
+	"forward/internal/dialect/anthropic"
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/openai"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
@@ -28,17 +31,17 @@ func TestOneCredentialGoesUpstream(t *testing.T) {
 		want    string // header
 		value   string
 	}{
-		"openai":                       {keys.XAPIKey, false, dialect.OpenAI, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
-		"anthropic":                    {keys.Bearer, false, dialect.Anthropic, "/v1/messages", "X-Api-Key", apiKey(0)},
-		"gemini":                       {keys.Bearer, false, dialect.Gemini, "/v1beta/models/m:generateContent", "X-Goog-Api-Key", apiKey(0)},
-		"general, Bearer":              {keys.Bearer, true, dialect.Anthropic, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
-		"general, X-Api-Key":           {keys.XAPIKey, true, dialect.OpenAI, "/v1/chat/completions", "X-Api-Key", apiKey(0)},
-		"general, Api-Key":             {keys.APIKey, true, dialect.OpenAI, "/v1/chat/completions", "Api-Key", apiKey(0)},
-		"general, X-Goog-Api-Key":      {keys.XGoogAPIKey, true, dialect.OpenAI, "/v1/chat/completions", "X-Goog-Api-Key", apiKey(0)},
-		"general, query":               {keys.QueryKey, true, dialect.OpenAI, "/v1/chat/completions", "X-Goog-Api-Key", apiKey(0)},
-		"general, nothing was present": {keys.NoSlot, true, dialect.OpenAI, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
-		"anthropic's compatible path":  {keys.XAPIKey, false, dialect.Anthropic, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
-		"gemini's compatible path":     {keys.XGoogAPIKey, false, dialect.Gemini, "/v1beta/openai/chat/completions", "Authorization", "Bearer " + apiKey(0)},
+		"openai":                       {keys.XAPIKey, false, openai.Dialect, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
+		"anthropic":                    {keys.Bearer, false, anthropic.Dialect, "/v1/messages", "X-Api-Key", apiKey(0)},
+		"gemini":                       {keys.Bearer, false, gemini.Dialect, "/v1beta/models/m:generateContent", "X-Goog-Api-Key", apiKey(0)},
+		"general, Bearer":              {keys.Bearer, true, anthropic.Dialect, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
+		"general, X-Api-Key":           {keys.XAPIKey, true, openai.Dialect, "/v1/chat/completions", "X-Api-Key", apiKey(0)},
+		"general, Api-Key":             {keys.APIKey, true, openai.Dialect, "/v1/chat/completions", "Api-Key", apiKey(0)},
+		"general, X-Goog-Api-Key":      {keys.XGoogAPIKey, true, openai.Dialect, "/v1/chat/completions", "X-Goog-Api-Key", apiKey(0)},
+		"general, query":               {keys.QueryKey, true, openai.Dialect, "/v1/chat/completions", "X-Goog-Api-Key", apiKey(0)},
+		"general, nothing was present": {keys.NoSlot, true, openai.Dialect, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
+		"anthropic's compatible path":  {keys.XAPIKey, false, anthropic.Dialect, "/v1/chat/completions", "Authorization", "Bearer " + apiKey(0)},
+		"gemini's compatible path":     {keys.XGoogAPIKey, false, gemini.Dialect, "/v1beta/openai/chat/completions", "Authorization", "Bearer " + apiKey(0)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := serve(t, func(http.ResponseWriter, *http.Request) {})
@@ -262,7 +265,7 @@ func Example() {
 	defer transport.CloseIdleConnections()
 
 	apiKeys := []upstream.APIKey{{Secret: keys.NewSecret("sk-first")}, {Secret: keys.NewSecret("sk-second")}}
-	r := &upstream.Route{Name: "openai", Prefix: "/", Dialect: dialect.OpenAI, Keys: upstream.NewPool(apiKeys, nil)}
+	r := &upstream.Route{Name: "openai", Prefix: "/", Dialect: openai.Dialect, Keys: upstream.NewPool(apiKeys, nil)}
 	r.Base, _ = url.Parse(backend.URL)
 
 	a := &upstream.Attempts{Route: r, Transport: transport, Swap: true}

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 )
 
 // dyingConn is a connection that the other side has ended without our having noticed: the next write fails.
@@ -87,7 +87,7 @@ func TestKeptConnectionThatDied(t *testing.T) {
 				return counted, nil
 			}
 			base, _ := url.Parse(s.URL)
-			r := &Route{Name: "openai", Base: base, Dialect: dialect.OpenAI}
+			r := &Route{Name: "openai", Base: base, Dialect: openai.Dialect}
 			send := func() error {
 				body := func() io.ReadCloser { return io.NopCloser(strings.NewReader("the body")) }
 				a := &Attempts{Route: r, Transport: transport, Retries: 1, Backoff: time.Millisecond, Replay: body}
@@ -140,7 +140,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 	transport, _ := NewTransport(Options{})
 	defer transport.CloseIdleConnections()
 	base, _ := url.Parse(s.URL)
-	route := &Route{Name: "openai", Base: base, Dialect: dialect.OpenAI, Keys: NewPool([]APIKey{{}, {}}, nil)}
+	route := &Route{Name: "openai", Base: base, Dialect: openai.Dialect, Keys: NewPool([]APIKey{{}, {}}, nil)}
 	body := func() io.ReadCloser { return io.NopCloser(strings.NewReader(strings.Repeat("x", 1500))) }
 	for name, tripper := range map[string]func() http.RoundTripper{
 		"bare": func() http.RoundTripper { return transport },

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 	"forward/internal/upstream"
 )
 
@@ -35,7 +35,7 @@ func mustTable(t testing.TB, routes ...*upstream.Route) *upstream.Table {
 
 func route(t testing.TB, name, base, prefix string, aliases ...string) *upstream.Route {
 	t.Helper()
-	return &upstream.Route{Name: name, Prefix: prefix, Aliases: aliases, Base: mustURL(t, base), Dialect: dialect.OpenAI}
+	return &upstream.Route{Name: name, Prefix: prefix, Aliases: aliases, Base: mustURL(t, base), Dialect: openai.Dialect}
 }
 
 func TestMatch(t *testing.T) {
@@ -92,7 +92,7 @@ func TestNewTableReportsAllThatIsWrong(t *testing.T) {
 		route(t, "one", "http://h", "/x"), route(t, "two", "http://h", "/y", "/x"),
 		route(t, "slash", "http://h", "/z/"), route(t, "rel", "http://h", "z"), route(t, "dots", "http://h", "/a/../b"), route(t, "none", "http://h", ""),
 		bad("ftp://h"), bad("api.openai.com"), bad("http://user:secret@h"), bad("http://h?a=b"), bad("http://h#f"), bad("http:///p"),
-		{Name: "nobase", Prefix: "/nobase", Dialect: dialect.OpenAI}, {Name: "nodialect", Prefix: "/nodialect", Base: mustURL(t, "http://h")},
+		{Name: "nobase", Prefix: "/nobase", Dialect: openai.Dialect}, {Name: "nodialect", Prefix: "/nodialect", Base: mustURL(t, "http://h")},
 	})
 	if err == nil {
 		t.Fatal("no error")
@@ -268,7 +268,7 @@ func BenchmarkCheckPathAndMatch(b *testing.B) {
 
 func ExampleTable_Match() {
 	base, _ := url.Parse("https://api.openai.com")
-	table, err := upstream.NewTable([]*upstream.Route{{Name: "openai", Prefix: "/", Aliases: []string{"/openai"}, Base: base, Dialect: dialect.OpenAI}})
+	table, err := upstream.NewTable([]*upstream.Route{{Name: "openai", Prefix: "/", Aliases: []string{"/openai"}, Base: base, Dialect: openai.Dialect}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -1,11 +1,11 @@
-package dialect_test
+package framing_test
 
 import (
 	"bytes"
 	"strings"
 	"testing"
 
-	"forward/internal/dialect"
+	"forward/internal/framing"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -28,7 +28,7 @@ var transcripts = map[string]string{
 	"empty":          "",
 }
 
-var wantEvents = map[string][]dialect.Event{
+var wantEvents = map[string][]framing.Event{
 	"LF":             {{"", []byte("a")}, {"", []byte("b")}},
 	"CRLF":           {{"", []byte("a")}, {"x", []byte("b")}},
 	"CR":             {{"", []byte("a")}, {"", []byte("b")}},
@@ -44,12 +44,13 @@ var wantEvents = map[string][]dialect.Event{
 	"NUL and colons": {{"", []byte("a:b: c\x00")}},
 }
 
-// split feeds pieces and returns the raw events, the rest among them, and what they say.
-func split(pieces ...[]byte) (raw []string, events []dialect.Event) {
-	var s dialect.Splitter
+// split feeds pieces and returns the raw events, the rest among them, and the
+// parsed ones.
+func split(pieces ...[]byte) (raw []string, events []framing.Event) {
+	var s framing.Splitter
 	take := func(p []byte) {
 		raw = append(raw, string(p))
-		if ev, ok := dialect.ParseEvent(p); ok {
+		if ev, ok := framing.SSE.Parse(p); ok {
 			ev.Data = bytes.Clone(ev.Data)
 			events = append(events, ev)
 		}
@@ -111,7 +112,7 @@ func TestSplitterAtEveryByteBoundary(t *testing.T) {
 }
 
 func TestSplitterKeepsWhatIsPending(t *testing.T) {
-	var s dialect.Splitter
+	var s framing.Splitter
 	s.Feed([]byte("data: a\n\ndata: b"))
 	if raw, ok := s.Next(); !ok || string(raw) != "data: a\n\n" {
 		t.Fatalf("got %q", raw)
@@ -128,7 +129,8 @@ func TestSplitterKeepsWhatIsPending(t *testing.T) {
 	}
 }
 
-// TestLongEventsTakeLinearTime counts no time: at quadratic cost 8 MB fed by 512 bytes would take minutes.
+// TestLongEventsTakeLinearTime measures no time: at quadratic cost 8 MB fed by
+// 512 bytes would take minutes.
 func TestLongEventsTakeLinearTime(t *testing.T) {
 	for name, line := range map[string]string{
 		"one line": strings.Repeat("x", 8<<20), "short lines": strings.Repeat("x\ndata:", 1<<20),
@@ -149,6 +151,35 @@ func TestLongEventsTakeLinearTime(t *testing.T) {
 	raw, _ := split([]byte(strings.Repeat("data: x\r\r", 1<<20)))
 	if len(raw) != 1<<20 {
 		t.Errorf("%d events that end with CR", len(raw))
+	}
+}
+
+func TestLinesAreEvents(t *testing.T) {
+	in := "{\"a\":1}\n\n{\"b\":\"\\n\"}\r\n{\"done\":true}"
+	want := []string{`{"a":1}`, `{"b":"\n"}`, `{"done":true}`}
+	for size := 1; size <= len(in); size++ {
+		var got []string
+		raw := ""
+		s := framing.Splitter{Framing: framing.Lines}
+		take := func(p []byte) {
+			raw += string(p)
+			if ev, ok := framing.Lines.Parse(p); ok {
+				got = append(got, string(ev.Data))
+			}
+		}
+		for rest := []byte(in); len(rest) > 0; rest = rest[min(size, len(rest)):] {
+			s.Filled(copy(s.Space(size), rest[:min(size, len(rest))]))
+			for p, ok := s.Next(); ok; p, ok = s.Next() {
+				take(p)
+			}
+		}
+		take(s.Pending())
+		if diff := cmp.Diff(want, got); diff != "" || raw != in {
+			t.Fatalf("in pieces of %d bytes: %q\n%s", size, raw, diff)
+		}
+	}
+	if got := framing.Lines.Append(nil, []byte("{}")); string(got) != "{}\n" {
+		t.Errorf("appended %q", got)
 	}
 }
 

@@ -1,13 +1,15 @@
-package dialect
+package openai
 
 import (
 	"net/http"
 
+	"forward/internal/dialect"
+	"forward/internal/framing"
 	"forward/internal/jsonscan"
 )
 
-// openAIError writes the body that OpenAI's SDKs read: {"error":{message,type,param,code}}.
-func openAIError(p Problem) []byte {
+// writeError writes the body that OpenAI's SDKs read: {"error":{message,type,param,code}}.
+func writeError(p dialect.Problem) []byte {
 	kind := p.Type
 	switch {
 	case kind != "":
@@ -34,16 +36,12 @@ func appendOrNull(dst []byte, s string) []byte {
 	return jsonscan.AppendString(dst, s)
 }
 
-// openAIErrorEvent writes the error as an event. Both SDKs of OpenAI raise on data with an error; no [DONE] follows.
-func openAIErrorEvent(p Problem) []byte { return dataEvent(openAIError(p)) }
+// writeErrorEvent writes the error as an event. Both SDKs of OpenAI raise on data with an error; no [DONE] follows.
+func writeErrorEvent(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) }
 
-func dataEvent(data []byte) []byte {
-	return append(append([]byte("data: "), data...), "\n\n"...)
-}
-
-// retryHeader tells the SDKs, which try again on 429 and 5xx, where that is of no use or would be paid for twice: the
+// setErrorHeader tells the SDKs, which try again on 429 and 5xx, where that is of no use or would be paid for twice: the
 // header overrides what they make of the status.
-func retryHeader(h http.Header, p Problem) {
+func setErrorHeader(h http.Header, p dialect.Problem) {
 	switch p.Code {
 	case "insufficient_quota", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect":
 		h.Set("X-Should-Retry", "false")

@@ -1,4 +1,4 @@
-package dialect
+package openai
 
 import (
 	"github.com/tidwall/gjson"
@@ -10,18 +10,18 @@ import (
 // event that tells usage, and without [DONE]. Sources: API reference, "Streaming events" of "Audio" (speech.audio.delta
 // and .done, transcript.text.delta, .segment and .done) and of "Images" (image_generation.partial_image and .completed,
 // image_edit.partial_image and .completed).
-func (a *Answer) mediaEvent(root gjson.Result) {
+func (a reader) mediaEvent(root gjson.Result) {
 	switch jsonscan.String(root.Get("type")) {
 	case "transcript.text.delta":
-		a.keep(&a.choice(0).text, jsonscan.String(root.Get("delta")))
+		a.Draft(0).AddText(jsonscan.String(root.Get("delta")))
 	case "transcript.text.done":
-		if c := a.choice(0); len(c.text) == 0 {
-			a.keep(&c.text, jsonscan.String(root.Get("text")))
+		if c := a.Draft(0); c.Empty() {
+			c.AddText(jsonscan.String(root.Get("text")))
 		}
 		a.Ended = true
 	case "speech.audio.done", "image_generation.completed", "image_edit.completed":
 		a.Ended = true
 	}
-	a.openAIUsage(root.Get("usage"))
-	a.fail(root.Get("error"))
+	a.usage(root.Get("usage"))
+	a.Fail(root.Get("error"))
 }

@@ -1,23 +1,26 @@
-package dialect
+package anthropic
 
 import (
 	"net/http"
 
+	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
 	"forward/internal/jsonscan"
 )
 
 // statusOverloaded is Anthropic's own status for overload.
 const statusOverloaded = 529
 
-func anthropicStatus(p Problem) int {
-	if anthropicType(p) == "overloaded_error" {
+func status(p dialect.Problem) int {
+	if kindOf(p) == "overloaded_error" {
 		return statusOverloaded
 	}
 	return p.Status
 }
 
-// anthropicType names the class of an error. Source: docs.anthropic.com/en/api/errors; timeout_error is in the SDK's list.
-func anthropicType(p Problem) string {
+// kindOf names the class of an error. Source: docs.anthropic.com/en/api/errors; timeout_error is in the SDK's list.
+func kindOf(p dialect.Problem) string {
 	switch p.Code {
 	case "no_healthy_upstream", "gateway_overloaded":
 		return "overloaded_error"
@@ -46,9 +49,9 @@ func anthropicType(p Problem) string {
 	return "invalid_request_error"
 }
 
-// anthropicError writes {"type":"error","error":{type,message},"request_id"}.
-func anthropicError(p Problem) []byte {
-	b := anthropicObject(p)
+// writeError writes {"type":"error","error":{type,message},"request_id"}.
+func writeError(p dialect.Problem) []byte {
+	b := errorObject(p)
 	if p.RequestID != "" {
 		b = jsonscan.AppendString(append(b[:len(b)-1], `,"request_id":`...), p.RequestID)
 		b = append(b, '}')
@@ -56,19 +59,19 @@ func anthropicError(p Problem) []byte {
 	return b
 }
 
-func anthropicObject(p Problem) []byte {
-	b := jsonscan.AppendString([]byte(`{"type":"error","error":{"type":`), anthropicType(p))
+func errorObject(p dialect.Problem) []byte {
+	b := jsonscan.AppendString([]byte(`{"type":"error","error":{"type":`), kindOf(p))
 	b = jsonscan.AppendString(append(b, `,"message":`...), p.Message)
 	return append(b, `}}`...)
 }
 
-func anthropicErrorEvent(p Problem) []byte {
-	return append([]byte("event: error\n"), dataEvent(anthropicObject(p))...)
+func writeErrorEvent(p dialect.Problem) []byte {
+	return append([]byte("event: error\n"), framing.SSE.Append(nil, errorObject(p))...)
 }
 
-func anthropicErrorHeader(h http.Header, p Problem) {
+func setErrorHeader(h http.Header, p dialect.Problem) {
 	if p.RequestID != "" {
 		h.Set("Request-Id", p.RequestID)
 	}
-	retryHeader(h, p)
+	openai.Dialect.ErrorHeader(h, p)
 }

@@ -1,4 +1,4 @@
-package dialect
+package gemini
 
 import (
 	"net/http"
@@ -6,12 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"forward/internal/dialect"
 	"forward/internal/jsonscan"
 )
 
-// geminiStatus is the HTTP status for p. Google itself answers 400 to a bad key; here it is a 401 in every dialect, as
+// status is the HTTP status for p. Google itself answers 400 to a bad key; here it is a 401 in every dialect, as
 // the README promises, and the reason in the body is Google's.
-func geminiStatus(p Problem) int { return p.Status }
+func status(p dialect.Problem) int { return p.Status }
 
 // rpcStatus names the google.rpc.Code of an HTTP status.
 func rpcStatus(status int) string {
@@ -41,10 +42,10 @@ func rpcStatus(status int) string {
 	return "INVALID_ARGUMENT"
 }
 
-// geminiError writes {"error":{code,message,status,details}}. Our own code goes into an ErrorInfo, except that of a
+// writeError writes {"error":{code,message,status,details}}. Our own code goes into an ErrorInfo, except that of a
 // rate limit, which is all said by the RetryInfo.
-func geminiError(p Problem) []byte {
-	status := geminiStatus(p)
+func writeError(p dialect.Problem) []byte {
+	status := status(p)
 	b := strconv.AppendInt([]byte(`{"error":{"code":`), int64(status), 10)
 	b = jsonscan.AppendString(append(b, `,"message":`...), p.Message)
 	b = jsonscan.AppendString(append(b, `,"status":`...), rpcStatus(status))

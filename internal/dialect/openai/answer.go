@@ -1,4 +1,4 @@
-package dialect
+package openai
 
 import (
 	"bytes"
@@ -6,13 +6,18 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"forward/internal/dialect"
+	"forward/internal/framing"
 	"forward/internal/jsonscan"
 )
 
-// openAIEvent reads one chunk of a stream. Sources: API reference, "The chat completion chunk object" and "Streaming
+// A reader writes what it reads into an Answer.
+type reader struct{ *dialect.Answer }
+
+// readEvent reads one chunk of a stream. Sources: API reference, "The chat completion chunk object" and "Streaming
 // events"; what other servers do otherwise is said where it is handled.
-func openAIEvent(op Operation, a *Answer, ev Event) {
-	a.finishing = a.finishing || op.finishes()
+func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
+	a.Expect(op)
 	data := bytes.TrimSpace(ev.Data)
 	switch {
 	case len(data) == 0: // a keep-alive of some servers
@@ -21,93 +26,93 @@ func openAIEvent(op Operation, a *Answer, ev Event) {
 		a.Ended = true
 		return
 	}
-	root, ok := a.object(data)
+	root, ok := a.Object(data)
 	switch {
 	case !ok:
-	case op == Responses:
-		a.responseEvent(root)
-	case op == Speech || op == Audio || op == Image || op == ImageEdit:
-		a.mediaEvent(root)
+	case op == dialect.Responses:
+		reader{a}.responseEvent(root)
+	case op == dialect.Speech || op == dialect.Audio || op == dialect.Image || op == dialect.ImageEdit:
+		reader{a}.mediaEvent(root)
 	default:
-		a.chunk(root)
+		reader{a}.chunk(root)
 	}
 }
 
-// openAIBody reads a whole body.
-func openAIBody(op Operation, a *Answer, body []byte) error {
-	a.finishing = a.finishing || op.finishes()
+// readBody reads a whole body.
+func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
+	a.Expect(op)
 	switch op {
-	case Speech, Models, Other:
+	case dialect.Speech, dialect.Models, dialect.Other:
 		a.Ended = true // nothing in there that the gateway reads
 		return nil
-	case Audio:
-		a.transcript(body)
+	case dialect.Audio:
+		reader{a}.transcript(body)
 		return nil
 	}
-	root, ok := a.object(body)
+	root, ok := a.Object(body)
 	if !ok {
-		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+		return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
 	}
 	choices := false
-	if op == Responses {
-		a.response(root)
+	if op == dialect.Responses {
+		reader{a}.response(root)
 	} else {
-		choices = a.chunk(root)
+		choices = reader{a}.chunk(root)
 	}
 	if a.Error == "" && !answers(op, root, choices) {
-		return fmt.Errorf("reading the answer to %s: %w", op, errNotAnAnswer)
+		return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
 	}
 	a.Ended = true
 	return nil
 }
 
 // answers reports whether a body has the member without which it is no answer to the operation.
-func answers(op Operation, root gjson.Result, choices bool) bool {
+func answers(op dialect.Operation, root gjson.Result, choices bool) bool {
 	switch op {
-	case Chat, Completion:
+	case dialect.Chat, dialect.Completion:
 		return choices
-	case Embedding, Image, ImageEdit:
+	case dialect.Embedding, dialect.Image, dialect.ImageEdit:
 		return root.Get("data.0").Exists()
-	case Moderation:
+	case dialect.Moderation:
 		return root.Get("results").IsArray()
-	case Responses:
+	case dialect.Responses:
 		return root.Get("output").IsArray()
 	}
 	return true
 }
 
 // transcript reads the answer to an audio file: JSON, or the text itself when text, srt or vtt was asked for.
-func (a *Answer) transcript(body []byte) {
+func (a reader) transcript(body []byte) {
 	a.Ended = true
 	if !jsonscan.Valid(body) || !jsonscan.View(body).IsObject() {
-		a.keep(&a.choice(0).text, jsonscan.UnsafeString(body))
+		a.Draft(0).AddText(jsonscan.UnsafeString(body))
 		return
 	}
 	root := jsonscan.View(body)
-	a.keep(&a.choice(0).text, jsonscan.String(root.Get("text")))
-	a.openAIUsage(root.Get("usage"))
-	a.fail(root.Get("error"))
+	a.Draft(0).AddText(jsonscan.String(root.Get("text")))
+	a.usage(root.Get("usage"))
+	a.Fail(root.Get("error"))
 }
 
 // chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta", and reports whether it has choices.
-func (a *Answer) chunk(root gjson.Result) (choices bool) {
+func (a reader) chunk(root gjson.Result) (choices bool) {
 	for p := jsonscan.WalkValue(root); p.Next(); {
 		switch p.Key {
 		case "id":
-			a.identify(jsonscan.String(p.Value()), "")
+			a.Identify(jsonscan.String(p.Value()), "")
 		case "model":
-			a.identify("", jsonscan.String(p.Value()))
+			a.Identify("", jsonscan.String(p.Value()))
 		case "choices":
 			choices = p.First() == '['
 			a.readChoices(&p)
 		case "usage":
-			a.openAIUsage(p.Value())
+			a.usage(p.Value())
 		case "service_tier":
-			a.tier(p.Value())
+			a.SetTier(p.Value())
 		case "x_groq": // Groq tells usage of streams here
-			a.openAIUsage(p.Value().Get("usage"))
+			a.usage(p.Value().Get("usage"))
 		case "error":
-			a.fail(p.Value())
+			a.Fail(p.Value())
 		}
 	}
 	return choices
@@ -127,7 +132,7 @@ func each(v gjson.Result, f func(item gjson.Result, position int64)) {
 	}
 }
 
-func (a *Answer) readChoices(p *jsonscan.Walker) {
+func (a reader) readChoices(p *jsonscan.Walker) {
 	if p.First() == '{' {
 		a.readChoice(p, 0)
 		return
@@ -141,8 +146,8 @@ func (a *Answer) readChoices(p *jsonscan.Walker) {
 	p.Leave(&choices)
 }
 
-func (a *Answer) readChoice(of *jsonscan.Walker, position int64) {
-	c := a.choice(indexOf(of.Enter(), position))
+func (a reader) readChoice(of *jsonscan.Walker, position int64) {
+	c := a.Draft(indexOf(of.Enter(), position))
 	p := of.Enter()
 	for p.Next() {
 		switch p.Key {
@@ -151,20 +156,18 @@ func (a *Answer) readChoice(of *jsonscan.Walker, position int64) {
 		case "message":
 			a.readMessage(c, &p, true)
 		case "text":
-			a.keep(&c.text, a.textOf(&p))
+			c.AddText(a.textOf(&p))
 		case "finish_reason":
-			if s := jsonscan.String(p.Value()); s != "" {
-				c.finish = clip(s, maxName)
-			}
+			c.SetFinish(jsonscan.String(p.Value()))
 		case "usage": // Moonshot tells usage of streams here
-			a.openAIUsage(p.Value())
+			a.usage(p.Value())
 		}
 	}
 	of.Leave(&p)
 }
 
 // textOf is the string that a part is, if its text is wanted.
-func (a *Answer) textOf(p *jsonscan.Walker) string {
+func (a reader) textOf(p *jsonscan.Walker) string {
 	if a.NoText || p.First() != '"' {
 		return ""
 	}
@@ -184,7 +187,7 @@ func indexOf(p jsonscan.Walker, position int64) int64 {
 	return position
 }
 
-func (a *Answer) readMessage(c *choice, of *jsonscan.Walker, whole bool) {
+func (a reader) readMessage(c *dialect.Draft, of *jsonscan.Walker, whole bool) {
 	if of.First() != '{' {
 		return
 	}
@@ -195,14 +198,14 @@ func (a *Answer) readMessage(c *choice, of *jsonscan.Walker, whole bool) {
 			if p.First() == '[' {
 				a.content(c, p.Value())
 			} else {
-				a.keep(&c.text, a.textOf(&p))
+				c.AddText(a.textOf(&p))
 			}
 		case "refusal":
-			a.keep(&c.refusal, a.textOf(&p))
+			c.AddRefusal(a.textOf(&p))
 		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
-			a.reason(c, "reasoning_content", a.textOf(&p))
+			c.AddReasoning("reasoning_content", a.textOf(&p))
 		case "reasoning":
-			a.reason(c, "reasoning", a.textOf(&p))
+			c.AddReasoning("reasoning", a.textOf(&p))
 		case "tool_calls":
 			a.readCalls(c, p.Value(), whole)
 		case "function_call":
@@ -216,50 +219,40 @@ func (a *Answer) readMessage(c *choice, of *jsonscan.Walker, whole bool) {
 	of.Leave(&p)
 }
 
-func (a *Answer) readCalls(c *choice, v gjson.Result, whole bool) {
+func (a reader) readCalls(c *dialect.Draft, v gjson.Result, whole bool) {
 	each(v, func(t gjson.Result, position int64) { a.readCall(c, t, whole, position) })
 }
 
 // readFunctionCall reads OpenAI's form of calls before tools.
-func (a *Answer) readFunctionCall(c *choice, v gjson.Result) {
+func (a reader) readFunctionCall(c *dialect.Draft, v gjson.Result) {
 	if v.IsObject() {
-		t := a.call(c, callKey{name: jsonscan.String(v.Get("name"))})
-		t.kind = "function_call"
-		a.keep(&t.arguments, argumentsOf(v.Get("arguments")))
+		t := c.Call(dialect.CallKey{Name: jsonscan.String(v.Get("name"))})
+		t.SetType("function_call")
+		t.AddArguments(argumentsOf(v.Get("arguments")))
 	}
 }
 
-func (a *Answer) readAudio(c *choice, v gjson.Result) {
-	a.keep(&c.text, jsonscan.String(v.Get("transcript")))
-	a.made(v.Get("id")) // by which the next request refers to what was heard
-}
-
-// reason keeps the reasoning of the field that is the first to have any, for two fields would say it twice.
-func (a *Answer) reason(c *choice, key, s string) {
-	if c.reasonKey == "" && s != "" {
-		c.reasonKey = key
-	}
-	if c.reasonKey == key {
-		a.keep(&c.reasoning, s)
-	}
+func (a reader) readAudio(c *dialect.Draft, v gjson.Result) {
+	c.AddText(jsonscan.String(v.Get("transcript")))
+	a.AddState(v.Get("id")) // by which the next request refers to what was heard
 }
 
 // content reads text, or parts of text and thought as Mistral sends them.
-func (a *Answer) content(c *choice, v gjson.Result) {
+func (a reader) content(c *dialect.Draft, v gjson.Result) {
 	if !v.IsArray() {
 		return
 	}
 	v.ForEach(func(_, part gjson.Result) bool {
-		a.keep(&c.text, jsonscan.String(part.Get("text")))
+		c.AddText(jsonscan.String(part.Get("text")))
 		part.Get("thinking").ForEach(func(_, thought gjson.Result) bool {
-			a.keep(&c.reasoning, jsonscan.String(thought.Get("text")))
+			c.AddReasoning("", jsonscan.String(thought.Get("text")))
 			return true
 		})
 		return true
 	})
 }
 
-func (a *Answer) readCall(c *choice, v gjson.Result, whole bool, position int64) {
+func (a reader) readCall(c *dialect.Draft, v gjson.Result, whole bool, position int64) {
 	if !v.IsObject() {
 		return
 	}
@@ -273,9 +266,9 @@ func (a *Answer) readCall(c *choice, v gjson.Result, whole bool, position int64)
 	if custom := v.Get("custom"); custom.Exists() {
 		f, input = custom, "input"
 	}
-	t := a.call(c, callKey{index, jsonscan.String(v.Get("id")), jsonscan.String(f.Get("name"))})
-	t.kind = either(t.kind, jsonscan.String(v.Get("type")))
-	a.keep(&t.arguments, argumentsOf(f.Get(input)))
+	t := c.Call(dialect.CallKey{Index: index, ID: jsonscan.String(v.Get("id")), Name: jsonscan.String(f.Get("name"))})
+	t.SetType(jsonscan.String(v.Get("type")))
+	t.AddArguments(argumentsOf(f.Get(input)))
 }
 
 // argumentsOf returns the arguments of a call, which some servers send as an object and not as text.
@@ -286,14 +279,14 @@ func argumentsOf(v gjson.Result) string {
 	return jsonscan.String(v)
 }
 
-// openAIUsage reads the usage object of any OpenAI operation: chat counts prompt and completion, responses, images and
+// usage reads the usage object of any OpenAI operation: chat counts prompt and completion, responses, images and
 // transcriptions count input and output. Of several, the last one counts. Source: API reference, the usage of each
 // object; OpenRouter documents cache_write_tokens in the same place.
-func (a *Answer) openAIUsage(v gjson.Result) {
+func (a reader) usage(v gjson.Result) {
 	if !v.IsObject() {
 		return
 	}
-	var u Usage
+	var u dialect.Usage
 	v.ForEach(func(k, v gjson.Result) bool {
 		switch k.Str {
 		case "prompt_tokens", "input_tokens":
@@ -317,5 +310,5 @@ func (a *Answer) openAIUsage(v gjson.Result) {
 		}
 		return true
 	})
-	a.used(u, v.Raw)
+	a.SetUsage(u, v.Raw)
 }

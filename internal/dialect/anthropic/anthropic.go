@@ -1,0 +1,248 @@
+// Package anthropic is the protocol of api.anthropic.com. What is OpenAI's there,
+// /v1/chat/completions, is read by package openai.
+package anthropic
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
+	"forward/internal/jsonscan"
+)
+
+// Dialect is the protocol of api.anthropic.com. Source: https://docs.anthropic.com/en/api, "Messages",
+// "Streaming Messages", "Errors"; /v1/chat/completions there speaks OpenAI's.
+var Dialect = &dialect.Dialect{
+	Name:            "anthropic",
+	RequestIDHeader: "Request-Id",
+	SetCredential:   func(h http.Header, key string) { h.Set("X-Api-Key", key) },
+	Operation:       operation,
+	Request:         readRequest,
+	Event:           readEvent,
+	Body:            readBody,
+	Error:           writeError,
+	ErrorEvent:      writeErrorEvent,
+	ErrorHeader:     setErrorHeader,
+	Status:          status,
+	TransportFields: openai.Dialect.TransportFields,
+	VersionHeaders:  []string{"Anthropic-Version", "Anthropic-Beta"},
+	Fold:            dialect.FoldAnthropic,
+	Cut:             dialect.CutAnthropic,
+	WithUsage:       dialect.WithUsage,
+	Objects:         &objects,
+	PlainForm:       dialect.SamePath,
+	OpenAI:          openai.Dialect,
+	Compatible: func(path string) bool {
+		return openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
+	},
+}
+
+func operation(method, path string) dialect.Operation {
+	path = dialect.PlainPath(path)
+	if method == http.MethodPost {
+		if base, ok := strings.CutSuffix(path, "/messages"); ok && dialect.IsBase(base) {
+			return dialect.Messages
+		}
+		if base, ok := strings.CutSuffix(path, "/messages/count_tokens"); ok && dialect.IsBase(base) {
+			return dialect.CountTokens
+		}
+	}
+	switch op := openai.Dialect.Operation(method, path); op {
+	case dialect.Chat, dialect.Embedding, dialect.Models:
+		return op
+	}
+	return dialect.Other // also the old text completions, which share nothing but their name's end with OpenAI's
+}
+
+func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {
+	r := openai.Dialect.Request(op, path, rawQuery, b)
+	if b != nil && r.User == "" {
+		r.User = strings.Clone(jsonscan.String(b.Get("metadata").Get("user_id")))
+	}
+	return r
+}
+
+// A reader writes what it reads into an Answer.
+type reader struct{ *dialect.Answer }
+
+// readEvent reads one event of a stream: message_start, then content blocks, message_delta, message_stop.
+func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
+	if op.OpenAI() {
+		openai.Dialect.Event(op, a, ev)
+		return
+	}
+	a.Expect(op)
+	if len(ev.Data) == 0 {
+		return
+	}
+	root, ok := a.Object(ev.Data)
+	if !ok {
+		return
+	}
+	r := reader{a}
+	switch jsonscan.String(root.Get("type")) {
+	case "message_start":
+		m := root.Get("message")
+		a.Identify(jsonscan.String(m.Get("id")), jsonscan.String(m.Get("model")))
+		a.Draft(0)
+		a.AddState(m.Get("container.id"))
+		r.usage(m.Get("usage"))
+	case "content_block_start":
+		r.block(jsonscan.Count(root.Get("index")), root.Get("content_block"), false)
+	case "content_block_delta":
+		r.blockDelta(jsonscan.Count(root.Get("index")), root.Get("delta"))
+	case "content_block_stop":
+		a.EndCall(jsonscan.Count(root.Get("index")), "{}") // the input may have been none at all
+	case "message_delta":
+		r.stopped(root.Get("delta"))
+		a.AddState(root.Get("delta.container.id"))
+		r.usage(root.Get("usage"))
+	case "message_stop":
+		a.Ended = true
+	case "error":
+		a.Fail(root.Get("error"))
+	}
+}
+
+// block reads a content block. In a stream the input of a tool is an empty object here and comes in deltas.
+func (a reader) block(index int64, b gjson.Result, whole bool) {
+	c := a.Draft(0)
+	switch kind := jsonscan.String(b.Get("type")); kind {
+	case "text":
+		c.AddText(jsonscan.String(b.Get("text")))
+	case "thinking":
+		c.AddReasoning("", jsonscan.String(b.Get("thinking")))
+	case "tool_use", "server_tool_use", "mcp_tool_use":
+		t := c.Call(dialect.CallKey{Index: index, ID: jsonscan.String(b.Get("id")), Name: jsonscan.String(b.Get("name"))})
+		t.SetType(kind)
+		if input := b.Get("input"); whole || len(input.Map()) > 0 {
+			t.AddArguments(input.Raw)
+		}
+	case "fallback": // from here on another model answers, and is to be paid
+		a.SetModel(jsonscan.String(b.Get("to.model")))
+	case "code_execution_tool_result", "bash_code_execution_tool_result":
+		b.Get("content.content").ForEach(func(_, output gjson.Result) bool {
+			a.AddState(output.Get("file_id"))
+			return true
+		})
+	}
+}
+
+func (a reader) blockDelta(index int64, d gjson.Result) {
+	c := a.Draft(0)
+	switch jsonscan.String(d.Get("type")) {
+	case "text_delta":
+		c.AddText(jsonscan.String(d.Get("text")))
+	case "thinking_delta":
+		c.AddReasoning("", jsonscan.String(d.Get("thinking")))
+	case "input_json_delta":
+		c.Call(dialect.CallKey{Index: index}).AddArguments(jsonscan.String(d.Get("partial_json")))
+	}
+}
+
+func (a reader) stopped(v gjson.Result) {
+	if s := jsonscan.String(v.Get("stop_reason")); s != "" {
+		a.Draft(0).SetFinish(s)
+	}
+}
+
+// usage reads usage, which is cumulative: message_start tells the input, message_delta the output so far and,
+// in newer versions, the input again. What an object does not name stays as it was.
+func (a reader) usage(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	raw := v.Raw
+	if a.Usage != nil && len(a.Usage.Raw) > 0 {
+		raw = mergeObjects(string(a.Usage.Raw), v.Raw)
+	}
+	all := gjson.Parse(raw)
+	u := dialect.Usage{
+		CachedRead:  jsonscan.Count(all.Get("cache_read_input_tokens")),
+		CachedWrite: jsonscan.Count(all.Get("cache_creation_input_tokens")),
+		Output:      jsonscan.Count(all.Get("output_tokens")),
+
+		CachedWriteHour: jsonscan.Count(all.Get("cache_creation.ephemeral_1h_input_tokens")),
+		Reasoning:       jsonscan.Count(all.Get("output_tokens_details.thinking_tokens")),
+	}
+	a.SetTier(all.Get("service_tier"))
+	u.Input = jsonscan.Count(all.Get("input_tokens")) + u.CachedRead + u.CachedWrite
+	a.SetUsage(u, raw)
+}
+
+// mergeObjects lays the members of over, except null and empty ones, above those
+// of base.
+func mergeObjects(base, over string) string {
+	type member struct{ key, value string }
+	var all []member
+	for _, raw := range []string{base, over} {
+		gjson.Parse(raw).ForEach(func(k, v gjson.Result) bool {
+			i := slices.IndexFunc(all, func(m member) bool { return m.key == k.Str })
+			switch {
+			case i < 0:
+				all = append(all, member{k.Str, v.Raw})
+			case v.Type == gjson.Null:
+			case all[i].value != "null" && (v.Raw == "{}" || v.Raw == "[]"):
+			default:
+				all[i].value = v.Raw
+			}
+			return true
+		})
+	}
+	out := []byte{'{'}
+	for i, m := range all {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(jsonscan.AppendString(out, m.key), ':')
+		out = append(out, m.value...)
+	}
+	return string(append(out, '}'))
+}
+
+func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
+	if op.OpenAI() {
+		return openai.Dialect.Body(op, a, body)
+	}
+	a.Expect(op)
+	root, ok := a.Object(body)
+	if !ok {
+		return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
+	}
+	a.Fail(root.Get("error"))
+	if op == dialect.Messages && a.Error == "" {
+		r := reader{a}
+		content := root.Get("content")
+		if !content.IsArray() {
+			return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
+		}
+		a.Identify(jsonscan.String(root.Get("id")), jsonscan.String(root.Get("model")))
+		a.Draft(0)
+		for i, b := range content.Array() {
+			r.block(int64(i), b, true)
+		}
+		r.stopped(root)
+		a.AddState(root.Get("container.id"))
+		r.usage(root.Get("usage"))
+	}
+	a.Ended = true
+	return nil
+}
+
+// objects are what the provider keeps. Source: API reference, "Files", "Message Batches", "Skills", "Code execution tool" and the official
+// SDK's beta resources.
+var objects = dialect.Objects{
+	Collections: dialect.Set("files", "batches", "skills", "agents", "sessions", "environments", "deployments", "deployment_runs",
+		"memory_stores", "vaults", "dreams", "threads"),
+	Named: dialect.Set("file_id", "container", "skill_id", "agent", "agent_id", "environment_id", "session_id", "vault_ids",
+		"memory_store_id"),
+	Marks: []string{"file_id", "skill_id", `"container"`},
+	Made:  dialect.Set("id"),
+	Lists: []string{"data"},
+}

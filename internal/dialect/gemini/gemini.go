@@ -1,0 +1,260 @@
+// Package gemini is the protocol of generativelanguage.googleapis.com. What is
+// OpenAI's there, below /v1beta/openai/, is read by package openai.
+package gemini
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
+	"forward/internal/jsonscan"
+)
+
+// Dialect is the protocol of generativelanguage.googleapis.com. Source: https://ai.google.dev/api/generate-content;
+// everything below /v1beta/openai/ there speaks OpenAI's.
+var Dialect = &dialect.Dialect{
+	Name:            "gemini",
+	RequestIDHeader: "X-Request-Id",
+	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
+	Operation:       operation,
+	Request:         readRequest,
+	Event:           readEvent,
+	Body:            readBody,
+	Error:           writeError,
+	ErrorEvent:      func(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) },
+	ErrorHeader:     openai.Dialect.ErrorHeader,
+	Status:          status,
+	TransportFields: openai.Dialect.TransportFields,
+	VersionHeaders:  []string{"X-Goog-User-Project"},
+	Fold:            dialect.FoldGemini,
+	Cut:             dialect.CutGemini,
+	WithUsage:       dialect.WithUsage,
+	Objects:         &objects,
+	PlainForm:       plainForm,
+	OpenAI:          openai.Dialect,
+	Compatible:      compatible,
+}
+
+// methods maps what stands behind the model's colon.
+var methods = map[string]dialect.Operation{
+	"generateContent": dialect.Generate, "streamGenerateContent": dialect.Generate, "countTokens": dialect.CountTokens,
+	"embedContent": dialect.EmbedContent, "batchEmbedContents": dialect.EmbedContent,
+}
+
+func compatible(path string) bool {
+	return strings.Contains(dialect.PlainPath(path), "/openai/") || openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
+}
+
+func operation(method, path string) dialect.Operation {
+	if _, verb := modelOf(path); method == http.MethodPost && verb != "" {
+		return methods[verb]
+	}
+	if strings.Contains(path, "/operations/") { // models/M/operations/O, which is no model
+		return dialect.Other
+	}
+	return openai.Dialect.Operation(method, path) // also GET …/models, which both spell the same
+}
+
+// A reader writes what it reads into an Answer.
+type reader struct{ *dialect.Answer }
+
+// modelOf returns the model of a path and the method behind its colon: …/models/MODEL:METHOD.
+func modelOf(path string) (model, verb string) {
+	path = dialect.PlainPath(path)
+	parent, last := dialect.CutLast(path)
+	_, collection := dialect.CutLast(parent)
+	name, verb, ok := strings.Cut(last, ":")
+	if !ok || collection != "models" && collection != "tunedModels" {
+		return "", ""
+	}
+	if decoded, err := url.PathUnescape(name); err == nil {
+		name = decoded
+	}
+	return name, verb
+}
+
+// readRequest reads model and stream from the path. Without alt=sse a stream is one JSON array, sent in pieces.
+func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {
+	if op.OpenAI() && compatible(path) {
+		return openai.Dialect.Request(op, path, rawQuery, b)
+	}
+	var r dialect.Request
+	model, verb := modelOf(path)
+	r.Model = model
+	query, _ := url.ParseQuery(rawQuery) // what can be read of it
+	sse := query.Get("alt") == "sse"
+	r.Stream = verb == "streamGenerateContent" || sse
+	r.Array = r.Stream && !sse
+	if b == nil {
+		return r
+	}
+	r.Caching = b.Caching()
+	for _, names := range [][3]string{{"generationConfig", "maxOutputTokens", "candidateCount"}, {"generation_config", "max_output_tokens", "candidate_count"}} {
+		if config := b.Get(names[0]); config.IsObject() { // protocol buffers' JSON takes both spellings
+			r.MaxTokens, r.N = jsonscan.Count(config.Get(names[1])), jsonscan.Count(config.Get(names[2]))
+			break
+		}
+	}
+	return r
+}
+
+// readEvent reads one chunk. There is no end marker: the last chunk has the finish reasons.
+func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
+	if op.OpenAI() {
+		openai.Dialect.Event(op, a, ev)
+		return
+	}
+	a.Expect(op)
+	if len(bytes.TrimSpace(ev.Data)) == 0 {
+		return
+	}
+	data := bytes.TrimSpace(ev.Data)
+	if data[0] == '[' && jsonscan.Valid(data) { // errors come as an array of one from some of Google's front ends
+		reader{a}.chunks(jsonscan.View(data))
+	} else if root, ok := a.Object(data); ok {
+		reader{a}.candidates(root)
+	}
+	a.Ended = a.Ended || a.Finished()
+}
+
+// readBody reads a body: one object, or the array of chunks of a stream without alt=sse.
+func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
+	if op.OpenAI() {
+		return openai.Dialect.Body(op, a, body)
+	}
+	a.Expect(op)
+	root, ok := a.Value(body)
+	if !ok {
+		return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
+	}
+	found := false
+	if root.IsObject() {
+		found = reader{a}.candidates(root) || op != dialect.Generate
+	} else if root.IsArray() {
+		found = reader{a}.chunks(root)
+	}
+	if !found && a.Error == "" {
+		return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
+	}
+	a.Ended = true
+	return nil
+}
+
+// chunks reads the chunks of an array, and reports whether any of them has some of an answer.
+func (a reader) chunks(array gjson.Result) (found bool) {
+	array.ForEach(func(_, chunk gjson.Result) bool {
+		found = a.candidates(chunk) || found
+		return true
+	})
+	return found
+}
+
+// candidates reads one chunk and reports whether it has any of what an answer consists of.
+func (a reader) candidates(root gjson.Result) (found bool) {
+	if !root.IsObject() {
+		return false
+	}
+	a.Identify(jsonscan.String(root.Get("responseId")), jsonscan.String(root.Get("modelVersion")))
+	a.Fail(root.Get("error"))
+	if blocked := jsonscan.String(root.Get("promptFeedback.blockReason")); blocked != "" {
+		a.Draft(0).SetFinish(blocked) // the answer to a blocked prompt has no candidates
+		found = true
+	}
+	for position, v := range root.Get("candidates").Array() {
+		if !v.IsObject() {
+			continue
+		}
+		index := int64(position)
+		if i := v.Get("index"); i.Exists() {
+			index = jsonscan.Count(i)
+		}
+		c := a.Draft(index)
+		found = true
+		for _, part := range v.Get("content.parts").Array() {
+			a.part(c, part)
+		}
+		c.SetFinish(jsonscan.String(v.Get("finishReason")))
+	}
+	a.usage(root.Get("usageMetadata"))
+	return found
+}
+
+func (a reader) part(c *dialect.Draft, part gjson.Result) {
+	if f := part.Get("functionCall"); f.IsObject() { // always whole
+		t := c.NewCall(jsonscan.String(f.Get("id")), jsonscan.String(f.Get("name")))
+		t.SetType("functionCall")
+		t.AddArguments(f.Get("args").Raw)
+	}
+	if text := jsonscan.String(part.Get("text")); part.Get("thought").Bool() {
+		c.AddReasoning("", text)
+	} else {
+		c.AddText(text)
+	}
+}
+
+// usage reads usageMetadata, which each chunk repeats and the last one has in full. Thoughts and what tools put
+// into the prompt are counted beside candidates and prompt there, but billed as output and input.
+func (a reader) usage(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	u := dialect.Usage{
+		Input:      jsonscan.Count(v.Get("promptTokenCount")) + jsonscan.Count(v.Get("toolUsePromptTokenCount")),
+		Total:      jsonscan.Count(v.Get("totalTokenCount")),
+		CachedRead: jsonscan.Count(v.Get("cachedContentTokenCount")),
+		Reasoning:  jsonscan.Count(v.Get("thoughtsTokenCount")),
+	}
+	u.Output = jsonscan.Count(v.Get("candidatesTokenCount")) + u.Reasoning
+	u.AudioOutput = audioTokens(v.Get("candidatesTokensDetails"))
+	u.Audio = audioTokens(v.Get("promptTokensDetails")) + audioTokens(v.Get("toolUsePromptTokensDetails")) + u.AudioOutput
+	a.SetTier(v.Get("serviceTier"))
+	a.SetUsage(u, v.Raw)
+}
+
+// audioTokens adds up the audio of a list of {modality, tokenCount}.
+func audioTokens(list gjson.Result) (n int64) {
+	list.ForEach(func(_, d gjson.Result) bool {
+		if jsonscan.String(d.Get("modality")) == "AUDIO" {
+			n += jsonscan.Count(d.Get("tokenCount"))
+		}
+		return true
+	})
+	return n
+}
+
+// objects are what the provider keeps. Source: https://ai.google.dev/api, "Files", "Caching", "Batch API", "File search", "Interactions".
+var objects = dialect.Objects{
+	Collections: dialect.Set("files", "cachedContents", "batches", "fileSearchStores", "tunedModels", "corpora", "operations", "interactions"),
+	Named: dialect.Set("cachedContent", "cached_content", "fileUri", "file_uri", "fileName", "file_name", "fileSearchStoreNames",
+		"file_search_store_names", "previous_interaction_id", "previousInteractionId"),
+	Marks: []string{"cachedContent", "cached_content", "fileUri", "file_uri", "ileSearchStore", "ile_search_store"},
+	Made:  dialect.Set("name", "file", "id"),
+	Deep: []string{"response.responsesFile", "metadata.output.responsesFile",
+		"response.generateVideoResponse.generatedSamples.#.video.uri"},
+	Starts:    dialect.Set("batchGenerateContent", "asyncBatchEmbedContent", "predictLongRunning"),
+	Lists:     []string{"files", "cachedContents", "batches", "operations", "fileSearchStores", "tunedModels"},
+	Qualified: true,
+}
+
+// plainForm leads :streamGenerateContent?alt=sse to :generateContent, of which it
+// is the stream.
+func plainForm(op dialect.Operation, path, rawQuery string) (plain, query string) {
+	base, streams := strings.CutSuffix(path, ":streamGenerateContent")
+	if op != dialect.Generate || !streams {
+		return path, rawQuery
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		if pair != "" && pair != "alt=sse" && pair != "alt=json" {
+			kept = append(kept, pair)
+		}
+	}
+	return base + ":generateContent", strings.Join(kept, "&")
+}

@@ -1,0 +1,146 @@
+// Package openai is the protocol of api.openai.com, of the many servers that
+// speak it too, and of other providers' OpenAI-compatible paths.
+package openai
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/dialect"
+	"forward/internal/jsonscan"
+)
+
+// Dialect is the protocol of api.openai.com and of the many servers that speak it.
+// Source: https://platform.openai.com/docs/api-reference.
+var Dialect = &dialect.Dialect{
+	Name:            "openai",
+	RequestIDHeader: "X-Request-Id",
+	SetCredential:   dialect.SetBearer,
+	Operation:       operation,
+	Request:         readRequest,
+	Event:           readEvent,
+	Body:            readBody,
+	Error:           writeError,
+	ErrorEvent:      writeErrorEvent,
+	ErrorHeader:     setErrorHeader,
+	Status:          func(p dialect.Problem) int { return p.Status },
+	TransportFields: transportFields,
+	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
+	Fold:            dialect.FoldOpenAI,
+	Cut:             dialect.CutOpenAI,
+	WithUsage:       dialect.WithUsage,
+	PlainForm:       dialect.SamePath,
+	Objects:         &objects,
+}
+
+// transportFields leave out what looks similar but does change an answer or what happens beside it: store (the
+// client may fetch the answer by its id later), service_tier (said in the answer, and priced) and
+// prompt_cache_retention (only says for how long, but its use is to be billed).
+var transportFields = []string{
+	"stream", "stream_options", "caching", // how it travels
+	"user", "metadata", "safety_identifier", "prompt_cache_key", // who asks
+}
+
+// paths maps the end of a path to the operation of a POST there; a longer end wins.
+var paths = []struct {
+	end string
+	op  dialect.Operation
+}{
+	{"/chat/completions", dialect.Chat},
+	{"/images/generations", dialect.Image},
+	{"/images/edits", dialect.ImageEdit},
+	{"/images/variations", dialect.ImageEdit},
+	{"/audio/speech", dialect.Speech},
+	{"/audio/transcriptions", dialect.Audio},
+	{"/audio/translations", dialect.Audio},
+	{"/completions", dialect.Completion},
+	{"/embeddings", dialect.Embedding},
+	{"/responses", dialect.Responses},
+	{"/moderations", dialect.Moderation},
+}
+
+func operation(method, path string) dialect.Operation {
+	path = dialect.PlainPath(path)
+	switch method {
+	case http.MethodPost:
+		for _, p := range paths {
+			if base, ok := strings.CutSuffix(path, p.end); ok {
+				if dialect.IsBase(base) {
+					return p.op
+				}
+				return dialect.Other
+			}
+		}
+	case http.MethodGet:
+		if base, id, ok := strings.Cut(path, "/models"); ok && dialect.IsBase(base) && (id == "" || len(id) > 1 && id[0] == '/') {
+			return dialect.Models
+		}
+	}
+	return dialect.Other
+}
+
+func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.Request {
+	var r dialect.Request
+	if b != nil {
+		r = dialect.Request{
+			Model:        strings.Clone(jsonscan.String(b.Get("model"))), // a copy: the body must not live as long as a log line
+			Stream:       b.Get("stream").Type == gjson.True,
+			IncludeUsage: b.Get("stream_options").Get("include_usage").Type == gjson.True,
+			Caching:      b.Caching(),
+			MaxTokens:    jsonscan.Count(b.Get("max_completion_tokens")),
+			N:            jsonscan.Count(b.Get("n")),
+			User:         strings.Clone(jsonscan.String(b.Get("user"))),
+			Store:        stores(op, b),
+		}
+		for _, key := range []string{"max_tokens", "max_output_tokens"} {
+			if r.MaxTokens == 0 {
+				r.MaxTokens = jsonscan.Count(b.Get(key))
+			}
+		}
+	}
+	if model := deployment(path); model != "" {
+		r.Model = model
+	}
+	return r
+}
+
+// stores reports whether the answer is kept: of the responses API unless told otherwise, of chats only when told.
+func stores(op dialect.Operation, b *dialect.Body) bool {
+	switch op {
+	case dialect.Chat:
+		return b.Get("store").Type == gjson.True
+	case dialect.Responses:
+		return b.Get("store").Type != gjson.False
+	}
+	return false
+}
+
+// deployment returns the model that an Azure path names. Azure obeys it and not the body.
+func deployment(path string) string {
+	path = dialect.PlainPath(path)
+	for _, mark := range []string{"/deployments/", "/engines/"} {
+		if _, rest, ok := strings.Cut(path, mark); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			if decoded, err := url.PathUnescape(name); err == nil {
+				return decoded
+			}
+			return name
+		}
+	}
+	return ""
+}
+
+// objects are what the provider keeps. Source: API reference; the paths and fields of the official SDK's resources.
+var objects = dialect.Objects{
+	Collections: dialect.Set("files", "batches", "responses", "vector_stores", "assistants", "threads", "jobs", "uploads",
+		"containers", "conversations", "evals", "videos", "characters", "skills", "completions", "calls", "sessions"),
+	Named: dialect.Set("previous_response_id", "conversation", "file_id", "file_ids", "input_file_id", "training_file", "validation_file",
+		"vector_store_ids", "vector_store_id", "container", "container_id", "assistant_id", "thread_id", "eval_id",
+		"skill_id", "video", "audio"),
+	Marks: []string{"file_id", `"audio"`},
+	Made:  dialect.Set("id", "output_file_id", "error_file_id", "result_files", "file", "thread_id", "conversation", "container_id"),
+	Lists: []string{"data"},
+}
