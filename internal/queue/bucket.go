@@ -7,47 +7,62 @@ import (
 	"time"
 )
 
-// minute is the period of all buckets, and so the time in which an empty one fills.
+// minute is the period of all buckets, and so the time in which an empty one
+// fills up.
 const minute = int64(time.Minute)
 
-// maxCharge bounds what one correction can take, in time of refill: an upstream that claims an absurd usage must not close
-// a line for longer.
+// maxCharge bounds what one correction takes, in time of refill: an upstream
+// that reports an absurd usage must not close a queue for longer.
 const maxCharge = 60 * minute
 
 // maxDips bounds the memory of a bucket for late refunds.
 const maxDips = 64
 
-// bucket holds up to limit units, starts full and gains limit units a minute without steps. It is kept as the one number
-// that says all of it: when it will be full again. What is taken from it is measured in the time its refill takes, rounded down to a
-// nanosecond, so that the moment at which n units are there is known exactly and without looking again.
+// The margin is what others who share the allowance may have used without the
+// gateway's knowledge when a request arrives. Each refusal of the provider
+// doubles it, and it fades with time. It costs no throughput, because what is
+// left in the provider's bucket is not lost, but it makes bursts smaller.
+const (
+	minMargin  = int64(500 * time.Millisecond)
+	maxMargin  = int64(10 * time.Second)
+	marginLife = 30 * minute
+)
+
+// bucket holds up to limit units, starts full and gains limit units a minute,
+// continuously. Its state is one number: the time at which it is full again.
+// What is taken is measured in the time of its refill, rounded down to a
+// nanosecond, so the time at which n units are available is known exactly.
 //
-// A bucket also remembers as much of its past as late corrections need. A correction says what should have been taken
-// long ago, and the bucket then stands as if that had been taken: what would have spilled over since is lost. All
-// times are nanoseconds on the line's clock. The zero bucket has no limit.
+// A bucket also remembers as much of its past as late corrections need. A
+// correction reports what should have been taken long ago, and the bucket then
+// stands as if that had been taken: what would have spilled over since is lost.
+// All times are nanoseconds on the clock of the queue. The zero bucket has no
+// limit.
 type bucket struct {
-	limit   int64
-	full    int64 // when it is full again; before now: it is, and has been spilling since then
-	spilled int64 // refill that found it full, in time
-	learned int64 // what the provider's answers have taken, in time
-	cushion int64 // by how much we stay below what the provider says, in time
-	raised  int64 // when the cushion was raised, or lowered
-	takes   int64 // how many there were
-	last    int64 // when the last was
-	dips    []dip // ascending in both fields
+	limit    int64
+	full     int64 // when it is full again; a time in the past: since then it has been spilling
+	spilled  int64 // refill that found the bucket full, in time
+	learned  int64 // what answers of the provider have taken, in time
+	margin   int64 // by how much the bucket stays below what the provider reports, in time
+	marginAt int64 // when the margin was changed
+	takes    int64 // their number
+	lastTake int64
+	dips     []dip // ascending in both fields
 }
 
-// dip says that right before a take only lack was missing to a full bucket, and never less after it.
+// dip records that right before a take only lack was missing to a full bucket,
+// and never less after it.
 type dip struct{ take, lack int64 }
 
-// mark is where a bucket stood right after a take.
+// mark is the state of a bucket right after a take.
 type mark struct{ take, lack, spilled, learned, limit int64 }
 
-// cost is the time of refill for n units.
+// cost returns the time of refill of n units.
 func (b *bucket) cost(n int64) int64 {
 	if b.limit <= 0 || n <= 0 {
 		return 0
 	}
-	if n/b.limit >= 1e7 { // beyond it the product of the next line no longer fits; it is 19 years
+	if n/b.limit >= 1e7 { // the product of the next lines would not fit; it is 19 years
 		return 1e7 * minute
 	}
 	hi, lo := bits.Mul64(uint64(n), uint64(minute))
@@ -55,8 +70,8 @@ func (b *bucket) cost(n int64) int64 {
 	return int64(q)
 }
 
-// ready says when, at now or later, n units are there. It may be asked for more than the bucket can ever hold; then it is
-// the moment until which as much will have been refilled.
+// ready returns when n units are available, at now or later. For more than the
+// bucket can hold it is the time until which as much will have been refilled.
 func (b *bucket) ready(now, n int64) int64 {
 	if b.limit <= 0 {
 		return now
@@ -64,10 +79,11 @@ func (b *bucket) ready(now, n int64) int64 {
 	return max(now, max(b.full, now)+b.cost(n)-minute)
 }
 
-// left is how many units are there, below zero in debt.
+// left returns how many units are available, below zero in debt.
 func (b *bucket) left(now int64) int64 {
 	lack := max(b.full-now, 0)
-	whole, rest := lack/minute, lack%minute
+	whole := lack / minute
+	rest := lack % minute
 	hi, lo := bits.Mul64(uint64(rest), uint64(b.limit))
 	q, r := bits.Div64(hi, lo, uint64(minute))
 	if r > 0 {
@@ -76,16 +92,16 @@ func (b *bucket) left(now int64) int64 {
 	return b.limit - whole*b.limit - int64(q)
 }
 
-// take takes n units, whether they are there or not.
+// take takes n units, available or not.
 func (b *bucket) take(now, n int64) mark {
 	if b.limit <= 0 {
 		return mark{}
 	}
 	b.spill(now)
-	if now > b.last || b.takes == 0 { // nothing can spill between takes at one instant
+	if now > b.lastTake || b.takes == 0 { // nothing spills between takes at one instant
 		b.remember(b.full - now)
 	}
-	b.last = now
+	b.lastTake = now
 	b.full += b.cost(n)
 	b.takes++
 	return mark{take: b.takes, lack: b.full - now, spilled: b.spilled, learned: b.learned, limit: b.limit}
@@ -99,7 +115,7 @@ func (b *bucket) spill(now int64) {
 	}
 }
 
-// remember notes a dip, and forgets those that say less than it does.
+// remember adds a dip, and forgets those that it covers.
 func (b *bucket) remember(lack int64) {
 	for len(b.dips) > 0 && b.dips[len(b.dips)-1].lack >= lack {
 		b.dips = b.dips[:len(b.dips)-1]
@@ -110,7 +126,8 @@ func (b *bucket) remember(lack int64) {
 	b.dips = append(b.dips, dip{b.takes, lack})
 }
 
-// merge makes one of neighbours that are alike, so that at most half of the dips remain. It says the less favourable of them.
+// merge joins neighbors that are alike to the less favorable of them, so that at
+// most half of the dips remain.
 func (b *bucket) merge() {
 	alike := (b.dips[maxDips-1].lack-b.dips[0].lack)/(maxDips/2-1) + 1
 	last := 0
@@ -125,11 +142,12 @@ func (b *bucket) merge() {
 	b.dips = b.dips[:last+1]
 }
 
-// giveBack undoes a part, cost long, of the take at m. Had it not been taken, the bucket would have been fuller since, and
-// once it is full nothing can be added: so no more comes back than was ever missing in between.
+// giveBack undoes a part of the take at m. Without it the bucket would have been
+// fuller since, and a full bucket gains nothing: so no more comes back than was
+// ever missing in between.
 func (b *bucket) giveBack(now int64, m mark, cost int64) {
-	m, known := b.today(m)
-	if !known || cost <= 0 {
+	m, ok := b.convert(m)
+	if !ok || cost <= 0 {
 		return
 	}
 	b.spill(now)
@@ -151,10 +169,11 @@ func (b *bucket) giveBack(now int64, m mark, cost int64) {
 	}
 }
 
-// charge takes cost more, as if at m. What has spilled since would have gone into the gap, so it pays for it.
+// charge takes cost more, as if at m. What has spilled since would have gone
+// into the gap, so it pays for it.
 func (b *bucket) charge(now int64, m mark, cost int64) {
-	m, known := b.today(m)
-	if !known || cost <= 0 {
+	m, ok := b.convert(m)
+	if !ok || cost <= 0 {
 		return
 	}
 	b.spill(now)
@@ -164,44 +183,91 @@ func (b *bucket) charge(now int64, m mark, cost int64) {
 	b.full += cost - paid
 }
 
-// learn lowers the bucket if the provider, after the take at m, had only remaining units left and we believed in more.
-// Answers to other requests may have told of the same gap already: it is taken once.
+// learn lowers the bucket if the provider, after the take at m, had fewer units
+// left than the bucket. Answers to other requests may have reported the same gap
+// already: it is taken once.
 func (b *bucket) learn(now int64, m mark, remaining int64) {
-	m, known := b.today(m)
-	if !known {
+	m, ok := b.convert(m)
+	if !ok {
 		return
 	}
-	if past := now - b.raised; past > maxCushion {
-		b.cushion -= b.cushion * min(past, cushionLife) / cushionLife
-		b.raised = now
+	if past := now - b.marginAt; past > maxMargin {
+		b.margin -= b.margin * min(past, marginLife) / marginLife
+		b.marginAt = now
 	}
-	gap := b.cost(b.limit-min(max(remaining, 0), b.limit)) + b.cushion - m.lack - (b.learned - m.learned)
-	if gap <= 0 {
-		return
+	used := b.cost(b.limit - min(max(remaining, 0), b.limit))
+	gap := used + b.margin - m.lack - (b.learned - m.learned)
+	if gap > 0 {
+		b.learned += gap
+		b.charge(now, m, gap)
 	}
-	b.learned += gap
-	b.charge(now, m, gap)
 }
 
-// The cushion is what may have been used without our knowing when a request arrives, by others who share the allowance. Each
-// refusal of the provider doubles it, and it fades with time. It costs no throughput, for what is left in the
-// provider's bucket is not lost, but it makes bursts smaller.
-const (
-	minCushion  = int64(500 * time.Millisecond)
-	maxCushion  = int64(10 * time.Second)
-	cushionLife = 30 * minute
-)
-
-// refused says that the provider found less than we did. Nothing is in the bucket before and at the given time.
+// refused reports that the provider found less than the bucket had. Nothing is
+// available until the given time, nor at it.
 func (b *bucket) refused(now, until int64) {
 	if b.limit <= 0 {
 		return
 	}
 	b.spill(now)
-	b.cushion = min(max(2*b.cushion, minCushion), maxCushion)
-	b.raised = now
+	b.margin = min(max(2*b.margin, minMargin), maxMargin)
+	b.marginAt = now
 	if gap := until + minute - b.full; gap > 0 {
 		b.learned += gap
 		b.full += gap
 	}
+}
+
+// resize applies another limit. What was taken of the old limit is taken of the
+// new one, up to all of it: no request waits longer than for an empty bucket
+// because a limit was lowered.
+func (b *bucket) resize(now, limit int64) {
+	if limit == b.limit {
+		return
+	}
+	if b.limit <= 0 || limit <= 0 {
+		*b = bucket{limit: limit, takes: b.takes}
+		return
+	}
+	b.spill(now)
+	lack := b.full - now
+	most := max(lack, minute)
+	b.full = now + min(rescale(lack, b.limit, limit), most)
+	for i, d := range b.dips {
+		b.dips[i].lack = min(rescale(d.lack, b.limit, limit), most)
+	}
+	b.spilled = rescale(b.spilled, b.limit, limit)
+	b.learned = rescale(b.learned, b.limit, limit)
+	b.margin = rescale(b.margin, b.limit, limit)
+	b.limit = limit
+}
+
+// convert returns a mark in times of the current limit. It reports false when
+// there was no limit, or is none now.
+func (b *bucket) convert(m mark) (mark, bool) {
+	if b.limit <= 0 || m.limit <= 0 {
+		return m, false
+	}
+	if m.limit != b.limit {
+		m.lack = rescale(m.lack, m.limit, b.limit)
+		m.spilled = rescale(m.spilled, m.limit, b.limit)
+		m.learned = rescale(m.learned, m.limit, b.limit)
+		m.limit = b.limit
+	}
+	return m, true
+}
+
+// rescale returns the time in which a bucket of limit after gains what a bucket
+// of limit before gains in t. Both limits are above zero.
+func rescale(t, before, after int64) int64 {
+	const most = never / 4 // longer than any of our clocks runs
+	if t < 0 {
+		return -rescale(-t, before, after)
+	}
+	hi, lo := bits.Mul64(uint64(t), uint64(before))
+	if hi >= uint64(after) {
+		return most
+	}
+	q, _ := bits.Div64(hi, lo, uint64(after))
+	return int64(min(q, uint64(most)))
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestBucket(t *testing.T) {
-	for _, limit := range []int64{1, 2, 7, 200, 3500, 40_000, 90_000, 30_000_000, maxReading} {
+	for _, limit := range []int64{1, 2, 7, 200, 3500, 40_000, 90_000, 30_000_000, maxUnits} {
 		b := bucket{limit: limit}
 		now := int64(5 * time.Hour)
 		if at := b.ready(now, limit); at != now || b.left(now) != limit {

@@ -63,7 +63,7 @@ type day struct {
 	end     int64   // when the last of them came
 
 	now     int64
-	events  heap[event]
+	events  indexedHeap[event]
 	models  [dayModels]dayModel
 	waiting map[*waiter]*dayRequest
 
@@ -77,7 +77,7 @@ type day struct {
 
 // dayModel is a model with its line here and its limits there.
 type dayModel struct {
-	line     *line
+	queue    *modelQueue
 	next     int64 // when the line is to be called; the event for it may be a later one
 	requests meter
 	tokens   meter
@@ -126,7 +126,7 @@ const (
 func newDay(how string, requests int, length time.Duration) *day {
 	d := &day{how: how, rnd: rand.New(rand.NewPCG(1, 2)), length: int64(length), left: requests, waiting: make(map[*waiter]*dayRequest)}
 	d.mean = float64(length) / float64(requests) * dayBatch
-	d.events = heap[event]{less: func(a, b *event) bool { return a.at < b.at }, place: func(e *event) *int { return &e.place }}
+	d.events = indexedHeap[event]{less: func(a, b *event) bool { return a.at < b.at }, place: func(e *event) *int { return &e.place }}
 	perMinute := float64(requests) / length.Minutes()
 	for i := range d.models {
 		m := &d.models[i]
@@ -141,7 +141,7 @@ func newDay(how string, requests int, length time.Duration) *day {
 		}
 		m.requests.level, m.tokens.level = m.requests.limit, m.tokens.limit
 		m.next = never
-		m.line = newLine(Model{RPM: int64(m.requests.limit), TPM: int64(m.tokens.limit), MaxQueue: 200, MaxWait: 2 * time.Minute})
+		m.queue = newModelQueue(Model{RPM: int64(m.requests.limit), TPM: int64(m.tokens.limit), MaxQueue: 200, MaxWait: 2 * time.Minute})
 	}
 	return d
 }
@@ -178,7 +178,7 @@ func (d *day) run() {
 				continue
 			}
 			m.next = never
-			m.line.advance(d.now)
+			m.queue.advance(d.now)
 		case 'u':
 			d.reach(m, q)
 		case 'r':
@@ -186,7 +186,7 @@ func (d *day) run() {
 				f := q.feedback()
 				f.Limited, f.RetryAfter = true, time.Duration(q.seconds*float64(time.Second))
 				d.learn(m, q, f)
-				m.line.cancel(d.now, q.g)
+				m.queue.cancel(d.now, q.g)
 			}
 		case 'e':
 			m.tokens.refill(d.now)
@@ -195,7 +195,7 @@ func (d *day) run() {
 		case 's':
 			if q.g != nil {
 				d.learn(m, q, q.feedback())
-				m.line.settle(d.now, q.g, q.used)
+				m.queue.settle(d.now, q.g, q.used)
 			}
 		}
 		d.collect(e.model)
@@ -250,7 +250,7 @@ func (d *day) ask(m *dayModel, q *dayRequest) {
 		caller = "everybody"
 	}
 	var refused *Error
-	if q.g, q.w, refused = m.line.ask(d.now, Demand{Caller: caller, Tokens: q.reserved}); q.g != nil {
+	if q.g, q.w, refused = m.queue.submit(d.now, Demand{Caller: caller, Tokens: q.reserved}); q.g != nil {
 		d.send(q)
 	} else if q.w != nil {
 		d.waiting[q.w] = q
@@ -318,7 +318,7 @@ func (d *day) reach(m *dayModel, q *dayRequest) {
 // learn passes on what the upstream said, unless nobody listens.
 func (d *day) learn(m *dayModel, q *dayRequest, f Feedback) {
 	if !d.deaf {
-		m.line.learn(d.now, q.g, f)
+		m.queue.learn(d.now, q.g, f)
 	}
 }
 
@@ -330,7 +330,7 @@ func (q *dayRequest) feedback() Feedback {
 // collect sends what the line has let go, and sets its next call.
 func (d *day) collect(model int) {
 	m := &d.models[model]
-	for _, w := range m.line.decided {
+	for _, w := range m.queue.decided {
 		q := d.waiting[w]
 		delete(d.waiting, w)
 		if q.g = w.grant; q.g != nil {
@@ -339,12 +339,12 @@ func (d *day) collect(model int) {
 			d.refused++
 		}
 	}
-	m.line.decided = m.line.decided[:0]
-	if m.line.waiting == 0 {
+	m.queue.decided = m.queue.decided[:0]
+	if m.queue.order.waiting == 0 {
 		m.next = never
 		return
 	}
-	if next := m.line.next(d.now); next != m.next {
+	if next := m.queue.next(d.now); next != m.next {
 		m.next = next
 		d.at(next, 'l', model, nil)
 	}
@@ -418,9 +418,9 @@ func (r result) String() string {
 		100*r.limited, 100*r.use, 100*r.leastUse, r.jain, r.waits[0], r.waits[1], r.waits[2], r.waits[3], r.light[0], r.light[1], r.light[2], r.light[3])
 }
 
-// TestWhatUpstreamsSay keeps from the line that somebody else uses a part of what the upstreams allow, or that they allow less than
+// TestDayWithOthers keeps from the line that somebody else uses a part of what the upstreams allow, or that they allow less than
 // is configured. It can only know it by what their answers say.
-func TestWhatUpstreamsSay(t *testing.T) {
+func TestDayWithOthers(t *testing.T) {
 	requests, length, most := 1_000_000/24, time.Hour, 0.003 // in an hour the first surprises count for more
 	if os.Getenv("FORWARD_DAY") != "" {
 		requests, length, most = 1_000_000, 24*time.Hour, 0.001

@@ -1,88 +1,73 @@
 package queue
 
-// heap is a binary heap whose items know their place in it, so that any of them can be moved or removed.
-type heap[T any] struct {
+import "container/heap"
+
+// keptCapacity is how many items a structure may have had whose memory is kept
+// once it is empty.
+const keptCapacity = 64
+
+// indexedHeap is a container/heap whose items know their place in it, so that
+// each of them can be moved or removed.
+type indexedHeap[T any] struct {
 	items []*T
 	less  func(a, b *T) bool
 	place func(*T) *int // where an item keeps its place; -1: it is not in the heap
 }
 
+// Len, Less, Swap, Push and Pop implement heap.Interface.
+func (h *indexedHeap[T]) Len() int           { return len(h.items) }
+func (h *indexedHeap[T]) Less(i, j int) bool { return h.less(h.items[i], h.items[j]) }
+
+func (h *indexedHeap[T]) Swap(i, j int) {
+	a := h.items[i]
+	b := h.items[j]
+	h.items[i] = b
+	h.items[j] = a
+	*h.place(b) = i
+	*h.place(a) = j
+}
+
+func (h *indexedHeap[T]) Push(x any) {
+	item := x.(*T)
+	*h.place(item) = len(h.items)
+	h.items = append(h.items, item)
+}
+
+func (h *indexedHeap[T]) Pop() any {
+	last := len(h.items) - 1
+	item := h.items[last]
+	*h.place(item) = -1
+	h.items[last] = nil
+	h.items = h.items[:last]
+	return item
+}
+
 // first returns the least item, nil when there is none.
-func (h *heap[T]) first() *T {
+func (h *indexedHeap[T]) first() *T {
 	if len(h.items) == 0 {
 		return nil
 	}
 	return h.items[0]
 }
 
-func (h *heap[T]) push(x *T) {
-	h.items = append(h.items, x)
-	*h.place(x) = len(h.items) - 1
-	h.up(len(h.items) - 1)
-}
+func (h *indexedHeap[T]) push(item *T) { heap.Push(h, item) }
 
-// remove does nothing when x is not there.
-func (h *heap[T]) remove(x *T) {
-	i, last := *h.place(x), len(h.items)-1
-	if i < 0 {
-		return
-	}
-	h.swap(i, last)
-	h.items[last] = nil
-	h.items = h.items[:last]
-	*h.place(x) = -1
-	if i < last {
-		h.fix(h.items[i])
+// fix moves an item that has changed to its place.
+func (h *indexedHeap[T]) fix(item *T) { heap.Fix(h, *h.place(item)) }
+
+// remove does nothing when the item is not in the heap.
+func (h *indexedHeap[T]) remove(item *T) {
+	if i := *h.place(item); i >= 0 {
+		heap.Remove(h, i)
 	}
 }
-
-// fix moves x after it has changed.
-func (h *heap[T]) fix(x *T) {
-	if i := *h.place(x); !h.up(i) {
-		h.down(i)
-	}
-}
-
-func (h *heap[T]) up(i int) (moved bool) {
-	for i > 0 {
-		parent := (i - 1) / 2
-		if !h.less(h.items[i], h.items[parent]) {
-			break
-		}
-		h.swap(i, parent)
-		i, moved = parent, true
-	}
-	return moved
-}
-
-func (h *heap[T]) down(i int) {
-	for {
-		least := i
-		for child := 2*i + 1; child <= 2*i+2 && child < len(h.items); child++ {
-			if h.less(h.items[child], h.items[least]) {
-				least = child
-			}
-		}
-		if least == i {
-			return
-		}
-		h.swap(i, least)
-		i = least
-	}
-}
-
-func (h *heap[T]) swap(i, j int) {
-	h.items[i], h.items[j] = h.items[j], h.items[i]
-	*h.place(h.items[i]), *h.place(h.items[j]) = i, j
-}
-
-// kept is for how many items memory is kept when there are none.
-const kept = 64
 
 // clear forgets all items. Their places are void.
-func (h *heap[T]) clear() {
-	clear(h.items)
-	if h.items = h.items[:0]; cap(h.items) > kept {
+func (h *indexedHeap[T]) clear() {
+	if cap(h.items) > keptCapacity {
 		h.items = nil
+		return
 	}
+	clear(h.items)
+	h.items = h.items[:0]
 }

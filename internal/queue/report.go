@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// State says how the line of a model stands.
+// State is the state of a model's queue.
 type State struct {
-	Route, Model string // of those that are too many the model is the glob
+	Route, Model string // the model is a glob where many share a queue
 	Limits       Model
-	Waiting      int           // requests in line
-	Callers      int           // who have them
+	Waiting      int           // requests in the queue
+	Callers      int           // of these requests
 	Longest      time.Duration // wait so far of the request whose turn it is
 	InFlight     int           // requests that are executed
 	Requests     int64         // left in the bucket; below zero in debt; 0 without a limit
 	Tokens       int64
-	Held         time.Duration // until the provider, or another replica, lets requests go again
+	Held         time.Duration // until the provider, or the replicas' common allowance, lets requests start again
 }
 
-// Report says how all lines stand, in the order of their names.
+// Report returns the states of all queues, sorted by route and model.
 func (s *Scheduler) Report() []State {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	states := make([]State, 0, len(s.units))
-	for _, u := range s.units {
-		states = append(states, u.report())
+	states := make([]State, 0, len(s.drivers))
+	for _, r := range s.drivers {
+		states = append(states, r.report())
 	}
 	slices.SortFunc(states, func(a, b State) int {
 		return cmp.Or(cmp.Compare(a.Route, b.Route), cmp.Compare(a.Model, b.Model))
@@ -34,23 +34,28 @@ func (s *Scheduler) Report() []State {
 	return states
 }
 
-func (u *unit) report() State {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	now, l := u.s.now(), u.line
+func (r *driver) report() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.s.now()
+	q := r.queue
 	st := State{
-		Route: u.key.route, Model: strings.TrimPrefix(u.key.model, others), Limits: l.model,
-		Waiting: l.waiting, Callers: len(l.byStart.items), InFlight: l.inFlight,
-		Held: time.Duration(max(l.held-now, l.notice.held-now, 0)),
+		Route:    r.key.route,
+		Model:    strings.TrimPrefix(r.key.model, others),
+		Limits:   q.model,
+		Waiting:  q.order.waiting,
+		Callers:  q.order.byStart.Len(),
+		InFlight: q.allowance.inFlight,
+		Held:     time.Duration(max(q.allowance.held()-now, 0)),
 	}
-	if f := l.byStart.first(); f != nil {
+	if f := q.order.byStart.first(); f != nil {
 		st.Longest = time.Duration(now - f.head.arrived)
 	}
-	if l.model.RPM > 0 {
-		st.Requests = l.requests.left(now)
+	if q.model.RPM > 0 {
+		st.Requests = q.allowance.requests.left(now)
 	}
-	if l.model.TPM > 0 {
-		st.Tokens = l.tokens.left(now)
+	if q.model.TPM > 0 {
+		st.Tokens = q.allowance.tokens.left(now)
 	}
 	return st
 }

@@ -15,7 +15,7 @@ import (
 // course drives a line by its own word alone: it is called when it says and when somebody does something.
 type course struct {
 	r   *rapid.T
-	l   *line
+	q   *modelQueue
 	now int64
 
 	waiting []*request
@@ -35,7 +35,7 @@ type request struct {
 
 func (c *course) ask(d Demand) *request {
 	q := &request{Demand: d, asked: c.now, used: d.Tokens}
-	q.g, q.w, q.refused = c.l.ask(c.now, d)
+	q.g, q.w, q.refused = c.q.submit(c.now, d)
 	switch {
 	case q.g != nil:
 		q.went = c.now
@@ -49,14 +49,14 @@ func (c *course) ask(d Demand) *request {
 
 // collect takes what was decided, and checks that nothing was left undecided.
 func (c *course) collect() {
-	for _, w := range c.l.decided {
+	for _, w := range c.q.decided {
 		i := slices.IndexFunc(c.waiting, func(q *request) bool { return q.w == w })
 		if i < 0 {
 			c.r.Fatal("decided of somebody who does not wait")
 		}
 		q := c.waiting[i]
 		for _, other := range c.waiting {
-			if w.grant != nil && other.Caller == q.Caller && other.w.order < w.order {
+			if w.grant != nil && other.Caller == q.Caller && other.w.number < w.number {
 				c.r.Fatalf("%s: a later request went first", q.Caller)
 			}
 		}
@@ -68,20 +68,20 @@ func (c *course) collect() {
 			c.r.Fatalf("out of time %v late", time.Duration(c.now-w.expires))
 		}
 	}
-	c.l.decided = c.l.decided[:0]
-	if next := c.l.next(c.now); next <= c.now {
+	c.q.decided = c.q.decided[:0]
+	if next := c.q.next(c.now); next <= c.now {
 		c.r.Fatalf("at %v the line wants to be called at %v again", time.Duration(c.now), time.Duration(next))
 	}
-	if len(c.waiting) != c.l.waiting {
-		c.r.Fatalf("%d wait, and the line counts %d", len(c.waiting), c.l.waiting)
+	if len(c.waiting) != c.q.order.waiting {
+		c.r.Fatalf("%d wait, and the line counts %d", len(c.waiting), c.q.order.waiting)
 	}
 }
 
 // pass lets time go by, with a stop whenever the line asks for it.
 func (c *course) pass(d int64) {
 	for end := c.now + d; c.now < end; {
-		c.now = min(c.l.next(c.now), end)
-		c.l.advance(c.now)
+		c.now = min(c.q.next(c.now), end)
+		c.q.advance(c.now)
 		c.collect()
 	}
 }
@@ -91,10 +91,10 @@ func (c *course) settle(i int, used int64) {
 	c.flying = slices.Delete(c.flying, i, i+1)
 	if used < 0 {
 		q.used = 0
-		c.l.cancel(c.now, q.g)
+		c.q.cancel(c.now, q.g)
 	} else {
 		q.used = used
-		c.l.settle(c.now, q.g, used)
+		c.q.settle(c.now, q.g, used)
 		c.gone = append(c.gone, q)
 	}
 	c.collect()
@@ -103,7 +103,7 @@ func (c *course) settle(i int, used int64) {
 func (c *course) leave(i int) {
 	q := c.waiting[i]
 	c.waiting = slices.Delete(c.waiting, i, i+1)
-	c.l.leave(c.now, q.w)
+	c.q.leave(c.now, q.w)
 	c.collect()
 }
 
@@ -136,7 +136,7 @@ func drawDemand(r *rapid.T, m Model) Demand {
 func TestArrivals(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := drawModel(r)
-		c := &course{r: r, l: newLine(m)}
+		c := &course{r: r, q: newModelQueue(m)}
 		for range rapid.IntRange(1, 120).Draw(r, "steps") {
 			switch rapid.SampledFrom([]string{"ask", "ask", "ask", "pass", "settle", "cancel", "leave"}).Draw(r, "step") {
 			case "ask":
@@ -188,17 +188,17 @@ func (c *course) checkWindows() {
 			}
 		}
 	}
-	check("requests", &c.l.requests, func(*request) int64 { return 1 })
-	check("tokens", &c.l.tokens, func(q *request) int64 { return q.used })
+	check("requests", &c.q.allowance.requests, func(*request) int64 { return 1 })
+	check("tokens", &c.q.allowance.tokens, func(q *request) int64 { return q.used })
 }
 
 // checkSums compares what the line keeps with what can be counted.
 func (c *course) checkSums() {
-	l := c.l
+	q := c.q
 	var cost int64
 	var b backlog
 	flows := 0
-	for name, f := range l.flows {
+	for name, f := range q.order.flows {
 		if f.length > 0 {
 			flows++
 			b.add(f)
@@ -210,18 +210,18 @@ func (c *course) checkSums() {
 			if n != f.length || f.finish != f.start+f.share(f.head.cost) {
 				c.r.Fatalf("%s: %d in line, counted %d", name, f.length, n)
 			}
-		} else if f.finished <= l.virtual || f.place[3] < 0 {
+		} else if f.served <= q.order.virtual || f.place.served < 0 {
 			c.r.Fatalf("%s is remembered for nothing", name)
 		}
 	}
-	if cost != l.cost || b != l.backlog || len(l.byStart.items) != flows || len(l.byFinish.items) != flows || len(l.byLength.items) != flows {
+	if cost != q.order.cost || b != q.order.backlog || len(q.order.byStart.items) != flows || len(q.order.byFinish.items) != flows || len(q.order.byLength.items) != flows {
 		c.r.Fatal("the sums of the line are wrong")
 	}
-	if len(l.flows) != flows+len(l.spent.items) {
+	if len(q.order.flows) != flows+len(q.order.served.items) {
 		c.r.Fatal("callers are remembered for nothing")
 	}
-	for i, f := range l.byStart.items {
-		if parent := l.byStart.items[max(i-1, 0)/2]; f.place[0] != i || f.start < parent.start {
+	for i, f := range q.order.byStart.items {
+		if parent := q.order.byStart.items[max(i-1, 0)/2]; f.place.start != i || f.start < parent.start {
 			c.r.Fatal("the line is out of order")
 		}
 	}
@@ -229,7 +229,7 @@ func (c *course) checkSums() {
 
 // checkRetryAfter waits as a refusal says, while nobody else comes: then the same request goes at once.
 func (c *course) checkRetryAfter(d Demand) {
-	if c.l.model.MaxParallel > 0 {
+	if c.q.model.MaxParallel > 0 {
 		return // how long requests are executed is only guessed
 	}
 	d.MaxWait = 1
@@ -251,10 +251,10 @@ func (c *course) checkEnd() {
 	for len(c.flying) > 0 {
 		c.settle(0, -1)
 	}
-	l := c.l
+	q := c.q
 	c.now += 2 * minute
-	if !l.idle(c.now) || len(l.flows) != 0 || len(l.byExpiry.items) != 0 || l.reserved != 0 || l.cost != 0 || l.next(c.now) != never || l.backlog != (backlog{}) {
-		c.r.Fatalf("something is left: %+v", l)
+	if !q.idle(c.now) || len(q.order.flows) != 0 || len(q.byExpiry.items) != 0 || q.allowance.reserved != 0 || q.order.cost != 0 || q.next(c.now) != never || q.order.backlog != (backlog{}) {
+		c.r.Fatalf("something is left: %+v", q)
 	}
 }
 
@@ -263,7 +263,7 @@ func (c *course) checkEnd() {
 func TestALoneRequestBesideAFlood(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := Model{RPM: rapid.Int64Range(10, 1000).Draw(r, "rpm"), TPM: 10_000, MaxQueue: 100_000}
-		c := &course{r: r, l: newLine(m)}
+		c := &course{r: r, q: newModelQueue(m)}
 		callers := rapid.IntRange(1, 5).Draw(r, "callers")
 		largest := rapid.SampledFrom([]int64{10, 500, 10_000}).Draw(r, "largest")
 		flood := func(n int) {
@@ -277,10 +277,10 @@ func TestALoneRequestBesideAFlood(t *testing.T) {
 		}
 		most := map[string]int64{}
 		for _, q := range c.waiting {
-			most[q.Caller] = max(most[q.Caller], c.l.price(q.Tokens))
+			most[q.Caller] = max(most[q.Caller], c.q.allowance.cost(q.Tokens))
 		}
 		lone := c.ask(Demand{Caller: "lone", Tokens: rapid.Int64Range(0, 10_000).Draw(r, "own")})
-		bound := c.l.price(lone.Tokens)
+		bound := c.q.allowance.cost(lone.Tokens)
 		for _, cost := range most {
 			bound += cost
 		}
@@ -297,7 +297,7 @@ func TestALoneRequestBesideAFlood(t *testing.T) {
 func TestSharesOfAFlood(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := Model{RPM: 60, TPM: 60_000, MaxQueue: 1 << 20}
-		c := &course{r: r, l: newLine(m)}
+		c := &course{r: r, q: newModelQueue(m)}
 		type caller struct {
 			Demand
 			got float64
@@ -313,7 +313,7 @@ func TestSharesOfAFlood(t *testing.T) {
 		}
 		for range 20 { // minutes
 			for _, d := range callers {
-				for c.l.flows[d.Caller] == nil || c.l.flows[d.Caller].length < 70 {
+				for c.q.order.flows[d.Caller] == nil || c.q.order.flows[d.Caller].length < 70 {
 					c.ask(d.Demand)
 				}
 			}
@@ -322,11 +322,11 @@ func TestSharesOfAFlood(t *testing.T) {
 		for _, q := range c.flying {
 			for _, d := range callers {
 				if d.Caller == q.Caller {
-					d.got += float64(c.l.price(q.Tokens)) / float64(weight(q.Priority))
+					d.got += float64(c.q.allowance.cost(q.Tokens)) / float64(weightOf(q.Priority))
 				}
 			}
 		}
-		request := func(d *caller) float64 { return float64(c.l.price(d.Tokens)) / float64(weight(d.Priority)) }
+		request := func(d *caller) float64 { return float64(c.q.allowance.cost(d.Tokens)) / float64(weightOf(d.Priority)) }
 		largest := 0.0
 		for _, d := range callers {
 			largest = max(largest, request(d))
@@ -346,7 +346,7 @@ func TestSharesOfAFlood(t *testing.T) {
 // TestWhoComesBackForMore lets a caller have one large request in line at a time, and come back as soon as it went: the line must
 // remember what he was given while others wait.
 func TestWhoComesBackForMore(t *testing.T) {
-	c := &course{l: newLine(Model{TPM: 6000, MaxQueue: 1000})}
+	c := &course{q: newModelQueue(Model{TPM: 6000, MaxQueue: 1000})}
 	c.ask(Demand{Caller: "who was first", Tokens: 6000})
 	large, got := c.ask(Demand{Caller: "large", Tokens: 1000}), map[string]int64{}
 	for range 600 {
@@ -368,7 +368,7 @@ func TestWhoComesBackForMore(t *testing.T) {
 
 // TestALargeRequest stands a request that needs the whole bucket against callers with small ones, who never stop.
 func TestALargeRequest(t *testing.T) {
-	c := &course{l: newLine(Model{TPM: 6000, MaxQueue: 1000})}
+	c := &course{q: newModelQueue(Model{TPM: 6000, MaxQueue: 1000})}
 	for range 60 {
 		c.ask(Demand{Caller: "small", Tokens: 100})
 	}
@@ -394,25 +394,25 @@ func TestALargeRequest(t *testing.T) {
 func TestWorkGrowsWithTheLogarithm(t *testing.T) {
 	for _, n := range []int{100, 1000, 20_000} {
 		for _, callers := range []int{1, 50, n} {
-			l := newLine(Model{RPM: 60, TPM: 60_000, MaxQueue: n, MaxWait: 24 * 365 * time.Hour})
+			q := newModelQueue(Model{RPM: 60, TPM: 60_000, MaxQueue: n, MaxWait: 24 * 365 * time.Hour})
 			compared := 0
-			counted := func(h *heap[flow]) {
+			counted := func(h *indexedHeap[flow]) {
 				less := h.less
 				h.less = func(a, b *flow) bool { compared++; return less(a, b) }
 			}
-			counted(&l.byStart)
-			counted(&l.byFinish)
-			counted(&l.byLength)
-			counted(&l.spent)
-			less := l.byExpiry.less
-			l.byExpiry.less = func(a, b *waiter) bool { compared++; return less(a, b) }
+			counted(&q.order.byStart)
+			counted(&q.order.byFinish)
+			counted(&q.order.byLength)
+			counted(&q.order.served)
+			less := q.byExpiry.less
+			q.byExpiry.less = func(a, b *waiter) bool { compared++; return less(a, b) }
 			now := int64(0)
 			for i := range n + 60 {
-				l.ask(now, Demand{Caller: fmt.Sprint(i % callers), Tokens: int64(i % 900)})
+				q.submit(now, Demand{Caller: fmt.Sprint(i % callers), Tokens: int64(i % 900)})
 			}
-			for l.waiting > 0 {
-				now = l.next(now)
-				l.advance(now)
+			for q.order.waiting > 0 {
+				now = q.next(now)
+				q.advance(now)
 			}
 			if most := 20 * (bits.Len(uint(n)) + 1); compared > n*most {
 				t.Errorf("%d requests of %d callers: %d comparisons each", n, callers, compared/n)
@@ -434,14 +434,14 @@ func BenchmarkLine(b *testing.B) {
 				var before, after runtime.MemStats
 				runtime.GC()
 				runtime.ReadMemStats(&before)
-				l := newLine(Model{RPM: 6000, TPM: 6_000_000, MaxQueue: 2 * n})
+				q := newModelQueue(Model{RPM: 6000, TPM: 6_000_000, MaxQueue: 2 * n})
 				come := func(now int64, i int) {
-					l.ask(now, Demand{Caller: names[i%callers], Tokens: int64(i%7) * 100})
-					for _, w := range l.decided {
-						l.settle(now, w.grant, -1)
+					q.submit(now, Demand{Caller: names[i%callers], Tokens: int64(i%7) * 100})
+					for _, w := range q.decided {
+						q.settle(now, w.grant, -1)
 					}
-					clear(l.decided)
-					l.decided = l.decided[:0]
+					clear(q.decided)
+					q.decided = q.decided[:0]
 				}
 				for i := range n + 6000 {
 					come(0, i)

@@ -11,15 +11,15 @@ import (
 	"forward/internal/redis"
 )
 
-//go:embed buckets.lua
+//go:embed shared.lua
 var bucketScript string
 
 // maxRefunds bounds the buckets whose corrections wait to be sent to Redis.
 const maxRefunds = 4096
 
-// ErrAlone reports that Redis does not answer, so that this replica counts for
-// itself. The connection logs it.
-var ErrAlone = errors.New("Redis does not answer: each replica counts for itself")
+// errAlone reports that Redis does not answer, so this replica counts by its own
+// buckets. The connection logs it.
+var errAlone = errors.New("Redis does not answer: each replica counts for itself")
 
 // amount is a number of units of one bucket. The bucket starts full, holds
 // capacity and gains perMinute a minute, continuously. Amounts that are taken
@@ -33,8 +33,8 @@ type amount struct {
 
 // SharedBuckets implement Shared with token buckets in Redis, one of requests
 // and one of tokens for each model. They go by the clock of Redis. Make them
-// with NewSharedBuckets; they are safe for concurrent use, and whoever opened
-// the connection closes it.
+// with NewSharedBuckets; they are safe for concurrent use, and the opener of the
+// connection closes it.
 type SharedBuckets struct {
 	redis  *redis.Conn
 	script *redis.Script
@@ -51,7 +51,7 @@ func NewSharedBuckets(c *redis.Conn) *SharedBuckets {
 	return &SharedBuckets{redis: c, script: redis.NewScript(bucketScript), refunds: make(map[string]amount)}
 }
 
-// Take implements Shared. The error is ErrAlone when Redis did not answer in
+// Take implements Shared. The error is errAlone when Redis did not answer in
 // time.
 func (b *SharedBuckets) Take(ctx context.Context, key string, m Model, tokens int64) (time.Duration, error) {
 	ok, wait, err := b.take(ctx, amountsOf(key, m, 1, tokens))
@@ -95,7 +95,7 @@ func (b *SharedBuckets) take(ctx context.Context, list []amount) (ok bool, wait 
 	}
 	reply, answered := b.run(ctx, "take", list)
 	if !answered {
-		return false, 0, ErrAlone
+		return false, 0, errAlone
 	}
 	return reply[0] == 1, time.Duration(reply[1]) * time.Microsecond, nil
 }

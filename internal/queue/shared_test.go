@@ -162,7 +162,7 @@ func TestGive(t *testing.T) {
 	server.SetTime(now.Add(15 * time.Second))
 	step("and on from there", 75)
 	for _, d := range []amount{demand("b", 100, 101), demand("b", 100, -1), demand("b", 0, 0)} {
-		if _, _, err := b.take(t.Context(), []amount{d}); err == nil || errors.Is(err, ErrAlone) || !strings.Contains(err.Error(), "never") {
+		if _, _, err := b.take(t.Context(), []amount{d}); err == nil || errors.Is(err, errAlone) || !strings.Contains(err.Error(), "never") {
 			t.Errorf("%+v: %v", d, err)
 		}
 	}
@@ -189,7 +189,7 @@ func TestBucketsWithoutRedis(t *testing.T) {
 	}
 	l.Swallows.Store(true)
 	for range 20 {
-		if _, err := b.Take(t.Context(), "r\x00m", model, 1); !errors.Is(err, ErrAlone) {
+		if _, err := b.Take(t.Context(), "r\x00m", model, 1); !errors.Is(err, errAlone) {
 			t.Fatal(err)
 		}
 		b.Give("r\x00m", model, 0, 1)
