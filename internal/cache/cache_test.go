@@ -168,6 +168,7 @@ func TestClosedMissesAndRefuses(t *testing.T) {
 }
 
 func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
 	eachBackend(t, func(t *testing.T, o cache.Options) {
 		c := MustOpen(t, o)
 		var all sync.WaitGroup
@@ -188,6 +189,7 @@ func TestManyAtOnce(t *testing.T) {
 }
 
 func TestSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for round := range 20 { // enough for the index tables to be merged
 		c := MustOpen(t, cache.Options{Dir: dir})

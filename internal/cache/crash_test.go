@@ -58,6 +58,7 @@ func writeUntilKilled(dir string) {
 // whole and right or is not there; of those acknowledged as written only what rotation dropped may be missing, and what
 // was written last has not been rotated out.
 func TestKill9(t *testing.T) {
+	t.Parallel()
 	rounds := 3
 	if s := os.Getenv(killRounds); s != "" {
 		var err error

@@ -17,6 +17,7 @@ import (
 
 // TestDiskBoundHoldsAtAllTimes writes several times the bound while another goroutine adds up what is allocated.
 func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
+	t.Parallel()
 	for name, o := range map[string]struct {
 		bound, written int64
 		size           func() int
@@ -26,6 +27,7 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 		"all sizes":     {40 << 20, 120 << 20, func() int { return 50 << rand.IntN(14) }},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			c := MustOpen(t, cache.Options{Dir: dir, MaxBytes: o.bound})
 			var peak atomic.Int64
@@ -69,6 +71,7 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 
 // TestAnswersInUseOutliveRotation asks for one answer again and again while others push everything out.
 func TestAnswersInUseOutliveRotation(t *testing.T) {
+	t.Parallel()
 	c := MustOpen(t, cache.Options{Dir: t.TempDir(), MaxBytes: cache.MinBytes})
 	c.Put(keyOf(1), answerTo(1, 3000))
 	other := answerTo(0, 50_000)
@@ -90,6 +93,7 @@ func TestAnswersInUseOutliveRotation(t *testing.T) {
 
 // TestReadersDuringRotation reads while generations are closed and deleted.
 func TestReadersDuringRotation(t *testing.T) {
+	t.Parallel()
 	c := MustOpen(t, cache.Options{Dir: t.TempDir(), MaxBytes: cache.MinBytes})
 	var newest atomic.Int64
 	stop := make(chan struct{})
@@ -121,6 +125,7 @@ func TestReadersDuringRotation(t *testing.T) {
 }
 
 func TestLoweredBoundIsKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := MustOpen(t, cache.Options{Dir: dir, MaxBytes: 128 << 20})
 	e := answerTo(0, 50_000)
@@ -147,6 +152,7 @@ func TestLoweredBoundIsKept(t *testing.T) {
 // TestDamagedFiles is the matrix of everything that can happen to a file. The cache must open, must not answer wrongly, and
 // must take new answers, at once and after another start. What Badger cannot open must be set aside and the log say so.
 func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
 	whole := t.TempDir()
 	const answersWritten = 300
 	writeMatrixCache(t, whole)
@@ -164,6 +170,7 @@ func TestDamagedFiles(t *testing.T) {
 	for _, file := range files {
 		for kind, do := range damage {
 			t.Run(filepath.Base(file)+" "+kind, func(t *testing.T) {
+				t.Parallel()
 				dir := t.TempDir()
 				if err := os.CopyFS(dir, os.DirFS(whole)); err != nil {
 					t.Fatal(err)
@@ -271,6 +278,7 @@ func checkDamaged(t *testing.T, dir string, written int) {
 
 // TestCrashWhileOpening leaves what a start leaves that did not live through opening the cache.
 func TestCrashWhileOpening(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for round := range 3 {
 		var log output
@@ -297,6 +305,7 @@ func TestCrashWhileOpening(t *testing.T) {
 }
 
 func TestWhatWasSetAsideCountsAgainstTheBound(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := MustOpen(t, cache.Options{Dir: dir, MaxBytes: cache.MinBytes})
 	fill := func(from int) {
@@ -327,6 +336,7 @@ func TestWhatWasSetAsideCountsAgainstTheBound(t *testing.T) {
 }
 
 func TestFilesOfOthersAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for _, name := range []string{"notes.txt", "gen-notes", "generation"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("mine"), 0o600); err != nil {

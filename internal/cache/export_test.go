@@ -53,6 +53,7 @@ func exported() map[string]*cache.Entry {
 // TestExportsAreHitsElsewhere exports from each backend and imports into another machine's, whose callers and upstreams are
 // others.
 func TestExportsAreHitsElsewhere(t *testing.T) {
+	t.Parallel()
 	eachBackend(t, func(t *testing.T, o cache.Options) {
 		c := MustOpen(t, o)
 		stored := time.Date(2026, 1, 2, 3, 4, 5, 678, time.UTC)
@@ -203,6 +204,7 @@ func TestImportTakesNoHeaderOfTheConnection(t *testing.T) {
 }
 
 func TestImportOfMoreThanTheQueueHolds(t *testing.T) {
+	t.Parallel()
 	from := MustOpen(t, cache.Options{Backend: "MEMORY"})
 	MustPut(t, from, 6000)
 	file := filepath.Join(t.TempDir(), "export.jsonl")

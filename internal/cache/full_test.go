@@ -33,6 +33,7 @@ func mountSmall(t *testing.T, size string) string {
 // TestFullDisk fills the disk from outside while answers are being written, several times. A Badger that writes on would
 // be the end of this process.
 func TestFullDisk(t *testing.T) {
+	t.Parallel()
 	disk := mountSmall(t, "200m")
 	filler := filepath.Join(disk, "filler")
 	var log output
@@ -88,6 +89,7 @@ func TestFullDisk(t *testing.T) {
 
 // TestFullDiskAtClose is a process of its own, because what is not closed in order leaves goroutines behind.
 func TestFullDiskAtClose(t *testing.T) {
+	t.Parallel()
 	disk := mountSmall(t, "64m")
 	dir := filepath.Join(disk, "cache")
 	child := exec.Command(os.Args[0])
@@ -107,6 +109,7 @@ func TestFullDiskAtClose(t *testing.T) {
 }
 
 func TestFullDiskAtStart(t *testing.T) {
+	t.Parallel()
 	disk := mountSmall(t, "64m")
 	dir, filler := filepath.Join(disk, "cache"), filepath.Join(disk, "filler")
 	c := MustOpen(t, cache.Options{Dir: dir})
@@ -134,6 +137,7 @@ func TestFullDiskAtStart(t *testing.T) {
 
 // TestDiskSmallerThanTheCache leaves the cache alone on a disk smaller than its bound.
 func TestDiskSmallerThanTheCache(t *testing.T) {
+	t.Parallel()
 	c := MustOpen(t, cache.Options{Dir: filepath.Join(mountSmall(t, "64m"), "cache"), MaxBytes: 1 << 30})
 	e := answerTo(0, 50_000)
 	for n := range 2000 {
@@ -151,6 +155,7 @@ func TestDiskSmallerThanTheCache(t *testing.T) {
 }
 
 func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel()
 	disk := mountSmall(t, "64m")
 	if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Skip("SKIPPED: ", err)

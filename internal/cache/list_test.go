@@ -155,6 +155,7 @@ func TestPurgesWhatIsSelected(t *testing.T) {
 
 // TestPurgeLeavesNoByte looks for an answer in the files.
 func TestPurgeLeavesNoByte(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	c := MustOpen(t, cache.Options{Dir: dir})
 	MustPut(t, c, 50)
@@ -175,6 +176,7 @@ func TestPurgeLeavesNoByte(t *testing.T) {
 
 // TestListWhileAnswersComeAndGo lists and purges while generations rotate.
 func TestListWhileAnswersComeAndGo(t *testing.T) {
+	t.Parallel()
 	c := MustOpen(t, cache.Options{Dir: t.TempDir(), MaxBytes: cache.MinBytes})
 	done := make(chan struct{})
 	go func() {
@@ -213,6 +215,7 @@ func TestVerify(t *testing.T) {
 }
 
 func TestVerifyFindsDamage(t *testing.T) {
+	t.Parallel()
 	whole := t.TempDir()
 	writeMatrixCache(t, whole)
 	for _, file := range matrixFiles(t, whole) {

@@ -133,6 +133,7 @@ func TestRedisTroubleIsAMiss(t *testing.T) {
 }
 
 func TestRedisComesBack(t *testing.T) {
+	t.Parallel()
 	server := miniredis.RunT(t)
 	c := MustOpen(t, cache.Options{Backend: "redis://" + server.Addr()})
 	c.Put(keyOf(1), answerTo(1, 5000))

@@ -16,6 +16,7 @@ import (
 // answers do not fit into the bound. The disk never holds more than the bound, and what is asked again is found nearly as
 // often as by an ideal LRU of that size, which has no headers, no index, and knows the sizes to the byte.
 func TestZipfDay(t *testing.T) {
+	t.Parallel()
 	const (
 		bound     = 64 << 20
 		requests  = 60_000
