@@ -11,6 +11,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,74 +97,80 @@ type store struct {
 	close  func() error
 
 	// each visits every entry until visit returns false. Entries that come or move meanwhile may be missed or visited twice.
-	each   func(ctx context.Context, visit func(held) bool) error
-	load   func(context.Context, Key) (held, bool) // as each has it
+	each   func(ctx context.Context, visit func(item) bool) error
+	load   func(context.Context, Key) (item, bool) // as each has it
 	remove func(context.Context, []Key) error
 	clear  func(context.Context) error
 }
 
 // held is an entry as a store has it: in memory, or as a record.
-type held struct {
+type item struct {
 	key    Key
 	entry  *Entry
 	record []byte
 }
 
-// Open opens the store that the options name. It fails only for what its user has to change: options, a directory that
-// cannot be written or is in use. A store that is damaged is set aside, and one that is unreachable is waited for.
+// Open opens the store that the options name. It fails only for what its user
+// can change: options, a directory that cannot be written or is in use. A store
+// that is damaged is set aside, and one that cannot be reached is retried.
 func Open(o Options) (*Cache, error) {
-	if o.Backend == "" {
-		o.Backend = "BADGER"
-	}
-	if o.Dir == "" {
-		o.Dir = "./data/cache"
-	}
-	if o.TTL == 0 {
-		o.TTL = 30 * 24 * time.Hour
-	}
-	if o.MaxBytes == 0 {
-		o.MaxBytes = 1 << 30
-	}
-	if o.MaxEntryBytes == 0 {
-		o.MaxEntryBytes = 8 << 20
-	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-	switch {
-	case o.MaxBytes < MinBytes:
-		return nil, fmt.Errorf("%w: a bound of %d bytes is too small, the least is %d", ErrOptions, o.MaxBytes, MinBytes)
-	case o.MaxEntryBytes < 0 || o.MaxEntryBytes > maxBody:
-		return nil, fmt.Errorf("%w: an entry of %d bytes is not possible, the most is %d", ErrOptions, o.MaxEntryBytes, maxBody)
-	case o.TTL < 0:
-		return nil, fmt.Errorf("%w: a lifetime of %s is negative", ErrOptions, o.TTL)
+	o.setDefaults()
+	if err := o.check(); err != nil {
+		return nil, err
 	}
 	codec, err := newCodec()
 	if err != nil {
 		return nil, err
 	}
 	c := &Cache{codec: codec, ttl: o.TTL, maxEntry: o.MaxEntryBytes, now: o.Now}
-	switch scheme, _, isURL := strings.Cut(o.Backend, "://"); {
-	case o.Backend == "BADGER":
-		c.backend = "BADGER"
-		c.store, err = openDisk(o, codec)
-	case o.Backend == "MEMORY":
-		c.backend = "MEMORY"
-		c.store, err = openMemory(o)
-	case isURL && (scheme == "redis" || scheme == "rediss" || scheme == "unix"):
-		c.backend, c.patience = "REDIS", redisPatience
-		c.store, err = openRedis(o, codec)
-	default: // the value is not repeated: a URL may hold a password
-		err = fmt.Errorf("%w: the backend is none of BADGER, MEMORY and redis://…", ErrOptions)
-	}
-	if err != nil {
+	if err := c.openStore(o); err != nil {
 		codec.close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func (o *Options) setDefaults() {
+	o.Backend = cmp.Or(o.Backend, "BADGER")
+	o.Dir = cmp.Or(o.Dir, "./data/cache")
+	o.TTL = cmp.Or(o.TTL, 30*24*time.Hour)
+	o.MaxBytes = cmp.Or(o.MaxBytes, 1<<30)
+	o.MaxEntryBytes = cmp.Or(o.MaxEntryBytes, 8<<20)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.MaxBytes < MinBytes:
+		return fmt.Errorf("%w: a bound of %d bytes is too small, the least is %d", ErrOptions, o.MaxBytes, MinBytes)
+	case o.MaxEntryBytes < 0 || o.MaxEntryBytes > maxBody:
+		return fmt.Errorf("%w: an entry of %d bytes is not possible, the most is %d", ErrOptions, o.MaxEntryBytes, maxBody)
+	case o.TTL < 0:
+		return fmt.Errorf("%w: a lifetime of %s is negative", ErrOptions, o.TTL)
+	}
+	return nil
+}
+
+func (c *Cache) openStore(o Options) (err error) {
+	scheme, _, _ := strings.Cut(o.Backend, "://")
+	switch {
+	case o.Backend == "BADGER":
+		c.backend = "BADGER"
+		c.store, err = openDisk(o, c.codec)
+	case o.Backend == "MEMORY":
+		c.backend = "MEMORY"
+		c.store, err = openMemory(o)
+	case o.Backend != scheme && (scheme == "redis" || scheme == "rediss" || scheme == "unix"):
+		c.backend = "REDIS"
+		c.patience = redisPatience
+		c.store, err = openRedis(o, c.codec)
+	default: // the value is not repeated: a URL may hold a password
+		err = fmt.Errorf("%w: the backend is none of BADGER, MEMORY and redis://…", ErrOptions)
+	}
+	return err
 }
 
 // Get returns the answer to the first of the keys that has one: a caller's own key, then that of an imported answer. The

@@ -62,20 +62,20 @@ func openDisk(o Options, c *codec) (store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return store{}, notOurs(o.Dir, err)
 	}
-	held, err := os.OpenFile(filepath.Join(o.Dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
+	lockFile, err := os.OpenFile(filepath.Join(o.Dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return store{}, notOurs(o.Dir, err)
 	}
-	if err := lock(held); err != nil {
-		held.Close()
+	if err := lock(lockFile); err != nil {
+		lockFile.Close()
 		return store{}, fmt.Errorf("opening the cache directory %q: %w; stop it, or give this one a directory of its own", o.Dir, err)
 	}
 	d := &disk{
-		dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: held,
+		dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: lockFile,
 		tasks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	if err := d.begin(o); err != nil {
-		held.Close()
+		lockFile.Close()
 		return store{}, err
 	}
 	go d.run()

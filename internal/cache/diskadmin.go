@@ -14,7 +14,7 @@ const pageRecords = 64
 
 // each visits the older generation first: an entry that is in use moves to the newer one, and is then visited twice rather
 // than not at all.
-func (d *disk) each(ctx context.Context, visit func(held) bool) error {
+func (d *disk) each(ctx context.Context, visit func(item) bool) error {
 	waiting := make(map[Key]bool)
 	for _, h := range d.queue.waiting() {
 		if waiting[h.key] = true; !visit(h) {
@@ -23,7 +23,7 @@ func (d *disk) each(ctx context.Context, visit func(held) bool) error {
 	}
 	all := d.current()
 	for i, g := range slices.Backward(all) {
-		newer := func(h held) bool {
+		newer := func(h item) bool {
 			return waiting[h.key] || slices.ContainsFunc(all[:i], func(n *generation) bool { return n.has(h.key) })
 		}
 		for at := []byte{}; at != nil && ctx.Err() == nil; {
@@ -45,16 +45,16 @@ func (d *disk) each(ctx context.Context, visit func(held) bool) error {
 	return ctx.Err()
 }
 
-func (d *disk) load(_ context.Context, k Key) (held, bool) {
+func (d *disk) load(_ context.Context, k Key) (item, bool) {
 	if e := d.queue.get(k); e != nil {
-		return held{key: k, entry: e}, true
+		return item{key: k, entry: e}, true
 	}
 	for _, g := range d.current() {
 		if list, _, err := g.page(k[:], 1); err == nil && len(list) == 1 && list[0].key == k {
 			return list[0], true
 		}
 	}
-	return held{}, false
+	return item{}, false
 }
 
 // remove has the writer delete the keys. It refuses on a full disk, where deleting is writing too.

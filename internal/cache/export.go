@@ -9,7 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,35 +59,21 @@ type exportLine struct {
 // exportedHeaders are the headers of an answer that are exported and imported. Others name accounts, hosts and moments.
 var exportedHeaders = []string{"Content-Type", "Content-Language", "Content-Disposition", "Anthropic-Version", "Openai-Model", "Openai-Version"}
 
-// Export writes what the filter selects. Of several answers to one question, which differ in who asked, the latest is
-// written. It returns how many were.
+// exportPlace is where the answer to an exported question is kept.
+type exportPlace struct {
+	order  string // by which the lines are sorted
+	key    Key
+	stored time.Time
+}
+
+// Export writes the entries that the filter selects, and returns how many it
+// wrote. Callers may have got different answers to one question; the latest is
+// written.
 func (c *Cache) Export(ctx context.Context, w io.Writer, f Filter) (int, error) {
-	type place struct {
-		order  string
-		key    Key
-		stored time.Time
-	}
-	latest := make(map[Key]place)
-	err := c.List(ctx, f, func(i *Info) bool {
-		if i.Method == "" {
-			return true // put without its question
-		}
-		q := i.Question
-		k := q.Key()
-		if p, ok := latest[k]; !ok || i.Stored.After(p.stored) || i.Stored.Equal(p.stored) && bytes.Compare(i.Key[:], p.key[:]) < 0 {
-			latest[k] = place{strings.Join([]string{q.Route, q.Path, q.Operation, q.Model, k.String()}, "\x00"), i.Key, i.Stored}
-		}
-		return true
-	})
+	places, err := c.exportPlaces(ctx, f)
 	if err != nil {
 		return 0, err
 	}
-	places := make([]place, 0, len(latest))
-	for _, p := range latest {
-		places = append(places, p)
-	}
-	slices.SortFunc(places, func(a, b place) int { return strings.Compare(a.order, b.order) })
-
 	buffered := bufio.NewWriter(w)
 	lines := json.NewEncoder(buffered)
 	lines.SetEscapeHTML(false)
@@ -96,13 +82,13 @@ func (c *Cache) Export(ctx context.Context, w io.Writer, f Filter) (int, error) 
 	}
 	written := 0
 	for _, p := range places {
-		h, ok := c.store.load(ctx, p.key)
+		found, ok := c.store.load(ctx, p.key)
 		if !ok {
-			continue // gone meanwhile
+			continue // deleted meanwhile
 		}
-		e, err := c.whole(h)
+		e, err := c.whole(found)
 		if err != nil {
-			continue // damaged; Get says so when somebody asks
+			continue // damaged; the next Get of it is logged
 		}
 		if err := errors.Join(lines.Encode(newExportLine(e)), ctx.Err()); err != nil {
 			return written, fmt.Errorf("exporting: %w", err)
@@ -113,6 +99,39 @@ func (c *Cache) Export(ctx context.Context, w io.Writer, f Filter) (int, error) 
 		return written, fmt.Errorf("exporting: %w", err)
 	}
 	return written, nil
+}
+
+// exportPlaces returns the places of the latest answers to the selected
+// questions, in the order of the export.
+func (c *Cache) exportPlaces(ctx context.Context, f Filter) ([]exportPlace, error) {
+	latest := make(map[Key]exportPlace) // by the key of the question alone
+	err := c.List(ctx, f, func(i *Info) bool {
+		if i.Method == "" {
+			return true // put without its question
+		}
+		q := i.Question
+		k := q.Key()
+		order := strings.Join([]string{q.Route, q.Path, q.Operation, q.Model, k.String()}, "\x00")
+		p := exportPlace{order, i.Key, i.Stored}
+		if other, ok := latest[k]; !ok || p.supersedes(other) {
+			latest[k] = p
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	byOrder := func(a, b exportPlace) int { return strings.Compare(a.order, b.order) }
+	return slices.SortedFunc(maps.Values(latest), byOrder), nil
+}
+
+// supersedes reports whether p is the later answer. Keys decide between two of
+// one moment, so that exports are reproducible.
+func (p exportPlace) supersedes(other exportPlace) bool {
+	if p.stored.Equal(other.stored) {
+		return bytes.Compare(p.key[:], other.key[:]) < 0
+	}
+	return p.stored.After(other.stored)
 }
 
 func newExportLine(e *Entry) *exportLine {
@@ -201,178 +220,4 @@ func indented(body []byte) ([]byte, error) {
 	var out bytes.Buffer
 	err = json.Indent(&out, body, "", "  ")
 	return out.Bytes(), err
-}
-
-// Import puts the entries of an export into the cache, for everybody: that is for the operator to decide. They live for
-// ttl, 0 for the cache's own, from now on. It returns how many there are now, and how many did not fit. The error says
-// which line is wrong; those before it are there.
-func (c *Cache) Import(ctx context.Context, r io.Reader, ttl time.Duration) (imported, tooLong int, err error) {
-	in := bufio.NewReaderSize(r, 64<<10)
-	if ttl == 0 {
-		ttl = c.ttl
-	}
-	before := c.lostInStore()
-	for number := 1; ; number++ {
-		line, err := readLine(in, 8*c.maxEntry+1<<20)
-		if err == io.EOF && number > 1 {
-			break
-		}
-		if err == nil && number == 1 {
-			err = checkHead(line)
-		} else if err == nil && len(bytes.TrimSpace(line)) > 0 {
-			var put bool
-			if put, err = c.importLine(ctx, line, ttl); put {
-				imported++
-			} else if err == nil {
-				tooLong++
-			}
-		}
-		if err != nil {
-			if err == io.EOF {
-				err = errors.New("the file is empty")
-			}
-			return imported, tooLong, fmt.Errorf("line %d: %w", number, err)
-		}
-	}
-	if err := c.flushed(ctx); err != nil {
-		return imported, tooLong, err
-	}
-	if lost := c.lostInStore() - before; lost > 0 {
-		return imported, tooLong, fmt.Errorf("%d answers could not be written", lost)
-	}
-	return imported, tooLong, nil
-}
-
-func readLine(in *bufio.Reader, most int64) ([]byte, error) {
-	var line []byte
-	for {
-		part, err := in.ReadSlice('\n')
-		if line = append(line, part...); int64(len(line)) > most {
-			return nil, fmt.Errorf("longer than %d bytes; raise CACHE_MAX_ENTRY_BYTES", most)
-		}
-		switch {
-		case err == nil, err == io.EOF && len(line) > 0:
-			return line, nil
-		case err != bufio.ErrBufferFull:
-			return nil, err
-		}
-	}
-}
-
-func checkHead(line []byte) error {
-	var head exportHead
-	if err := json.Unmarshal(line, &head); err != nil || head.Format != exportFormat {
-		return errors.New(`not an export of a cache: it should be {"format":"forward-cache","version":1}`)
-	}
-	if head.Version != exportVersion {
-		return fmt.Errorf("the export has version %d, this forward reads version %d", head.Version, exportVersion)
-	}
-	return nil
-}
-
-// importLine waits until the queue takes the entry. It reports false for one that never will be.
-func (c *Cache) importLine(ctx context.Context, line []byte, ttl time.Duration) (bool, error) {
-	e, err := readExportLine(line)
-	if err != nil {
-		return false, err
-	}
-	e.Expires = c.now().Add(ttl)
-	k := e.Question.Key()
-	for !c.put(k, e) {
-		var s Stats
-		if c.store.report(&s); s.Disabled != "" {
-			return false, errors.New(s.Disabled)
-		}
-		if s.Pending == 0 {
-			return false, nil
-		}
-		if err := pause(ctx); err != nil {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-func readExportLine(line []byte) (*Entry, error) {
-	var l exportLine
-	decoder := json.NewDecoder(bytes.NewReader(line))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&l); err != nil {
-		return nil, fmt.Errorf("not an entry: %w", err)
-	}
-	if l.Route == "" || l.Method == "" || l.Path == "" || l.Status != http.StatusOK {
-		return nil, errors.New("an entry needs a route, a method, a path and the status 200")
-	}
-	e := &Entry{Status: l.Status, Stream: l.Stream, Header: make(http.Header), Question: l.Question, Stored: l.Stored}
-	q := &e.Question
-	q.Scope = Imported
-	var err error
-	switch {
-	case l.Request != nil:
-		q.Body, err = jsonscan.Canonical(l.Request, nil)
-	case l.RequestText != nil:
-		q.Body = []byte(*l.RequestText)
-	case l.RequestSum != "":
-		var sum []byte
-		if sum, err = hex.DecodeString(l.RequestSum); err == nil && (len(sum) != len(q.sum) || l.RequestBytes <= 0) {
-			err = errors.New("request_sha256 needs 64 digits, and request_bytes")
-		}
-		copy(q.sum[:], sum)
-		q.size = l.RequestBytes
-	default:
-		q.Body = l.RequestBase64
-	}
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range exportedHeaders {
-		if value, ok := l.Headers[name]; ok {
-			e.Header.Set(name, value)
-		}
-	}
-	switch {
-	case l.Response != nil:
-		i := slices.IndexFunc(layouts, func(known layout) bool { return known.name == l.Layout })
-		if i < 0 {
-			return nil, fmt.Errorf("unknown response_layout %q", l.Layout)
-		}
-		e.Body, err = layouts[i].write(l.Response)
-	case l.ResponseEvents != nil:
-		e.Body = []byte(strings.Join(l.ResponseEvents, ""))
-	case l.ResponseText != nil:
-		e.Body = []byte(*l.ResponseText)
-	default:
-		e.Body = l.ResponseBase64
-	}
-	return e, err
-}
-
-// flushed waits until everything queued is written.
-func (c *Cache) flushed(ctx context.Context) error {
-	for {
-		var s Stats
-		if c.store.report(&s); s.Pending == 0 {
-			return nil
-		}
-		if err := pause(ctx); err != nil {
-			return err
-		}
-	}
-}
-
-func (c *Cache) lostInStore() int64 {
-	var s Stats
-	c.store.report(&s)
-	return s.Dropped
-}
-
-func pause(ctx context.Context) error {
-	timer := time.NewTimer(2 * time.Millisecond)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -186,7 +186,7 @@ func (g *generation) remove(keys ...Key) error {
 
 // page returns up to count records whose keys come after one, in their order, and where to go on; nil at the end. What
 // cannot be read is left out. It holds the generation only as long as that takes, so that it can be closed between two pages.
-func (g *generation) page(after []byte, count int) (list []held, next []byte, err error) {
+func (g *generation) page(after []byte, count int) (list []item, next []byte, err error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if g.closed {
@@ -198,14 +198,14 @@ func (g *generation) page(after []byte, count int) (list []held, next []byte, er
 		it := txn.NewIterator(o)
 		defer it.Close()
 		for it.Seek(after); it.Valid() && len(list) < count; it.Next() {
-			item := it.Item()
-			h := held{}
-			if len(item.Key()) != len(h.key) {
+			found := it.Item()
+			h := item{}
+			if len(found.Key()) != len(h.key) {
 				continue
 			}
-			copy(h.key[:], item.Key())
+			copy(h.key[:], found.Key())
 			// A value that Badger cannot read is as damaged as one that does not match its sum.
-			if record, err := item.ValueCopy(nil); err == nil {
+			if record, err := found.ValueCopy(nil); err == nil {
 				h.record = record
 			}
 			list = append(list, h)

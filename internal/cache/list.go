@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"forward/internal/glob"
 )
 
 // String returns the key as hexadecimal digits.
@@ -38,7 +40,7 @@ type Info struct {
 
 // Filter selects entries. The zero value selects all.
 type Filter struct {
-	Route, Model string    // patterns in which * stands for anything
+	Route, Model string    // patterns of package glob
 	Scope        string    // exactly this one
 	Before       time.Time // stored earlier than this
 }
@@ -47,42 +49,23 @@ type Filter struct {
 func (f Filter) All() bool { return f == Filter{} }
 
 func (f Filter) selects(i *Info) bool {
-	return (f.Route == "" || wildcard(f.Route, i.Question.Route)) && (f.Model == "" || wildcard(f.Model, i.Question.Model)) &&
-		(f.Scope == "" || f.Scope == i.Question.Scope) && (f.Before.IsZero() || i.Stored.Before(f.Before))
-}
-
-// wildcard reports whether s matches the pattern, in which * stands for any text.
-func wildcard(pattern, s string) bool {
-	parts := strings.Split(pattern, "*")
-	last := len(parts) - 1
-	if last == 0 {
-		return pattern == s
-	}
-	if !strings.HasPrefix(s, parts[0]) {
-		return false
-	}
-	s = s[len(parts[0]):]
-	for _, part := range parts[1:last] {
-		_, after, found := strings.Cut(s, part)
-		if !found {
-			return false
-		}
-		s = after
-	}
-	return strings.HasSuffix(s, parts[last])
+	return (f.Route == "" || glob.Match(f.Route, i.Question.Route)) &&
+		(f.Model == "" || glob.Match(f.Model, i.Question.Model)) &&
+		(f.Scope == "" || f.Scope == i.Question.Scope) &&
+		(f.Before.IsZero() || i.Stored.Before(f.Before))
 }
 
 // List visits every entry that the filter selects and that has not expired, in no order, until visit returns false.
 // Entries that come or are used meanwhile may be missed or visited twice.
 func (c *Cache) List(ctx context.Context, f Filter, visit func(*Info) bool) error {
-	return c.store.each(ctx, func(h held) bool {
+	return c.store.each(ctx, func(h item) bool {
 		i, err := h.info()
 		return err != nil || !f.selects(i) || !c.now().Before(i.Expires) || visit(i)
 	})
 }
 
 // info reads what the store has. The error is errRecord or errVersion.
-func (h held) info() (*Info, error) {
+func (h item) info() (*Info, error) {
 	if e := h.entry; e != nil {
 		i := &Info{Key: h.key, Question: e.Question, Status: e.Status, Stream: e.Stream, Stored: e.Stored, Expires: e.Expires,
 			Asked: e.Question.size, Answered: int64(len(e.Body)), Kept: int64(e.weight())}
@@ -102,9 +85,9 @@ var ErrAmbiguous = errors.New("several entries have a key that begins so")
 // Find returns the entry whose key begins with these hexadecimal digits, whole: with the body of its question. It returns
 // nil if there is none.
 func (c *Cache) Find(ctx context.Context, prefix string) (*Info, *Entry, error) {
-	var found *held
+	var found *item
 	ambiguous := false
-	err := c.store.each(ctx, func(h held) bool {
+	err := c.store.each(ctx, func(h item) bool {
 		if strings.HasPrefix(h.key.String(), prefix) {
 			ambiguous = found != nil && found.key != h.key
 			found = &h
@@ -126,7 +109,7 @@ func (c *Cache) Find(ctx context.Context, prefix string) (*Info, *Entry, error) 
 }
 
 // whole returns the entry with the body of its question.
-func (c *Cache) whole(h held) (*Entry, error) {
+func (c *Cache) whole(h item) (*Entry, error) {
 	if h.entry != nil {
 		e := h.entry.clone()
 		e.Question.shorten()
@@ -190,7 +173,7 @@ type Verified struct {
 // Verify reads every record whole and unpacks it.
 func (c *Cache) Verify(ctx context.Context) (Verified, error) {
 	var v Verified
-	err := c.store.each(ctx, func(h held) bool {
+	err := c.store.each(ctx, func(h item) bool {
 		_, err := c.whole(h)
 		switch {
 		case errors.Is(err, errVersion):

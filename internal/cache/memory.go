@@ -72,18 +72,18 @@ func (m *memory) report(s *Stats) {
 	s.Entries, s.Bytes, s.MaxBytes = int64(m.entries.EstimatedSize()), int64(m.entries.WeightedSize()), m.max
 }
 
-func (m *memory) each(ctx context.Context, visit func(held) bool) error {
+func (m *memory) each(ctx context.Context, visit func(item) bool) error {
 	for k, e := range m.entries.All() {
-		if ctx.Err() != nil || !visit(held{key: k, entry: e}) {
+		if ctx.Err() != nil || !visit(item{key: k, entry: e}) {
 			break
 		}
 	}
 	return ctx.Err()
 }
 
-func (m *memory) load(_ context.Context, k Key) (held, bool) {
+func (m *memory) load(_ context.Context, k Key) (item, bool) {
 	e, ok := m.entries.GetIfPresent(k)
-	return held{key: k, entry: e}, ok
+	return item{key: k, entry: e}, ok
 }
 
 func (m *memory) remove(_ context.Context, keys []Key) error {

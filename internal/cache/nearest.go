@@ -31,7 +31,7 @@ func (c *Cache) Nearest(ctx context.Context, q *Question) (differing []string, o
 	asked := q.compared()
 	var best comparison
 	entries, bytes := 0, int64(0)
-	err := c.store.each(ctx, func(h held) bool {
+	err := c.store.each(ctx, func(h item) bool {
 		if entries, bytes = entries+1, bytes+int64(len(h.record)); entries > nearestEntries || bytes > nearestBytes {
 			return false
 		}
@@ -48,7 +48,7 @@ func (c *Cache) Nearest(ctx context.Context, q *Question) (differing []string, o
 }
 
 // question reads the question of an entry, with its body.
-func (c *Cache) question(h held) (*Question, error) {
+func (c *Cache) question(h item) (*Question, error) {
 	if h.entry != nil {
 		return &h.entry.Question, nil
 	}

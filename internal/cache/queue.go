@@ -128,18 +128,18 @@ func (q *queue) done(batch []*pending) {
 }
 
 // waiting returns all entries that the store may not have yet.
-func (q *queue) waiting() []held {
+func (q *queue) waiting() []item {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	var list []held
+	var list []item
 	for k, p := range q.byKey {
 		if p.entry != nil {
-			list = append(list, held{key: k, entry: p.entry})
+			list = append(list, item{key: k, entry: p.entry})
 		}
 	}
 	for k, p := range q.taken {
 		if later := q.byKey[k]; p.entry != nil && (later == nil || later.entry == nil) {
-			list = append(list, held{key: k, entry: p.entry})
+			list = append(list, item{key: k, entry: p.entry})
 		}
 	}
 	return list

@@ -187,7 +187,7 @@ func (s *shared) write() {
 }
 
 // each asks Redis for its keys and then for their records. It is for the operator, who waits longer than a request.
-func (s *shared) each(ctx context.Context, visit func(held) bool) error {
+func (s *shared) each(ctx context.Context, visit func(item) bool) error {
 	seen := make(map[Key]bool)
 	for _, h := range s.queue.waiting() {
 		if seen[h.key] = true; !visit(h) {
@@ -211,7 +211,7 @@ func (s *shared) each(ctx context.Context, visit func(held) bool) error {
 				if !there || len(raw) != len(Key{}) || seen[Key([]byte(raw))] {
 					continue // expired meanwhile, not ours, or waiting to be written anew
 				}
-				if !visit(held{key: Key([]byte(raw)), record: []byte(record)}) {
+				if !visit(item{key: Key([]byte(raw)), record: []byte(record)}) {
 					return nil
 				}
 			}
@@ -222,12 +222,12 @@ func (s *shared) each(ctx context.Context, visit func(held) bool) error {
 	}
 }
 
-func (s *shared) load(ctx context.Context, k Key) (held, bool) {
+func (s *shared) load(ctx context.Context, k Key) (item, bool) {
 	if e := s.queue.get(k); e != nil {
-		return held{key: k, entry: e}, true
+		return item{key: k, entry: e}, true
 	}
 	record, err := s.client.Get(ctx, redisKey(k)).Bytes()
-	return held{key: k, record: record}, err == nil
+	return item{key: k, record: record}, err == nil
 }
 
 func (s *shared) remove(ctx context.Context, keys []Key) error {
