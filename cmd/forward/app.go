@@ -19,7 +19,6 @@ import (
 	"forward/internal/metrics"
 	"forward/internal/queue"
 	"forward/internal/redis"
-	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
 
@@ -156,25 +155,20 @@ func (a *app) prepare(cfg *config.Config) (*change, error) {
 
 // requestOptions are the options that need no component.
 func requestOptions(cfg *config.Config) forward.Options {
-	o := forward.Options{
-		Levels: cfg.LevelModels, ExtraAuth: cfg.ExtraAuth, Passthrough: cfg.Passthrough,
-		Allow: cfg.IPWhitelist, Deny: cfg.IPBlacklist, TrustedProxies: cfg.TrustedProxy, CORSOrigins: cfg.CORSOrigins,
-		CacheChat: cfg.CacheChat, CacheEmbedding: cfg.CacheEmbedding, CacheRoutes: cfg.CacheRoutes,
-		CachingDefault: cfg.CachingDefault, CacheShared: cfg.CacheScope == "shared", CacheMode: cfg.CacheMode, CacheMaxEntry: cfg.CacheMaxEntry,
-		CacheTTL: orForever(cfg.CacheTTL), CacheRecorded: cfg.CacheReplay == "recorded",
-		LogContent: cfg.LogContent,
-		MaxBody:    cfg.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare, Retries: cfg.Retries, RetryStatus: cfg.RetryStatus,
-		StreamIdleTimeout: orForever(cfg.StreamIdleTimeout),
-		QueueKeepalive:    cfg.QueueKeepalive, DefaultMaxTokens: cfg.DefaultMaxTokens,
-		Estimation: tokens.Estimation{CharsPerToken: cfg.Estimation.CharsPerToken, ByProvider: cfg.Estimation.ByProvider,
-			BytesPerToken: cfg.Estimation.BytesPerToken, MaxSample: cfg.Estimation.MaxSample},
-		MaxParallel: cfg.MaxParallel, TrustUserIDs: cfg.TrustUserIDs,
+	return forward.Options{
+		Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, Passthrough: cfg.Access.Passthrough,
+		Allow: cfg.Access.Allow, Deny: cfg.Access.Deny, TrustedProxies: cfg.Access.TrustedProxies, CORSOrigins: cfg.Access.CORSOrigins,
+		CacheChat: cfg.Cache.Chat, CacheEmbedding: cfg.Cache.Embedding, CacheRoutes: cfg.Cache.Routes,
+		CachingDefault: cfg.Cache.Default, CacheShared: cfg.Cache.Scope == "shared", CacheMode: cfg.Cache.Mode, CacheMaxEntry: cfg.Cache.MaxEntryBytes,
+		CacheTTL: orForever(cfg.Cache.TTL), CacheRecorded: cfg.Cache.Replay == "recorded",
+		LogContent: cfg.Log.Content,
+		MaxBody:    cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare, Retries: cfg.Upstream.Retries, RetryStatus: cfg.Upstream.RetryStatus,
+		StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout),
+		QueueKeepalive:    cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens,
+		Estimation: cfg.Limits.Estimation, Fallbacks: cfg.Fallbacks,
+		MaxParallel: cfg.Limits.MaxParallel, TrustUserIDs: cfg.Access.TrustUserIDs,
 		Version: buildVersion(),
 	}
-	for _, f := range cfg.Fallbacks {
-		o.Fallbacks = append(o.Fallbacks, forward.Fallback{Models: f.Model, Instead: f.Instead})
-	}
-	return o
 }
 
 // orForever maps a time of 0, which settings write for "no bound", to one that

@@ -11,6 +11,7 @@ import (
 
 	"forward/internal/config"
 	"forward/internal/keys"
+	"forward/internal/limits"
 )
 
 // banner shows the current settings on w, as openai-forward does: a box for
@@ -29,7 +30,7 @@ func banner(w *os.File, cfg *config.Config, a *app, addr net.Addr) {
 	}
 	show(w, "Rate limits", limitRows(cfg, a))
 	scheme := "http"
-	if cfg.TLSCert != "" {
+	if cfg.Listen.TLSCert != "" {
 		scheme = "https"
 	}
 	fmt.Fprintf(w, "forward %s listens on %s://%s\n", buildVersion(), scheme, addr)
@@ -46,7 +47,7 @@ func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 	}
 	if route.Open {
 		access := "open: no key is asked and none is swapped"
-		if cfg.ExtraAuth {
+		if cfg.Access.ExtraAuth {
 			access = "a forward key is asked, none is swapped"
 		}
 		return append(rows, [2]string{"access", access})
@@ -55,7 +56,7 @@ func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 	for _, k := range route.APIKeys {
 		api = append(api, k.Secret)
 	}
-	for _, k := range cfg.ForwardKeys {
+	for _, k := range cfg.Access.Keys {
 		own = append(own, k.Secret)
 	}
 	rows = append(rows, [2]string{"api keys", masked(api)}, [2]string{"forward keys", masked(own)})
@@ -64,8 +65,8 @@ func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 		backend = a.cache.Load().Backend()
 	}
 	log := "off"
-	if cfg.LogChat {
-		log = cfg.LogDir
+	if cfg.Log.Chat {
+		log = cfg.Log.Dir
 	}
 	return append(rows, [2]string{"cache backend", backend}, [2]string{"chat log", log})
 }
@@ -86,24 +87,32 @@ func masked(secrets []keys.Secret) string {
 }
 
 func limitRows(cfg *config.Config, a *app) [][2]string {
-	global := cfg.GlobalRate
-	if global == "" {
-		global = "inf"
-	}
-	rows := [][2]string{{"backend", a.current.Load().Gate.Backend()}, {"strategy", cfg.Strategy}, {"global rate limit", global + " (req)"}}
+	rows := [][2]string{{"backend", a.current.Load().Gate.Backend()}, {"strategy", string(cfg.Limits.Strategy)}, {"global rate limit", ratesText(cfg.Limits.Global) + " (req)"}}
 	for _, kind := range []struct {
 		unit  string
-		rules []config.RateRule
-	}{{"req", cfg.ReqRates}, {"token", cfg.TokenRates}} {
+		rules []limits.Rule
+	}{{"req", cfg.Limits.Rules}, {"token", cfg.Limits.Paces}} {
 		for _, rule := range kind.rules {
 			name := rule.Path
-			if rule.Level != config.AnyLevel {
+			if rule.Level != limits.AnyLevel {
 				name = fmt.Sprintf("%s, level %d", rule.Path, rule.Level)
 			}
-			rows = append(rows, [2]string{name, fmt.Sprintf("%s (%s)", rule.Limit, kind.unit)})
+			rows = append(rows, [2]string{name, fmt.Sprintf("%s (%s)", ratesText(rule.Rates), kind.unit)})
 		}
 	}
 	return rows
+}
+
+// ratesText writes the rates of one limit as settings have them.
+func ratesText(rates []limits.Rate) string {
+	if len(rates) == 0 {
+		return "inf"
+	}
+	var texts []string
+	for _, r := range rates {
+		texts = append(texts, r.String())
+	}
+	return strings.Join(texts, ";")
 }
 
 func boxed(w io.Writer, title string, rows [][2]string) {

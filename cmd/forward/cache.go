@@ -75,7 +75,7 @@ func cacheStats() *cobra.Command {
 		row := func(name, format string, values ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", values...) }
 		row("backend", "%s", s.Backend)
 		if s.Backend == "BADGER" {
-			row("directory", "%s", c.cfg.CacheDir)
+			row("directory", "%s", c.cfg.Cache.Dir)
 		}
 		if s.Entries >= 0 {
 			row("entries", "about %d", s.Entries)

@@ -39,7 +39,7 @@ func cacheHome(t *testing.T, settings string) *config.Config {
 // bob's, one of everybody's.
 func MustRemember(t *testing.T, cfg *config.Config, c *cache.Cache) {
 	t.Helper()
-	alice := "key:" + (&keys.Key{Secret: cfg.ForwardKeys[0].Secret}).ID()
+	alice := "key:" + (&keys.Key{Secret: cfg.Access.Keys[0].Secret}).ID()
 	for n, scope := range []string{alice, alice, "key:0123456789ab", "shared"} {
 		q := cache.Question{Route: "openai", Dialect: "openai", Operation: "chat", Model: fmt.Sprint("gpt-", n%2), Method: "POST",
 			Path: "/v1/chat/completions", Scope: scope, Body: fmt.Appendf(nil, `{"n":%d}`, n)}
@@ -140,7 +140,7 @@ func aliceID(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return (&keys.Key{Secret: cfg.ForwardKeys[0].Secret}).ID()
+	return (&keys.Key{Secret: cfg.Access.Keys[0].Secret}).ID()
 }
 
 func TestCacheIsCarriedElsewhere(t *testing.T) {
@@ -215,11 +215,11 @@ func TestCacheCommandsThatCannotWork(t *testing.T) {
 		"no such file":      {[]string{"import", "missing.jsonl"}, "missing.jsonl", false},
 	} {
 		if name == "an empty filter" || name == "no duration" || name == "unknown output" {
-			if err := os.MkdirAll(cfg.CacheDir, 0o700); err != nil {
+			if err := os.MkdirAll(cfg.Cache.Dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
 		} else {
-			os.RemoveAll(cfg.CacheDir)
+			os.RemoveAll(cfg.Cache.Dir)
 		}
 		_, _, err := execute(append([]string{"cache"}, test.args...)...)
 		if err == nil || !strings.Contains(err.Error(), test.says) || errors.As(err, new(*usageError)) != test.usage {
@@ -231,7 +231,7 @@ func TestCacheCommandsThatCannotWork(t *testing.T) {
 		t.Error(err)
 	}
 	t.Setenv("CACHE_BACKEND", "BADGER")
-	held, err := cache.Open(cache.Options{Dir: cfg.CacheDir})
+	held, err := cache.Open(cache.Options{Dir: cfg.Cache.Dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,7 +254,7 @@ func TestAFailedExportLeavesWhatWasThere(t *testing.T) {
 
 func TestScopeOfAKey(t *testing.T) {
 	dir := t.TempDir()
-	cfg := &config.Config{DataDir: filepath.Join(dir, "none"), ForwardKeys: []config.ForwardKey{{Name: "alice", Secret: keys.NewSecret("fk-alice")}, {Secret: keys.NewSecret("fk-nameless")}}}
+	cfg := &config.Config{DataDir: filepath.Join(dir, "none"), Access: config.Access{Keys: []keys.Key{{Name: "alice", Secret: keys.NewSecret("fk-alice")}, {Secret: keys.NewSecret("fk-nameless")}}}}
 	for key, want := range map[string]string{
 		"alice": "key:" + (&keys.Key{Secret: keys.NewSecret("fk-alice")}).ID(), "": "", "0123456789ab": "key:0123456789ab", "own:ff": "own:ff", "shared": "shared", "imported": cache.Imported,
 	} {

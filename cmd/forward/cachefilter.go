@@ -55,7 +55,7 @@ func scopeOf(ctx context.Context, cfg *config.Config, key string) (string, error
 	if key == "" {
 		return "", nil
 	}
-	for _, k := range cfg.ForwardKeys {
+	for _, k := range cfg.Access.Keys {
 		if k.Name == key {
 			return "key:" + (&keys.Key{Secret: k.Secret}).ID(), nil
 		}

@@ -17,7 +17,7 @@ import (
 // setCache opens the cache where anything may be cached.
 func (a *app) setCache(c *change) error {
 	cfg := c.cfg
-	if !cfg.CacheChat && !cfg.CacheEmbedding && len(cfg.CacheRoutes) == 0 {
+	if !cfg.Cache.Chat && !cfg.Cache.Embedding && len(cfg.Cache.Routes) == 0 {
 		return nil
 	}
 	if a.cache.Load() == nil {
@@ -46,8 +46,10 @@ func openCache(cfg *config.Config, logger *slog.Logger) (*cache.Cache, error) {
 // cacheOptions are those of the gateway, so that a command that opens the cache
 // keeps the same bounds.
 func cacheOptions(cfg *config.Config, logger *slog.Logger) cache.Options {
-	return cache.Options{Backend: cfg.CacheBackend, Dir: cfg.CacheDir, TTL: orForever(cfg.CacheTTL),
-		MaxBytes: cfg.CacheMaxBytes, MaxEntryBytes: cfg.CacheMaxEntry, Log: logger}
+	o := cfg.Cache.Options
+	o.TTL = orForever(o.TTL)
+	o.Log = logger
+	return o
 }
 
 // cacheClient works on the cache of the running gateway, or on one that the
@@ -61,9 +63,9 @@ type cacheClient struct {
 // process that has the directory open decides; Redis can be reached without the
 // gateway too, and a cache in memory only through it.
 func openCacheClient(ctx context.Context, cfg *config.Config, create bool) (*cacheClient, error) {
-	if cfg.CacheBackend == "BADGER" {
-		if _, err := os.Stat(cfg.CacheDir); errors.Is(err, fs.ErrNotExist) && !create {
-			return nil, fmt.Errorf("nothing has been remembered yet: there is no directory %s", cfg.CacheDir)
+	if cfg.Cache.Backend == "BADGER" {
+		if _, err := os.Stat(cfg.Cache.Dir); errors.Is(err, fs.ErrNotExist) && !create {
+			return nil, fmt.Errorf("nothing has been remembered yet: there is no directory %s", cfg.Cache.Dir)
 		}
 		own, err := openOwnCache(cfg)
 		if !errors.Is(err, cache.ErrInUse) {
@@ -76,9 +78,9 @@ func openCacheClient(ctx context.Context, cfg *config.Config, create bool) (*cac
 		return nil, err
 	case running:
 		return &cacheClient{Client: control.NewClient(cfg.DataDir)}, nil
-	case cfg.CacheBackend == "BADGER":
-		return nil, fmt.Errorf("the cache directory %s is in use, and no gateway answers on %s: give this command the DATA_DIR of the gateway", cfg.CacheDir, control.Path(cfg.DataDir))
-	case cfg.CacheBackend == "MEMORY":
+	case cfg.Cache.Backend == "BADGER":
+		return nil, fmt.Errorf("the cache directory %s is in use, and no gateway answers on %s: give this command the DATA_DIR of the gateway", cfg.Cache.Dir, control.Path(cfg.DataDir))
+	case cfg.Cache.Backend == "MEMORY":
 		return nil, fmt.Errorf("with CACHE_BACKEND=MEMORY the answers are in the running gateway, and none answers on %s", control.Path(cfg.DataDir))
 	}
 	return openOwnCache(cfg)

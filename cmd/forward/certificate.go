@@ -10,12 +10,12 @@ import (
 // that is being renewed may not fit its key for a moment, which is an error
 // like any other in settings.
 func (a *app) setCertificate(c *change) error {
-	if c.cfg.TLSCert == "" {
+	if c.cfg.Listen.TLSCert == "" {
 		return nil
 	}
-	certificate, err := tls.LoadX509KeyPair(c.cfg.TLSCert, c.cfg.TLSKey)
+	certificate, err := tls.LoadX509KeyPair(c.cfg.Listen.TLSCert, c.cfg.Listen.TLSKey)
 	if err != nil {
-		return fmt.Errorf("TLS_CERT=%s and TLS_KEY=%s: %w; write a certificate and its key as PEM", c.cfg.TLSCert, c.cfg.TLSKey, err)
+		return fmt.Errorf("TLS_CERT=%s and TLS_KEY=%s: %w; write a certificate and its key as PEM", c.cfg.Listen.TLSCert, c.cfg.Listen.TLSKey, err)
 	}
 	c.commit = append(c.commit, func() { a.certificate.Store(&certificate) })
 	return nil

@@ -15,18 +15,14 @@ import (
 // each start.
 func (a *app) setRedactor(c *change) (err error) {
 	if a.redactor == nil {
-		secret := c.cfg.KeySecret
+		secret := c.cfg.Access.KeySecret
 		if secret.IsZero() {
 			secret, _ = keys.LoadSecret(c.cfg.DataDir) // an error was reported when the keys were opened
 		}
 		if secret.IsZero() {
 			secret = keys.NewSecret(rand.Text())
 		}
-		patterns := make([]chatlog.Pattern, len(c.cfg.LogRedact))
-		for i, p := range c.cfg.LogRedact {
-			patterns[i] = chatlog.Pattern{Name: p.Name, RE2: p.RE2}
-		}
-		a.redactor, err = chatlog.NewRedactor(patterns, []byte("names in logs "+secret.Reveal()))
+		a.redactor, err = chatlog.NewRedactor(c.cfg.Log.Redact, []byte("names in logs "+secret.Reveal()))
 	}
 	c.Redactor = a.redactor
 	return err
@@ -36,16 +32,19 @@ func (a *app) setRedactor(c *change) (err error) {
 // either, exchanges under way still write their second lines.
 func (a *app) setChatLog(c *change) error {
 	cfg := c.cfg
-	if !cfg.LogChat && !cfg.PrintChat {
+	if !cfg.Log.Chat && !cfg.Log.Console {
 		return nil
 	}
 	failed := func(err error) error {
-		return fmt.Errorf("opening the chat log in %s: %w", filepath.Clean(cfg.LogDir), err)
+		return fmt.Errorf("opening the chat log in %s: %w", filepath.Clean(cfg.Log.Dir), err)
 	}
 	if a.chatLog == nil {
-		options := chatlog.Options{Dir: cfg.LogDir, NoFiles: !cfg.LogChat, Redactor: c.Redactor,
-			MaxSize: cfg.LogMaxSize, MaxTotal: cfg.LogMaxTotal, Retention: cfg.LogRetention, Location: cfg.Location, Log: a.log}
-		if cfg.PrintChat {
+		options := cfg.Log.Options
+		options.NoFiles = !cfg.Log.Chat
+		options.Redactor = c.Redactor
+		options.Location = cfg.Location
+		options.Log = a.log
+		if cfg.Log.Console {
 			options.Print = os.Stdout
 		}
 		log, err := chatlog.Open(options)
@@ -55,10 +54,10 @@ func (a *app) setChatLog(c *change) error {
 		a.chatLog = log
 		a.closers = append(a.closers, log)
 	}
-	if err := a.chatLog.TryFiles(cfg.LogChat); err != nil {
+	if err := a.chatLog.TryFiles(cfg.Log.Chat); err != nil {
 		return failed(err)
 	}
 	c.ChatLog = a.chatLog
-	c.commit = append(c.commit, func() { a.chatLog.KeepFiles(cfg.LogChat) })
+	c.commit = append(c.commit, func() { a.chatLog.KeepFiles(cfg.Log.Chat) })
 	return nil
 }

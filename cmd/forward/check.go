@@ -52,7 +52,9 @@ func printSettings(w io.Writer, cfg *config.Config) error {
 // reach sends each upstream a request for its root, without a key: any answer
 // means that it can be reached.
 func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
-	transport, err := upstream.NewTransport(upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: 10 * time.Second})
+	options := cfg.Upstream.Options
+	options.HeaderTimeout = 10 * time.Second
+	transport, err := upstream.NewTransport(options)
 	if err != nil {
 		return err
 	}

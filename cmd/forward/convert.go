@@ -48,7 +48,7 @@ func convertCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			o.Dir = cfg.LogDir
+			o.Dir = cfg.Log.Dir
 			zone = cfg.Location
 		}
 		return o.run(c, zone)

@@ -15,7 +15,7 @@ import (
 // managed keys; but a gateway does not start where a database is there and
 // cannot be read, for it would refuse its keys.
 func (a *app) setRing(c *change) (err error) {
-	declared := declaredKeys(c.cfg)
+	declared := c.cfg.Access.Keys
 	if c.before != nil {
 		c.Ring, err = c.before.Ring.With(declared)
 		return err
@@ -47,18 +47,10 @@ func (a *app) setRing(c *change) (err error) {
 	return nil
 }
 
-// declaredKeys are the keys of the settings.
-func declaredKeys(cfg *config.Config) (list []keys.Key) {
-	for _, k := range cfg.ForwardKeys {
-		list = append(list, keys.Key{Name: k.Name, Secret: k.Secret, Level: k.Level, Expires: k.Expires, Policy: k.Policy})
-	}
-	return list
-}
-
 // openKeys opens the managed keys with the secret of KEY_SECRET, or the one in
 // DATA_DIR.
 func openKeys(ctx context.Context, cfg *config.Config, db *sql.DB) (*keys.Store, error) {
-	secret := cfg.KeySecret
+	secret := cfg.Access.KeySecret
 	if secret.IsZero() {
 		var err error
 		secret, err = keys.LoadSecret(cfg.DataDir)

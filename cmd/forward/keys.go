@@ -58,7 +58,7 @@ func keysVerb(c *cobra.Command, operand string, do func(*keysCall, string) error
 // declared returns the error that refuses to change a key of the settings, or
 // nil for any other.
 func (c *keysCall) declared(ref string) error {
-	for _, k := range declaredKeys(c.cfg) {
+	for _, k := range c.cfg.Access.Keys {
 		if ref == k.Name || ref == k.ID() {
 			return fmt.Errorf("key %q is declared in FORWARD_KEY or forward.yaml: change it there", ref)
 		}

@@ -47,7 +47,7 @@ func (c *keysCall) when(t time.Time) *time.Time {
 
 // declaredViews are the keys of the settings.
 func (c *keysCall) declaredViews() (list []keyView) {
-	for _, k := range declaredKeys(c.cfg) {
+	for _, k := range c.cfg.Access.Keys {
 		m := keys.Managed{ID: k.ID(), Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}
 		v := c.view(&m)
 		v.Origin = "settings"
@@ -99,7 +99,7 @@ func keysWhois() *cobra.Command {
 			}
 			presented = strings.TrimSpace(string(text))
 		}
-		for i, k := range declaredKeys(c.cfg) {
+		for i, k := range c.cfg.Access.Keys {
 			if k.Secret.Reveal() == presented {
 				return c.show(c.declaredViews()[i])
 			}

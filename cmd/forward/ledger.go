@@ -23,7 +23,7 @@ import (
 // setLedger opens the ledger unless LEDGER is off, and makes the table of
 // prices.
 func (a *app) setLedger(c *change) (err error) {
-	if !c.cfg.Ledger || a.db == nil {
+	if !c.cfg.Ledger.On || a.db == nil {
 		return nil
 	}
 	if a.accounts == nil {
@@ -36,11 +36,11 @@ func (a *app) setLedger(c *change) (err error) {
 	}
 	c.Ledger = a.accounts.Ledger
 	c.Location = c.cfg.Location
-	if c.before != nil && reflect.DeepEqual(c.cfg.Prices, c.before.cfg.Prices) {
+	if c.before != nil && reflect.DeepEqual(c.cfg.Ledger.Prices, c.before.cfg.Ledger.Prices) {
 		c.Prices = c.before.Prices // unpacking the table is nine tenths of the cost of a reload
 		return nil
 	}
-	c.Prices, err = price.NewTable(priceOverrides(c.cfg))
+	c.Prices, err = price.NewTable(c.cfg.Ledger.Prices)
 	if err != nil {
 		return fmt.Errorf("PRICES: %w", err)
 	}
@@ -54,9 +54,9 @@ func (a *app) setAdmin(c *change) (err error) {
 		return nil
 	}
 	ring := c.Ring
-	trusted := c.cfg.TrustedProxy
+	trusted := c.cfg.Access.TrustedProxies
 	c.Admin, err = admin.New(admin.Options{
-		Keys: a.keys, Declared: declaredKeys(c.cfg), Ledger: c.Ledger, AdminKey: c.cfg.AdminKey, Location: c.cfg.Location, Log: a.log,
+		Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, AdminKey: c.cfg.Access.AdminKey, Location: c.cfg.Location, Log: a.log,
 		Address: func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
 		Caller: func(r *http.Request) (*keys.Key, error) {
 			presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)
@@ -85,12 +85,14 @@ type accounting struct {
 // settings.
 func openLedger(cfg *config.Config, db *sql.DB, logger *slog.Logger) (b *accounting, err error) {
 	b = &accounting{}
-	options := ledger.Options{Location: cfg.Location, Log: logger, Strict: cfg.LedgerStrict, Retention: cfg.LedgerRetention}
-	if cfg.LedgerRetention == 0 {
+	options := cfg.Ledger.Options
+	options.Location = cfg.Location
+	options.Log = logger
+	if options.Retention == 0 {
 		options.Retention = -1 // keep all
 	}
-	if !cfg.BudgetWebhook.IsZero() {
-		b.warn, err = sink.NewWebhook(sink.WebhookOptions{URL: cfg.BudgetWebhook.Reveal(), Secret: cfg.WebhookSecret.Reveal()})
+	if !cfg.Ledger.BudgetWebhook.IsZero() {
+		b.warn, err = sink.NewWebhook(sink.WebhookOptions{URL: cfg.Ledger.BudgetWebhook.Reveal(), Secret: cfg.Ledger.WebhookSecret.Reveal()})
 		if err != nil {
 			return nil, fmt.Errorf("BUDGET_WEBHOOK: %w", err)
 		}
@@ -119,22 +121,22 @@ func openLedger(cfg *config.Config, db *sql.DB, logger *slog.Logger) (b *account
 // openSinks opens everything that gets a copy of each row. With an error it
 // returns the sinks that are open.
 func openSinks(cfg *config.Config) (list []ledger.Sink, err error) {
-	if cfg.UsageFile != "" {
-		s, err := sink.NewFile(cfg.UsageFile)
+	if cfg.Ledger.File != "" {
+		s, err := sink.NewFile(cfg.Ledger.File)
 		if err != nil {
 			return list, fmt.Errorf("USAGE_FILE: %w", err)
 		}
 		list = append(list, s)
 	}
-	if u := cfg.UsageStatsD; u != nil {
+	if u := cfg.Ledger.StatsD; u != nil {
 		s, err := sink.NewStatsD(sink.StatsDOptions{Address: u.Host, Datadog: u.Scheme == "datadog"})
 		if err != nil {
 			return list, fmt.Errorf("USAGE_STATSD: %w", err)
 		}
 		list = append(list, s)
 	}
-	if !cfg.UsageWebhook.IsZero() {
-		s, err := sink.NewWebhook(sink.WebhookOptions{URL: cfg.UsageWebhook.Reveal(), Secret: cfg.WebhookSecret.Reveal()})
+	if !cfg.Ledger.Webhook.IsZero() {
+		s, err := sink.NewWebhook(sink.WebhookOptions{URL: cfg.Ledger.Webhook.Reveal(), Secret: cfg.Ledger.WebhookSecret.Reveal()})
 		if err != nil {
 			return list, fmt.Errorf("USAGE_WEBHOOK: %w", err)
 		}

@@ -7,7 +7,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"forward/internal/config"
 	"forward/internal/price"
 )
 
@@ -23,7 +22,7 @@ func pricesCommand() *cobra.Command {
 	provider := c.Flags().String("provider", "", "whose price, such as openai, anthropic, google, azure")
 	f := frame{operands: []string{"MODEL"}, complain: "write the name of one model", forms: tableOrJSON}
 	return f.command(c, func(c *call) error {
-		prices, err := price.NewTable(priceOverrides(c.cfg))
+		prices, err := price.NewTable(c.cfg.Ledger.Prices)
 		if err != nil {
 			return err
 		}
@@ -46,29 +45,6 @@ func pricesCommand() *cobra.Command {
 		}
 		return printSources(c.ErrOrStderr(), prices)
 	})
-}
-
-// priceOverrides are the prices of the settings, as the table takes them.
-func priceOverrides(cfg *config.Config) []price.Override {
-	rates := func(m map[string]int64) price.Rates {
-		if m == nil {
-			return nil
-		}
-		out := price.Rates{}
-		for q, n := range m {
-			out[price.Quantity(q)] = price.Money(n)
-		}
-		return out
-	}
-	var list []price.Override
-	for _, p := range cfg.Prices {
-		o := price.Override{Model: p.Model, Alias: p.Alias}
-		for _, t := range p.Tiers {
-			o.Tiers = append(o.Tiers, price.Tier{Above: t.Above, Rates: rates(t.Rates), Batch: rates(t.Batch), Priority: rates(t.Priority)})
-		}
-		list = append(list, o)
-	}
-	return list
 }
 
 func printPrice(w io.Writer, m price.Match) {

@@ -175,8 +175,8 @@ func TestAReloadSaysWhatChangedAndWhatNeedsARestart(t *testing.T) {
 			if !slices.Equal(done.Changed, test.changed) || !slices.Equal(done.NeedsRestart, test.restart) {
 				t.Errorf("changed %v and needs a restart %v, want %v and %v", done.Changed, done.NeedsRestart, test.changed, test.restart)
 			}
-			if l.Config().Port != 8000 || l.Config().DataDir != "./data" {
-				t.Errorf("port %d, DATA_DIR %q", l.Config().Port, l.Config().DataDir)
+			if l.Config().Listen.Port != 8000 || l.Config().DataDir != "./data" {
+				t.Errorf("port %d, DATA_DIR %q", l.Config().Listen.Port, l.Config().DataDir)
 			}
 		})
 	}

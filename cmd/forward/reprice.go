@@ -37,7 +37,7 @@ func repriceCommand() *cobra.Command {
 		if err != nil {
 			return &usageError{err}
 		}
-		p.Prices, err = price.NewTable(priceOverrides(c.cfg))
+		p.Prices, err = price.NewTable(c.cfg.Ledger.Prices)
 		if err != nil {
 			return err
 		}

@@ -58,9 +58,9 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	a.level = level
 	defer func() { err = errors.Join(err, a.Close()) }()
 
-	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
+	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)))
 	if err != nil {
-		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Host, cfg.Port, err)
+		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Listen.Host, cfg.Listen.Port, err)
 	}
 	side, failed := control.Listen(cfg.DataDir, controls(settings, a))
 	if failed != nil { // the gateway can answer requests all the same
@@ -78,7 +78,7 @@ func run(ctx context.Context, options reload.Options) (err error) {
 		// its own instead.
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
-	if cfg.TLSCert != "" {
+	if cfg.Listen.TLSCert != "" {
 		server.TLSConfig = a.tlsConfig()
 	}
 	var warming sync.WaitGroup
@@ -121,13 +121,13 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener, a *a
 	a.draining.Store(true)
 	settings.Stop()
 	cfg := settings.Config()
-	a.log.Info("stopping: no longer ready", "still takes requests for", cfg.ShutdownDelay, "then waits for them up to", cfg.ShutdownTimeout)
+	a.log.Info("stopping: no longer ready", "still takes requests for", cfg.Listen.ShutdownDelay, "then waits for them up to", cfg.Listen.ShutdownTimeout)
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serving: %w", err)
-	case <-time.After(cfg.ShutdownDelay):
+	case <-time.After(cfg.Listen.ShutdownDelay):
 	}
-	drain(server, gateway, cfg.ShutdownTimeout)
+	drain(server, gateway, cfg.Listen.ShutdownTimeout)
 	<-failed
 	a.log.Info("stopped")
 	return nil
@@ -158,7 +158,7 @@ func newLogger(cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
 	level := &slog.LevelVar{}
 	level.Set(logLevel(cfg))
 	options := &slog.HandlerOptions{Level: level}
-	if cfg.LogFormat == "json" {
+	if cfg.Log.Format == "json" {
 		return slog.New(slog.NewJSONHandler(os.Stderr, options)), level
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, options)), level
@@ -166,6 +166,6 @@ func newLogger(cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
 
 // logLevel is LOG_LEVEL, which was checked when it was loaded.
 func logLevel(cfg *config.Config) (level slog.Level) {
-	level.UnmarshalText([]byte(cfg.LogLevel))
+	level.UnmarshalText([]byte(cfg.Log.Level))
 	return level
 }

@@ -27,11 +27,7 @@ func (a *app) setRoutes(c *change) error {
 		}
 		route := &upstream.Route{Name: r.Name, Prefix: r.Prefix, Aliases: r.Aliases, Base: r.BaseURL, Also: r.Also, Dialect: d, Open: r.Open, General: r.Type == "general"}
 		if len(r.APIKeys) > 0 {
-			var pool []upstream.APIKey
-			for _, k := range r.APIKeys {
-				pool = append(pool, upstream.APIKey{Secret: k.Secret, Levels: k.Levels})
-			}
-			route.Keys = upstream.NewPool(pool, nil)
+			route.Keys = upstream.NewPool(r.APIKeys, nil)
 		}
 		list = append(list, route)
 	}
@@ -79,7 +75,9 @@ func (a *app) setTransport(c *change) (err error) {
 }
 
 func upstreamOptions(cfg *config.Config) upstream.Options {
-	return upstream.Options{Proxy: cfg.Proxy, ConnectTimeout: cfg.ConnectTimeout, HeaderTimeout: orForever(cfg.HeaderTimeout)}
+	o := cfg.Upstream.Options
+	o.HeaderTimeout = orForever(o.HeaderTimeout)
+	return o
 }
 
 // setAffinity opens the affinity where a route has several API keys or base

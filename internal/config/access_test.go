@@ -75,7 +75,7 @@ func TestSecretsStayHidden(t *testing.T) {
 		c, warnings, err := config.Load(config.Flags{}, environ)
 		said := fmt.Sprintf("%v %+v %#v %v", warnings, warnings, warnings, err)
 		if c != nil {
-			said += fmt.Sprintf("%v %+v %#v %v %+v", c, c, c.Routes, c.Effective(), c.ForwardKeys)
+			said += fmt.Sprintf("%v %+v %#v %v %+v", c, c, c.Routes, c.Effective(), c.Access.Keys)
 		}
 		if strings.Contains(said, canary) && !strings.Contains(strings.Join(environ, " "), "redis://") || strings.Contains(fmt.Sprint(warnings, err), canary) {
 			t.Errorf("the canary is printed for %q:\n%s", environ, said)
@@ -97,7 +97,7 @@ func TestMaskedOnce(t *testing.T) {
 				t.Errorf("%s is shown as %s, want %s", s.Name, s.Value, want)
 			}
 		case "FORWARD_KEY":
-			if want := "alice " + c.ForwardKeys[0].Secret.String() + " (level 1)"; s.Value != want {
+			if want := "alice " + c.Access.Keys[0].Secret.String() + " (level 1)"; s.Value != want {
 				t.Errorf("%s is shown as %s, want %s", s.Name, s.Value, want)
 			}
 		}
@@ -162,7 +162,7 @@ func TestForwardKeyForms(t *testing.T) {
 			dir(t, nil)
 			conf, _ := mustLoad(t, "FORWARD_KEY="+c.value)
 			var got []string
-			for _, k := range conf.ForwardKeys {
+			for _, k := range conf.Access.Keys {
 				got = append(got, fmt.Sprintf("%s/%d/%s", k.Secret.Reveal(), k.Level, k.Name))
 			}
 			if strings.Join(got, " ") != c.want {
@@ -182,10 +182,10 @@ func TestForwardKeyForms(t *testing.T) {
 func TestForwardKeyPolicies(t *testing.T) {
 	dir(t, map[string]string{"forward.yaml": "forward_key:\n  fk-policy:\n    name: alice\n    models: [gpt-*, \"!gpt-4*\"]\n    rpm: 60\n    budget: [20usd/month, 1mtokens/day]\n    expires: 2030-01-01\n    set_user: true\n"})
 	conf, _ := mustLoad(t)
-	if len(conf.ForwardKeys) != 1 {
-		t.Fatal(conf.ForwardKeys)
+	if len(conf.Access.Keys) != 1 {
+		t.Fatal(conf.Access.Keys)
 	}
-	k := conf.ForwardKeys[0]
+	k := conf.Access.Keys[0]
 	if k.Name != "alice" || k.Policy.AllowsModel("gpt-4o") || !k.Policy.AllowsModel("gpt-3.5") || k.Policy.RPM != 60 || len(k.Policy.Budgets) != 2 || k.Expires.Year() != 2030 || !k.Policy.SetUser {
 		t.Errorf("%+v", k)
 	}
@@ -204,7 +204,7 @@ func TestForwardKeyPolicies(t *testing.T) {
 
 func TestKeySecret(t *testing.T) {
 	dir(t, map[string]string{"secret": "0123456789abcdef\n"})
-	if conf, _ := mustLoad(t, "KEY_SECRET=file:secret"); conf.KeySecret.Reveal() != "0123456789abcdef" {
+	if conf, _ := mustLoad(t, "KEY_SECRET=file:secret"); conf.Access.KeySecret.Reveal() != "0123456789abcdef" {
 		t.Error("not read")
 	}
 	if _, _, err := config.Load(config.Flags{}, []string{"KEY_SECRET=short"}); err == nil || !strings.Contains(err.Error(), "openssl rand") || strings.Contains(err.Error(), "short ") && strings.Contains(err.Error(), "=short") {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/upstream"
 	"net"
 	"net/netip"
 	"net/url"
@@ -26,18 +27,18 @@ func (l *loader) check() {
 func (l *loader) checkAccess() {
 	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
 	// A FORWARD_KEY that was written and not understood is reported already; one that holds no key, as ", ," does, is none.
-	withForward := len(l.cfg.ForwardKeys) > 0 || slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
+	withForward := len(l.cfg.Access.Keys) > 0 || slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
 	withForward = withForward || withKeys && l.managedKeys != nil && l.managedKeys(l.cfg.DataDir)
 	v := value{name: "FORWARD_KEY"}
 	switch {
-	case withKeys && !withForward && loopback(l.cfg.Host):
+	case withKeys && !withForward && loopback(l.cfg.Listen.Host):
 		l.warn(v, "not set, so every program on this machine can use your API keys without a key")
-	case withKeys && !withForward && l.cfg.OpenAccess:
-		l.warn(v, "not set and OPEN_ACCESS=true, so everybody who reaches "+l.cfg.Host+" can spend your API keys")
+	case withKeys && !withForward && l.cfg.Access.Open:
+		l.warn(v, "not set and OPEN_ACCESS=true, so everybody who reaches "+l.cfg.Listen.Host+" can spend your API keys")
 	case withKeys && !withForward:
-		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Host + " is not a loopback address: everybody could spend them",
+		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Listen.Host + " is not a loopback address: everybody could spend them",
 			Fix: "set FORWARD_KEY=fk-…, make a key by forward keys add NAME, or set HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
-	case withForward && !withKeys && !l.cfg.Passthrough && !l.cfg.ExtraAuth:
+	case withForward && !withKeys && !l.cfg.Access.Passthrough && !l.cfg.Access.ExtraAuth:
 		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")
 	}
 }
@@ -51,18 +52,18 @@ func loopback(host string) bool {
 // checkLevels warns about forward keys that can do nothing.
 func (l *loader) checkLevels() {
 	var levels []int
-	for _, k := range l.cfg.ForwardKeys {
+	for _, k := range l.cfg.Access.Keys {
 		if !slices.Contains(levels, k.Level) {
 			levels = append(levels, k.Level)
 		}
 	}
 	v := l.chosen["FORWARD_KEY"]
 	for _, level := range levels {
-		if _, ok := l.cfg.LevelModels[level]; !ok && level != 0 {
+		if _, ok := l.cfg.Access.Levels[level]; !ok && level != 0 {
 			l.warn(v, fmt.Sprintf("keys of level %d may use no model; name them in LEVEL_MODELS={\"%d\": [\"gpt-4o*\"]}", level, level))
 		}
 		for _, r := range l.cfg.Routes {
-			serves := func(k APIKey) bool { return k.Levels == nil || slices.Contains(k.Levels, level) }
+			serves := func(k upstream.APIKey) bool { return k.Levels == nil || slices.Contains(k.Levels, level) }
 			if len(r.APIKeys) > 0 && !slices.ContainsFunc(r.APIKeys, serves) {
 				l.warn(v, fmt.Sprintf("no API key of %s serves level %d", r.Prefix, level))
 			}
@@ -86,19 +87,19 @@ func (l *loader) checkNotSelf(r Route, base *url.URL) {
 		port = map[string]string{"http": "80", "https": "443"}[base.Scheme]
 	}
 	host := base.Hostname()
-	listen, err := netip.ParseAddr(l.cfg.Host)
+	listen, err := netip.ParseAddr(l.cfg.Listen.Host)
 	everywhere := err == nil && listen.IsUnspecified()
-	if port == fmt.Sprint(l.cfg.Port) && (strings.EqualFold(host, l.cfg.Host) || loopback(host) && (loopback(l.cfg.Host) || everywhere)) {
+	if port == fmt.Sprint(l.cfg.Listen.Port) && (strings.EqualFold(host, l.cfg.Listen.Host) || loopback(host) && (loopback(l.cfg.Listen.Host) || everywhere)) {
 		l.failAt(r.setting, fmt.Sprintf("%s is this gateway itself, so every request on %s would run in a circle", net.JoinHostPort(host, port), r.Prefix),
 			"write the provider's address, or another PORT")
 	}
 }
 
 func (l *loader) checkTLS() {
-	if (l.cfg.TLSCert == "") != (l.cfg.TLSKey == "") {
+	if (l.cfg.Listen.TLSCert == "") != (l.cfg.Listen.TLSKey == "") {
 		l.problems = append(l.problems, Problem{Name: "TLS_CERT", Problem: "TLS needs a certificate and a key, and only one is set", Fix: "set TLS_CERT and TLS_KEY, or neither"})
 	}
-	for _, file := range []struct{ name, path string }{{"TLS_CERT", l.cfg.TLSCert}, {"TLS_KEY", l.cfg.TLSKey}} {
+	for _, file := range []struct{ name, path string }{{"TLS_CERT", l.cfg.Listen.TLSCert}, {"TLS_KEY", l.cfg.Listen.TLSKey}} {
 		if file.path == "" {
 			continue
 		}

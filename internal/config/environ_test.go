@@ -35,8 +35,8 @@ func TestDockerEnvFile(t *testing.T) {
 			dir(t, c.files)
 			conf, warnings := mustLoad(t, c.environ...)
 			var got []string
-			for _, r := range conf.ReqRates {
-				got = append(got, r.Path+"="+r.Limit)
+			for _, r := range conf.Limits.Rules {
+				got = append(got, r.Path+"="+ratesText(r.Rates))
 			}
 			if strings.Join(got, " ") != c.limits {
 				t.Errorf("limits %v, want %s", got, c.limits)
@@ -91,7 +91,7 @@ func TestEnvironmentText(t *testing.T) {
 			dir(t, nil)
 			conf, _ := mustLoad(t, "OPENAI_API_KEY=sk-1", c.environ)
 			var got []string
-			for _, k := range conf.ForwardKeys {
+			for _, k := range conf.Access.Keys {
 				got = append(got, k.Secret.Reveal())
 			}
 			if strings.Join(got, " ") != c.want {

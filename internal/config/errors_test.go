@@ -152,8 +152,8 @@ func TestEnvFileText(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir(t, map[string]string{".env": c.line})
 			conf, _ := mustLoad(t)
-			if len(conf.ForwardKeys) != 1 || conf.ForwardKeys[0].Secret.Reveal() != c.want {
-				t.Errorf("got %d keys, want %q", len(conf.ForwardKeys), c.want)
+			if len(conf.Access.Keys) != 1 || conf.Access.Keys[0].Secret.Reveal() != c.want {
+				t.Errorf("got %d keys, want %q", len(conf.Access.Keys), c.want)
 			}
 		})
 	}

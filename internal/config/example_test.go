@@ -25,7 +25,7 @@ func ExampleLoad() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(c.Host, c.Port, c.Routes[0].BaseURL, len(c.Routes[0].APIKeys), len(c.ForwardKeys))
+	fmt.Println(c.Listen.Host, c.Listen.Port, c.Routes[0].BaseURL, len(c.Routes[0].APIKeys), len(c.Access.Keys))
 
 	_, _, err = config.Load(config.Flags{}, []string{"PORT=eighty", "CACHE_MODE=offlin"})
 	fmt.Println(err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"forward/internal/keys"
+	"forward/internal/upstream"
 )
 
 // maxLevel bounds levels; openai-forward's UI ends at 1000 as well.
@@ -59,16 +60,16 @@ func apiKeys(provider string) setter {
 
 // parseAPIKeys reads a list, {"key": level} or {"key": [levels]}. A key that comes twice serves the levels of both: the
 // sample of openai-forward repeats its placeholder, and losing levels by that would lock their callers out.
-func (l *loader) parseAPIKeys(v value) ([]APIKey, error) {
-	var out []APIKey
+func (l *loader) parseAPIKeys(v value) ([]upstream.APIKey, error) {
+	var out []upstream.APIKey
 	add := func(secret string, levels []int) error {
 		s, err := newSecret(secret)
 		if err != nil {
 			return err
 		}
-		at := slices.IndexFunc(out, func(k APIKey) bool { return k.Secret.Reveal() == s.Reveal() })
+		at := slices.IndexFunc(out, func(k upstream.APIKey) bool { return k.Secret.Reveal() == s.Reveal() })
 		if at < 0 {
-			out = append(out, APIKey{Secret: s, Levels: levels})
+			out = append(out, upstream.APIKey{Secret: s, Levels: levels})
 			return nil
 		}
 		l.warn(v, "one key is written twice; it serves the levels of both entries")
@@ -104,7 +105,7 @@ func (l *loader) parseAPIKeys(v value) ([]APIKey, error) {
 }
 
 // showAPIKeys lists masked keys with their levels.
-func showAPIKeys(ks []APIKey) string {
+func showAPIKeys(ks []upstream.APIKey) string {
 	var out []string
 	for _, k := range ks {
 		s := k.Secret.String()
@@ -120,13 +121,13 @@ func showAPIKeys(ks []APIKey) string {
 // turned the object around between 0.8.1 and 0.8.2; a list whose name is a number is the later form.
 func forwardKeys(l *loader, v value) (string, error) {
 	var err error
-	add := func(secret string, k ForwardKey) {
+	add := func(secret string, k keys.Key) {
 		s, wrong := newSecret(secret)
 		if wrong != nil {
 			err = wrong
 			return
 		}
-		for _, before := range l.cfg.ForwardKeys {
+		for _, before := range l.cfg.Access.Keys {
 			if before.Secret.Reveal() != s.Reveal() {
 				continue
 			}
@@ -138,12 +139,12 @@ func forwardKeys(l *loader, v value) (string, error) {
 			return
 		}
 		k.Secret = s
-		l.cfg.ForwardKeys = append(l.cfg.ForwardKeys, k)
+		l.cfg.Access.Keys = append(l.cfg.Access.Keys, k)
 	}
 	if v.kind != object {
 		items, wrong := v.split()
 		for _, item := range items {
-			add(item, ForwardKey{})
+			add(item, keys.Key{})
 		}
 		if wrong != nil {
 			err = wrong
@@ -157,10 +158,10 @@ func forwardKeys(l *loader, v value) (string, error) {
 			return "", wrong
 		}
 	}
-	return showForwardKeys(l.cfg.ForwardKeys), err
+	return showForwardKeys(l.cfg.Access.Keys), err
 }
 
-func addForwardPair(p pair, add func(secret string, k ForwardKey)) error {
+func addForwardPair(p pair, add func(secret string, k keys.Key)) error {
 	wrong := bad("an entry has no level", `write {"fk-…": 0} or {"0": ["fk-…"]}`)
 	level, levelErr := parseLevel(p.key)
 	items, err := p.value.split()
@@ -175,25 +176,25 @@ func addForwardPair(p pair, add func(secret string, k ForwardKey)) error {
 		return wrong
 	case p.value.kind == list && levelErr == nil:
 		for _, item := range items {
-			add(item, ForwardKey{Level: level})
+			add(item, keys.Key{Level: level})
 		}
 	default:
 		if keyLevel, err := parseLevel(items[0]); err == nil && len(items) == 1 {
-			add(p.key, ForwardKey{Level: keyLevel})
+			add(p.key, keys.Key{Level: keyLevel})
 			return nil
 		}
 		if levelErr != nil {
 			return wrong
 		}
 		for _, item := range items { // {"0": "fk-0"}
-			add(item, ForwardKey{Level: level})
+			add(item, keys.Key{Level: level})
 		}
 	}
 	return nil
 }
 
 // keyPolicy reads what an object says of a key: the settings of `forward keys`, lists as lists.
-func keyPolicy(n node) (ForwardKey, error) {
+func keyPolicy(n node) (keys.Key, error) {
 	var names []string
 	for _, f := range keys.Fields() {
 		names = append(names, f.Name)
@@ -206,11 +207,11 @@ func keyPolicy(n node) (ForwardKey, error) {
 			if near := nearest(name, names); near != "" {
 				fix = "did you mean " + near + "?"
 			}
-			return ForwardKey{}, bad(fmt.Sprintf("a key has no setting %q", shorten(p.key)), fix)
+			return keys.Key{}, bad(fmt.Sprintf("a key has no setting %q", shorten(p.key)), fix)
 		}
 		items, err := p.value.split()
 		if err != nil {
-			return ForwardKey{}, err
+			return keys.Key{}, err
 		}
 		texts[name] = strings.Join(items, ",")
 	}
@@ -219,9 +220,9 @@ func keyPolicy(n node) (ForwardKey, error) {
 	}
 	var s keys.Settings
 	if err := s.Apply(texts, time.Time{}); err != nil {
-		return ForwardKey{}, bad(strings.ReplaceAll(err.Error(), "\n", "; "), `write it like {"fk-…": {"name": "alice", "models": ["gpt-*"], "budget": "20usd/month"}}`)
+		return keys.Key{}, bad(strings.ReplaceAll(err.Error(), "\n", "; "), `write it like {"fk-…": {"name": "alice", "models": ["gpt-*"], "budget": "20usd/month"}}`)
 	}
-	return ForwardKey{Name: s.Name, Level: s.Level, Expires: s.Expires, Policy: s.Policy}, nil
+	return keys.Key{Name: s.Name, Level: s.Level, Expires: s.Expires, Policy: s.Policy}, nil
 }
 
 // keySecret reads KEY_SECRET.
@@ -230,11 +231,11 @@ func keySecret(l *loader, v value) (string, error) {
 	if err == nil && len(s.Reveal()) < 16 {
 		return "", bad("the secret is shorter than 16 characters", "write 32 random ones, such as openssl rand -hex 16 prints")
 	}
-	l.cfg.KeySecret = s
+	l.cfg.Access.KeySecret = s
 	return s.String(), err
 }
 
-func showForwardKeys(ks []ForwardKey) string {
+func showForwardKeys(ks []keys.Key) string {
 	var out []string
 	for _, k := range ks {
 		s := k.Secret.String()
@@ -254,7 +255,7 @@ func levelModels(l *loader, v value) (string, error) {
 	if v.kind != object {
 		return "", bad("a JSON object was expected", `write {"1": ["gpt-4o*"], "2": ["gpt-4o-mini"]}`)
 	}
-	l.cfg.LevelModels = map[int][]string{}
+	l.cfg.Access.Levels = map[int][]string{}
 	for _, p := range v.pairs {
 		level, err := parseLevel(p.key)
 		if err != nil {
@@ -268,7 +269,7 @@ func levelModels(l *loader, v value) (string, error) {
 			l.warn(v, "level 0 may use every model; its entry is ignored")
 			continue
 		}
-		l.cfg.LevelModels[level] = append(l.cfg.LevelModels[level], models...)
+		l.cfg.Access.Levels[level] = append(l.cfg.Access.Levels[level], models...)
 	}
 	return "", nil
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"forward/internal/config"
+	"forward/internal/limits"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -65,18 +66,18 @@ func describe(c *config.Config, warnings []config.Warning) string {
 			line("    key %s levels=%v", k.Secret, k.Levels)
 		}
 	}
-	for _, k := range c.ForwardKeys {
+	for _, k := range c.Access.Keys {
 		line("forward key %s (%d bytes) level=%d name=%q", k.Secret, len(k.Secret.Reveal()), k.Level, k.Name)
 	}
-	for _, r := range c.ReqRates {
-		line("limit %s level=%d %s", r.Path, r.Level, r.Limit)
+	for _, r := range c.Limits.Rules {
+		line("limit %s level=%d %s", r.Path, r.Level, ratesText(r.Rates))
 	}
-	for _, r := range c.TokenRates {
-		line("pace %s level=%d %s", r.Path, r.Level, r.Limit)
+	for _, r := range c.Limits.Paces {
+		line("pace %s level=%d %s", r.Path, r.Level, ratesText(r.Rates))
 	}
-	line("level models %v", c.LevelModels)
+	line("level models %v", c.Access.Levels)
 	for _, m := range c.Models {
-		line("model %+v", m)
+		line("model {Route:%s Model:%s RPM:%d TPM:%d MaxParallel:%d MaxQueueSize:%d MaxQueueWait:%s}", m.Route, m.Models, m.RPM, m.TPM, m.MaxParallel, m.MaxQueue, m.MaxWait)
 	}
 	for _, s := range c.Effective() {
 		if s.Source != config.Default {
@@ -87,6 +88,14 @@ func describe(c *config.Config, warnings []config.Warning) string {
 		line("! %s", w)
 	}
 	return b.String()
+}
+
+func ratesText(rates []limits.Rate) string {
+	var texts []string
+	for _, r := range rates {
+		texts = append(texts, r.String())
+	}
+	return strings.Join(texts, ";")
 }
 
 // golden compares text with testdata/name, or writes it with -update. It must be called before the directory changes.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/duration"
 	"maps"
 	"math"
 	"net/netip"
@@ -116,9 +117,9 @@ func choose(s string, words ...string) (string, error) {
 	return "", f
 }
 
-func duration(low time.Duration, field func(*Config) *time.Duration) setter {
+func period(low time.Duration, field func(*Config) *time.Duration) setter {
 	return func(l *loader, v value) (string, error) {
-		d, err := parseDuration(v.text)
+		d, err := ParseDuration(v.text)
 		if err == nil && d < low {
 			err = bad("too short", fmt.Sprintf("write at least %s", low))
 		}
@@ -127,36 +128,14 @@ func duration(low time.Duration, field func(*Config) *time.Duration) setter {
 	}
 }
 
-// ParseDuration reads a duration as settings write them: 10 (seconds), 500ms, 12h, 30d, 2w.
-func ParseDuration(s string) (time.Duration, error) { return parseDuration(s) }
-
-// parseDuration reads a plain number as seconds, as openai-forward's TIMEOUT is written, and adds days and weeks to Go's units.
-func parseDuration(s string) (time.Duration, error) {
-	s = strings.ToLower(strings.ReplaceAll(s, " ", ""))
-	wrong := bad("not a duration", "write seconds (10), or 500ms, 10s, 5m, 2h, 30d")
-	if s == "" {
-		return 0, wrong
+// ParseDuration reads a duration as settings write them: 10 (seconds), 500ms,
+// 12h, 30 d, 2W.
+func ParseDuration(s string) (time.Duration, error) {
+	d, err := duration.ParseSeconds(strings.ToLower(strings.ReplaceAll(s, " ", "")))
+	if err != nil {
+		return 0, bad("not a duration", "write seconds (10), or 500ms, 10s, 5m, 2h, 30d")
 	}
-	seconds, unit := 1.0, s
-	switch last := s[len(s)-1]; {
-	case last >= '0' && last <= '9' || last == '.':
-	case last == 'd':
-		seconds, unit = 86400, s[:len(s)-1]
-	case last == 'w':
-		seconds, unit = 7*86400, s[:len(s)-1]
-	default:
-		d, err := time.ParseDuration(s)
-		if err != nil || d < 0 {
-			return 0, wrong
-		}
-		return d, nil
-	}
-	n, err := strconv.ParseFloat(unit, 64)
-	nanos := n * seconds * float64(time.Second)
-	if err != nil || !(n >= 0) || nanos >= math.MaxInt64 {
-		return 0, wrong
-	}
-	return time.Duration(nanos), nil
+	return d, nil
 }
 
 func size(low int64, field func(*Config) *int64) setter {

@@ -61,7 +61,7 @@ func FuzzNumbers(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		if d, err := parseDuration(s); err == nil && d < 0 {
+		if d, err := ParseDuration(s); err == nil && d < 0 {
 			t.Fatalf("duration %q is %v", s, d)
 		}
 		if n, err := parseSize(s); err == nil && n < 0 {

@@ -11,20 +11,6 @@ import (
 	"forward/internal/price"
 )
 
-// Price is one entry of PRICES, which forward.yaml writes as `prices`. It replaces what the price table has for the model.
-type Price struct {
-	Model string      // "provider/model", or a model of every provider
-	Alias string      // "provider/model" of the table whose price it has; then there are no tiers
-	Tiers []PriceTier // by Above, the first with 0
-}
-
-// PriceTier holds the rates of calls with more than Above prompt tokens, in nano-dollars for a million tokens or for one image,
-// second or request. The names are usage's quantities.
-type PriceTier struct {
-	Above                  int64
-	Rates, Batch, Priority map[string]int64
-}
-
 const priceExample = `write {"my-model": {"input": 2.50, "output": 10}}, in dollars for a million tokens, or {"my-model": "openai/gpt-4o"}`
 
 // prices reads model → rates, or model → the model of the table that costs as much:
@@ -38,36 +24,35 @@ func prices(l *loader, v value) (string, error) {
 		return "", bad("prices by model were expected", priceExample)
 	}
 	for _, p := range v.pairs {
-		price := Price{Model: strings.TrimSpace(p.key)}
+		override := price.Override{Model: strings.TrimSpace(p.key)}
 		switch {
-		case price.Model == "" || p.value.empty():
+		case override.Model == "" || p.value.empty():
 			return "", bad(fmt.Sprintf("the entry %q has no price", shorten(p.key)), priceExample)
-		case slices.ContainsFunc(l.cfg.Prices, func(have Price) bool { return have.Model == price.Model }):
+		case slices.ContainsFunc(l.cfg.Ledger.Prices, func(have price.Override) bool { return have.Model == override.Model }):
 			return "", bad(fmt.Sprintf("%q has two prices", shorten(p.key)), "keep one of the two")
 		case p.value.kind == scalar:
-			price.Alias = strings.TrimSpace(p.value.text)
+			override.Alias = strings.TrimSpace(p.value.text)
 		case p.value.kind == object:
 			tiers, err := priceTiers(p.value)
 			if err != nil {
-				f := err.(*fault)
-				return "", bad(fmt.Sprintf("%s: %s", shorten(p.key), f.problem), f.fix)
+				return "", within(shorten(p.key), err)
 			}
-			price.Tiers = tiers
+			override.Tiers = tiers
 		default:
 			return "", bad(fmt.Sprintf("the price of %q is a list", shorten(p.key)), priceExample)
 		}
-		l.cfg.Prices = append(l.cfg.Prices, price)
+		l.cfg.Ledger.Prices = append(l.cfg.Ledger.Prices, override)
 	}
-	return fmt.Sprintf("%d of our own", len(l.cfg.Prices)), nil
+	return fmt.Sprintf("%d of our own", len(l.cfg.Ledger.Prices)), nil
 }
 
 // priceTiers reads the rates of a model and, in tiers, those above so many prompt tokens.
-func priceTiers(n node) ([]PriceTier, error) {
+func priceTiers(n node) ([]price.Tier, error) {
 	base, err := priceTier(n, "tiers")
 	if err != nil {
 		return nil, err
 	}
-	tiers := []PriceTier{base}
+	tiers := []price.Tier{base}
 	more, _ := n.get("tiers")
 	for _, item := range more.items {
 		above, _ := item.get("above")
@@ -88,33 +73,32 @@ func priceTiers(n node) ([]PriceTier, error) {
 }
 
 // priceTier reads one price list, with what a batch and priority processing cost; other is what it may also have.
-func priceTier(n node, other string) (t PriceTier, err error) {
+func priceTier(n node, other string) (t price.Tier, err error) {
 	rest := node{kind: object}
 	for _, p := range n.pairs {
 		switch strings.ToLower(p.key) {
 		case "batch":
-			if t.Batch, err = priceRates(p.value); err != nil {
-				return t, err
-			}
+			t.Batch, err = priceRates(p.value)
 		case "priority":
-			if t.Priority, err = priceRates(p.value); err != nil {
-				return t, err
-			}
+			t.Priority, err = priceRates(p.value)
 		case other:
 		default:
 			rest.pairs = append(rest.pairs, p)
+		}
+		if err != nil {
+			return t, err
 		}
 	}
 	t.Rates, err = priceRates(rest)
 	return t, err
 }
 
-func priceRates(n node) (map[string]int64, error) {
+func priceRates(n node) (price.Rates, error) {
 	var names []string
 	for _, q := range price.Quantities() {
 		names = append(names, string(q))
 	}
-	rates := map[string]int64{}
+	rates := price.Rates{}
 	for _, p := range n.pairs {
 		name := strings.ToLower(p.key)
 		if !slices.Contains(names, name) {
@@ -128,7 +112,7 @@ func priceRates(n node) (map[string]int64, error) {
 		if p.value.kind != scalar || err != nil {
 			return nil, bad(fmt.Sprintf("the rate of %s is not an amount of dollars", name), "write it like 2.50, for a million tokens")
 		}
-		rates[name] = int64(amount)
+		rates[price.Quantity(name)] = amount
 	}
 	if len(rates) == 0 {
 		return nil, bad("there is no rate", priceExample)
@@ -145,7 +129,7 @@ func statsD(l *loader, v value) (string, error) {
 	if u.Port() == "" {
 		u.Host += ":8125"
 	}
-	l.cfg.UsageStatsD = u
+	l.cfg.Ledger.StatsD = u
 	return "", nil
 }
 

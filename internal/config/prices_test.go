@@ -23,9 +23,9 @@ prices:
   team-model: openai/gpt-4o
 `})
 	c, _ := mustLoad(t)
-	want := "[{openai/gpt-4o  [{0 map[cached_read:1250000000 input:2500000000 output:10000000000] map[] map[]}]} " +
-		"{my-model  [{0 map[input:0 output:0] map[] map[]} {200000 map[input:75000000 output:1000000000] map[input:37500000 output:500000000] map[input:150000000 output:2000000000]}]} {team-model openai/gpt-4o []}]"
-	if got := fmt.Sprint(c.Prices); got != want {
+	want := "[{openai/gpt-4o  [{0 map[cached_read:$1.25 input:$2.50 output:$10.00] map[] map[]}]} " +
+		"{my-model  [{0 map[input:$0.00 output:$0.00] map[] map[]} {200000 map[input:$0.075 output:$1.00] map[input:$0.0375 output:$0.50] map[input:$0.15 output:$2.00]}]} {team-model openai/gpt-4o []}]"
+	if got := fmt.Sprint(c.Ledger.Prices); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}
 	dir(t, map[string]string{"forward.yaml": "prices:\n  a:\n    inptu: 1\n"})

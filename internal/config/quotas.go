@@ -3,30 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
+	"forward/internal/limits"
 	"strconv"
 	"strings"
 )
-
-// Quota is one entry of QUOTAS: limits of each name in a scope that the glob matches. Zero is no limit.
-type Quota struct {
-	Scope string // global, route, model, key or user
-	Match string // a name or a glob; "*" for all others
-
-	RequestsPerMinute, RequestsPerDay int64
-	TokensPerMinute, TokensPerDay     int64
-	InputPerMinute, InputPerDay       int64
-	OutputPerMinute, OutputPerDay     int64
-
-	Shadow bool
-}
-
-// Estimation is how tokens are counted by length instead of exactly. The zero Estimation counts exactly.
-type Estimation struct {
-	CharsPerToken float64            // of providers that are not named; 0 counts their texts exactly
-	ByProvider    map[string]float64 // by dialect or route
-	BytesPerToken float64            // of bodies that are not looked at
-	MaxSample     int64              // bytes up to which a body is looked at; 0: always, below zero: never
-}
 
 const (
 	quotaExample      = `write {"key": {"*": {"requests_per_minute": 60, "tokens_per_day": 1000000}, "team-a": {"tokens_per_day": 0}}}, where 0 is no limit`
@@ -35,8 +15,6 @@ const (
 	// maxQuota is the highest limit that every backend counts exactly.
 	maxQuota = 1 << 50
 )
-
-var quotaScopes = []string{"global", "route", "model", "key", "user"}
 
 // quotas reads limits on requests and tokens by scope and name. What an entry does not say, it has from the "*" of its scope;
 // 0 lifts it:
@@ -49,17 +27,21 @@ func quotas(l *loader, v value) (string, error) {
 	if v.kind != object {
 		return "", bad("limits by scope were expected", quotaExample)
 	}
+	var scopes []string
+	for _, s := range limits.Scopes() {
+		scopes = append(scopes, string(s))
+	}
 	var wrong []error
 	for _, scope := range v.pairs {
 		name := strings.ToLower(strings.TrimSpace(scope.key))
 		if name == "provider" {
 			name = "route"
 		}
-		word, err := choose(name, quotaScopes...)
+		word, err := choose(name, scopes...)
 		switch {
 		case err != nil:
 			wrong = append(wrong, bad(fmt.Sprintf("%q is not a scope", shorten(scope.key)), err.(*fault).fix))
-		case word == "global":
+		case limits.Scope(word) == limits.ScopeGlobal:
 			wrong = append(wrong, l.quotaScope(word, node{kind: object, pairs: []pair{{"*", scope.value}}})...)
 		default:
 			wrong = append(wrong, l.quotaScope(word, scope.value)...)
@@ -73,27 +55,30 @@ func (l *loader) quotaScope(scope string, n node) (wrong []error) {
 	if n.kind != object {
 		return []error{bad(scope+" has no names", quotaExample)}
 	}
-	base := Quota{Scope: scope}
+	base := limits.Quota{Scope: limits.Scope(scope)}
 	if all, ok := n.get("*"); ok {
-		wrong = append(wrong, base.read(scope, all)...)
+		wrong = append(wrong, readQuota(&base, scope, all)...)
 	}
 	for _, p := range n.pairs {
-		q, path := base, scope+"."+shorten(p.key)
-		if q.Match = strings.TrimSpace(p.key); q.Match != "*" {
-			wrong = append(wrong, q.read(path, p.value)...)
+		q := base
+		q.Match = strings.TrimSpace(p.key)
+		path := scope + "." + shorten(p.key)
+		if q.Match != "*" {
+			wrong = append(wrong, readQuota(&q, path, p.value)...)
 		}
-		for _, have := range l.cfg.Quotas {
+		for _, have := range l.cfg.Limits.Quotas {
 			if have.Scope == q.Scope && have.Match == q.Match {
 				wrong = append(wrong, bad(path+" is said twice", "keep one of the two"))
 			}
 		}
-		l.cfg.Quotas = append(l.cfg.Quotas, q)
+		l.cfg.Limits.Quotas = append(l.cfg.Limits.Quotas, q)
 	}
 	return wrong
 }
 
-// limits are the limits by their names, which are those of llm-proxy and, short, of its keys.
-func (q *Quota) limits() map[string]*int64 {
+// quotaFields are the limits of a quota by their names, which are those of
+// llm-proxy and, short, of its keys.
+func quotaFields(q *limits.Quota) map[string]*int64 {
 	return map[string]*int64{
 		"requests_per_minute": &q.RequestsPerMinute, "requests_per_day": &q.RequestsPerDay, "tokens_per_minute": &q.TokensPerMinute, "tokens_per_day": &q.TokensPerDay,
 		"input_tokens_per_minute": &q.InputPerMinute, "input_tokens_per_day": &q.InputPerDay, "output_tokens_per_minute": &q.OutputPerMinute, "output_tokens_per_day": &q.OutputPerDay,
@@ -104,18 +89,19 @@ func (q *Quota) limits() map[string]*int64 {
 // quotaNames are the names of limits in messages.
 const quotaNames = "requests_per_minute, requests_per_day, tokens_per_minute, tokens_per_day, input_tokens_per_…, output_tokens_per_…, shadow"
 
-func (q *Quota) read(path string, n node) (wrong []error) {
+func readQuota(q *limits.Quota, path string, n node) (wrong []error) {
 	if n.kind != object {
 		return []error{bad(path+" has no limits", quotaExample)}
 	}
-	limits := q.limits()
+	fields := quotaFields(q)
 	for _, p := range n.pairs {
 		name := strings.ToLower(strings.TrimSpace(p.key))
-		field, ok := limits[name]
+		field, ok := fields[name]
 		switch {
 		case name == "shadow":
 			b, err := parseBool(p.value.text)
-			if q.Shadow = b; err != nil {
+			q.Shadow = b
+			if err != nil {
 				wrong = append(wrong, bad(fmt.Sprintf("%s.shadow is %q", path, shorten(p.value.compact())), "write true or false"))
 			}
 		case !ok:
@@ -141,12 +127,13 @@ func estimation(l *loader, v value) (string, error) {
 	if v.kind != object {
 		return "", bad("numbers by name were expected", estimationExample)
 	}
-	e := &l.cfg.Estimation
+	e := &l.cfg.Limits.Estimation
 	e.BytesPerToken = 4
 	var wrong []error
 	ratio := func(path string, n node, field *float64) {
 		f, err := strconv.ParseFloat(strings.TrimSpace(n.text), 64)
-		if *field = f; n.kind != scalar || err != nil || !(f > 0) || f > 1000 {
+		*field = f
+		if n.kind != scalar || err != nil || !(f > 0) || f > 1000 {
 			wrong = append(wrong, bad(fmt.Sprintf("%s is %q", path, shorten(n.compact())), "write a number above zero, such as 4"))
 		}
 	}
@@ -168,7 +155,8 @@ func estimation(l *loader, v value) (string, error) {
 			}
 		case "max_sample_bytes":
 			n, err := strconv.ParseInt(strings.TrimSpace(p.value.text), 10, 64)
-			if e.MaxSample = n; err != nil || p.value.kind != scalar {
+			e.MaxSample = n
+			if err != nil || p.value.kind != scalar {
 				wrong = append(wrong, bad(fmt.Sprintf("%s is %q", name, shorten(p.value.compact())), "write bytes, such as 20000; 0 for all, -1 for none"))
 			}
 		default:

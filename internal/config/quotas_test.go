@@ -2,12 +2,11 @@ package config_test
 
 import (
 	"fmt"
+	"forward/internal/limits"
 	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"forward/internal/config"
 )
 
 // TestQuotas reads quotas from YAML. What an override leaves out it has from the default; 0 lifts it.
@@ -27,23 +26,23 @@ routes:
   local: {forward: 'http://h.example', models: {'*': {rpm: 5, max_parallel: 2}, 'gpt-4o*': {tpm: 9}}}
 `})
 	c, warnings := mustLoad(t)
-	want := []config.Quota{
+	want := []limits.Quota{
 		{Scope: "global", Match: "*", TokensPerDay: 5000},
 		{Scope: "route", Match: "openai", RequestsPerMinute: 7},
 		{Scope: "key", Match: "team-a", RequestsPerDay: 3, OutputPerDay: 9, Shadow: true},
 		{Scope: "key", Match: "*", TokensPerMinute: 100, RequestsPerDay: 3, Shadow: true},
 		{Scope: "key", Match: "team-b", TokensPerMinute: 100, RequestsPerDay: 30},
 	}
-	if !slices.Equal(c.Quotas, want) {
-		t.Errorf("%+v\nwant %+v", c.Quotas, want)
+	if !slices.Equal(c.Limits.Quotas, want) {
+		t.Errorf("%+v\nwant %+v", c.Limits.Quotas, want)
 	}
-	if got := fmt.Sprint(c.Estimation); got != "{4 map[anthropic:3.5] 4 -1}" {
+	if got := fmt.Sprint(c.Limits.Estimation); got != "{4 map[anthropic:3.5] 4 -1}" {
 		t.Error(got)
 	}
-	if c.QueueKeepalive != 15*time.Second || c.DefaultMaxTokens != 256 {
-		t.Error(c.QueueKeepalive, c.DefaultMaxTokens)
+	if c.Limits.QueueKeepalive != 15*time.Second || c.Limits.DefaultMaxTokens != 256 {
+		t.Error(c.Limits.QueueKeepalive, c.Limits.DefaultMaxTokens)
 	}
-	if len(c.Models) != 2 || c.Models[0].Model != "*" || c.Models[0].RPM != 5 || c.Models[0].MaxParallel != 2 {
+	if len(c.Models) != 2 || c.Models[0].Models != "*" || c.Models[0].RPM != 5 || c.Models[0].MaxParallel != 2 {
 		t.Errorf("%+v", c.Models)
 	}
 	for _, w := range warnings {
@@ -99,22 +98,22 @@ func TestInstaworkLimits(t *testing.T) {
 	for _, text := range []string{section, "features:\n  " + strings.ReplaceAll(strings.TrimSpace(section), "\n", "\n  ") + "\n"} {
 		dir(t, map[string]string{"forward.yaml": text})
 		c, warnings := mustLoad(t)
-		want := []config.Quota{
+		want := []limits.Quota{
 			{Scope: "global", Match: "*", RequestsPerMinute: 60}, {Scope: "route", Match: "*", RequestsPerMinute: 60}, {Scope: "model", Match: "*", RequestsPerMinute: 60},
 			{Scope: "key", Match: "*", RequestsPerMinute: 60}, {Scope: "key", Match: "team", RequestsPerMinute: 100}, {Scope: "user", Match: "*", RequestsPerMinute: 60},
 		}
-		if !slices.Equal(c.Quotas, want) {
-			t.Errorf("%+v\nwant %+v", c.Quotas, want)
+		if !slices.Equal(c.Limits.Quotas, want) {
+			t.Errorf("%+v\nwant %+v", c.Limits.Quotas, want)
 		}
-		if got := fmt.Sprint(c.Estimation); got != "{4 map[anthropic:3 openai:5] 4 20000}" || c.RateBackend != "redis://h.example:6379/4" {
-			t.Error(got, c.RateBackend)
+		if got := fmt.Sprint(c.Limits.Estimation); got != "{4 map[anthropic:3 openai:5] 4 20000}" || c.Limits.Backend != "redis://h.example:6379/4" {
+			t.Error(got, c.Limits.Backend)
 		}
 		if !strings.Contains(fmt.Sprint(warnings), "an override above them has no effect") {
 			t.Error("no word of overrides that have no effect:", warnings)
 		}
 	}
 	dir(t, map[string]string{"forward.yaml": strings.Replace(section, "true", "false", 1)})
-	if c, _ := mustLoad(t); len(c.Quotas) > 0 || c.RateBackend != "memory" {
+	if c, _ := mustLoad(t); len(c.Limits.Quotas) > 0 || c.Limits.Backend != "memory" {
 		t.Error("what is not enabled is in force")
 	}
 	dir(t, map[string]string{"forward.yaml": "features:\n  pii_redact: {enabled: true}\n  rate_limiting: {backend: redis, redis: {address: 'h:1'}, overrides: {per_provider: {}}, limit: 3}\n"})

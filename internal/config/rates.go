@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"forward/internal/limits"
@@ -13,22 +14,24 @@ func strategy(l *loader, v value) (string, error) {
 	if err != nil {
 		return "", bad("not a strategy", fmt.Sprintf("write %s, %s or %s", limits.FixedWindow, limits.ElasticWindow, limits.MovingWindow))
 	}
-	l.cfg.Strategy = string(s)
+	l.cfg.Limits.Strategy = s
 	return string(s), nil
 }
 
 func globalRate(l *loader, v value) (string, error) {
-	l.cfg.GlobalRate = strings.TrimSpace(v.text)
-	return "", checkRate(v.text)
+	rates, err := parseRates(v.text)
+	l.cfg.Limits.Global = rates
+	return "", err
 }
 
-// checkRate asks the room that enforces the limit whether it understands it.
-func checkRate(s string) error {
-	if _, err := limits.ParseRates(strings.TrimSpace(s)); err != nil {
+// parseRates reads the rates of one limit.
+func parseRates(s string) ([]limits.Rate, error) {
+	rates, err := limits.ParseRates(strings.TrimSpace(s))
+	if err != nil {
 		problem, _, _ := strings.Cut(err.Error(), "write it like") // it says how, too, but not for a list of paths
-		return bad(strings.TrimRight(problem, "; :"), `write e.g. "100/2minutes", "60/minute;600/hour" or "inf"`)
+		return nil, bad(strings.TrimRight(problem, "; :"), `write e.g. "100/2minutes", "60/minute;600/hour" or "inf"`)
 	}
-	return nil
+	return rates, nil
 }
 
 // rates reads limits by path, in each form that openai-forward had:
@@ -36,7 +39,7 @@ func checkRate(s string) error {
 //	{"/v1/chat/completions": "100/2minutes"}                              a limit for every caller
 //	{"/v1/chat/completions": [{"level": 0, "limit": "100/2minutes"}]}     limits by level
 //	[{"route": "/v1/chat/completions", "value": …}]                       the same in its YAML file
-func rates(field func(*Config) *[]RateRule) setter {
+func rates(field func(*Config) *[]limits.Rule) setter {
 	return func(l *loader, v value) (string, error) {
 		pairs := v.pairs
 		wrong := bad("limits by path were expected", `write {"/v1/chat/completions": "60/minute;600/hour"}`)
@@ -54,7 +57,7 @@ func rates(field func(*Config) *[]RateRule) setter {
 		if len(pairs) == 0 {
 			return "", wrong
 		}
-		var rules []RateRule
+		var rules []limits.Rule
 		for _, p := range pairs {
 			more, err := parseRules(p)
 			if err != nil {
@@ -74,31 +77,28 @@ func rates(field func(*Config) *[]RateRule) setter {
 	}
 }
 
-func sameRule(rules []RateRule, r RateRule) int {
-	for i, have := range rules {
-		if have.Path == r.Path && have.Level == r.Level {
-			return i
-		}
-	}
-	return -1
+func sameRule(rules []limits.Rule, r limits.Rule) int {
+	return slices.IndexFunc(rules, func(have limits.Rule) bool { return have.Path == r.Path && have.Level == r.Level })
 }
 
 // parseRules reads the limits of one path.
-func parseRules(p pair) ([]RateRule, error) {
+func parseRules(p pair) ([]limits.Rule, error) {
 	path := strings.TrimSpace(p.key)
 	if !strings.HasPrefix(path, "/") {
 		return nil, bad(fmt.Sprintf("%q is not a path", shorten(p.key)), "write paths as clients call them, such as /v1/chat/completions")
 	}
-	if path = strings.TrimRight(path, "/"); path == "" {
+	path = strings.TrimRight(path, "/")
+	if path == "" {
 		path = "/"
 	}
 	if p.value.kind == scalar {
 		if p.value.empty() {
 			return nil, bad(fmt.Sprintf("%s has no limit", path), `write e.g. "60/minute", or "inf" for none`)
 		}
-		return []RateRule{{path, AnyLevel, strings.TrimSpace(p.value.text)}}, rulesError(path, checkRate(p.value.text))
+		rates, err := parseRates(p.value.text)
+		return []limits.Rule{{Path: path, Level: limits.AnyLevel, Rates: rates}}, within(path, err)
 	}
-	var rules []RateRule
+	var rules []limits.Rule
 	for _, item := range p.value.items {
 		limit, ok := item.get("limit")
 		if !ok {
@@ -106,13 +106,14 @@ func parseRules(p pair) ([]RateRule, error) {
 		}
 		level, hasLevel := item.get("level")
 		n, err := parseLevel(level.text)
-		switch {
-		case !ok || limit.kind != scalar || limit.empty() || !hasLevel || err != nil:
+		if !ok || limit.kind != scalar || limit.empty() || !hasLevel || err != nil {
 			return nil, bad(fmt.Sprintf("the limits of %s by level are not complete", path), `write [{"level": 0, "limit": "60/minute"}]`)
-		case checkRate(limit.text) != nil:
-			return nil, rulesError(path, checkRate(limit.text))
 		}
-		rules = append(rules, RateRule{path, n, strings.TrimSpace(limit.text)})
+		rates, err := parseRates(limit.text)
+		if err != nil {
+			return nil, within(path, err)
+		}
+		rules = append(rules, limits.Rule{Path: path, Level: n, Rates: rates})
 	}
 	if len(rules) == 0 {
 		return nil, bad(fmt.Sprintf("%s has no limit", path), `write "60/minute" or [{"level": 0, "limit": "60/minute"}]`)
@@ -120,10 +121,10 @@ func parseRules(p pair) ([]RateRule, error) {
 	return rules, nil
 }
 
-// rulesError says which path an error is about.
-func rulesError(path string, err error) error {
+// within adds the part of a value to a fault that is about it.
+func within(part string, err error) error {
 	if f, ok := err.(*fault); ok {
-		return bad(path+": "+f.problem, f.fix)
+		return bad(part+": "+f.problem, f.fix)
 	}
 	return err
 }

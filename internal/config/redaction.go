@@ -3,16 +3,11 @@ package config
 import (
 	"errors"
 	"fmt"
+	"forward/internal/chatlog"
 	"regexp"
 	"regexp/syntax"
 	"strings"
 )
-
-// Redaction is a pattern of what is not to be kept in logs.
-type Redaction struct {
-	Name string // what is written in its place: [Name]; "" where it was given none
-	RE2  string
-}
 
 // redactionName is what can stand in brackets in the place of what was found.
 var redactionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
@@ -21,7 +16,7 @@ var redactionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 // RE2 made known: none takes longer than the text is long.
 func redactions(l *loader, v value) (string, error) {
 	const fix = `write {"customer": "C-\\d{6}"} or ["C-\\d{6}"], with each \ twice in JSON`
-	var found []Redaction
+	var found []chatlog.Pattern
 	switch v.kind {
 	case object:
 		for _, p := range v.pairs {
@@ -31,18 +26,18 @@ func redactions(l *loader, v value) (string, error) {
 			if p.value.kind != scalar {
 				return "", bad(fmt.Sprintf("pattern %s is no text", p.key), fix)
 			}
-			found = append(found, Redaction{p.key, p.value.text})
+			found = append(found, chatlog.Pattern{Name: p.key, RE2: p.value.text})
 		}
 	case list:
 		for i, item := range v.items {
 			if item.kind != scalar {
 				return "", bad(fmt.Sprintf("pattern %d is no text", i+1), fix)
 			}
-			found = append(found, Redaction{"", item.text})
+			found = append(found, chatlog.Pattern{RE2: item.text})
 		}
 	default:
 		if v.text != "" {
-			found = []Redaction{{"", v.text}} // not split at commas: they are part of patterns
+			found = []chatlog.Pattern{{RE2: v.text}} // not split at commas: they are part of patterns
 		}
 	}
 	shown := make([]string, len(found))
@@ -59,6 +54,6 @@ func redactions(l *loader, v value) (string, error) {
 			return "", bad(fmt.Sprintf("pattern %s, %q, is found in the empty text, and so everywhere", who, shorten(r.RE2)), "make it need at least one character")
 		}
 	}
-	l.cfg.LogRedact = found
+	l.cfg.Log.Redact = found
 	return strings.Join(shown, ", "), nil
 }

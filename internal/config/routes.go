@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/upstream"
 	"net/url"
 	"regexp"
 	"slices"
@@ -11,7 +12,7 @@ import (
 // targets are the base URLs and prefixes of one kind of route, as two lists paired by position.
 type targets struct {
 	bases, prefixes []string
-	keys            []APIKey
+	keys            []upstream.APIKey
 }
 
 // target is one entry of FORWARD_CONFIG.
@@ -98,7 +99,7 @@ func dialectOf(base *url.URL, prefix string) string {
 
 // keysFor returns the API keys of a route's kind. A general route takes its provider's keys; without any it shares the
 // openai routes' keys, which is where openai-forward 0.7 and later keep the keys of every target.
-func (l *loader) keysFor(kind, dialect string) []APIKey {
+func (l *loader) keysFor(kind, dialect string) []upstream.APIKey {
 	switch {
 	case dialect == "anthropic" && (kind != "general" || len(l.anthropic.keys) > 0):
 		return l.anthropic.keys

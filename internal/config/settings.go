@@ -2,9 +2,11 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"forward/internal/keys"
+	"forward/internal/limits"
 )
 
 // setting is one row of the table: its names, its default and how its text becomes part of the Config.
@@ -24,14 +26,24 @@ type setting struct {
 	set func(l *loader, v value) (shown string, err error)
 }
 
-// table returns every setting, in the order of .env.example and of `forward check`.
+// table returns every setting, in the order of .env.example and of `forward
+// check`.
 func table() []setting {
+	return slices.Concat(listenSettings(), routeSettings(), accessSettings(), limitSettings(), cacheSettings(),
+		logSettings(), ledgerSettings(), upstreamSettings(), placeSettings())
+}
+
+func listenSettings() []setting {
 	return []setting{
 		{name: "HOST", fixed: true, def: "127.0.0.1", set: host},
-		{name: "PORT", fixed: true, def: "8000", set: number(0, 65535, func(c *Config) *int { return &c.Port })},
-		{name: "TLS_CERT", fixed: true, older: []string{"ssl_certfile"}, set: text(func(c *Config) *string { return &c.TLSCert })},
-		{name: "TLS_KEY", fixed: true, older: []string{"ssl_keyfile"}, set: text(func(c *Config) *string { return &c.TLSKey })},
+		{name: "PORT", fixed: true, def: "8000", set: number(0, 65535, func(c *Config) *int { return &c.Listen.Port })},
+		{name: "TLS_CERT", fixed: true, older: []string{"ssl_certfile"}, set: text(func(c *Config) *string { return &c.Listen.TLSCert })},
+		{name: "TLS_KEY", fixed: true, older: []string{"ssl_keyfile"}, set: text(func(c *Config) *string { return &c.Listen.TLSKey })},
+	}
+}
 
+func routeSettings() []setting {
+	return []setting{
 		{name: "OPENAI_BASE_URL", def: "https://api.openai.com", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.bases })},
 		{name: "OPENAI_ROUTE_PREFIX", def: "/", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.prefixes })},
 		{name: "OPENAI_API_KEY", older: []string{"OPENAI_API_KEY_CONFIG"}, secret: true, tree: true, set: apiKeys("openai")},
@@ -45,74 +57,102 @@ func table() []setting {
 		{name: "EXTRA_AUTH", def: "open", set: extraAuth},
 		{name: "MODEL_ROUTES", tree: true, set: modelRoutes},
 		{name: "MODEL_FALLBACKS", tree: true, set: fallbacks},
+	}
+}
 
+func accessSettings() []setting {
+	return []setting{
 		{name: "FORWARD_KEY", older: []string{"FORWARD_KEY_CONFIG"}, secret: true, tree: true, set: forwardKeys},
 		{name: "KEY_SECRET", fixed: true, secret: true, set: keySecret},
 		{name: "LEVEL_MODELS", tree: true, set: levelModels},
-		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.TrustUserIDs })},
-		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Passthrough })},
-		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.OpenAccess })},
+		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.TrustUserIDs })},
+		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Passthrough })},
+		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Open })},
 		{name: "ADMIN_KEY", secret: true, set: adminKey},
-		{name: "IP_WHITELIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.IPWhitelist })},
-		{name: "IP_BLACKLIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.IPBlacklist })},
-		{name: "TRUSTED_PROXIES", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.TrustedProxy })},
+		{name: "IP_WHITELIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.Allow })},
+		{name: "IP_BLACKLIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.Deny })},
+		{name: "TRUSTED_PROXIES", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.TrustedProxies })},
 		{name: "CORS_ORIGINS", def: "*", tree: true, set: origins},
+	}
+}
 
-		{name: "REQ_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.ReqRates })},
+func limitSettings() []setting {
+	return []setting{
+		{name: "REQ_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]limits.Rule { return &c.Limits.Rules })},
 		{name: "GLOBAL_RATE_LIMIT", def: "inf", set: globalRate},
 		{name: "RATE_LIMIT_STRATEGY", fixed: true, def: "fixed-window", set: strategy},
 		{name: "REQ_RATE_LIMIT_BACKEND", fixed: true, def: "memory", url: true, set: rateBackend},
-		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]RateRule { return &c.TokenRates })},
+		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]limits.Rule { return &c.Limits.Paces })},
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
-		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: count(0, 1<<20, func(c *Config) *int64 { return &c.DefaultMaxTokens })},
-		{name: "QUEUE_KEEPALIVE", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.QueueKeepalive })},
+		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: count(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
+		{name: "QUEUE_KEEPALIVE", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Limits.QueueKeepalive })},
+	}
+}
 
-		{name: "CACHE_CHAT_COMPLETION", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheChat })},
-		{name: "CACHE_EMBEDDING", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.CacheEmbedding })},
+func cacheSettings() []setting {
+	return []setting{
+		{name: "CACHE_CHAT_COMPLETION", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.Cache.Chat })},
+		{name: "CACHE_EMBEDDING", def: "false", older: []string{"CACHE_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.Cache.Embedding })},
 		{name: "CACHE_ROUTES", tree: true, set: cacheRoutes},
 		{name: "CACHE_BACKEND", fixed: true, def: "BADGER", url: true, set: cacheBackend},
 		{name: "CACHE_ROOT_PATH_OR_URL", fixed: true, set: cacheDir},
-		{name: "DEFAULT_REQUEST_CACHING_VALUE", def: "false", set: boolean(func(c *Config) *bool { return &c.CachingDefault })},
-		{name: "CACHE_TTL", fixed: true, def: "30d", set: duration(0, func(c *Config) *time.Duration { return &c.CacheTTL })},
-		{name: "CACHE_MAX_BYTES", fixed: true, def: "1GiB", set: size(1<<20, func(c *Config) *int64 { return &c.CacheMaxBytes })},
-		{name: "CACHE_MAX_ENTRY_BYTES", fixed: true, def: "8MiB", set: size(1<<10, func(c *Config) *int64 { return &c.CacheMaxEntry })},
-		{name: "CACHE_SCOPE", def: "key", set: oneOf(func(c *Config) *string { return &c.CacheScope }, "key", "shared")},
-		{name: "CACHE_REPLAY", def: "immediate", set: oneOf(func(c *Config) *string { return &c.CacheReplay }, "immediate", "recorded")},
-		{name: "CACHE_MODE", def: "normal", set: oneOf(func(c *Config) *string { return &c.CacheMode }, "normal", "refresh", "offline")},
+		{name: "DEFAULT_REQUEST_CACHING_VALUE", def: "false", set: boolean(func(c *Config) *bool { return &c.Cache.Default })},
+		{name: "CACHE_TTL", fixed: true, def: "30d", set: period(0, func(c *Config) *time.Duration { return &c.Cache.TTL })},
+		{name: "CACHE_MAX_BYTES", fixed: true, def: "1GiB", set: size(1<<20, func(c *Config) *int64 { return &c.Cache.MaxBytes })},
+		{name: "CACHE_MAX_ENTRY_BYTES", fixed: true, def: "8MiB", set: size(1<<10, func(c *Config) *int64 { return &c.Cache.MaxEntryBytes })},
+		{name: "CACHE_SCOPE", def: "key", set: oneOf(func(c *Config) *string { return &c.Cache.Scope }, "key", "shared")},
+		{name: "CACHE_REPLAY", def: "immediate", set: oneOf(func(c *Config) *string { return &c.Cache.Replay }, "immediate", "recorded")},
+		{name: "CACHE_MODE", def: "normal", set: oneOf(func(c *Config) *string { return &c.Cache.Mode }, "normal", "refresh", "offline")},
+	}
+}
 
-		{name: "LOG_CHAT", def: "false", older: []string{"LOG_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.LogChat })},
-		{name: "PRINT_CHAT", fixed: true, def: "false", set: boolean(func(c *Config) *bool { return &c.PrintChat })},
-		{name: "LOG_DIR", fixed: true, def: "Log", set: text(func(c *Config) *string { return &c.LogDir })},
-		{name: "LOG_CONTENT", def: "full", set: oneOf(func(c *Config) *string { return &c.LogContent }, "full", "meta", "redacted")},
+func logSettings() []setting {
+	return []setting{
+		{name: "LOG_CHAT", def: "false", older: []string{"LOG_OPENAI"}, set: boolean(func(c *Config) *bool { return &c.Log.Chat })},
+		{name: "PRINT_CHAT", fixed: true, def: "false", set: boolean(func(c *Config) *bool { return &c.Log.Console })},
+		{name: "LOG_DIR", fixed: true, def: "Log", set: text(func(c *Config) *string { return &c.Log.Dir })},
+		{name: "LOG_CONTENT", def: "full", set: oneOf(func(c *Config) *string { return &c.Log.Content }, "full", "meta", "redacted")},
 		{name: "LOG_REDACT", fixed: true, tree: true, set: redactions},
-		{name: "LOG_MAX_SIZE", fixed: true, def: "50MB", set: size(1<<10, func(c *Config) *int64 { return &c.LogMaxSize })},
-		{name: "LOG_MAX_TOTAL", fixed: true, def: "0", set: size(0, func(c *Config) *int64 { return &c.LogMaxTotal })},
-		{name: "LOG_RETENTION", fixed: true, def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.LogRetention })},
+		{name: "LOG_MAX_SIZE", fixed: true, def: "50MB", set: size(1<<10, func(c *Config) *int64 { return &c.Log.MaxSize })},
+		{name: "LOG_MAX_TOTAL", fixed: true, def: "0", set: size(0, func(c *Config) *int64 { return &c.Log.MaxTotal })},
+		{name: "LOG_RETENTION", fixed: true, def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Log.Retention })},
 		{name: "LOG_LEVEL", def: "info", set: logLevel},
 		{name: "LOG_FORMAT", fixed: true, def: "text", set: logFormat},
+	}
+}
 
+func ledgerSettings() []setting {
+	return []setting{
 		{name: "PRICES", tree: true, set: prices},
-		{name: "LEDGER", fixed: true, def: "true", set: boolean(func(c *Config) *bool { return &c.Ledger })},
-		{name: "LEDGER_RETENTION", fixed: true, def: "90d", set: duration(0, func(c *Config) *time.Duration { return &c.LedgerRetention })},
-		{name: "LEDGER_STRICT", fixed: true, def: "false", set: boolean(func(c *Config) *bool { return &c.LedgerStrict })},
-		{name: "USAGE_FILE", fixed: true, set: text(func(c *Config) *string { return &c.UsageFile })},
+		{name: "LEDGER", fixed: true, def: "true", set: boolean(func(c *Config) *bool { return &c.Ledger.On })},
+		{name: "LEDGER_RETENTION", fixed: true, def: "90d", set: period(0, func(c *Config) *time.Duration { return &c.Ledger.Retention })},
+		{name: "LEDGER_STRICT", fixed: true, def: "false", set: boolean(func(c *Config) *bool { return &c.Ledger.Strict })},
+		{name: "USAGE_FILE", fixed: true, set: text(func(c *Config) *string { return &c.Ledger.File })},
 		{name: "USAGE_STATSD", fixed: true, set: statsD},
-		{name: "USAGE_WEBHOOK", fixed: true, secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.UsageWebhook })},
-		{name: "BUDGET_WEBHOOK", fixed: true, secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.BudgetWebhook })},
-		{name: "WEBHOOK_SECRET", fixed: true, secret: true, set: secret(func(c *Config) *keys.Secret { return &c.WebhookSecret })},
+		{name: "USAGE_WEBHOOK", fixed: true, secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.Ledger.Webhook })},
+		{name: "BUDGET_WEBHOOK", fixed: true, secret: true, set: webhook(func(c *Config) *keys.Secret { return &c.Ledger.BudgetWebhook })},
+		{name: "WEBHOOK_SECRET", fixed: true, secret: true, set: secret(func(c *Config) *keys.Secret { return &c.Ledger.WebhookSecret })},
+	}
+}
 
+func upstreamSettings() []setting {
+	return []setting{
 		{name: "PROXY", url: true, set: proxy},
-		{name: "TIMEOUT", def: "10s", set: duration(time.Millisecond, func(c *Config) *time.Duration { return &c.ConnectTimeout })},
-		{name: "HEADER_TIMEOUT", def: "600s", set: duration(0, func(c *Config) *time.Duration { return &c.HeaderTimeout })},
-		{name: "STREAM_IDLE_TIMEOUT", def: "120s", set: duration(0, func(c *Config) *time.Duration { return &c.StreamIdleTimeout })},
-		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: duration(0, func(c *Config) *time.Duration { return &c.ShutdownTimeout })},
-		{name: "SHUTDOWN_DELAY", def: "0", set: duration(0, func(c *Config) *time.Duration { return &c.ShutdownDelay })},
-		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Retries })},
+		{name: "TIMEOUT", def: "10s", set: period(time.Millisecond, func(c *Config) *time.Duration { return &c.Upstream.ConnectTimeout })},
+		{name: "HEADER_TIMEOUT", def: "600s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.HeaderTimeout })},
+		{name: "STREAM_IDLE_TIMEOUT", def: "120s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.StreamIdleTimeout })},
+		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: period(0, func(c *Config) *time.Duration { return &c.Listen.ShutdownTimeout })},
+		{name: "SHUTDOWN_DELAY", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Listen.ShutdownDelay })},
+		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Upstream.Retries })},
 		{name: "RETRY_STATUS", tree: true, set: retryStatus},
-		{name: "MAX_PARALLEL_REQUESTS", def: "0", set: number(0, 1<<20, func(c *Config) *int { return &c.MaxParallel })},
-		{name: "MAX_BODY_BYTES", def: "32MiB", set: size(1<<10, func(c *Config) *int64 { return &c.MaxBody })},
+		{name: "MAX_PARALLEL_REQUESTS", def: "0", set: number(0, 1<<20, func(c *Config) *int { return &c.Limits.MaxParallel })},
+		{name: "MAX_BODY_BYTES", def: "32MiB", set: size(1<<10, func(c *Config) *int64 { return &c.Upstream.MaxBody })},
+	}
+}
 
+func placeSettings() []setting {
+	return []setting{
 		{name: "DATA_DIR", fixed: true, def: "./data", set: text(func(c *Config) *string { return &c.DataDir })},
 		{name: "BENCHMARK_MODE", def: "false", set: boolean(func(c *Config) *bool { return &c.Benchmark })},
 		{name: "TZ", fixed: true, set: location},

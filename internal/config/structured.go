@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/queue"
 	"maps"
 	"slices"
 	"strconv"
@@ -123,12 +124,13 @@ const (
 	defaultQueueWait = 60 * time.Second
 )
 
-// readModels reads the bounds of a route's models. LLProxy's cpm was parsed and never used; it is accepted and not used.
+// readModels reads the bounds of a route's models. LLProxy's cpm was parsed and
+// never used; it is accepted and not used.
 func (l *loader) readModels(path, prefix string, models node) {
 	for _, p := range models.pairs {
-		m := Model{Route: prefix, Model: p.key}
-		size, wait := int64(defaultQueueSize), int64(defaultQueueWait/time.Second)
-		fields := map[string]*int64{"rpm": &m.RPM, "tpm": &m.TPM, "cpm": new(int64), "max_parallel": new(int64), "maxqueuesize": &size, "maxqueuewait": &wait}
+		m := queue.Model{}
+		parallel, size, wait := int64(0), int64(defaultQueueSize), int64(defaultQueueWait/time.Second)
+		fields := map[string]*int64{"rpm": &m.RPM, "tpm": &m.TPM, "cpm": new(int64), "max_parallel": &parallel, "maxqueuesize": &size, "maxqueuewait": &wait}
 		for _, member := range p.value.pairs {
 			field, ok := fields[strings.ToLower(member.key)]
 			if !ok {
@@ -142,9 +144,10 @@ func (l *loader) readModels(path, prefix string, models node) {
 			}
 			*field = n
 		}
-		m.MaxParallel, m.MaxQueueSize = int(*fields["max_parallel"]), int(size)
-		m.MaxQueueWait = time.Duration(min(wait, 86400)) * time.Second
-		l.cfg.Models = append(l.cfg.Models, m)
+		m.MaxParallel = int(parallel)
+		m.MaxQueue = int(size)
+		m.MaxWait = time.Duration(min(wait, 86400)) * time.Second
+		l.cfg.Models = append(l.cfg.Models, queue.Rule{Route: prefix, Models: p.key, Model: m})
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/forward"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -16,19 +17,19 @@ func host(l *loader, v value) (string, error) {
 	if strings.ContainsAny(h, "/ \t@") || strings.Count(h, ":") == 1 {
 		return "", bad("not an address to listen on", "write an address without scheme and port, such as 127.0.0.1 or 0.0.0.0; the port is PORT")
 	}
-	l.cfg.Host = h
+	l.cfg.Listen.Host = h
 	return h, nil
 }
 
 func extraAuth(l *loader, v value) (string, error) {
 	word, err := choose(v.text, "open", "key")
-	l.cfg.ExtraAuth = word == "key"
+	l.cfg.Access.ExtraAuth = word == "key"
 	return word, err
 }
 
 func adminKey(l *loader, v value) (string, error) {
 	secret, err := newSecret(v.text)
-	l.cfg.AdminKey = secret
+	l.cfg.Access.AdminKey = secret
 	return secret.String(), err
 }
 
@@ -41,7 +42,7 @@ func origins(l *loader, v value) (string, error) {
 			return "", bad(fmt.Sprintf("%q is not an origin", shorten(hideSecrets(item))), "write * or origins such as https://chat.example.com, without a path")
 		}
 	}
-	l.cfg.CORSOrigins = items
+	l.cfg.Access.CORSOrigins = items
 	return strings.Join(items, ", "), err
 }
 
@@ -52,7 +53,7 @@ func cacheRoutes(l *loader, v value) (string, error) {
 			return "", bad(fmt.Sprintf("%q is not a path", shorten(item)), "write paths below the route prefix, such as /v1/embeddings")
 		}
 	}
-	l.cfg.CacheRoutes = items
+	l.cfg.Cache.Routes = items
 	return strings.Join(items, ", "), err
 }
 
@@ -66,10 +67,10 @@ func rateBackend(l *loader, v value) (string, error) {
 	s := strings.TrimSpace(v.text)
 	switch {
 	case strings.EqualFold(s, "memory"), strings.EqualFold(s, "memory://"):
-		l.cfg.RateBackend = "memory"
+		l.cfg.Limits.Backend = "memory"
 		return "memory", nil
 	case redisURL(s):
-		l.cfg.RateBackend = s
+		l.cfg.Limits.Backend = s
 		return s, nil
 	}
 	return "", bad("not a place that limits can be counted in", "write memory or redis://host:6379")
@@ -79,17 +80,17 @@ func rateBackend(l *loader, v value) (string, error) {
 func cacheBackend(l *loader, v value) (string, error) {
 	s := strings.TrimSpace(v.text)
 	if redisURL(s) {
-		l.cfg.CacheBackend = s
+		l.cfg.Cache.Backend = s
 		return s, nil
 	}
 	word, err := choose(s, "MEMORY", "BADGER", "LMDB", "LEVELDB", "ROCKSDB")
 	if err != nil {
 		return "", bad("not a place that answers can be kept in", "write BADGER (on disk), MEMORY or redis://host:6379")
 	}
-	if l.cfg.CacheBackend = word; word != "MEMORY" {
-		l.cfg.CacheBackend = "BADGER"
+	if l.cfg.Cache.Backend = word; word != "MEMORY" {
+		l.cfg.Cache.Backend = "BADGER"
 	}
-	return l.cfg.CacheBackend, nil
+	return l.cfg.Cache.Backend, nil
 }
 
 // cacheDir accepts a directory. openai-forward also took the address of a flaxkv server, which nothing here speaks.
@@ -99,18 +100,18 @@ func cacheDir(l *loader, v value) (string, error) {
 		l.warn(v, "a cache server is not supported, so the cache is kept in DATA_DIR/cache; write a directory, or CACHE_BACKEND=redis://…")
 		dir = ""
 	}
-	l.cfg.CacheDir = dir
+	l.cfg.Cache.Dir = dir
 	return dir, nil
 }
 
 // finishDirs derives the cache directory, which needs DATA_DIR, and shows it.
 func (l *loader) finishDirs() {
-	if l.cfg.CacheDir == "" {
-		l.cfg.CacheDir = filepath.Join(l.cfg.DataDir, "cache")
+	if l.cfg.Cache.Dir == "" {
+		l.cfg.Cache.Dir = filepath.Join(l.cfg.DataDir, "cache")
 	}
 	for i := range l.cfg.settings {
 		if s := &l.cfg.settings[i]; s.Name == "CACHE_ROOT_PATH_OR_URL" {
-			s.Value = hideSecrets(l.cfg.CacheDir)
+			s.Value = hideSecrets(l.cfg.Cache.Dir)
 		}
 	}
 }
@@ -128,7 +129,7 @@ func logLevel(l *loader, v value) (string, error) {
 	case "dpanic", "panic", "fatal", "critical":
 		word = "error"
 	}
-	l.cfg.LogLevel = word
+	l.cfg.Log.Level = word
 	return word, err
 }
 
@@ -140,7 +141,7 @@ func logFormat(l *loader, v value) (string, error) {
 	if err != nil {
 		return "", bad("not a log format", "write text or json")
 	}
-	l.cfg.LogFormat = word
+	l.cfg.Log.Format = word
 	return word, nil
 }
 
@@ -161,7 +162,7 @@ func proxy(l *loader, v value) (string, error) {
 	default:
 		return "", bad("a proxy of this kind is not supported", "write http://host:port or socks5://host:port")
 	}
-	l.cfg.Proxy = u
+	l.cfg.Upstream.Proxy = u
 	return u.String(), nil
 }
 
@@ -172,7 +173,7 @@ func retryStatus(l *loader, v value) (string, error) {
 		if wrong != nil || code < 500 || code > 599 {
 			return "", bad(fmt.Sprintf("%q is not a status that can be retried", shorten(item)), "write 5xx codes such as 502, 503; 429 is always tried with another key")
 		}
-		l.cfg.RetryStatus = append(l.cfg.RetryStatus, code)
+		l.cfg.Upstream.RetryStatus = append(l.cfg.Upstream.RetryStatus, code)
 	}
 	return strings.Join(items, ", "), err
 }
@@ -202,7 +203,7 @@ func fallbacks(l *loader, v value) (string, error) {
 		if strings.TrimSpace(p.key) == "" || len(instead) == 0 || slices.ContainsFunc(instead, func(s string) bool { return s == "" || strings.ContainsAny(s, "*?[") }) {
 			return "", bad(fmt.Sprintf("the entry %q does not name the models to ask instead", shorten(p.key)), fix)
 		}
-		l.cfg.Fallbacks = append(l.cfg.Fallbacks, Fallback{p.key, instead})
+		l.cfg.Fallbacks = append(l.cfg.Fallbacks, forward.Fallback{Models: p.key, Instead: instead})
 	}
 	return "", nil
 }
