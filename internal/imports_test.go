@@ -35,7 +35,6 @@ var packages = []string{
 	"forward/internal/dialect",
 	"forward/internal/framing",
 	"forward/internal/jsonscan",
-	"forward/internal/backlog",
 	"forward/internal/clientip",
 	"forward/internal/database",
 	"forward/internal/duration",

@@ -8,23 +8,32 @@ import (
 	"forward/internal/limits"
 )
 
-// admit asks the request limits of the route and the caller, and tells what is left on the answer, whichever it is.
-func (x *exchange) admit() error {
-	most := x.MaxParallel
-	if own := x.policy.Parallel; own > 0 && (most == 0 || own < most) {
+// admission says which request limits hold for a request.
+type admission struct {
+	entered bool // it counts as one of the caller's parallel requests
+	limited bool // the answer carries the gateway's limit headers, not the upstream's
+}
+
+// admit asks the request limits of the route and of the caller. What is left of
+// them goes into the header of the answer, whichever that is.
+func (g *Gateway) admit(a *ask) (admission, error) {
+	who := &a.who
+	most := g.MaxParallel
+	if own := who.policy.Parallel; own > 0 && (most == 0 || own < most) {
 		most = own
 	}
-	if x.entered = x.parallel.Enter(x.caller.id, most); !x.entered {
-		return &refusal{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", retryAfter: time.Second,
+	if !g.parallel.Enter(who.id, most) {
+		return admission{}, &refusal{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", retryAfter: time.Second,
 			message: fmt.Sprintf("%d requests of yours are running, which is as many as may at the same time. Wait for one to end.", most)}
 	}
-	status, err := x.Gate.Admit(x.ctx, x.paths, x.limits, limits.Caller{ID: x.caller.id, Level: x.caller.level})
+	admitted := admission{entered: true}
+	status, err := g.Gate.Admit(a.in, a.from.paths, a.from.route.Name, limits.Caller{ID: who.id, Level: who.level})
 	if err != nil {
-		return err
+		return admitted, err
 	}
 	if status.Limited {
-		status.SetHeader(x.w.Header())
-		x.limited = true
+		status.SetHeader(a.in.w.Header())
+		admitted.limited = true
 	}
-	return nil
+	return admitted, nil
 }

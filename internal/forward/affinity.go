@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"forward/internal/upstream"
 )
 
 const (
@@ -17,77 +19,88 @@ const (
 	affinityTimeout = 2 * time.Second
 )
 
-// sticky reports whether it matters which API key at which base URL serves the request: files, batches, responses and the
-// like belong to the one that made them.
-func (x *exchange) sticky() bool {
-	return x.Affinity != nil && !x.route.Open && x.route.Places() > 1 && (x.swap || len(x.route.Also) > 0)
+// sticks reports whether it matters which API key at which base URL serves a
+// request: files, batches, responses and the like belong to the one that made
+// them.
+func (g *Gateway) sticks(to target) bool {
+	return g.Affinity != nil && !to.route.Open && to.route.Places() > 1 && (to.swap || len(to.route.Also) > 0)
 }
 
-// stick finds where the objects were made that the request names. What is not known goes anywhere: it may have been made
-// without the gateway, and the provider's own answer is better than a guess.
-func (x *exchange) stick() {
-	if !x.sticky() {
-		return
+// placeOf finds where the objects were made that the request names. What is not
+// known goes anywhere: it may have been made without the gateway, and the
+// provider's own answer is better than a guess.
+func (g *Gateway) placeOf(a *ask, to target) upstream.Place {
+	if !g.sticks(to) {
+		return ""
 	}
-	objects := append(x.route.Dialect.Refers(x.op, readable(x.rest), x.body), uploads(x.r.URL.RawQuery)...)
+	objects := to.route.Dialect.Refers(a.from.op, readable(to.rest), a.body)
+	objects = append(objects, uploads(a.in.r.URL.RawQuery)...)
 	if len(objects) == 0 {
-		return
+		return ""
 	}
-	ctx, cancel := context.WithTimeout(x.ctx, affinityTimeout)
+	ctx, cancel := context.WithTimeout(a.in, affinityTimeout)
 	defer cancel()
-	place, err := x.Affinity.Find(ctx, x.route.Name, objects)
+	place, err := g.Affinity.Find(ctx, to.route.Name, objects)
 	if err != nil {
-		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "looking up a provider's object", slog.String("id", x.id), slog.Any("error", err))
+		g.Log.LogAttrs(a.in, slog.LevelWarn, "looking up a provider's object", slog.String("id", a.in.id), slog.Any("error", err))
 	}
-	x.place = place
+	return place
 }
 
-// keepUploads remembers where an upload was begun.
+// keepsObjects reports whether the objects that the answer made are to be
+// remembered.
+func (t *tap) keepsObjects(rec *record) bool {
+	return t.answer.res.StatusCode/100 == 2 && t.answer.attempts.Place != "" && t.g.sticks(rec.to)
+}
+
+// keepUploads remembers where an upload was started.
 func (t *tap) keepUploads(h http.Header) {
 	for _, name := range uploadHeaders {
-		if u, err := url.Parse(h.Get(name)); err == nil {
+		u, err := url.Parse(h.Get(name))
+		if err == nil {
 			t.keepObjects(uploads(u.RawQuery))
 			t.kept = 0
 		}
 	}
 }
 
-// keepsObjects reports whether the objects that an answer made are to be remembered.
-func (x *exchange) keepsObjects(res *http.Response) bool {
-	return res.StatusCode/100 == 2 && x.attempts.Place != "" && x.sticky()
-}
-
-// keepObjects remembers where the objects of an answer were made. It is called before the client can know of them, and
-// when it returns a restart does not forget them.
+// keepObjects remembers where the objects of an answer were made. It is called
+// before the client can know of them, and when it returns a restart does not
+// forget them.
 func (t *tap) keepObjects(objects []string) {
-	x := t.x
 	if len(objects) <= t.kept {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), affinityTimeout)
+	in := t.ask.in
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(in), affinityTimeout)
 	defer cancel()
-	if err := x.Affinity.Remember(ctx, x.route.Name, objects[t.kept:], x.attempts.Place); err != nil {
-		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "remembering a provider's object", slog.String("id", x.id), slog.Any("error", err))
+	err := t.g.Affinity.Remember(ctx, t.answer.route.Name, objects[t.kept:], t.answer.attempts.Place)
+	if err != nil {
+		t.g.Log.LogAttrs(in, slog.LevelWarn, "remembering a provider's object", slog.String("id", in.id), slog.Any("error", err))
 	}
 	t.kept = len(objects)
 }
 
-// state are the objects of an answer that is read; chats are kept where the client asks for it.
+// state returns the objects of an answer that is read; chats are stored at the
+// provider where the client asks for it.
 func (t *tap) state() []string {
-	if t.x.ask.Store && t.answer.ID != "" {
-		return append([]string{t.answer.ID}, t.answer.State...)
+	if t.ask.said.Store && t.said.ID != "" {
+		return append([]string{t.said.ID}, t.said.State...)
 	}
-	return t.answer.State
+	return t.said.State
 }
 
-// objects are those of a whole body.
+// objects returns those of a whole body.
 func (t *tap) objects() []string {
-	x := t.x
 	if t.metered {
 		return t.state()
 	}
-	if t.record == nil || t.record.over || t.packed != "" {
+	if t.record == nil || t.packed != "" {
 		return nil
 	}
-	return x.route.Dialect.Creates(x.op, x.r.Method, readable(x.rest), t.record.Bytes())
+	body, ok := t.record.bytes()
+	if !ok {
+		return nil
+	}
+	return t.answer.route.Dialect.Creates(t.ask.from.op, t.ask.in.r.Method, readable(t.ask.from.rest), body)
 }

@@ -15,6 +15,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/dialect/gemini"
 	"forward/internal/ledger"
+	"forward/internal/upstream"
 )
 
 // Batches are made through one request and answered hours later through another, and only their results tell what was used. So the
@@ -30,27 +31,36 @@ const (
 	batchTimeout = 2 * time.Second
 )
 
-// batchUse tells what the exchange has to do with batches.
-func (x *exchange) batchUse() (use dialect.BatchUse, object string) {
-	if x.Ledger == nil || x.route.Open {
-		return dialect.NoBatch, ""
-	}
-	return x.route.Dialect.BatchUse(x.op, x.r.Method, readable(x.rest))
+// batch is what an answer has to do with batches.
+type batch struct {
+	use     dialect.BatchUse
+	results *ledger.Settlement // of the batch whose results the answer is
+	about   string             // what became of it, for the trail
 }
 
-// checkBatch refuses a batch that may ask a model which is not the caller's to use. Anthropic's batches name a model in each of their
-// requests and Gemini's in their path, which was checked; OpenAI's have theirs in a file that nobody here reads.
-func (x *exchange) checkBatch() error {
-	use, _ := x.route.Dialect.BatchUse(x.op, x.r.Method, readable(x.rest))
-	if use != dialect.MakesBatch || x.ask.Model != "" {
+// batchUse returns what a request has to do with batches.
+func (g *Gateway) batchUse(a *ask, route *upstream.Route) (use dialect.BatchUse, object string) {
+	if g.Ledger == nil || route.Open {
+		return dialect.NoBatch, ""
+	}
+	return route.Dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
+}
+
+// checkBatch refuses a batch that may ask a model which is not the caller's to
+// use. Anthropic's batches name a model in each of their requests and Gemini's
+// in their path, which was checked; OpenAI's have theirs in a file that the
+// gateway does not read.
+func (g *Gateway) checkBatch(a *ask) error {
+	use, _ := a.from.route.Dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
+	if use != dialect.MakesBatch || a.said.Model != "" {
 		return nil
 	}
 	refused := &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
-		message: fmt.Sprintf("Key %q may not use every model, and the gateway cannot tell which ones this batch asks.", x.caller.name)}
-	if x.body == nil {
+		message: fmt.Sprintf("Key %q may not use every model, and the gateway cannot tell which ones this batch asks.", a.who.name)}
+	if a.body == nil {
 		return refused
 	}
-	requests := x.body.Get("requests")
+	requests := a.body.Get("requests")
 	if !requests.IsArray() {
 		return refused
 	}
@@ -60,9 +70,8 @@ func (x *exchange) checkBatch() error {
 		if !once || !named {
 			return refused
 		}
-		if !x.allowsModel(model.String()) {
-			refused.message = fmt.Sprintf("Key %q may not use model %q.", x.caller.name, model.String())
-			return refused
+		if !g.allowsModel(&a.who, model.String()) {
+			return modelNotAllowed(&a.who, model.String())
 		}
 	}
 	return nil
@@ -81,68 +90,75 @@ func member(object gjson.Result, name string) (v gjson.Result, once bool) {
 	return v, object.IsObject() && n == 1
 }
 
-// askForBatch changes the headers of a request whose answer is about batches so that it can be read: it is to come unpacked, and results
-// that were never read whole are to come whole. A server may always ignore a Range (RFC 9110, section 14.2).
-func (x *exchange) askForBatch(h http.Header) {
-	use, object := x.batchUse()
+// batchOf changes the header of a request whose answer is about batches so that
+// the answer can be read: it is to come unpacked, and results that were never
+// read whole are to come whole. A server may always ignore a Range (RFC 9110,
+// section 14.2). It returns nil for other requests.
+func (g *Gateway) batchOf(a *ask, to target, h http.Header) *batch {
+	use, object := g.batchUse(a, to.route)
 	if use == dialect.NoBatch {
-		return
+		return nil
 	}
-	if x.results = x.findResults(use, object); x.results == nil && use == dialect.FetchesFile {
-		return // of some other file
+	results := g.findResults(a, to, use, object)
+	if results == nil && use == dialect.FetchesFile {
+		return nil // it is some other file
 	}
-	x.batches = use
 	h.Set("Accept-Encoding", "identity")
-	if x.results != nil {
+	if results != nil {
 		h.Del("Range")
 		h.Del("If-Range")
 	}
+	return &batch{use: use, results: results}
 }
 
-// findResults is the batch whose results are asked for. One that is known by the path, and was made without this gateway, counts for the
-// caller.
-func (x *exchange) findResults(use dialect.BatchUse, object string) *ledger.Settlement {
+// findResults returns the batch whose results are asked for. One that is known
+// by the path, and was made without this gateway, counts for the caller.
+func (g *Gateway) findResults(a *ask, to target, use dialect.BatchUse, object string) *ledger.Settlement {
 	if object == "" {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(x.ctx, batchTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.in), batchTimeout)
 	defer cancel()
-	b, ok, err := x.Ledger.FindBatch(ctx, x.route.Base.Host, object)
+	b, ok, err := g.Ledger.FindBatch(ctx, to.route.Base.Host, object)
 	if err != nil {
-		x.warnOfBatch(object, err)
+		g.warnOfBatch(a, object, err)
 	}
 	if !ok && use == dialect.FetchesBatch {
-		b = ledger.Batch{Host: x.route.Base.Host, ID: object}
+		b = ledger.Batch{Host: to.route.Base.Host, ID: object}
 	} else if !ok {
 		return nil
 	}
-	return x.settlement(b)
-}
-
-func (x *exchange) settlement(b ledger.Batch) *ledger.Settlement {
 	if b.Key == "" {
-		b.Key, b.KeyName, b.User, b.Tags, b.Route = x.caller.id, x.caller.name, x.user, x.policy.Tags, x.route.Name
+		b.Key = a.who.id
+		b.KeyName = a.who.name
+		b.User = a.who.user
+		b.Tags = a.who.policy.Tags
+		b.Route = to.route.Name
 	}
-	return &ledger.Settlement{Batch: b, Prices: x.Prices, Upstream: x.Prices.Provider(x.route.Base.Hostname(), x.route.Dialect.Name)}
+	return &ledger.Settlement{Batch: b, Prices: g.Prices, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.Name)}
 }
 
-// watchBatch lets the answer be read on its way, if it is about batches.
-func (x *exchange) watchBatch(res *http.Response) {
-	if x.batches == dialect.NoBatch || res.StatusCode != http.StatusOK || encodingOf(res.Header) != "" {
-		return
+// watchBatch lets an answer about batches be read on its way.
+func (g *Gateway) watchBatch(rec *record, body io.ReadCloser) io.ReadCloser {
+	res := rec.answer.res
+	if res.StatusCode != http.StatusOK || encodingOf(res.Header) != "" {
+		return body
 	}
-	w := &batchWatch{ReadCloser: res.Body, x: x, left: res.ContentLength}
-	if x.results != nil {
-		w.lines = &ledger.BatchReader{Each: x.results.Add}
+	w := &batchWatch{ReadCloser: body, g: g, ask: rec.ask, to: rec.to, batch: rec.answer.batch, left: res.ContentLength}
+	if w.batch.results != nil {
+		w.lines = &ledger.BatchReader{Each: w.batch.results.Add}
 	}
-	res.Body = w
+	return w
 }
 
 // batchWatch passes a body on and looks at it: at results line by line, at batches when they have come whole, and before the client has
 // them.
 type batchWatch struct {
 	io.ReadCloser
-	x     *exchange
+	g     *Gateway
+	ask   *ask
+	to    target
+	batch *batch
 	left  int64               // bytes until the announced length; negative when there is none
 	lines *ledger.BatchReader // of results
 	body  bytes.Buffer        // of anything else
@@ -178,8 +194,8 @@ func (w *batchWatch) Read(p []byte) (int, error) {
 
 // readAhead reads the body as far as it is short, so that a batch is remembered before anybody can know of it.
 func (w *batchWatch) readAhead() {
-	buf := w.x.buffers.Get()
-	defer w.x.buffers.Put(buf)
+	buf := w.g.buffers.Get()
+	defer w.g.buffers.Put(buf)
 	for len(w.held) < maxBatchAhead && w.err == nil && !w.done {
 		n, err := w.ReadCloser.Read(buf)
 		w.held, w.err = append(w.held, buf[:n]...), err
@@ -205,64 +221,74 @@ func (w *batchWatch) look(p []byte, err error) {
 	switch {
 	case w.lines != nil:
 		w.lines.Close()
-		w.x.settleBatch(w.x.results)
+		w.settle(w.batch.results)
 	case w.over:
-		w.x.warnOfBatch("", fmt.Errorf("the answer is longer than %d bytes; batches in it are not remembered, and results in it not settled", maxBatchBody))
+		w.g.warnOfBatch(w.ask, "", fmt.Errorf("the answer is longer than %d bytes; batches in it are not remembered, and results in it not settled", maxBatchBody))
 	default:
-		w.x.noteBatches(w.body.Bytes())
+		w.note(w.body.Bytes())
 	}
 }
 
-// noteBatches remembers the batches of an answer, and settles those of Gemini's that hold their results.
-func (x *exchange) noteBatches(body []byte) {
+// note remembers the batches of an answer, and settles those of Gemini's that
+// hold their results.
+func (w *batchWatch) note(body []byte) {
+	a := w.ask
+	route := w.to.route
 	var list []ledger.Batch
-	for _, told := range x.route.Dialect.Batches(readable(x.rest), body) {
-		b := ledger.Batch{Host: x.route.Base.Host, ID: told.ID, Results: told.Results, Model: told.Model}
-		if x.batches == dialect.MakesBatch {
-			b.Key, b.KeyName, b.User, b.Tags = x.caller.id, x.caller.name, x.user, x.policy.Tags
-			b.Route, b.Request = x.route.Name, x.id
-			x.aboutBatch = told.ID + " is settled when its results are fetched"
+	for _, told := range route.Dialect.Batches(a.from.plain, body) {
+		b := ledger.Batch{Host: route.Base.Host, ID: told.ID, Results: told.Results, Model: told.Model}
+		if w.batch.use == dialect.MakesBatch {
+			b.Key = a.who.id
+			b.KeyName = a.who.name
+			b.User = a.who.user
+			b.Tags = a.who.policy.Tags
+			b.Route = route.Name
+			b.Request = a.in.id
+			w.batch.about = told.ID + " is settled when its results are fetched"
 		}
 		list = append(list, b)
 	}
 	if len(list) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), batchTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.in), batchTimeout)
 	defer cancel()
-	if err := x.Ledger.NoteBatches(ctx, list); err != nil {
-		x.warnOfBatch(list[0].ID, err)
+	err := w.g.Ledger.NoteBatches(ctx, list)
+	if err != nil {
+		w.g.warnOfBatch(a, list[0].ID, err)
 	}
-	if len(list) > 1 || x.route.Dialect != gemini.Dialect {
+	if len(list) > 1 || route.Dialect != gemini.Dialect {
 		return
 	}
-	if s := x.findResults(dialect.ShowsBatches, list[0].ID); s != nil {
+	s := w.g.findResults(a, w.to, dialect.ShowsBatches, list[0].ID)
+	if s != nil {
 		inline := ledger.BatchReader{Each: s.Add}
 		inline.ReadInline(body)
-		x.settleBatch(s)
+		w.settle(s)
 	}
 }
 
-// settleBatch writes down what the answers of a batch cost.
-func (x *exchange) settleBatch(s *ledger.Settlement) {
+// settle writes to the ledger what the answers of a batch cost.
+func (w *batchWatch) settle(s *ledger.Settlement) {
 	if s.Empty() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(x.ctx), batchTimeout)
+	a := w.ask
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.in), batchTimeout)
 	defer cancel()
-	rows := s.Rows(time.Now(), x.id)
-	n, err := x.Ledger.SettleBatch(ctx, rows)
+	rows := s.Rows(time.Now(), a.in.id)
+	n, err := w.g.Ledger.SettleBatch(ctx, rows)
 	switch {
 	case err != nil:
-		x.warnOfBatch(s.Batch.ID, err)
-		x.aboutBatch = s.Batch.ID + " could not be settled: fetch its results again"
+		w.g.warnOfBatch(a, s.Batch.ID, err)
+		w.batch.about = s.Batch.ID + " could not be settled: fetch its results again"
 	case n == 0:
-		x.aboutBatch = s.Batch.ID + " was settled before"
+		w.batch.about = s.Batch.ID + " was settled before"
 	default:
-		x.aboutBatch = "these results settle it: see `forward why " + s.Batch.ID + "`"
+		w.batch.about = "these results settle it: see `forward why " + s.Batch.ID + "`"
 	}
 }
 
-func (x *exchange) warnOfBatch(batch string, err error) {
-	x.Log.LogAttrs(x.ctx, slog.LevelWarn, "accounting for a batch", slog.String("id", x.id), slog.String("batch", batch), slog.Any("error", err))
+func (g *Gateway) warnOfBatch(a *ask, batch string, err error) {
+	g.Log.LogAttrs(a.in, slog.LevelWarn, "accounting for a batch", slog.String("id", a.in.id), slog.String("batch", batch), slog.Any("error", err))
 }

@@ -22,7 +22,7 @@ func together(t *testing.T, b *bench, release chan struct{}, asks ...func() answ
 	var wg sync.WaitGroup
 	for i, ask := range asks {
 		wg.Go(func() { answers[i] = ask() })
-		waitFor(t, "the caller at the gateway", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == i+1 })
+		waitFor(t, "the caller at the gateway", func() bool { return strings.Count(b.log.String(), "shares a call") == i+1 })
 	}
 	close(release)
 	wg.Wait()
@@ -95,7 +95,7 @@ func TestAnAnswerThatCannotBeTurnedIsNoStampede(t *testing.T) {
 	b = start(t, func(w http.ResponseWriter, r *http.Request) {
 		<-release
 		if body, _ := io.ReadAll(r.Body); !bytes.Contains(body, []byte(`"stream":true`)) {
-			waitFor(t, "all others a second time", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == 1+2*others })
+			waitFor(t, "all others a second time", func() bool { return strings.Count(b.log.String(), "shares a call") == 1+2*others })
 			w.Header().Set("Content-Type", "application/json")
 			io.WriteString(w, chatBody)
 			return

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -63,83 +64,92 @@ func (c *catalogue) list(key catalogueKey) *modelList {
 	return c.lists[key]
 }
 
-// listsModels reports whether the gateway itself answers what models there are: on /, where several providers are behind
-// one address, and where the caller may not use all of them. It takes keys of ours to ask every provider.
-func (x *exchange) listsModels() bool {
-	if x.op != dialect.Models || x.mount != "/" || x.route.Dialect != dialects.Default || x.r.Method != http.MethodGet || !x.swap {
+// listsModels reports whether the gateway itself answers which models there
+// are: on /, where several providers are behind one address, and where the
+// caller may not use all of them. It takes keys of ours to ask every provider.
+func (g *Gateway) listsModels(a *ask, to target) bool {
+	from := &a.from
+	if from.op != dialect.Models || from.mount != "/" || from.plain != "/v1/models" {
 		return false
 	}
-	return x.plain == "/v1/models" && (len(x.modelRoutes()) > 1 || x.restricted())
+	if from.route.Dialect != dialects.Default || a.in.r.Method != http.MethodGet || !to.swap {
+		return false
+	}
+	return len(g.modelRoutes(from.route)) > 1 || g.restricted(&a.who)
 }
 
-// modelRoutes are the routes that requests on / are led to, each once, the one at / first.
-func (x *exchange) modelRoutes() []*upstream.Route {
-	list := []*upstream.Route{x.matched}
-	for _, m := range x.Models {
-		known := false
-		for _, r := range list {
-			known = known || r == m.Route
-		}
-		if !known {
+// modelRoutes returns the routes to which requests on / are led, each once,
+// home first, which is the one at /.
+func (g *Gateway) modelRoutes(home *upstream.Route) []*upstream.Route {
+	list := []*upstream.Route{home}
+	for _, m := range g.Models {
+		if !slices.Contains(list, m.Route) {
 			list = append(list, m.Route)
 		}
 	}
 	return list
 }
 
-// listModels answers with the models of all providers that the caller may use. A provider that does not tell its own is
-// left out, and only when none does the answer is an error.
-func (x *exchange) listModels() error {
-	routes := x.modelRoutes()
-	lists, errs := make([][]modelEntry, len(routes)), make([]error, len(routes))
+// listModels answers with the models of all providers that the caller may use.
+// A provider that does not list its own is left out, and only when none does
+// the answer is an error.
+func (g *Gateway) listModels(a *ask, to target) (status int, cause string, err error) {
+	routes := g.modelRoutes(a.from.route)
+	lists := make([][]modelEntry, len(routes))
+	errs := make([]error, len(routes))
 	var wg sync.WaitGroup
 	for i, r := range routes {
-		if r.Keys.Len() > 0 && !r.Keys.Serves(x.caller.level) || !x.allowsRoute(r) {
+		if (r.Keys.Len() > 0 && !r.Keys.Serves(a.who.level)) || a.who.checkRoute(r) != nil {
 			continue
 		}
-		wg.Go(func() { lists[i], errs[i] = x.modelsOf(r) })
+		wg.Go(func() { lists[i], errs[i] = g.modelsOf(r, a.who.level) })
 	}
 	wg.Wait()
-	told, entries, seen := []string{}, []json.RawMessage{}, map[string]bool{}
+	asked := []string{}
+	entries := []json.RawMessage{}
+	seen := map[string]bool{}
 	for i, r := range routes {
 		if errs[i] != nil || lists[i] == nil {
 			continue
 		}
-		told = append(told, r.Name)
+		asked = append(asked, r.Name)
 		for _, m := range lists[i] {
-			if !seen[m.id] && x.leads(m.id) == r && x.allowsModel(m.id) {
-				seen[m.id], entries = true, append(entries, m.raw)
+			if !seen[m.id] && g.routeOf(a.from.route, m.id) == r && g.allowsModel(&a.who, m.id) {
+				seen[m.id] = true
+				entries = append(entries, m.raw)
 			}
 		}
 	}
-	if len(told) == 0 {
-		if err := errors.Join(errs...); err != nil {
-			return err
+	if len(asked) == 0 {
+		err = errors.Join(errs...)
+		if err == nil {
+			err = &upstream.Error{Cause: upstream.NoKey, Err: upstream.ErrNoKey, Route: to.route.Name}
 		}
-		return &upstream.Error{Cause: upstream.NoKey, Err: upstream.ErrNoKey, Route: x.route.Name}
+		return 0, "", err
 	}
 	body, err := json.Marshal(struct {
 		Object string            `json:"object"`
 		Data   []json.RawMessage `json:"data"`
 	}{"list", entries})
 	if err != nil {
-		return err
+		return 0, "", err
 	}
-	h := x.w.Header()
+	h := a.in.w.Header()
 	h.Set("Content-Type", "application/json")
-	h.Set("X-Forward-Upstream", strings.Join(told, ", "))
-	h.Set(x.dialect.RequestIDHeader, x.id)
-	x.status = http.StatusOK
-	x.w.WriteHeader(x.status)
-	if _, err := x.w.Write(body); err != nil {
-		x.cause = "client_gone"
+	h.Set("X-Forward-Upstream", strings.Join(asked, ", "))
+	h.Set(a.from.dialect.RequestIDHeader, a.in.id)
+	a.in.w.WriteHeader(http.StatusOK)
+	_, failed := a.in.w.Write(body)
+	if failed != nil {
+		cause = clientGone
 	}
-	return nil
+	return http.StatusOK, cause, nil
 }
 
-// modelsOf returns the models of one provider, from memory if they were asked for in the last minute.
-func (x *exchange) modelsOf(r *upstream.Route) ([]modelEntry, error) {
-	l := x.catalogue.list(catalogueKey{r, x.caller.level})
+// modelsOf returns the models of one provider, from memory if they were asked
+// for in the last minute.
+func (g *Gateway) modelsOf(r *upstream.Route, level int) ([]modelEntry, error) {
+	l := g.catalogue.list(catalogueKey{r, level})
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	age := time.Since(l.fetched)
@@ -147,34 +157,35 @@ func (x *exchange) modelsOf(r *upstream.Route) ([]modelEntry, error) {
 		return l.models, nil
 	}
 	// Not with the client's context: others wait for the same list.
-	ctx, cancel := context.WithTimeout(x.life, catalogueTimeout)
+	ctx, cancel := context.WithTimeout(g.life, catalogueTimeout)
 	defer cancel()
-	models, err := x.fetchModels(ctx, r)
+	models, err := g.fetchModels(ctx, r, level)
 	if err != nil {
-		x.Log.WarnContext(ctx, "a provider does not list its models", "route", r.Name, "error", err)
+		g.Log.WarnContext(ctx, "a provider does not list its models", "route", r.Name, "error", err)
 		if l.models != nil && age < catalogueStale {
 			return l.models, nil
 		}
 		return nil, err
 	}
-	l.models, l.fetched = models, time.Now()
+	l.models = models
+	l.fetched = time.Now()
 	return models, nil
 }
 
 // fetchModels asks a provider for its models. Anthropic lists its own in its own form only, 1,000 at most at a time
 // (https://docs.anthropic.com/en/api/models-list).
-func (x *exchange) fetchModels(ctx context.Context, r *upstream.Route) ([]modelEntry, error) {
+func (g *Gateway) fetchModels(ctx context.Context, r *upstream.Route, level int) ([]modelEntry, error) {
 	path, query := openAIBase(r, "/v1/models"), ""
 	if r.Dialect == anthropic.Dialect {
 		query = "limit=1000"
 	}
 	ask := (&http.Request{Method: http.MethodGet, URL: r.URL(path, query), Header: http.Header{
-		"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"forward/" + x.Version},
+		"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"forward/" + g.Version},
 	}}).WithContext(ctx)
 	if r.Dialect == anthropic.Dialect {
 		ask.Header.Set("Anthropic-Version", "2023-06-01")
 	}
-	attempts := upstream.Attempts{Route: r, Level: x.caller.level, Transport: x.Transport, Swap: r.Keys.Len() > 0, Retries: x.Retries, Log: x.Log}
+	attempts := upstream.Attempts{Route: r, Level: level, Transport: g.Transport, Swap: r.Keys.Len() > 0, Retries: g.Retries, Log: g.Log}
 	res, err := attempts.RoundTrip(ask)
 	if err != nil {
 		return nil, err

@@ -3,7 +3,6 @@ package forward
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"regexp"
@@ -12,50 +11,70 @@ import (
 	"forward/internal/dialect"
 )
 
-// compose makes the body that goes upstream of the one that came: the client's own bytes, without our flag and with what
-// the gateway changes on purpose. What it changed is said in X-Forward-Modified.
-func (x *exchange) compose() {
-	if x.body == nil {
-		return
+// composed is the body that goes upstream.
+type composed struct {
+	body       []byte   // nil: the client's streams through
+	modified   []string // what of it is not the client's, for X-Forward-Modified
+	addedUsage bool     // it asks for usage, and the client does not
+}
+
+// compose makes the body that goes upstream of the one that came: the client's
+// own bytes, without the gateway's flag and with what the gateway changes on
+// purpose. store says that the answer is going to be cached.
+func (g *Gateway) compose(a *ask, to target, store bool) composed {
+	if a.body == nil {
+		return composed{body: a.raw}
 	}
-	x.modified = x.modified[:0]
-	drop := []string{"caching"} // ours; strict upstreams refuse it, so it goes whether or not the cache is on
+	var c composed
+	drop := []string{"caching"} // strict upstreams refuse it, so it goes whether or not the cache is on
 	var members []string
-	if x.instead != "" {
-		drop, members = append(drop, "model"), append(members, `"model":`+quoted(x.instead))
-		x.modified = append(x.modified, "model")
+	if to.instead {
+		drop = append(drop, "model")
+		members = append(members, `"model":`+quoted(to.model))
+		c.modified = append(c.modified, "model")
 	}
-	if x.addedUsage = x.asksUsage(); x.addedUsage {
-		drop, members = append(drop, "stream_options"), append(members, x.usageOptions())
-		x.modified = append(x.modified, "include_usage")
+	if g.asksUsage(a, to, store) {
+		c.addedUsage = true
+		drop = append(drop, "stream_options")
+		members = append(members, a.usageOptions())
+		c.modified = append(c.modified, "include_usage")
 	}
-	if x.ask.Caching != nil {
-		x.modified = append(x.modified, "caching")
+	if a.said.Caching != nil {
+		c.modified = append(c.modified, "caching")
 	}
-	x.payload = x.body.Without(drop...)
+	c.body = a.body.Without(drop...)
 	for _, member := range members {
-		x.payload = prepend(x.payload, member)
+		c.body = prepend(c.body, member)
 	}
+	return c
 }
 
-// asksUsage reports whether the gateway asks for the usage of a stream although the client does not, and takes the chunk
-// that tells it out again: when our API key pays, and when the stream is going to be remembered, so that a later request
-// in the other form can be told. Streams that a client pays himself pass untouched.
-func (x *exchange) asksUsage() bool {
-	if x.withoutUsage || !x.ask.Stream || x.ask.IncludeUsage || x.op != dialect.Chat && x.op != dialect.Completion || !x.swap && !x.memory.store {
+// asksUsage reports whether the gateway asks for the usage of a stream although
+// the client does not, and takes the chunk with it out again. It does so when
+// its API key pays, and when the stream is going to be cached, so that a later
+// request in the other form can be told. Streams that a client pays for itself
+// pass untouched.
+func (g *Gateway) asksUsage(a *ask, to target, store bool) bool {
+	if to.withoutUsage || !a.said.Stream || a.said.IncludeUsage || (!to.swap && !store) {
 		return false
 	}
-	if until, refused := x.noUsage.Load(x.route); refused && x.begun.Before(until.(time.Time)) {
+	if a.from.op != dialect.Chat && a.from.op != dialect.Completion {
 		return false
 	}
-	options := x.body.Get("stream_options")
-	return options.Value() == nil || options.IsObject() && x.usageOptions() != "" // or the upstream is the one to complain
+	until, refused := g.noUsage.Load(to.route)
+	if refused && a.in.start.Before(until.(time.Time)) {
+		return false
+	}
+	options := a.body.Get("stream_options")
+	// Options that are no object are the upstream's to complain about.
+	return options.Value() == nil || (options.IsObject() && a.usageOptions() != "")
 }
 
-// usageOptions is the client's stream_options with include_usage, "" when they are no valid object.
-func (x *exchange) usageOptions() string {
+// usageOptions is the client's stream_options with include_usage, "" when they
+// are no valid object.
+func (a *ask) usageOptions() string {
 	const include = `"include_usage":true`
-	options := x.body.Get("stream_options")
+	options := a.body.Get("stream_options")
 	if !options.IsObject() {
 		return `"stream_options":{` + include + `}`
 	}
@@ -71,7 +90,8 @@ func prepend(object []byte, member string) []byte {
 	at := bytes.IndexByte(object, '{') + 1
 	out := make([]byte, 0, len(object)+len(member)+1)
 	out = append(append(out, object[:at]...), member...)
-	if rest := bytes.TrimLeft(object[at:], " \t\r\n"); len(rest) == 0 || rest[0] != '}' {
+	rest := bytes.TrimLeft(object[at:], " \t\r\n")
+	if len(rest) == 0 || rest[0] != '}' {
 		out = append(out, ',')
 	}
 	return append(out, object[at:]...)
@@ -82,32 +102,31 @@ func quoted(s string) string {
 	return string(b)
 }
 
-// errUsageRefused is why an answer of the upstream is not relayed: it is about stream_options, which the client did not send.
-var errUsageRefused = errors.New("the upstream refuses a request in which we asked for usage")
-
-// usageRefusedFor is for how long a route is not asked again for what it refused.
+// usageRefusedFor is for how long a route is not asked again for usage that it
+// refused to report.
 const usageRefusedFor = time.Hour
 
-// refusesUsage reports whether the same is to be asked without what asksUsage added. Such an answer says that nothing was
-// executed; Mistral, old versions of Azure and strict local servers give it to a field that they do not know, and name it.
-func (x *exchange) refusesUsage(res *http.Response) bool {
-	if !x.addedUsage || res.StatusCode != http.StatusBadRequest && res.StatusCode != http.StatusUnprocessableEntity {
+// refusesUsage reports whether the same is to be asked without what asksUsage
+// added. Such an answer says that nothing was executed: Mistral, old versions
+// of Azure and strict local servers give it to a field that they do not know,
+// and name the field.
+func (g *Gateway) refusesUsage(a *ask, to target, ans *answer) bool {
+	status := ans.res.StatusCode
+	if !ans.addedUsage || (status != http.StatusBadRequest && status != http.StatusUnprocessableEntity) {
 		return false
 	}
-	head, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	res.Body = struct {
+	body := ans.res.Body
+	head, _ := io.ReadAll(io.LimitReader(body, 64<<10))
+	ans.res.Body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(head), res.Body), res.Body}
+	}{io.MultiReader(bytes.NewReader(head), body), body}
 	if bytes.Contains(head, []byte("stream_options")) || bytes.Contains(head, []byte("include_usage")) {
-		x.noUsage.Store(x.route, x.begun.Add(usageRefusedFor))
+		g.noUsage.Store(to.route, a.in.start.Add(usageRefusedFor))
 		return true
 	}
-	if !unknownField.Match(head) {
-		return false
-	}
-	x.withoutUsage = true // for this time; what was meant may be a field of the client's
-	return true
+	// Only for this request: what was meant may be a field of the client's.
+	return unknownField.Match(head)
 }
 
 // unknownField finds answers that complain of a field without naming it.

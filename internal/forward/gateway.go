@@ -118,9 +118,9 @@ type running struct {
 	quiet    atomic.Bool // not ready: draining
 	parallel limits.Parallel
 	bodies   atomic.Int64 // bytes of request bodies that are held
-	shared   flights
+	calls    calls
 
-	flights  sync.WaitGroup // exchanges that are not settled yet
+	requests sync.WaitGroup // requests that are not settled yet
 	underway underway
 	life     context.Context // ends when streams still open are told that the gateway stops
 	end      context.CancelCauseFunc
@@ -201,7 +201,7 @@ func (g *Gateway) Wait(d time.Duration) {
 	settled := make(chan struct{})
 	go func() {
 		defer close(settled)
-		g.flights.Wait()
+		g.requests.Wait()
 	}()
 	select {
 	case <-settled:

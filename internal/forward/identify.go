@@ -6,172 +6,135 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"strconv"
+	"net/netip"
 	"strings"
 	"time"
 
 	"forward/internal/clientip"
-	"forward/internal/dialect"
-	"forward/internal/dialects"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
 
-// caller is who a request counts for.
+// caller is who a request counts for, and what that caller may do.
 type caller struct {
-	id    string // stable and not secret: the bucket of his limits
-	scope string // whose remembered answers he may get; see Options.CacheShared
-	name  string // what logs call him
-	level int
+	ip        netip.Addr
+	id        string // stable and not secret: the bucket of its limits
+	scope     string // whose cached answers it may get; see Options.CacheShared
+	name      string // what logs call it
+	level     int
+	policy    *keys.Policy // of its key; never nil
+	user      string       // for whom it asks
+	presented string       // its credential; empty when there was none, or more than one
+	slot      keys.Slot    // where the credential came
+	known     bool         // the credential is a valid forward key
+	ours      bool         // it is a forward key, perhaps disabled or expired
 }
 
-// nobody is what the access log calls a caller without a key.
-const nobody = "-"
+// noName is what the access log calls a caller without a key.
+const noName = "-"
 
-// identify finds the route and the caller from the request line and the headers alone.
-func (x *exchange) identify() error {
-	x.ip = clientip.Of(x.r, x.TrustedProxies)
-	if err := x.match(x.r.URL.EscapedPath()); err != nil {
-		return err
-	}
-	if !x.admitsIP() {
-		return &refusal{status: http.StatusForbidden, code: "ip_not_allowed", message: "Requests from your address are not allowed here."}
-	}
-	if x.r.Method == http.MethodTrace || x.r.Method == http.MethodConnect {
-		x.w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-		return &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "Method " + x.r.Method + " is not forwarded."}
-	}
-	if err := x.attribute(x.r.Header.Get("X-User-Id")); err != nil {
-		return err
-	}
-	if err := x.authenticate(); err != nil {
-		return err
-	}
-	if !x.namesUsers() {
-		x.user = ""
-	}
-	return x.comply()
-}
+// unrestricted is the policy of callers without a forward key: their level, or
+// their own provider, says what they may do.
+var unrestricted keys.Policy
 
-// match finds the route. Only the path counts: whatever host an absolute-form request line names is ignored, so a
-// client cannot choose where the gateway connects to.
-func (x *exchange) match(path string) error {
-	if err := upstream.CheckPath(path); err != nil {
-		if route, _, _, ok := x.Routes.Match(path); ok {
-			x.dialect = route.Dialect // what its callers read; nothing is matched yet
-		}
-		return err
-	}
-	path, err := x.userOfPath(path)
+// identify finds the route and the caller, from the request line and the
+// headers alone.
+func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
+	ip := clientip.Of(in.r, g.TrustedProxies)
+	who = caller{ip: ip, policy: &unrestricted}
+	from, user, err := g.match(in.r)
 	if err != nil {
-		return err
+		return from, who, err
 	}
-	route, mount, rest, ok := x.Routes.Match(path)
-	if !ok {
-		return &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
+	if !g.admitsIP(ip) {
+		return from, who, &refusal{status: http.StatusForbidden, code: "ip_not_allowed", message: "Requests from your address are not allowed here."}
 	}
-	x.route, x.mount, x.rest, x.limits = route, mount, rest, route.Name
-	x.matched, x.matchedRest = route, rest
-	// Judged by the readable path, forwarded by the one that came: the upstream takes /v1/chat/%63ompletions for what
-	// it is, and so do the rules.
-	x.plain = readable(rest)
-	x.op = route.Dialect.Operation(x.r.Method, x.plain)
-	x.dialect = spoken(x.op, route.Dialect)
-	x.paths = make([]string, 1, 1+len(route.Aliases))
-	x.paths[0] = strings.TrimSuffix(route.Prefix, "/") + x.plain
-	for _, mount := range route.Aliases {
-		x.paths = append(x.paths, strings.TrimSuffix(mount, "/")+x.plain)
+	if in.r.Method == http.MethodTrace || in.r.Method == http.MethodConnect {
+		in.w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+		return from, who, &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "Method " + in.r.Method + " is not forwarded."}
 	}
-	return nil
-}
-
-// readable decodes the escapes of a path that CheckPath has passed, all but those of slashes and percent signs: they
-// would change what its segments are.
-func readable(path string) string {
-	if strings.IndexByte(path, '%') < 0 {
-		return path
-	}
-	var b strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] == '%' && i+2 < len(path) {
-			if c, err := strconv.ParseUint(path[i+1:i+3], 16, 8); err == nil && c != '/' && c != '%' {
-				b.WriteByte(byte(c))
-				i += 2
-				continue
-			}
+	if user == "" {
+		user = in.r.Header.Get("X-User-Id")
+		err = checkUser(user)
+		if err != nil {
+			return from, who, err
 		}
-		b.WriteByte(path[i])
 	}
-	return b.String()
-}
-
-// spoken is the dialect of an operation on a route of dialect d: Anthropic and Google also serve OpenAI's operations, and
-// whoever calls those expects OpenAI's events and errors.
-func spoken(op dialect.Operation, d *dialect.Dialect) *dialect.Dialect {
-	switch op {
-	case dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Moderation, dialect.Image, dialect.ImageEdit, dialect.Speech, dialect.Audio:
-		return dialects.Default
-	}
-	return d
-}
-
-// authenticate decides who the caller is and whose credential goes upstream, by the rules of «Who may come in» in the
-// README: open routes ask nobody, an empty ring asks nobody, otherwise a forward key is needed.
-func (x *exchange) authenticate() error {
-	asked := x.Ring.Len() > 0 && (!x.route.Open || x.ExtraAuth)
-	presented, slot, err := keys.Presented(x.r.Header, x.r.URL.RawQuery)
+	who, err = g.authenticate(in.r, from.route, ip)
 	if err != nil {
-		if asked || x.mayBringOurs() {
-			return err
-		}
-		presented = credentials(x.r.Header) + x.r.URL.RawQuery // both are the upstream's to judge
+		return from, who, err
 	}
-	x.slot = slot
-	key, err := x.Ring.Lookup(presented)
-	x.ours = !errors.Is(err, keys.ErrUnknown)
+	if g.namesUsers(&who) {
+		who.user = user
+	}
+	if !who.policy.AllowsIP(ip) {
+		return from, who, &refusal{status: http.StatusForbidden, code: "ip_not_allowed", message: "Your key may not be used from your address."}
+	}
+	return from, who, who.checkRoute(from.route)
+}
+
+// authenticate decides who the caller is, by the rules of "Who may come in" in
+// the README: open routes need no key, an empty ring needs none, and otherwise
+// a forward key is needed.
+func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.Addr) (caller, error) {
+	who := caller{ip: ip, policy: &unrestricted}
+	needed := g.Ring.Len() > 0 && (!route.Open || g.ExtraAuth)
+	presented, slot, err := keys.Presented(r.Header, r.URL.RawQuery)
+	who.presented = presented
+	who.slot = slot
+	if err != nil {
+		if needed || g.mayHoldForwardKey(r) {
+			return who, err
+		}
+		presented = credentials(r.Header) + r.URL.RawQuery // all of them are the upstream's to judge
+	}
+	key, err := g.Ring.Lookup(presented)
+	who.ours = !errors.Is(err, keys.ErrUnknown)
 	switch {
 	case err == nil:
-		x.known, x.policy = true, &key.Policy
-		id := key.ID()
-		x.caller = caller{id: id, scope: "key:" + id, name: key.Name, level: key.Level}
-		x.credential()
-	case asked && (x.ours || !x.mayPass(presented)):
-		return &keyError{err: err, presented: presented}
-	case asked: // with a provider key of his own, which is neither swapped nor removed
-		x.anonymous(presented)
-	default:
-		if x.credential(); x.strip {
-			presented = "" // it does not go upstream
-		}
-		x.anonymous(presented)
+		who.known = true
+		who.policy = &key.Policy
+		who.id = key.ID()
+		who.scope = "key:" + who.id
+		who.name = key.Name
+		who.level = key.Level
+		return who, nil
+	case needed && (who.ours || !g.passes(presented)):
+		return who, &keyError{err: err, presented: presented}
 	}
-	return nil
+	if g.target(&who, route, "").strip {
+		presented = "" // it does not go upstream
+	}
+	who.anonymous(presented)
+	return who, nil
 }
 
-// mayBringOurs reports whether a forward key may be among several credentials.
-func (x *exchange) mayBringOurs() bool {
-	if x.Ring.Len() == 0 {
+// mayHoldForwardKey reports whether a forward key may be among several
+// credentials.
+func (g *Gateway) mayHoldForwardKey(r *http.Request) bool {
+	if g.Ring.Len() == 0 {
 		return false
 	}
-	bring := func(h http.Header, rawQuery string) bool {
+	holds := func(h http.Header, rawQuery string) bool {
 		one, _, err := keys.Presented(h, rawQuery)
 		if err == nil {
-			_, err = x.Ring.Lookup(one)
+			_, err = g.Ring.Lookup(one)
 		}
 		return !errors.Is(err, keys.ErrUnknown)
 	}
 	for _, name := range credentialHeaders {
-		if bring(http.Header{name: x.r.Header[name]}, "") {
+		if holds(http.Header{name: r.Header[name]}, "") {
 			return true
 		}
 	}
-	return bring(nil, x.r.URL.RawQuery)
+	return holds(nil, r.URL.RawQuery)
 }
 
-// credentialHeaders are those that keys.Strip removes.
+// credentialHeaders are the headers that keys.Strip removes.
 var credentialHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
 
-// credentials are the values of the headers in which a credential may come, for digests.
+// credentials returns the values of the headers in which a credential may come,
+// as input of a digest.
 func credentials(h http.Header) string {
 	var b strings.Builder
 	for _, name := range credentialHeaders {
@@ -182,41 +145,42 @@ func credentials(h http.Header) string {
 	return b.String()
 }
 
-// credential decides what goes upstream on the route. A key of ours never does, also not where none is asked. Where
-// nobody is asked and the gateway has API keys, they replace whatever the client sent, as openai-forward does it;
-// elsewhere the client's own credential goes through untouched.
-func (x *exchange) credential() {
-	x.swap = !x.route.Open && (x.known || x.route.Keys.Len() > 0)
-	x.strip = x.ours || x.swap
+// passes reports whether a provider key of the client's own is let through
+// although forward keys are configured.
+func (g *Gateway) passes(presented string) bool {
+	return g.Passthrough && presented != "" && !strings.HasPrefix(presented, "fk-")
 }
 
-// mayPass reports whether a provider key of the client's own is let through although forward keys are configured.
-func (x *exchange) mayPass(presented string) bool {
-	return x.Passthrough && presented != "" && !strings.HasPrefix(presented, "fk-")
-}
-
-// anonymous identifies a caller without a forward key: by a digest of the provider key that goes upstream, or by his
-// address when there is none. Level 0 may use every model, for it is not our key that pays or nobody is asked.
-func (x *exchange) anonymous(presented string) {
+// anonymous identifies a caller without a forward key: by a digest of the
+// provider key that goes upstream, or by its address when there is none. It
+// stays at level 0, which may use every model: either its own key pays, or no
+// key is asked for.
+func (who *caller) anonymous(presented string) {
 	if presented == "" {
-		x.caller = caller{id: "ip:" + clientip.Network(x.ip), scope: "anyone", name: nobody}
+		who.id = "ip:" + clientip.Network(who.ip)
+		who.scope = "anyone"
+		who.name = noName
 		return
 	}
 	sum := sha256.Sum256([]byte("credential\x00" + presented))
-	id := "own:" + hex.EncodeToString(sum[:6])
-	// The whole digest scopes remembered answers: they must not be shared between two provider accounts.
-	x.caller = caller{id: id, scope: "own:" + hex.EncodeToString(sum[:]), name: id}
+	who.id = "own:" + hex.EncodeToString(sum[:6])
+	// The whole digest scopes cached answers: two provider accounts must not
+	// share them.
+	who.scope = "own:" + hex.EncodeToString(sum[:])
+	who.name = who.id
 }
 
-func (x *exchange) admitsIP() bool {
-	if clientip.In(x.Deny, x.ip) {
+// admitsIP reports whether IP_WHITELIST and IP_BLACKLIST let an address in.
+func (g *Gateway) admitsIP(ip netip.Addr) bool {
+	if clientip.In(g.Deny, ip) {
 		return false
 	}
-	return len(x.Allow) == 0 || clientip.In(x.Allow, x.ip)
+	return len(g.Allow) == 0 || clientip.In(g.Allow, ip)
 }
 
-// newID returns the name of a request: 32 hexadecimal digits, 12 of time in milliseconds and 20 random ones, so that
-// ids sort by time and cannot be guessed.
+// newID returns the name of a request: 32 hexadecimal digits, 12 of time in
+// milliseconds and 20 random ones, so that names sort by time and cannot be
+// guessed.
 func newID() string {
 	var b [16]byte
 	ms := time.Now().UnixMilli()

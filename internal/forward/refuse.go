@@ -47,27 +47,34 @@ type keyError struct {
 func (e *keyError) Error() string { return e.err.Error() }
 func (e *keyError) Unwrap() error { return e.err }
 
-// refuse answers with err in the dialect of the route. It is the only way out of the pipeline before the first byte.
-func (x *exchange) refuse(err error) {
+// refuse answers with err in the dialect of the route. It is the only way out of
+// the pipeline before the first byte.
+func (g *Gateway) refuse(rec *record, err error) {
+	in := rec.in
 	p := problemOf(err)
-	x.status, x.cause = p.Status, p.Code
+	p.RequestID = in.id
+	rec.err = err
+	rec.status = p.Status
+	rec.cause = p.Code
 	if p.Status == statusClientGone {
-		panic(http.ErrAbortHandler) // he may only have closed his half of the connection, and must not read an empty answer
+		// The client may have closed only its half of the connection, and must
+		// not read an empty answer.
+		panic(http.ErrAbortHandler)
 	}
 	if p.Status >= 500 {
-		x.Log.LogAttrs(x.ctx, slog.LevelWarn, "request failed", slog.String("id", x.id), slog.String("code", p.Code), slog.String("error", err.Error()))
+		g.Log.LogAttrs(in, slog.LevelWarn, "request failed", slog.String("id", in.id), slog.String("code", p.Code), slog.String("error", err.Error()))
 	}
-	p.RequestID = x.id
-	if x.beating {
-		x.w.Write(x.dialect.ErrorEvent(p))
+	d := rec.ask.from.dialect
+	if in.waiting {
+		in.w.Write(d.ErrorEvent(p))
 		return
 	}
-	x.leaveBody()
-	h := x.w.Header()
+	leaveBody(rec.ask)
+	h := in.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "private, no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set(x.dialect.RequestIDHeader, x.id)
+	h.Set(d.RequestIDHeader, in.id)
 	if p.Status == http.StatusUnauthorized {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
@@ -82,25 +89,26 @@ func (x *exchange) refuse(err error) {
 	if errors.As(err, &quota) {
 		quota.SetHeader(h)
 	}
-	x.dialect.ErrorHeader(h, p)
-	x.trace(h)
-	body := x.dialect.Error(p)
-	x.status = x.dialect.Status(p)
+	d.ErrorHeader(h, p)
+	rec.trace(h)
+	body := d.Error(p)
+	rec.status = d.Status(p)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	x.w.WriteHeader(x.status)
-	x.w.Write(body)
+	in.w.WriteHeader(rec.status)
+	in.w.Write(body)
 }
 
-// leaveBody keeps net/http from reading the rest of a body that nobody wants: it would do so before it sends the answer,
-// so that a caller could hold a refusal up for as long as he likes.
-func (x *exchange) leaveBody() {
-	if x.r.ContentLength == 0 || x.payload != nil {
+// leaveBody keeps net/http from reading the rest of a body that is not needed:
+// it would do so before it sends the answer, so that a client could delay its
+// refusal.
+func leaveBody(a *ask) {
+	if a.in.r.ContentLength == 0 || a.raw != nil {
 		return
 	}
-	rc := http.NewResponseController(x.w)
+	rc := http.NewResponseController(a.in.w)
 	rc.EnableFullDuplex()
 	rc.SetReadDeadline(time.Now().Add(time.Second)) // what it reads afterwards, to close the connection politely
-	x.w.Header().Set("Connection", "close")
+	a.in.w.Header().Set("Connection", "close")
 }
 
 // setRetryAfter writes how long to wait: whole seconds rounded up, and the milliseconds that official SDKs read first.

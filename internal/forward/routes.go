@@ -34,7 +34,7 @@ func (g *Gateway) Handler() http.Handler {
 		}
 	}
 	forward := func(c *gin.Context) {
-		g.serve(interim{c.Writer, c.Request}, c.Request)
+		g.handle(interimWriter{c.Writer, c.Request}, c.Request)
 		c.Writer.WriteHeaderNow() // or gin would write a page of its own over an upstream's empty 404
 	}
 	e.NoRoute(forward)
@@ -58,16 +58,16 @@ func (g *Gateway) Handler() http.Handler {
 	return e
 }
 
-// interim lets 1xx answers out as they come (RFC 9110, section 15.2: a proxy must); gin takes them for a status to be
+// interimWriter lets 1xx answers out as they come (RFC 9110, section 15.2: a proxy must); gin takes them for a status to be
 // sent later. 100 Continue is net/http's to say, and HTTP/1.0 clients know none.
-type interim struct {
+type interimWriter struct {
 	gin.ResponseWriter
 	r *http.Request
 }
 
-func (w interim) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w interimWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w interim) WriteHeader(status int) {
+func (w interimWriter) WriteHeader(status int) {
 	if w.Written() {
 		return // comments to a client who waited in line
 	}
@@ -139,8 +139,7 @@ func (g *Gateway) cors(c *gin.Context) {
 
 // onlyAllowed keeps out whom IP_WHITELIST and IP_BLACKLIST keep out.
 func (g *Gateway) onlyAllowed(c *gin.Context) {
-	x := &exchange{Gateway: g, r: c.Request}
-	if x.ip = clientip.Of(x.r, x.TrustedProxies); !x.admitsIP() {
+	if !g.admitsIP(clientip.Of(c.Request, g.TrustedProxies)) {
 		c.AbortWithStatus(http.StatusForbidden)
 	}
 }

@@ -3,69 +3,101 @@ package forward
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
 	"forward/internal/duration"
 	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/queue"
-	"forward/internal/tokens"
+	"forward/internal/upstream"
 )
 
-// schedule reserves what the request may cost in the quotas that it counts for, and waits in line until the allowance of its
-// model has room for it. Nothing of the upstream is held meanwhile.
-func (x *exchange) schedule() error {
-	if x.op == dialect.Models {
-		return nil
+// turn is what a request has reserved to be sent to one target. Its zero value
+// and the nil turn hold nothing.
+type turn struct {
+	grant    *queue.Grant        // nil: the model has no queue
+	reserved *limits.Reservation // nil: no quota holds
+	queued   time.Duration       // waited in the queue
+	demand   *demand
+}
+
+// schedule reserves what the request may cost in its quotas, and waits in the
+// queue of its model until the model's allowance has room for it.
+func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, error) {
+	t := &turn{demand: to.demand}
+	counted := g.isCounted(&a.who)
+	queued := g.isQueued(a)
+	if a.from.op == dialect.Models || (!counted && !queued) {
+		return t, nil
 	}
-	if use, _ := x.batchUse(); x.scheduled() || use == dialect.MakesBatch {
-		if err := x.openAccount(); err != nil {
-			return err
-		}
-	}
-	if !x.counted() && !x.lined() {
-		return nil
-	}
-	patience, err := x.patience()
+	patience, err := maxWait(a.in.r.Header)
 	if err != nil {
-		return err
+		return t, err
 	}
-	for {
-		err := x.takeTurn(patience)
-		if err == nil {
-			return nil
-		}
-		x.settleTurn()
-		if errors.Is(context.Cause(x.ctx), errShuttingDown) {
-			return errShuttingDown // what waited for a turn knows only that it was ended
-		}
-		if !limited(err) || !x.fallsBack(http.StatusTooManyRequests, nil) {
-			return err
+	if counted {
+		t.reserved, err = g.reserve(work, a, to, queued)
+	}
+	if err == nil {
+		t.reserved.SetHeader(a.in.w.Header())
+		if queued {
+			t.grant, err = g.Scheduler.Acquire(work, g.queueDemand(a, to, m, patience))
+			t.queued = t.grant.Waited()
 		}
 	}
+	if t.grant != nil && !a.in.waiting {
+		a.in.w.Header().Set("X-Forward-Queue-Ms", strconv.FormatInt(t.queued.Milliseconds(), 10))
+	}
+	if err != nil {
+		t.giveBack()
+		if errors.Is(context.Cause(work), errShuttingDown) {
+			return t, errShuttingDown // the queue knows only that the wait was ended
+		}
+	}
+	return t, err
 }
 
-// counted reports whether a quota, or a limit of the key's own, may hold.
-func (x *exchange) counted() bool { return !x.Quotas.Empty() || x.policy.RPM > 0 || x.policy.TPM > 0 }
-
-// limited reports whether another model may have room for what this one has not.
-func limited(err error) bool {
-	if e, ok := errors.AsType[*queue.Error](err); ok {
-		return e.Reason != queue.TooLarge
+// queueDemand is what the request asks of its model's queue.
+func (g *Gateway) queueDemand(a *ask, to target, m *memory, patience time.Duration) queue.Demand {
+	d := queue.Demand{Route: to.route.Name, Model: to.model, Caller: a.who.id, Tokens: to.demand.total(), MaxWait: patience, Priority: a.who.policy.Priority}
+	if a.said.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil {
+		d.Keepalive = g.QueueKeepalive
+		d.OnKeepalive = func() { g.keepalive(a, m) }
 	}
-	e, ok := errors.AsType[*limits.QuotaError](err)
-	return ok && e.Scope == limits.ScopeModel && !e.TooLarge
+	return d
 }
 
-// ofCaller reports whether a refusal is about the caller himself: others who ask the same may be let through.
+// reserve takes the request out of the quotas that it counts for.
+func (g *Gateway) reserve(work life, a *ask, to target, queued bool) (*limits.Reservation, error) {
+	d, bounded := to.demand.atMost(queued)
+	estimate := limits.Estimate{Input: d.Prompt, Output: d.Completion}
+	if bounded {
+		estimate.Exact = func() limits.Estimate {
+			d := to.demand.exact()
+			return limits.Estimate{Input: d.Prompt, Output: d.Completion}
+		}
+	}
+	who := &a.who
+	subject := limits.Subject{Route: to.route.Name, Model: to.model, Key: who.name, User: who.user, RPM: who.policy.RPM, TPM: who.policy.TPM}
+	if subject.Key == noName {
+		subject.Key = who.id
+	}
+	return g.Quotas.Reserve(work, subject, estimate)
+}
+
+// isCounted reports whether a quota, or a limit of the key's own, may hold.
+func (g *Gateway) isCounted(who *caller) bool {
+	return !g.Quotas.Empty() || who.policy.RPM > 0 || who.policy.TPM > 0
+}
+
+// isQueued reports whether the request may have to wait in a queue.
+func (g *Gateway) isQueued(a *ask) bool { return g.Scheduler != nil && a.from.scheduled() }
+
+// ofCaller reports whether a refusal is about the caller itself: others that
+// ask the same may be let through.
 func ofCaller(err error) bool {
 	if e, ok := errors.AsType[*limits.QuotaError](err); ok {
 		return e.Scope == limits.ScopeKey || e.Scope == limits.ScopeUser
@@ -75,98 +107,10 @@ func ofCaller(err error) bool {
 	return spent || unpriced
 }
 
-// takeTurn reserves and waits for the model that is asked now.
-func (x *exchange) takeTurn(patience time.Duration) (err error) {
-	if x.counted() {
-		d, bound := x.tokensAtMost()
-		estimate := limits.Estimate{Input: d.Prompt, Output: d.Completion}
-		if bound {
-			estimate.Exact = func() limits.Estimate {
-				x.tokensAsked()
-				return limits.Estimate{Input: x.demand.Prompt, Output: x.demand.Completion}
-			}
-		}
-		subject := limits.Subject{Route: x.route.Name, Model: x.ask.Model, Key: x.caller.name, User: x.user, RPM: x.policy.RPM, TPM: x.policy.TPM}
-		if subject.Key == nobody {
-			subject.Key = x.caller.id
-		}
-		if x.reserved, err = x.Quotas.Reserve(x.ctx, subject, estimate); err != nil {
-			return err
-		}
-		x.reserved.SetHeader(x.w.Header())
-	}
-	if !x.lined() {
-		return nil
-	}
-	d := queue.Demand{Route: x.route.Name, Model: x.ask.Model, Caller: x.caller.id, Tokens: x.tokensAsked(), MaxWait: patience, Priority: x.policy.Priority}
-	if x.ask.Stream && x.r.ProtoAtLeast(1, 1) && !x.calling {
-		d.Keepalive, d.OnKeepalive = x.QueueKeepalive, x.beat
-	}
-	x.grant, err = x.Scheduler.Acquire(x.ctx, d)
-	x.queued += x.grant.Waited()
-	if x.grant != nil && !x.beating {
-		x.w.Header().Set("X-Forward-Queue-Ms", strconv.FormatInt(x.grant.Waited().Milliseconds(), 10))
-	}
-	return err
-}
-
-// beat tells a client who waits for a stream that he is not forgotten: with a comment, which every reader of server-sent
-// events skips. From the first one on the answer has begun, so whatever goes wrong afterwards is told by an error event.
-func (x *exchange) beat() {
-	if !x.beating {
-		x.beating = true
-		h := x.w.Header()
-		h.Set("Content-Type", "text/event-stream; charset=utf-8")
-		h.Set("Cache-Control", "no-cache")
-		h.Set(x.dialect.RequestIDHeader, x.id)
-		x.memory.announce(h)
-		x.w.WriteHeader(http.StatusOK)
-	}
-	rc := http.NewResponseController(x.w)
-	rc.SetWriteDeadline(time.Now().Add(x.WriteTimeout))
-	io.WriteString(x.w, ": waiting in line\n\n")
-	rc.Flush()
-}
-
-// fitsBeats reports whether an answer can follow comments: it has to be a stream of events too.
-func fitsBeats(res *http.Response) bool {
-	return res.StatusCode == http.StatusOK && strings.HasPrefix(res.Header.Get("Content-Type"), "text/event-stream") && encodingOf(res.Header) == ""
-}
-
-// afterBeats makes an error of an answer that cannot follow comments any more.
-func (x *exchange) afterBeats(res *http.Response) error {
-	head, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	message := gjson.GetBytes(head, "error.message").String()
-	if message == "" {
-		message = fmt.Sprintf("The upstream '%s' answered with status %d.", x.route.Name, res.StatusCode)
-	}
-	code := gjson.GetBytes(head, "error.code").String()
-	if code == "" {
-		code = "upstream_error"
-	}
-	status := res.StatusCode
-	if status < 400 {
-		status, message = http.StatusBadGateway, "The upstream '"+x.route.Name+"' did not answer with a stream of events."
-	}
-	return &refusal{status: status, code: code, message: message}
-}
-
-// lined reports whether the request may have to wait in line.
-func (x *exchange) lined() bool { return x.Scheduler != nil && x.scheduled() }
-
-// scheduled reports whether the request takes of its model's allowance: it is one that a model answers, and not about files,
-// batches and the like, which count for quotas of requests only.
-func (x *exchange) scheduled() bool {
-	switch x.op {
-	case dialect.Other, dialect.Models, dialect.CountTokens:
-		return false
-	}
-	return true
-}
-
-// patience is how long the client says that it waits in line at most, 0 when it does not say.
-func (x *exchange) patience() (time.Duration, error) {
-	value := x.r.Header.Get("X-Forward-Max-Wait")
+// maxWait returns how long the client is ready to wait in a queue, 0 when it
+// does not say.
+func maxWait(h http.Header) (time.Duration, error) {
+	value := h.Get("X-Forward-Max-Wait")
 	if value == "" {
 		return 0, nil
 	}
@@ -177,103 +121,66 @@ func (x *exchange) patience() (time.Duration, error) {
 	return d, nil
 }
 
-// demand is what a request may cost.
-type demand struct {
-	tokens.Demand
-	bound bool // Prompt was not counted, see tokens.Bound
-}
-
-// tokensAsked is what the request may cost: its prompt, and the completion that it allows or that is reserved for one
-// that names no bound.
-func (x *exchange) tokensAsked() int64 {
-	if x.demand == nil || x.demand.bound {
-		d := tokens.Demand{}
-		if by := x.route.Dialect.Name; x.estimates() {
-			d.Prompt, d.Completion = x.Estimation.EstimateTokens(by, x.body.Raw()), x.ask.MaxTokens*max(x.ask.N, 1)
-		} else {
-			d = tokens.Prompt(x.op, x.ask.Model, x.body)
-		}
-		x.setDemand(d, false)
+// keepalive sends a comment to a client that waits in a queue for a stream;
+// every reader of server-sent events skips it. From the first one on the answer
+// has started, so later failures are reported by an error event.
+func (g *Gateway) keepalive(a *ask, m *memory) {
+	in := a.in
+	if !in.waiting {
+		in.waiting = true
+		h := in.w.Header()
+		h.Set("Content-Type", "text/event-stream; charset=utf-8")
+		h.Set("Cache-Control", "no-cache")
+		h.Set(a.from.dialect.RequestIDHeader, in.id)
+		m.announce(h)
+		in.w.WriteHeader(http.StatusOK)
 	}
-	return x.demand.Prompt + x.demand.Completion
+	rc := http.NewResponseController(in.w)
+	rc.SetWriteDeadline(time.Now().Add(g.WriteTimeout))
+	io.WriteString(in.w, ": waiting in line\n\n")
+	rc.Flush()
 }
 
-// tokensAtMost is tokensAsked for those who need not know the prompt's tokens exactly unless they are near to a limit: to count
-// them costs more than all else that is done for a limit. bound reports whether they are not counted.
-func (x *exchange) tokensAtMost() (d tokens.Demand, bound bool) {
-	switch {
-	case x.demand != nil:
-	case x.lined() || x.estimates():
-		x.tokensAsked()
-	default:
-		x.setDemand(tokens.Bound(x.op, x.ask.Model, x.body), true)
-	}
-	return x.demand.Demand, x.demand.bound
-}
-
-// estimates reports whether the prompt is to be estimated from its length, as the settings want it for the route's provider.
-func (x *exchange) estimates() bool {
-	return x.body != nil && x.Estimation.On(x.route.Dialect.Name) && x.scheduled()
-}
-
-func (x *exchange) setDemand(d tokens.Demand, bound bool) {
-	if d.Completion == 0 && answersText(x.op) {
-		d.Completion = x.DefaultMaxTokens
-	}
-	x.demand = &demand{d, bound}
-}
-
-// answersText reports whether answers of the operation are generated tokens.
-func answersText(op dialect.Operation) bool {
-	switch op {
-	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
-		return true
-	}
-	return false
-}
-
-// feedback is what the answer says about the allowance of the API key that was used.
-func (x *exchange) feedback(res *http.Response) queue.Feedback {
-	if x.grant == nil {
-		return queue.Feedback{}
-	}
-	f := queue.ReadFeedback(res.Header, res.StatusCode, time.Now())
-	f.Key, f.Keys = strconv.Itoa(x.attempts.KeyIndex), x.route.Keys.Count(x.caller.level)
-	return f
-}
-
-// settleTurn ends what schedule began: what was not used comes back.
-func (x *exchange) settleTurn() {
-	if x.grant == nil && x.reserved == nil {
+// learn passes what an answer says about the allowance of its API key to the
+// queue of the model.
+func (t *turn) learn(res *http.Response, made *upstream.Attempts) {
+	if t.grant == nil {
 		return
 	}
-	switch in, out, known := x.used(); {
-	case known:
-		x.grant.Settle(in + out)
-		x.reserved.Settle(in, out)
-	case x.attempts.Count == 0 || x.unsent:
-		x.grant.Cancel()
-		x.reserved.Cancel()
-	default:
-		x.grant.Settle(-1) // the reservation stands, as far as it was counted
-		if x.reserved != nil {
-			x.tokensAsked()
-			x.reserved.Settle(x.demand.Prompt, x.demand.Completion)
-		}
-	}
-	x.grant, x.reserved = nil, nil
+	f := queue.ReadFeedback(res.Header, res.StatusCode, time.Now())
+	f.Key = strconv.Itoa(made.KeyIndex)
+	f.Keys = made.Route.Keys.Count(made.Level)
+	t.grant.Learn(f)
 }
 
-// used is how many tokens the exchange cost, as told by the upstream or by what was seen of the answer.
-func (x *exchange) used() (in, out int64, known bool) {
-	if x.tap == nil || x.memory.status == "HIT" {
-		return 0, 0, false
+// giveBack ends the turn of a request that was not executed.
+func (t *turn) giveBack() {
+	if t == nil {
+		return
 	}
-	if u, _ := x.tap.usage(); u != nil {
-		return u.Input, u.Total - u.Input, true
+	t.grant.Cancel()
+	t.reserved.Cancel()
+	t.grant = nil
+	t.reserved = nil
+}
+
+// settle ends the turn of a request that was executed. Tokens that it did not
+// use come back. Without a usage the reservation stands, as far as it was
+// counted.
+func (t *turn) settle(used *dialect.Usage) {
+	switch {
+	case t == nil || (t.grant == nil && t.reserved == nil):
+		return
+	case used != nil:
+		t.grant.Settle(used.Total)
+		t.reserved.Settle(used.Input, used.Total-used.Input)
+	default:
+		t.grant.Settle(-1)
+		if t.reserved != nil {
+			d := t.demand.exact()
+			t.reserved.Settle(d.Prompt, d.Completion)
+		}
 	}
-	if x.tap.res.StatusCode >= 400 {
-		return 0, 0, true // an error of the upstream's costs no tokens
-	}
-	return 0, 0, false
+	t.grant = nil
+	t.reserved = nil
 }

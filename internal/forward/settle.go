@@ -2,95 +2,289 @@ package forward
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
 	"forward/internal/ledger"
+	"forward/internal/metrics"
+	"forward/internal/price"
 )
 
-// logRequest writes the first of an exchange's two lines into the chat log. Refused requests have none.
-func (x *exchange) logRequest() {
-	if x.logged || x.calling || x.ChatLog == nil || x.policy.Log == "off" || x.body == nil && x.op != dialect.Audio || !chatlog.Logs(x.op) {
-		return
+// logRequest writes the first of a request's two lines into the chat log, and
+// reports whether it did. Refused requests have none.
+func (g *Gateway) logRequest(a *ask, to target) bool {
+	who := &a.who
+	op := a.from.op
+	if g.ChatLog == nil || who.policy.Log == "off" || (a.body == nil && op != dialect.Audio) || !chatlog.Logs(op) {
+		return false
 	}
-	x.logged = true
-	x.ChatLog.Request(chatlog.Request{
-		Route: x.route.Name, UID: x.id, IP: x.ip.String(), Key: strings.TrimPrefix(x.caller.name, nobody), User: cmp.Or(x.user, x.ask.User), Time: x.begun,
-		Operation: x.op, Body: x.body, Caching: x.ask.Caching != nil && *x.ask.Caching, Model: x.ask.Model, Content: cmp.Or(x.policy.Log, x.LogContent), Secrets: x.secrets(),
+	g.ChatLog.Request(chatlog.Request{
+		Route: to.route.Name, UID: a.in.id, IP: who.ip.String(), Key: strings.TrimPrefix(who.name, noName), User: cmp.Or(who.user, a.said.User), Time: a.in.start,
+		Operation: op, Body: a.body, Caching: a.said.Caching != nil && *a.said.Caching, Model: to.model,
+		Content: cmp.Or(who.policy.Log, g.LogContent), Secrets: who.secrets(nil),
 	})
+	return true
 }
 
-// settle closes the accounts of an exchange. It runs whatever happened, also while the panic with which deliver
-// aborts a connection passes through, and nothing in it needs the client to be there still.
-func (x *exchange) settle() {
-	defer x.bodies.Add(-x.held)
-	x.underway.leave(x)
-	if x.entered {
-		x.parallel.Leave(x.caller.id)
+// settle closes the accounts of a request. It runs whatever happened, also
+// while the panic that aborts a connection passes through, and needs no client.
+func (g *Gateway) settle(rec *record) {
+	in := rec.in
+	elapsed := time.Since(in.start)
+	status, cause := rec.finish()
+	g.settleTurn(rec)
+	row := g.closeAccount(rec, elapsed)
+	g.observe(rec, row, elapsed)
+	entered := rec.admitted.entered
+	if rec.memory != nil && rec.memory.call != nil {
+		abandoned := rec.memory.call.finish(rec.err)
+		entered = entered && !abandoned
+		g.underway.leave(rec.memory.call.life)
 	}
-	x.settleTurn()
-	elapsed := time.Since(x.begun)
-	if x.cause == "" && x.r.Context().Err() != nil && !x.delivered() {
-		x.cause = "client_gone"
+	rec.status = status
+	rec.cause = cause
+	if rec.logged {
+		g.logResult(rec, row, elapsed)
 	}
-	if x.cause == "client_gone" {
-		x.status = statusClientGone
+	g.logLine(rec, elapsed)
+	if rec.answer != nil && rec.answer.sent != nil {
+		rec.answer.sent.Close()
 	}
-	row := x.closeAccount(elapsed)
-	if x.logged {
-		x.logResult(elapsed, row)
+	if rec.tap != nil {
+		if rec.tap.counted {
+			g.Metrics.EndStream()
+		}
+		http.NewResponseController(in.w).SetWriteDeadline(time.Time{}) // the next request on this connection has its own
 	}
-	x.endStream()
-	x.observe(elapsed, row)
-	if x.tap != nil {
-		http.NewResponseController(x.w).SetWriteDeadline(time.Time{}) // the next request on this connection has its own
+	g.bodies.Add(-rec.ask.counted)
+	if entered {
+		g.parallel.Leave(rec.ask.who.id)
 	}
-	x.logLine(elapsed)
-	x.stop(nil)
+	g.underway.leave(in.life)
 }
 
-// endStream counts one stream less, if the answer was one.
-func (x *exchange) endStream() {
-	if x.streaming {
-		x.streaming = false
-		x.Metrics.EndStream()
+// finish completes the status and the cause of the record, and returns those of
+// the client. They differ only where the client has left and other callers got
+// the answer: then the record says how the call went.
+func (rec *record) finish() (status int, cause string) {
+	if rec.tap != nil {
+		rec.cause = cmp.Or(rec.cause, rec.tap.cause)
+		if rec.tap.left {
+			return statusClientGone, clientGone
+		}
 	}
+	if rec.cause == "" && rec.in.r.Context().Err() != nil && !rec.delivered() {
+		rec.cause = clientGone
+	}
+	if rec.cause == clientGone {
+		rec.status = statusClientGone
+	}
+	return rec.status, rec.cause
 }
 
 // delivered reports whether the client was given the whole answer.
-func (x *exchange) delivered() bool {
-	return x.tap != nil && (x.tap.err == io.EOF || x.tap.passed == x.tap.length)
+func (rec *record) delivered() bool {
+	return rec.tap != nil && (rec.tap.err == io.EOF || rec.tap.passed == rec.tap.length)
 }
 
-// logResult writes the second line of the chat log: what was answered, as far as it came, and what the ledger's row says of it,
-// which is nil where none was written.
-func (x *exchange) logResult(elapsed time.Duration, row *ledger.Row) {
-	result := chatlog.Result{
-		Route: x.route.Name, UID: x.id, Operation: x.op, Status: x.status, Elapsed: elapsed, Cause: x.cause,
-		Cache: cacheWord(x.memory.status), Content: cmp.Or(x.policy.Log, x.LogContent), Secrets: x.secrets(),
-		Key: strings.TrimPrefix(x.caller.name, nobody), User: x.user, Queued: x.queued,
+// settleTurn ends what schedule started: what was not used comes back.
+func (g *Gateway) settleTurn(rec *record) {
+	if rec.turn == nil {
+		return
+	}
+	if rec.tap != nil {
+		u, _ := rec.tap.usage()
+		if u == nil && rec.tap.answer.res.StatusCode >= 400 {
+			u = &dialect.Usage{} // an error of the upstream's costs no tokens
+		}
+		rec.turn.settle(u)
+		return
+	}
+	if rec.answer == nil || rec.answer.unsent {
+		rec.turn.giveBack()
+		return
+	}
+	rec.turn.settle(nil)
+}
+
+// closeAccount writes to the ledger what became of the request. Of callers that
+// share a call the leader has the row of the call; the others have theirs as
+// hits: they cost nothing, and what they would have cost is saved.
+func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
+	if g.Ledger == nil || rec.ask.who.id == "" {
+		return nil // the caller was not identified
+	}
+	row := g.newRow(rec.ask, rec.to)
+	row.Status = rec.status
+	row.Cause = rec.cause
+	row.Total = elapsed
+	row.Attempts = rec.tries()
+	row.Queue = rec.queued
+	row.Cache = rec.cacheWord()
+	if ans := rec.answer; ans != nil && ans.attempts.KeyIndex >= 0 && ans.attempts.Count > 0 && rec.to.swap {
+		row.Slot = strconv.Itoa(ans.attempts.KeyIndex)
+	}
+	if rec.tap != nil {
+		rec.tap.fillRow(&row)
+	}
+	if rec.leftUnanswered() && row.Usage.Input+row.Usage.Output == 0 {
+		prompt := rec.to.demand.exact().Prompt
+		row.Usage = dialect.Usage{Input: prompt, Total: prompt}
+		row.Estimated = prompt > 0
+	}
+	row.Trail = g.trail(rec, row.Attempts)
+	row.Bill(g.Prices, price.Options{Tier: row.Tier})
+	g.redactRow(&row, rec.ask, rec.answer)
+	if rec.bill != nil {
+		rec.bill.Settle(row)
+	} else {
+		g.Ledger.Record(row)
+	}
+	return &row
+}
+
+// fillRow takes what the answer says of itself into its row.
+func (t *tap) fillRow(row *ledger.Row) {
+	row.First = t.first
+	row.BytesOut = t.passed
+	u, estimated := t.usage()
+	if u != nil {
+		row.Usage = *u
+		row.Estimated = estimated
+	}
+	if t.said != nil {
+		row.Answered = t.said.Model
+		row.Finish = t.said.Finish()
+		row.Tier = t.said.Tier
+	}
+}
+
+// cacheWord is what the ledger and the metrics call what the cache did. A
+// caller that followed another's call paid as little as for a hit.
+func (rec *record) cacheWord() string {
+	if rec.memory == nil {
+		return "bypass"
+	}
+	if rec.memory.collapsed {
+		return "hit"
+	}
+	return cacheWord(rec.memory.status)
+}
+
+// leftUnanswered reports whether the client left when the upstream had been
+// asked, and may have read all of the prompt, but had reported nothing of what
+// it used. A refusal costs nothing.
+func (rec *record) leftUnanswered() bool {
+	ans := rec.answer
+	if rec.cause != clientGone || !rec.ask.from.scheduled() || ans == nil || ans.attempts.Count == 0 {
+		return false
+	}
+	if rec.tap != nil {
+		return ans.res.StatusCode < 300
+	}
+	return ans.attempts.Sent
+}
+
+// trail lists how the request went, for `forward why`.
+func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
+	step := func(name, text string) { trail = append(trail, ledger.Step{Name: name, Text: text}) }
+	if rec.memory != nil && rec.memory.detail != "" {
+		step("cache", rec.memory.detail)
+	}
+	if rec.queued > 0 {
+		step("queue", fmt.Sprintf("waited %d ms", rec.queued.Milliseconds()))
+	}
+	if rec.ask.from.route != rec.to.route {
+		step("route", "the model leads from "+rec.ask.from.route.Name+" to "+rec.to.route.Name)
+	}
+	if rec.to.instead {
+		step("fallback", rec.to.model+" was asked instead of "+g.redactName(rec.ask.said.Model, rec.ask, rec.answer))
+	}
+	if rec.answer != nil && rec.answer.batch != nil && rec.answer.batch.about != "" {
+		step("batch", rec.answer.batch.about)
+	}
+	if attempts > 1 {
+		step("attempts", strconv.Itoa(attempts))
+	}
+	if len(rec.to.route.Also) > 0 && rec.answer != nil && rec.answer.attempts.Count > 0 {
+		step("base url", "number "+strconv.Itoa(rec.answer.attempts.Base+1))
+	}
+	return trail
+}
+
+// observe counts the request for Prometheus; row is nil where none was written.
+func (g *Gateway) observe(rec *record, row *ledger.Row, elapsed time.Duration) {
+	if g.Metrics == nil {
+		return
+	}
+	r := metrics.Request{Model: rec.model(), Status: rec.status, Duration: elapsed, Queued: rec.queued, Stream: rec.ask.said.Stream,
+		Attempts: rec.tries(), Cause: rec.cause}
+	if rec.to.route != nil {
+		r.Route = rec.to.route.Name
+	}
+	if rec.memory != nil && rec.memory.status != "" {
+		r.Cache = cacheWord(rec.memory.status)
+	}
+	if rec.tap != nil && r.Attempts > 0 && r.Stream {
+		r.FirstToken = rec.tap.first
+	}
+	if rec.tap != nil && rec.cacheWord() != "hit" {
+		u, estimated := rec.tap.usage()
+		if u != nil {
+			r.Input = u.Input
+			r.Output = u.Output
+			r.CachedRead = u.CachedRead
+			r.Reasoning = u.Reasoning
+			r.Estimated = estimated
+		}
 	}
 	if row != nil {
-		if result.Cost = "unpriced"; row.Priced {
+		if row.Estimated && r.Input == 0 {
+			r.Input = row.Usage.Input
+			r.Estimated = true
+		}
+		r.CostNano = int64(row.Cost)
+		r.Unpriced = !row.Priced
+	}
+	g.Metrics.Observe(r)
+}
+
+// model is the model that was asked in the end, if one was.
+func (rec *record) model() string {
+	return cmp.Or(rec.to.model, rec.ask.said.Model)
+}
+
+// logResult writes the second line of the chat log: what was answered, as far
+// as it came, and what the ledger's row says of it.
+func (g *Gateway) logResult(rec *record, row *ledger.Row, elapsed time.Duration) {
+	who := &rec.ask.who
+	result := chatlog.Result{
+		Route: rec.to.route.Name, UID: rec.in.id, Operation: rec.ask.from.op, Status: rec.status, Elapsed: elapsed, Cause: rec.cause,
+		Cache: cacheWord(rec.memory.status), Content: cmp.Or(who.policy.Log, g.LogContent), Secrets: who.secrets(rec.answer),
+		Key: strings.TrimPrefix(who.name, noName), User: rec.ask.who.user, Queued: rec.queued,
+	}
+	if row != nil {
+		result.Cost = "unpriced"
+		if row.Priced {
 			result.Cost = strings.TrimPrefix(row.Cost.String(), "$")
 		}
 	}
-	if x.tap != nil {
-		result.First = x.tap.first
+	result.Answer = &dialect.Answer{}
+	if rec.tap != nil {
+		result.First = rec.tap.first
+		if rec.tap.said != nil {
+			result.Answer = rec.tap.said
+			result.Complete = rec.cause == "" && rec.status == http.StatusOK && rec.tap.said.Complete()
+		}
 	}
-	if x.tap != nil && x.tap.answer != nil {
-		result.Answer = x.tap.answer
-		result.Complete = x.cause == "" && x.status == http.StatusOK && x.tap.answer.Complete()
-	}
-	if result.Answer == nil {
-		result.Answer = &dialect.Answer{}
-	}
-	x.ChatLog.Result(result)
+	g.ChatLog.Result(result)
 }
 
 // cacheWord is what the chat log calls an X-Cache value.
@@ -104,38 +298,40 @@ func cacheWord(status string) string {
 	return "bypass"
 }
 
-// logLine writes the access log's one line. It names the path but never the query, where clients may put keys.
-func (x *exchange) logLine(elapsed time.Duration) {
+// logLine writes the access log's one line. It names the path but never the
+// query, where clients may put keys.
+func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
+	in := rec.in
 	level := slog.LevelInfo
-	if x.status >= 500 {
+	if rec.status >= 500 {
 		level = slog.LevelWarn
 	}
-	if !x.Log.Enabled(x.ctx, level) {
+	if !g.Log.Enabled(in, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String("id", x.id), slog.String("method", x.r.Method), slog.String("path", x.r.URL.Path),
-		slog.Int("status", x.status), slog.String("ip", x.ip.String()), slog.Float64("ms", float64(elapsed.Microseconds())/1000))
-	if x.route != nil {
-		attrs = append(attrs, slog.String("route", x.route.Name), slog.String("key", x.caller.name))
+	attrs = append(attrs, slog.String("id", in.id), slog.String("method", in.r.Method), slog.String("path", in.r.URL.Path),
+		slog.Int("status", rec.status), slog.String("ip", rec.ask.who.ip.String()), slog.Float64("ms", float64(elapsed.Microseconds())/1000))
+	if rec.to.route != nil {
+		attrs = append(attrs, slog.String("route", rec.to.route.Name), slog.String("key", rec.ask.who.name))
 	}
-	if x.ask.Model != "" {
-		attrs = append(attrs, slog.String("model", x.ask.Model))
+	if model := rec.model(); model != "" {
+		attrs = append(attrs, slog.String("model", model))
 	}
-	if x.tap != nil {
-		attrs = append(attrs, slog.Int64("bytes", x.tap.passed), slog.Float64("first_ms", float64(x.tap.first.Microseconds())/1000))
+	if rec.tap != nil {
+		attrs = append(attrs, slog.Int64("bytes", rec.tap.passed), slog.Float64("first_ms", float64(rec.tap.first.Microseconds())/1000))
 	}
-	if x.user != "" {
-		attrs = append(attrs, slog.String("user", x.user))
+	if rec.ask.who.user != "" {
+		attrs = append(attrs, slog.String("user", rec.ask.who.user))
 	}
-	if n := x.tries + x.attempts.Count; n > 1 {
+	if n := rec.tries(); n > 1 {
 		attrs = append(attrs, slog.Int("attempts", n))
 	}
-	if x.memory.status != "" {
-		attrs = append(attrs, slog.String("cache", cacheWord(x.memory.status)))
+	if rec.memory != nil && rec.memory.status != "" {
+		attrs = append(attrs, slog.String("cache", cacheWord(rec.memory.status)))
 	}
-	if x.cause != "" {
-		attrs = append(attrs, slog.String("cause", x.cause))
+	if rec.cause != "" {
+		attrs = append(attrs, slog.String("cause", rec.cause))
 	}
-	x.Log.LogAttrs(x.ctx, level, "request", attrs...)
+	g.Log.LogAttrs(in, level, "request", attrs...)
 }

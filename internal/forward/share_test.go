@@ -89,7 +89,7 @@ func crowd(t *testing.T, b *bench, s *slow, n int) []answer {
 			answers[i] = answer{res, string(body), err}
 		})
 	}
-	waitFor(t, "everybody at the gateway", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == n })
+	waitFor(t, "everybody at the gateway", func() bool { return strings.Count(b.log.String(), "shares a call") == n })
 	close(s.release)
 	wg.Wait()
 	return answers
@@ -156,7 +156,7 @@ func TestTheFirstCallerMayLeave(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == 21 })
+	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "shares a call") == 21 })
 	leave()
 	res.Body.Close()
 	waitFor(t, "the first caller gone", func() bool { return strings.Contains(b.log.String(), "client_gone") })
@@ -179,7 +179,7 @@ func TestTheLastToLeaveEndsTheCall(t *testing.T) {
 			}
 		}()
 	}
-	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == 3 })
+	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "shares a call") == 3 })
 	waitFor(t, "the call", func() bool { return s.begun.Load() == 1 })
 	leave()
 	if err := <-s.ended; err == nil {
@@ -271,7 +271,7 @@ func TestALongAnswerIsSharedByThoseWhoReadAlong(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == 5 })
+	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "shares a call") == 5 })
 	close(goOn)
 	wg.Wait()
 	if b.calls() != 1 {

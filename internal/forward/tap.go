@@ -1,8 +1,6 @@
 package forward
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -10,57 +8,140 @@ import (
 	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/framing"
-	"forward/internal/limits"
 	"forward/internal/upstream"
 )
 
+// errStreamIdle is the cause with which an answer ends whose upstream is silent
+// for StreamIdleTimeout.
 var errStreamIdle = errors.New("the upstream fell silent in the middle of its answer")
 
-// tap sits on an answer's body between the upstream (or the cache) and the client. It passes the bytes on unchanged
-// and, where somebody listens, reads them on the side. Streams pass in whole events, see stream.go. One goroutine
+// clientGone is the cause of a request whose client left before its answer.
+const clientGone = "client_gone"
+
+// tap sits on an answer's body between the upstream (or the cache) and the
+// client. It passes the bytes on unchanged and, where that is wanted, reads
+// them on the side. Streams pass in whole events, see stream.go. One goroutine
 // reads a tap.
 type tap struct {
-	x      *exchange
-	res    *http.Response
+	g      *Gateway
+	ask    *ask
+	answer *answer
+	memory *memory
+	demand *demand
+	work   life
 	body   io.ReadCloser
-	length int64       // announced length in bytes, -1 unknown
-	idle   *time.Timer // ends the exchange when the upstream falls silent; nil on replays
+	length int64 // announced length in bytes, -1 unknown
+	reading
+	stream
 
-	answer *dialect.Answer // what the answer says, when somebody listens
-	record *recording      // its bytes, when somebody needs them
-
-	metered      bool           // its usage is told
-	estimate     *dialect.Usage // instead of what the provider did not tell
-	trailers     bool           // in trailers
-	packed       string         // its Content-Encoding; read only when it is whole
-	packedStream bool
-
-	keeps bool // the objects that it made are remembered
-	kept  int  // how many are
-
-	stream    bool // server-sent events that can be read
-	split     framing.Splitter
-	pacer     *limits.Pacer   // nil: unpaced
-	hideUsage bool            // take the usage chunk out again that the gateway asked for
-	gaps      []time.Duration // between the events, when they are recorded
-	heard     time.Time       // the last of them
-	replayed  int             // of the recorded gaps
-	early     int             // bytes of the unfinished event that are out already
-	end       error           // how the upstream's body ended; events before it may still wait
-	out, buf  []byte          // ready for the client; the space for it
-	space     []byte          // into which a body that is no stream is read
-	rest      []byte          // of what next returned, for Read
-	restErr   error
-
-	err      error // what next answers when out is empty
+	out      []byte // ready for the client
+	space    []byte // into which a body that is no stream is read
+	err      error  // what next answers when out is empty
 	finished bool
-	passed   int64 // bytes given to the client
+	left     bool   // the client has left, and the body is read for the callers that follow
+	cause    string // why the answer broke off: an error code
+	passed   int64  // bytes given to the client
 	first    time.Duration
 	deadline time.Time
 }
 
-// copy writes the body to the client, each part as soon as it is there. Its error means that the answer is not whole.
+// newTap puts the tap on the body of the answer. It chooses what is done on the
+// side for this answer.
+func (g *Gateway) newTap(rec *record) *tap {
+	res := rec.answer.res
+	t := &tap{g: g, ask: rec.ask, answer: rec.answer, memory: rec.memory, demand: rec.to.demand, work: rec.memory.work(rec.in)}
+	res.Body = g.unwrap(t, rec)
+	t.body = res.Body
+	t.length = res.ContentLength
+	t.startReading(rec)
+	t.startStream(rec)
+	res.Body = t.body
+	return t
+}
+
+// unwrap returns the body of the answer as the client is to see it, from the
+// upstream's up: watched for silence, unpacked where the gateway has to change
+// it, without our API key, and kept for callers that follow.
+func (g *Gateway) unwrap(t *tap, rec *record) io.ReadCloser {
+	ans := rec.answer
+	res := ans.res
+	body := res.Body
+	if ans.attempts.Count > 0 && g.StreamIdleTimeout > 0 {
+		body = newWatchedBody(body, g.StreamIdleTimeout, t.work)
+	}
+	if ans.attempts.Count > 0 {
+		g.ownUploads(rec, res.Header)
+	}
+	encoding := encodingOf(res.Header)
+	if (ans.addedUsage || ans.batch != nil) && unpacks(encoding) {
+		body = &unpacking{ReadCloser: body, encoding: encoding}
+		res.Header.Del("Content-Encoding")
+		res.Header.Del("Content-Length")
+		res.ContentLength = -1
+	}
+	if !ans.secret.IsZero() {
+		body = upstream.NewScrubber(body, ans.secret)
+	}
+	if ans.batch != nil {
+		body = g.watchBatch(rec, body)
+	}
+	if rec.memory.call != nil {
+		body = rec.memory.call.carry(body, res.ContentLength)
+	}
+	return body
+}
+
+// watchedBody ends a life when its upstream is silent for too long.
+type watchedBody struct {
+	io.ReadCloser
+	timer   *time.Timer // runs only while the upstream is waited for
+	silence time.Duration
+}
+
+func newWatchedBody(body io.ReadCloser, silence time.Duration, work life) *watchedBody {
+	b := &watchedBody{ReadCloser: body, silence: silence}
+	b.timer = time.AfterFunc(silence, func() { work.end(errStreamIdle) })
+	b.timer.Stop()
+	return b
+}
+
+// Read implements io.Reader.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	b.timer.Reset(b.silence)
+	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
+	return n, err
+}
+
+// Close implements io.Closer.
+func (b *watchedBody) Close() error {
+	b.timer.Stop()
+	return b.ReadCloser.Close()
+}
+
+// prepare reads what has to be known of the answer before its head goes out.
+func (t *tap) prepare() error {
+	h := t.answer.res.Header
+	if t.keeps {
+		t.keepUploads(h)
+	}
+	if t.answer.whole != nil && t.said != nil {
+		t.ask.from.dialect.Body(t.ask.from.op, t.said, t.answer.whole)
+		t.tellUsage(h)
+		return nil
+	}
+	if (!t.metered && !t.keeps) || t.ask.said.Array || t.events || t.packedEvents || !isJSON(h) {
+		return nil
+	}
+	err := t.readAhead()
+	if err == nil && t.finished {
+		t.tellUsage(h)
+	}
+	return err
+}
+
+// copy writes the body to the client, each part as soon as it is there. Its
+// error means that the answer is not whole.
 func (t *tap) copy(w http.ResponseWriter) error {
 	defer t.release()
 	if t.length < 0 && len(t.out) == 0 {
@@ -68,39 +149,45 @@ func (t *tap) copy(w http.ResponseWriter) error {
 	}
 	for {
 		p, err := t.next()
-		if len(p) > 0 {
-			if _, failed := w.Write(p); failed != nil {
-				t.x.cause = cmp.Or(t.x.cause, "client_gone")
+		if len(p) > 0 && !t.left {
+			_, failed := w.Write(p)
+			if failed != nil && !t.leave() {
 				return failed
 			}
 		}
-		if err == io.EOF {
+		switch {
+		case err == io.EOF && !t.left:
 			return nil // what was written last goes out with the end of the answer
-		}
-		if len(p) > 0 {
+		case err == io.EOF:
+			return context.Canceled
+		case err != nil:
+			return err
+		case len(p) > 0 && !t.left:
 			flush(w)
 		}
-		if err != nil {
-			return err
+	}
+}
+
+// leave notes that the client has left, and reports whether the body is to be
+// read on: other callers follow the call, and this request settles it.
+func (t *tap) leave() bool {
+	call := t.memory.call
+	if call == nil || !call.followed() {
+		if t.cause == "" {
+			t.cause = clientGone
 		}
+		return false
 	}
+	t.left = true
+	t.pacer = nil
+	call.abandon(context.Canceled)
+	return true
 }
 
-// Read implements io.Reader for ReverseProxy, which relays upgrades and copies an answer that is none.
-func (t *tap) Read(p []byte) (int, error) {
-	for len(t.rest) == 0 && t.restErr == nil {
-		t.rest, t.restErr = t.next()
-	}
-	n := copy(p, t.rest)
-	if t.rest = t.rest[n:]; len(t.rest) > 0 {
-		return n, nil
-	}
-	return n, t.restErr
-}
-
-// next returns the next part of the body, which is valid until the next call, and how the body ended once it has.
+// next returns the next part of the body, which is valid until the next call,
+// and how the body ended once it has.
 func (t *tap) next() (p []byte, err error) {
-	if t.stream || len(t.out) > 0 {
+	if t.events || len(t.out) > 0 {
 		p, err = t.nextEvents()
 	} else {
 		p, err = t.nextPlain()
@@ -117,19 +204,21 @@ func (t *tap) nextPlain() ([]byte, error) {
 		return nil, t.err
 	}
 	if t.space == nil {
-		t.space = t.x.buffers.Get()
+		t.space = t.g.buffers.Get()
 	}
-	n, err := t.readBody(t.space)
+	n, err := t.body.Read(t.space)
 	if t.record != nil {
 		t.record.add(t.space[:n])
 	}
 	switch {
-	case err == io.EOF || err == nil && t.passed+int64(n) == t.length:
-		// Remembered before its last byte is out: a client that asks again at once must find it.
+	case err == io.EOF || (err == nil && t.passed+int64(n) == t.length):
+		// Stored before its last byte is out: a client that asks again at once
+		// must find it.
 		t.finish()
 	case err != nil:
-		// The client's connection is aborted on this: a cut answer must not look complete.
-		t.x.cut(err)
+		// The client's connection is aborted on this: a cut answer must not
+		// look complete.
+		t.breakOff(err)
 	}
 	t.err = err
 	return t.space[:n], err
@@ -138,118 +227,95 @@ func (t *tap) nextPlain() ([]byte, error) {
 // release gives the buffer back.
 func (t *tap) release() {
 	if t.space != nil {
-		t.x.buffers.Put(t.space)
+		t.g.buffers.Put(t.space)
 		t.space = nil
 	}
 }
 
-// readBody reads from the upstream, which may be silent for StreamIdleTimeout.
-func (t *tap) readBody(p []byte) (int, error) {
-	if t.idle == nil {
-		return t.body.Read(p)
-	}
-	t.idle.Reset(t.x.StreamIdleTimeout)
-	n, err := t.body.Read(p)
-	t.idle.Stop()
-	return n, err
-}
-
-// finish is called when the whole body was seen, before the client has its last byte, and again when the end came after it.
+// finish is called when the whole body was seen, before the client has its last
+// byte, and again when the end came after it.
 func (t *tap) finish() {
 	if t.finished {
 		return
 	}
 	t.finished = true
-	upstream.ScrubHeader(t.res.Trailer, t.x.secret) // filled in by now, and sent next
-	if !t.stream {
-		t.readAnswer()
+	upstream.ScrubHeader(t.answer.res.Trailer, t.answer.secret) // filled in by now, and sent next
+	if !t.events {
+		t.readWhole()
 	}
-	if t.keeps && !t.stream {
+	if t.keeps && !t.events {
 		t.keepObjects(t.objects())
 	}
-	t.x.remember(t, true)
+	t.storeAnswer(true)
 	if t.trailers {
-		t.tellUsage(t.res.Trailer)
+		t.tellUsage(t.answer.res.Trailer)
 	}
 }
 
-// pass notes that n bytes go to the client now, and how long that write may take.
+// pass notes that n bytes go to the client now, and how long that write may
+// take.
 func (t *tap) pass(n int) {
 	now := time.Now()
 	if t.passed == 0 {
-		t.first = now.Sub(t.x.begun)
+		t.first = now.Sub(t.ask.in.start)
 	}
 	t.passed += int64(n)
-	// A deadline for each write, not for the answer: streams last, but a client that does not read must not
-	// hold its buffers for ever. Moved only when half of it is gone, for setting it is not free.
-	if t.deadline.Sub(now) < t.x.WriteTimeout/2 {
-		t.deadline = now.Add(t.x.WriteTimeout)
-		http.NewResponseController(t.x.w).SetWriteDeadline(t.deadline)
+	// A deadline for each write, not for the answer: streams last, but a client
+	// that does not read must not hold its buffers indefinitely. It is moved
+	// only when half of it is gone, for setting it is not free.
+	if t.deadline.Sub(now) < t.g.WriteTimeout/2 {
+		t.deadline = now.Add(t.g.WriteTimeout)
+		http.NewResponseController(t.ask.in.w).SetWriteDeadline(t.deadline)
 	}
 }
 
-// Close implements io.Closer.
-func (t *tap) Close() error {
-	if t.idle != nil {
-		t.idle.Stop()
-	}
-	return t.body.Close()
-}
-
-// complete reports whether the answer is whole by the rules of its protocol; clean says that its framing ended well.
-func (t *tap) complete(clean bool) bool {
-	if t.answer == nil {
-		return false
-	}
-	if !t.x.op.Parsed() { // a path of CACHE_ROUTES of which the gateway knows nothing: its framing must do
-		return clean
-	}
-	return t.answer.Complete()
-}
-
-// cut says why an answer broke off, and remembers it for the log.
-func (x *exchange) cut(err error) dialect.Problem {
-	if cause := context.Cause(x.ctx); cause != nil {
-		err = cause
-	}
-	p := dialect.Problem{RequestID: x.id}
-	switch {
-	case errors.Is(err, errShuttingDown):
-		p = problemOf(err)
-	case errors.Is(err, errStreamIdle):
-		p.Status, p.Code = http.StatusGatewayTimeout, string(upstream.Timeout)
-		p.Message = "The upstream '" + x.route.Name + "' fell silent in the middle of its answer."
-	case x.r.Context().Err() != nil:
-		p.Status, p.Code = statusClientGone, "client_gone"
-	default:
-		p.Status, p.Code = http.StatusBadGateway, string(upstream.Reset)
-		p.Message = "The upstream '" + x.route.Name + "' closed the stream before it was complete."
-	}
-	p.RequestID, x.cause = x.id, p.Code
+// breakOff notes why the answer broke off, and returns it as a problem.
+func (t *tap) breakOff(err error) dialect.Problem {
+	p := broken(t.work, t.answer.route, err)
+	p.RequestID = t.ask.in.id
+	t.cause = p.Code
 	return p
 }
 
-// recording keeps the bytes of an answer up to a bound.
-type recording struct {
-	bytes.Buffer
-	header http.Header // what a hit replays
-	max    int64
-	over   bool // it was longer: what is here is of no use
+// broken says why an answer broke off: work is the life in which it was read,
+// and route the one that gave it.
+func broken(work life, route *upstream.Route, err error) dialect.Problem {
+	cause := context.Cause(work)
+	if cause != nil {
+		err = cause
+	}
+	name := ""
+	if route != nil {
+		name = route.Name
+	}
+	p := dialect.Problem{}
+	switch {
+	case errors.Is(err, errShuttingDown):
+		return problemOf(err)
+	case errors.Is(err, errStreamIdle):
+		p.Status = http.StatusGatewayTimeout
+		p.Code = string(upstream.Timeout)
+		p.Message = "The upstream '" + name + "' fell silent in the middle of its answer."
+	case cause != nil:
+		p.Status = statusClientGone
+		p.Code = clientGone
+	default:
+		p.Status = http.StatusBadGateway
+		p.Code = string(upstream.Reset)
+		p.Message = "The upstream '" + name + "' closed the stream before it was complete."
+	}
+	return p
 }
 
-func (r *recording) add(p []byte) {
-	if r.over = r.over || int64(r.Len()+len(p)) > r.max; !r.over {
-		r.Write(p)
-	} else if r.Len() > 0 {
-		r.Buffer = bytes.Buffer{}
+// cutShort is the refusal for an answer that broke off before any of it was
+// relayed.
+func cutShort(work life, route *upstream.Route, err error) error {
+	p := broken(work, route, err)
+	if p.Status == statusClientGone {
+		return context.Canceled
 	}
-}
-
-// take keeps p, which nobody changes any more, as the beginning of the answer.
-func (r *recording) take(p []byte) {
-	if int64(len(p)) > r.max {
-		r.over = true
-		return
+	if p.Code == string(upstream.Reset) {
+		p.Message = "The upstream '" + route.Name + "' closed the connection before its answer was complete. The request was not sent again, because it may have been executed."
 	}
-	r.Buffer = *bytes.NewBuffer(p[:len(p):len(p)])
+	return &refusal{status: p.Status, code: p.Code, message: p.Message, err: err}
 }

@@ -1,41 +1,47 @@
 package forward
 
-import "sync"
+import (
+	"context"
+	"sync"
+)
 
-// underway are the exchanges under way, to be ended when the gateway stops. A context that all of theirs come from would do the same
-// at four times the price.
+// underway is the set of requests and shared calls that have not ended, so that
+// a stopping gateway can end them. A context from which all of theirs derive
+// would do the same at four times the price.
 type underway struct {
 	mu    sync.Mutex
-	all   map[*exchange]struct{}
+	all   map[context.Context]context.CancelCauseFunc
 	ended bool
 }
 
-// enter adds an exchange, or ends it at once when the others were.
-func (u *underway) enter(x *exchange) {
+// enter adds a life, or ends it at once when the gateway has stopped.
+func (u *underway) enter(l life) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.ended {
-		x.stop(errShuttingDown)
+		l.end(errShuttingDown)
 		return
 	}
 	if u.all == nil {
-		u.all = make(map[*exchange]struct{})
+		u.all = make(map[context.Context]context.CancelCauseFunc)
 	}
-	u.all[x] = struct{}{}
+	u.all[l.Context] = l.end
 }
 
-func (u *underway) leave(x *exchange) {
+// leave removes a life and releases its context.
+func (u *underway) leave(l life) {
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.all, x)
+	delete(u.all, l.Context)
+	u.mu.Unlock()
+	l.end(nil)
 }
 
-// end ends all exchanges, now and from now on.
+// end ends all lives, now and from now on.
 func (u *underway) end() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.ended = true
-	for x := range u.all {
-		x.stop(errShuttingDown)
+	for _, end := range u.all {
+		end(errShuttingDown)
 	}
 }

@@ -1,21 +1,19 @@
 package forward
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
-	"log"
-	"maps"
 	"net/http"
-	"net/http/httputil"
 
 	"golang.org/x/net/http/httpguts"
 
 	"forward/internal/upstream"
 )
 
-// silent swallows what ReverseProxy logs of aborted copies: settle writes the one line that says so.
-var silent = log.New(io.Discard, "", 0)
-
-// upgradeOf is the protocol that a request or an answer wants to change to, such as websocket (RFC 9110, section 7.8).
+// upgradeOf is the protocol that a request or an answer wants to change to,
+// such as websocket (RFC 9110, section 7.8).
 func upgradeOf(h http.Header) string {
 	if !httpguts.HeaderValuesContainsToken(h["Connection"], "Upgrade") {
 		return ""
@@ -23,33 +21,60 @@ func upgradeOf(h http.Header) string {
 	return h.Get("Upgrade")
 }
 
-// upgrade forwards a request to speak another protocol on its connection, and then whatever both sides say. ReverseProxy knows
-// how; an answer that does not change the protocol is relayed as any other.
-func (x *exchange) upgrade(protocol string) {
-	body := x.outgoingBody()
-	defer body.Close()
-	own := x.w.Header().Clone()
-	x.attempts.OnInterim = nil
-	proxy := httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.Out = x.outgoing(body)
-			p.Out.Header["Connection"], p.Out.Header["Upgrade"] = []string{"Upgrade"}, []string{protocol}
-		},
-		Transport: &x.attempts,
-		ModifyResponse: func(res *http.Response) error {
-			maps.Copy(x.w.Header(), own) // ReverseProxy clears all there are at an interim answer
-			return x.relay(res)
-		},
-		ErrorHandler: func(_ http.ResponseWriter, _ *http.Request, err error) {
-			maps.Copy(x.w.Header(), own)
-			if x.status == http.StatusSwitchingProtocols { // to something else than was asked for
-				err = &upstream.Error{Cause: upstream.BadResponse, Err: err, Route: x.route.Name}
-			}
-			x.fail(err)
-		},
-		FlushInterval: -1,
-		BufferPool:    &x.buffers,
-		ErrorLog:      silent,
+// switchProtocol passes an answer on that changes the protocol, and then
+// whatever both sides send, until one of them has ended for good.
+func (g *Gateway) switchProtocol(rec *record) error {
+	res := rec.answer.res
+	back, ok := res.Body.(io.ReadWriteCloser)
+	if !ok {
+		return &upstream.Error{Cause: upstream.BadResponse, Err: errors.New("the connection cannot be written to"), Route: rec.answer.route.Name}
 	}
-	proxy.ServeHTTP(x.w, x.r.WithContext(x.ctx))
+	defer back.Close()
+	stop := context.AfterFunc(rec.in, func() { back.Close() })
+	defer stop()
+	conn, buffered, err := http.NewResponseController(rec.in.w).Hijack()
+	if err != nil {
+		return fmt.Errorf("taking over the client's connection: %w", err)
+	}
+	defer conn.Close()
+	h := rec.in.w.Header()
+	addHeader(h, res.Header)
+	head := http.Response{StatusCode: res.StatusCode, Status: res.Status, Proto: res.Proto, ProtoMajor: 1, ProtoMinor: 1, Header: h}
+	err = head.Write(buffered)
+	if err == nil {
+		err = buffered.Flush()
+	}
+	if err != nil {
+		rec.cause = clientGone
+		return nil
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- passOn(back, conn) }()
+	go func() { ended <- passOn(conn, back) }()
+	// One side may close its half and still be sent to, unless it failed.
+	err = <-ended
+	if err == nil {
+		<-ended
+		return nil
+	}
+	conn.Close()
+	back.Close()
+	<-ended
+	return nil
+}
+
+// errHalfClose says that a connection cannot close one of its halves.
+var errHalfClose = errors.New("the connection has no halves")
+
+// passOn copies from one connection to the other, and passes the end on.
+func passOn(to io.Writer, from io.Reader) error {
+	_, err := io.Copy(to, from)
+	if err != nil {
+		return err
+	}
+	half, ok := to.(interface{ CloseWrite() error })
+	if !ok {
+		return errHalfClose
+	}
+	return half.CloseWrite()
 }

@@ -46,7 +46,7 @@ func TestAnAnswerIsSharedAcrossOptions(t *testing.T) {
 			}
 			answers <- string(body)
 		}()
-		waitFor(t, "who asks", func() bool { return strings.Count(b.log.String(), "waits for the same answer") == i+1 })
+		waitFor(t, "who asks", func() bool { return strings.Count(b.log.String(), "shares a call") == i+1 })
 	}
 	close(s.release)
 	for range 2 {

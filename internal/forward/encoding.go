@@ -1,0 +1,84 @@
+package forward
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// maxUnpacked bounds what a compressed answer may unpack to when it is read for
+// its usage, in bytes.
+const maxUnpacked = 32 << 20
+
+// unpack undoes the Content-Encoding of a whole body.
+func unpack(encoding string, body []byte) ([]byte, error) {
+	r, err := newUnpacker(encoding, bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := r.(io.Closer); ok {
+		defer c.Close()
+	}
+	return io.ReadAll(io.LimitReader(r, maxUnpacked))
+}
+
+// unpacking undoes the Content-Encoding of an answer as it comes. It starts
+// with the first Read, for it has to wait for the first bytes.
+type unpacking struct {
+	io.ReadCloser
+	encoding string
+	r        io.Reader
+}
+
+// Read implements io.Reader.
+func (u *unpacking) Read(p []byte) (int, error) {
+	if u.r == nil {
+		r, err := newUnpacker(u.encoding, u.ReadCloser)
+		if err != nil {
+			return 0, err
+		}
+		u.r = r
+	}
+	return u.r.Read(p)
+}
+
+// newUnpacker reads a Content-Encoding that clients of the providers know
+// (RFC 9110, section 8.4.1; RFC 7932; RFC 8878).
+func newUnpacker(encoding string, packed io.Reader) (io.Reader, error) {
+	switch encoding {
+	case "gzip", "x-gzip":
+		return gzip.NewReader(packed)
+	case "br":
+		return brotli.NewReader(packed), nil
+	case "zstd":
+		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
+		if err != nil {
+			return nil, err
+		}
+		return z.IOReadCloser(), nil
+	}
+	return nil, http.ErrNotSupported
+}
+
+// unpacks reports whether newUnpacker reads an encoding.
+func unpacks(encoding string) bool {
+	switch encoding {
+	case "gzip", "x-gzip", "br", "zstd":
+		return true
+	}
+	return false
+}
+
+// encodingOf is the one Content-Encoding of an answer, "" for none.
+func encodingOf(h http.Header) string {
+	e := strings.ToLower(strings.TrimSpace(h.Get("Content-Encoding")))
+	if e == "identity" {
+		return ""
+	}
+	return e
+}

@@ -1,0 +1,101 @@
+package forward
+
+import (
+	"net/http"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"forward/internal/cache"
+	"forward/internal/duration"
+	"forward/internal/jsonscan"
+	"forward/internal/keys"
+)
+
+// ask gives m its question and key: who may share the answer, who is asked, and
+// every part of the request that can change the answer. Fields that only say
+// how the answer travels are left out, so that both forms share one entry.
+func (g *Gateway) ask(m *memory, a *ask, to target) error {
+	var err error
+	m.ttl, err = g.cacheTTL(a.in.r.Header)
+	if err != nil {
+		return err
+	}
+	scope := a.who.scope
+	if g.sharesCache(&a.who) && !strings.HasPrefix(scope, "own:") {
+		scope = "shared" // but never across provider accounts of the clients' own
+	}
+	// Google distinguishes both forms of a request in its path, others in the body.
+	d := a.from.dialect
+	path, query := d.PlainForm(a.from.op, to.rest, a.in.r.URL.RawQuery)
+	q := cache.Question{
+		Route: to.route.Name, Dialect: d.Name, Operation: string(a.from.op), Model: a.said.Model, Scope: scope,
+		Method: a.in.r.Method, Path: path, Query: sortedQuery(keys.StripQuery(query)), Header: make(map[string]string), Body: a.raw,
+	}
+	for _, name := range d.VersionHeaders {
+		values := a.in.r.Header.Values(name)
+		if len(values) > 0 {
+			q.Header[name] = strings.Join(values, ",")
+		}
+	}
+	if a.body != nil {
+		q.Body, err = jsonscan.Canonical(a.body.Raw(), a.isTransportField)
+		if err != nil {
+			return &refusal{status: http.StatusBadRequest, code: "invalid_json", message: "The request body cannot be cached: " + err.Error() + "."}
+		}
+	} else {
+		q.ContentType = a.in.r.Header.Get("Content-Type")
+	}
+	private := []string{scope, to.route.Base.String()}
+	if !to.strip { // also credentials in which the gateway sees no key, such as Basic
+		private = append(private, credentials(a.in.r.Header), sortedQuery(query))
+	}
+	m.question = q
+	m.key = q.Key(private...)
+	return nil
+}
+
+// cacheTTL reads X-Forward-Cache-TTL: seconds, or a duration such as 90s or
+// 12h. It is 0 where the client does not say.
+func (g *Gateway) cacheTTL(h http.Header) (time.Duration, error) {
+	value := h.Get("X-Forward-Cache-TTL")
+	if value == "" {
+		return 0, nil
+	}
+	ttl, err := duration.ParseSeconds(value)
+	if err != nil || ttl <= 0 {
+		return 0, &refusal{status: http.StatusBadRequest, code: "invalid_cache_ttl", message: "X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h."}
+	}
+	if g.CacheTTL > 0 {
+		ttl = min(ttl, g.CacheTTL)
+	}
+	return ttl, nil
+}
+
+// sharesCache reports whether the caller gets and gives cached answers of
+// others: as its key says, or else the gateway.
+func (g *Gateway) sharesCache(who *caller) bool {
+	if who.policy.CacheScope != "" {
+		return who.policy.CacheScope == "shared"
+	}
+	return g.CacheShared
+}
+
+func sortedQuery(raw string) string {
+	if raw == "" {
+		return ""
+	}
+	parameters := strings.Split(raw, "&")
+	sort.Strings(parameters)
+	return strings.Join(parameters, "&")
+}
+
+// isTransportField reports whether a body field says only how an answer
+// travels. Of a path that the dialect does not know only caching is certain to.
+func (a *ask) isTransportField(name string) bool {
+	if !a.from.op.Parsed() {
+		return name == "caching"
+	}
+	return slices.Contains(a.from.dialect.TransportFields, name)
+}

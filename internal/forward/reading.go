@@ -1,0 +1,327 @@
+package forward
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"forward/internal/cache"
+	"forward/internal/dialect"
+	"forward/internal/framing"
+	"forward/internal/tokens"
+)
+
+// The headers that say what an answer cost, in tokens; trailers of streams,
+// whose cost is known at their end.
+const (
+	inputTokens     = "X-Llm-Input-Tokens"
+	outputTokens    = "X-Llm-Output-Tokens"
+	totalTokens     = "X-Llm-Total-Tokens"
+	tokensEstimated = "X-Llm-Tokens-Estimated" // "true" when the provider did not report them
+)
+
+// maxAhead bounds what of a body is read before its headers go out, in bytes.
+const maxAhead = 1 << 20
+
+// reading is the part of a tap that reads the answer on the side.
+type reading struct {
+	said     *dialect.Answer // what the answer says; nil when it is not read
+	record   *recording      // its bytes; nil when they are not needed
+	metered  bool            // its usage is read
+	estimate *dialect.Usage  // instead of a usage that the provider did not report
+	trailers bool            // its usage is reported in trailers
+	packed   string          // its Content-Encoding; it is read only when it is whole
+	keeps    bool            // the objects that it made are remembered
+	kept     int             // how many are
+	stores   bool            // it goes into the cache when it is complete
+	stored   int             // bytes that did, to see whether more came
+}
+
+// startReading chooses what is read of the answer.
+func (t *tap) startReading(rec *record) {
+	res := t.answer.res
+	uses := rec.uses()
+	t.packed = encodingOf(res.Header)
+	t.stores = uses.stored && res.StatusCode == http.StatusOK
+	r := t.ask.in.r
+	t.metered = t.ask.from.op.Parsed() && !rec.to.route.Open && res.StatusCode == http.StatusOK && r.Method != http.MethodHead
+	t.keeps = t.keepsObjects(rec)
+	events := isEvents(res.Header)
+	switch {
+	case t.metered || (uses.read() && t.packed == "" && r.Method != http.MethodHead):
+		t.said = &dialect.Answer{NoText: !events && !uses.read() && !t.ask.said.Array}
+		if t.answer.whole == nil && (t.stores || !events || t.packed != "") {
+			t.record = t.newRecording()
+		}
+	case t.keeps && isJSON(res.Header):
+		t.record = &recording{max: maxStateAnswer}
+	}
+}
+
+// notStored are headers that say something of the moment or of the connection,
+// not of the answer.
+var notStored = map[string]bool{
+	"Age": true, "Alt-Svc": true, "Cache-Control": true, "Cf-Cache-Status": true, "Cf-Ray": true, "Connection": true,
+	"Content-Length": true, "Date": true, "Expires": true, "Keep-Alive": true, "Openai-Organization": true,
+	"Openai-Processing-Ms": true, "Openai-Project": true, "Retry-After": true, "Retry-After-Ms": true, "Server": true,
+	"Strict-Transport-Security": true, "Trailer": true, "Transfer-Encoding": true, "Vary": true,
+}
+
+// newRecording returns what keeps the bytes of the answer, for the cache or to
+// read a body that is no stream.
+func (t *tap) newRecording() *recording {
+	r := &recording{max: t.g.CacheMaxEntry, call: t.memory.call}
+	if !t.stores {
+		return r
+	}
+	from := t.answer.res.Header
+	r.header = make(http.Header, len(from))
+	for name, values := range from {
+		if !notStored[name] && !strings.HasPrefix(name, "X-Ratelimit-") {
+			r.header[name] = values
+		}
+	}
+	id := t.ask.from.dialect.RequestIDHeader
+	if r.header.Get(id) == t.ask.in.id { // the gateway's name for this request, and for no later one
+		r.header.Del(id)
+	}
+	return r
+}
+
+// storeAnswer puts a complete answer into the cache: a whole body, or a stream
+// up to its end marker. It is called before the client has the last byte, and
+// again at the end of a stream that went on after its marker. clean says that
+// the framing of the body ended well.
+func (t *tap) storeAnswer(clean bool) {
+	if !t.stores || t.packed != "" || t.record == nil || !t.isComplete(clean) {
+		return
+	}
+	recorded, ok := t.record.bytes()
+	if !ok || len(recorded) == t.stored {
+		return
+	}
+	if t.said.Finish() == "content_filter" {
+		return // the provider may judge the same words otherwise tomorrow
+	}
+	t.stored = len(recorded)
+	body := slices.Clone(recorded)
+	if t.ask.said.Array { // neither of the two forms that are kept
+		body, ok = t.ask.from.dialect.Fold(t.ask.from.op, body)
+		if !ok {
+			return
+		}
+	}
+	now := time.Now()
+	e := &cache.Entry{
+		Status: http.StatusOK, Header: t.record.header, Body: body, Stream: t.events,
+		Stored: now, Question: t.memory.question,
+	}
+	if t.events {
+		e.Gaps = slices.Clone(t.gaps)
+	}
+	if t.memory.ttl > 0 {
+		e.Expires = now.Add(t.memory.ttl)
+	}
+	t.g.Cache.Put(t.memory.key, e)
+	if t.memory.call != nil {
+		t.memory.call.retire()
+	}
+}
+
+// isComplete reports whether the answer is whole by the rules of its protocol.
+func (t *tap) isComplete(clean bool) bool {
+	if t.said == nil {
+		return false
+	}
+	if !t.ask.from.op.Parsed() { // a path of CACHE_ROUTES, whose protocol is unknown
+		return clean
+	}
+	return t.said.Complete()
+}
+
+// usage is what the answer cost: what the provider says, and otherwise, where
+// text was answered, what can be counted of the prompt and of as much of the
+// answer as came. Of a stream that broke off it is never less than what came.
+func (t *tap) usage() (u *dialect.Usage, estimated bool) {
+	op := t.ask.from.op
+	switch {
+	case t.said == nil:
+		return nil, false
+	case t.said.Usage != nil && !t.endsEarly():
+		return t.said.Usage, false
+	case !t.events || !answersText(op) || len(t.said.Choices()) == 0:
+		return nil, false
+	}
+	if t.estimate == nil {
+		u := &dialect.Usage{Input: t.demand.exact().Prompt}
+		if t.said.Usage != nil { // as it stood before the answer broke off: Anthropic starts with one token
+			*u = *t.said.Usage
+		}
+		u.Output = max(u.Output, tokens.Completion(op, t.demand.model, t.said))
+		u.Total = max(u.Total, u.Input+u.Output)
+		t.estimate = u
+	}
+	return t.estimate, true
+}
+
+// endsEarly reports whether a stream has not come to its end, so that the usage
+// in it is one of its start: Anthropic's first event reports one token of
+// output, and Gemini's report what there was so far.
+func (t *tap) endsEarly() bool {
+	return t.events && answersText(t.ask.from.op) && !t.said.Ended && t.said.Finish() == "" && len(t.said.Choices()) > 0
+}
+
+// tellUsage writes the usage of the answer into headers or trailers.
+func (t *tap) tellUsage(h http.Header) {
+	u, estimated := t.usage()
+	if u == nil || h == nil {
+		return
+	}
+	if estimated {
+		h[tokensEstimated] = []string{"true"}
+	}
+	h[inputTokens] = []string{strconv.FormatInt(u.Input, 10)}
+	h[outputTokens] = []string{strconv.FormatInt(u.Output, 10)}
+	h[totalTokens] = []string{strconv.FormatInt(u.Total, 10)}
+}
+
+// announceUsage announces the usage in the trailers of a stream. HTTP/1.0 has
+// none, nor has an answer with a length.
+func (t *tap) announceUsage() {
+	if !t.metered || t.length >= 0 || !t.ask.in.r.ProtoAtLeast(1, 1) {
+		return
+	}
+	res := t.answer.res
+	if res.Trailer == nil {
+		res.Trailer = http.Header{}
+	}
+	for _, name := range []string{inputTokens, outputTokens, totalTokens, tokensEstimated} {
+		res.Trailer[name] = nil
+	}
+	t.trailers = true
+}
+
+// readAhead reads a body that is no stream before its headers go out, as far as
+// it is short, so that they can say what it cost; a body that breaks off within
+// it is no answer at all. Providers that send white space while a long answer
+// is being made (DeepSeek and OpenRouter do) are not held up: such a body
+// passes as it comes.
+func (t *tap) readAhead() error {
+	size := int64(bytes.MinRead)
+	if t.length > 0 {
+		size = min(t.length, maxAhead)
+	}
+	ahead := make([]byte, 0, size+1)
+	for len(ahead) < maxAhead && t.err == nil {
+		ahead = slices.Grow(ahead, 1)
+		n, err := t.body.Read(ahead[len(ahead):cap(ahead)])
+		ahead = ahead[:len(ahead)+n]
+		switch {
+		case err == io.EOF || (err == nil && int64(len(ahead)) == t.length):
+			t.err = io.EOF
+		case err != nil:
+			return cutShort(t.work, t.answer.route, err)
+		}
+		if len(bytes.TrimSpace(ahead)) == 0 {
+			break
+		}
+	}
+	t.out = ahead
+	if t.record != nil {
+		t.record.take(ahead)
+	}
+	if t.err != nil {
+		t.finish()
+	}
+	return nil
+}
+
+// readWhole reads a whole answer on the side. What cannot be unpacked or is too
+// large leaves the answer unread.
+func (t *tap) readWhole() {
+	if t.said == nil || t.record == nil {
+		return
+	}
+	body, ok := t.record.bytes()
+	if !ok {
+		return
+	}
+	if t.packed != "" {
+		var err error
+		body, err = unpack(t.packed, body)
+		if err != nil {
+			return
+		}
+	}
+	d := t.ask.from.dialect
+	op := t.ask.from.op
+	if !t.packedEvents {
+		// A body that cannot be read leaves the answer incomplete; the client
+		// gets it all the same.
+		d.Body(op, t.said, body)
+		return
+	}
+	split := framing.Splitter{}
+	split.Feed(body)
+	for {
+		raw, ok := split.Next()
+		if !ok {
+			raw = split.Pending()
+		}
+		event, found := framing.SSE.Parse(raw)
+		if found {
+			d.ReadEvent(op, t.said, event)
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// recording keeps the bytes of an answer up to a bound.
+type recording struct {
+	header http.Header // what a hit replays
+	max    int64
+	call   *call  // keeps the bytes instead, when the answer may be shared
+	n      int    // how many of the call's bytes count
+	buf    []byte // without a call
+	over   bool   // the answer is longer: what is here is of no use
+}
+
+// add takes the next bytes of the answer.
+func (r *recording) add(p []byte) {
+	if r.call != nil {
+		r.n += len(p)
+		return
+	}
+	r.over = r.over || int64(len(r.buf)+len(p)) > r.max
+	if r.over {
+		r.buf = nil
+		return
+	}
+	r.buf = append(r.buf, p...)
+}
+
+// take takes the first bytes of the answer, which are not changed any more.
+func (r *recording) take(p []byte) {
+	switch {
+	case r.call != nil:
+		r.n = len(p)
+	case int64(len(p)) > r.max:
+		r.over = true
+	default:
+		r.buf = p[:len(p):len(p)]
+	}
+}
+
+// bytes returns what was taken. ok is false when the answer was too long.
+func (r *recording) bytes() (b []byte, ok bool) {
+	if r.call != nil {
+		return r.call.recorded(r.n)
+	}
+	return r.buf, !r.over
+}

@@ -1,0 +1,109 @@
+package forward
+
+import (
+	"net/http"
+	"strings"
+
+	"forward/internal/dialect/gemini"
+	"forward/internal/dialects"
+	"forward/internal/glob"
+	"forward/internal/upstream"
+)
+
+// target is where a request goes, and which model is asked there. decide makes
+// another one of it when something else is to be tried.
+type target struct {
+	route        *upstream.Route
+	rest         string         // the path on the upstream's side
+	swap         bool           // set one of the route's API keys
+	strip        bool           // remove the client's credential
+	place        upstream.Place // the only API key and base URL that will do; see placeOf
+	model        string         // that is asked
+	instead      bool           // it is a fallback, and not the model that the client named
+	fallback     int            // how many of the configured fallbacks were looked at
+	withoutUsage bool           // the upstream refuses to be asked for usage
+	tries        int            // attempts made for earlier targets
+	demand       *demand
+}
+
+// ModelRoute leads requests on / to another route by the model that they name,
+// so that one base URL serves the models of several providers. The route must
+// serve OpenAI's operations.
+type ModelRoute struct {
+	Models string // a pattern of package glob
+	Route  *upstream.Route
+}
+
+// target returns where a caller's requests on a route go, and whose credential
+// goes with them. A forward key never goes upstream. Where no key is needed and
+// the gateway has API keys, they replace whatever the client sent, as in
+// openai-forward; elsewhere the client's own credential goes through untouched.
+// With forward keys configured, only a caller that has one is given an API key:
+// who came in on an open route, or with a provider key of its own, is not.
+func (g *Gateway) target(who *caller, route *upstream.Route, rest string) target {
+	swap := !route.Open && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
+	return target{route: route, rest: rest, swap: swap, strip: who.ours || swap}
+}
+
+// lead returns the target of a model. An OpenAI request that came on / (and not
+// on /openai, which names its provider) goes to the route of its model. Its
+// limits stay those of the path on which it came, and it was decided there who
+// may come in.
+func (g *Gateway) lead(ask *ask, model string) (target, error) {
+	from := &ask.from
+	to := g.target(&ask.who, from.route, from.rest)
+	to.model = model
+	if from.mount == "/" && from.dialect == dialects.Default && from.op.Parsed() && model != "" {
+		route := g.routeOf(from.route, model)
+		if route != from.route {
+			err := ask.who.checkRoute(route)
+			if err != nil {
+				return to, err
+			}
+			to = g.target(&ask.who, route, openAIBase(route, from.rest))
+			to.model = model
+		}
+	}
+	to.demand = &demand{g: g, ask: ask, route: to.route, model: model}
+	return to, nil
+}
+
+// routeOf returns the route that serves a model asked for on the route at /,
+// which is home.
+func (g *Gateway) routeOf(home *upstream.Route, model string) *upstream.Route {
+	for _, m := range g.Models {
+		if glob.Match(m.Models, model) {
+			return m.Route
+		}
+	}
+	return home
+}
+
+// openAIBase returns where a provider serves OpenAI's operations; elsewhere the
+// path stays as it is. Sources: https://docs.anthropic.com/en/api/openai-sdk
+// (/v1, as OpenAI) and https://ai.google.dev/gemini-api/docs/openai.
+func openAIBase(r *upstream.Route, rest string) string {
+	if r.Dialect == gemini.Dialect {
+		return "/v1beta/openai" + strings.TrimPrefix(rest, "/v1")
+	}
+	return rest
+}
+
+// checkRoute refuses a route that the caller's key may not use.
+func (who *caller) checkRoute(r *upstream.Route) error {
+	if who.policy.AllowsRoute(r.Name, r.Prefix) {
+		return nil
+	}
+	return &refusal{status: http.StatusForbidden, code: "route_not_allowed", message: "Key '" + who.name + "' may not use the route '" + r.Name + "'."}
+}
+
+// restricted reports whether there may be a model that the caller may not use,
+// so that every body that could name one is read.
+func (g *Gateway) restricted(who *caller) bool {
+	return g.Levels.Restricted(who.level) || who.policy.RestrictsModels()
+}
+
+// allowsModel reports whether level and key let the caller use a model.
+func (g *Gateway) allowsModel(who *caller, model string) bool {
+	return g.Levels.Allows(who.level, model) && who.policy.AllowsModel(model)
+}
