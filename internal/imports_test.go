@@ -32,6 +32,7 @@ var packages = []string{
 	"forward/internal/dialect/anthropic",
 	"forward/internal/dialect/gemini",
 	"forward/internal/dialect/openai",
+	"forward/internal/convert",
 	"forward/internal/dialect",
 	"forward/internal/framing",
 	"forward/internal/jsonscan",

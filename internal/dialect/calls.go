@@ -15,10 +15,10 @@ type keyed interface{ key() *CallKey }
 
 func (k *CallKey) key() *CallKey { return k }
 
-// findCall returns the call that delta d continues, if there is one. By the
+// FindCall returns the call that delta d continues, if there is one. By the
 // protocol the index alone decides. Some compatible servers send each call
 // whole and without an index, though, and others give all of them index 0.
-func findCall[T keyed](calls []T, d CallKey) (found T, ok bool) {
+func FindCall[T keyed](calls []T, d CallKey) (found T, ok bool) {
 	for _, t := range slices.Backward(calls) {
 		k := t.key()
 		if d.Index >= 0 && k.Index != d.Index {
@@ -42,8 +42,8 @@ func (k *CallKey) otherThan(d CallKey) bool {
 	return d.ID != "" && k.ID != "" && d.ID != k.ID && (named || d.Index < 0)
 }
 
-// start returns the key of a new call, the nth of its answer.
-func (k CallKey) start(n int) CallKey {
+// Start returns the key of a new call, the nth of its answer.
+func (k CallKey) Start(n int) CallKey {
 	if k.Index < 0 {
 		k.Index = int64(n)
 	}

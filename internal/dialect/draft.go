@@ -69,7 +69,7 @@ func (d *Draft) Empty() bool { return len(d.text)+len(d.refusal)+len(d.reasoning
 
 // Call returns the tool call that a delta continues, made when it is new.
 func (d *Draft) Call(delta CallKey) *CallDraft {
-	if c, ok := findCall(d.calls, delta); ok {
+	if c, ok := FindCall(d.calls, delta); ok {
 		return c
 	}
 	return d.newCall(delta)
@@ -83,7 +83,7 @@ func (d *Draft) NewCall(id, name string) *CallDraft {
 func (d *Draft) newCall(key CallKey) *CallDraft {
 	a := d.answer
 	a.pieces += 2 // more than text
-	c := &CallDraft{CallKey: key.start(len(d.calls)), answer: a}
+	c := &CallDraft{CallKey: key.Start(len(d.calls)), answer: a}
 	if len(d.calls) == maxParts {
 		a.Truncated = true
 		return c

@@ -196,28 +196,6 @@ func TestCutRefuses(t *testing.T) {
 	}
 }
 
-func TestCutMakesPiecesLikeTokens(t *testing.T) {
-	texts := func(content string) (out []string) {
-		events, _ := openai.Dialect.Cut(dialect.Completion, []byte(`{"choices":[{"index":0,"text":`+content+`,"finish_reason":"stop"}]}`), false)
-		_, list := split(events)
-		for _, ev := range list[:len(list)-1] {
-			out = append(out, decoded(t, ev.Data).(map[string]any)["choices"].([]any)[0].(map[string]any)["text"].(string))
-		}
-		return out[:len(out)-1]
-	}
-	want := []string{"Hello,", " world!", " 你", "好", "\n\"ok\"", " 😀"}
-	if diff := cmp.Diff(want, texts(`"Hello, world! 你好\n\"ok\" 😀"`)); diff != "" {
-		t.Error(diff)
-	}
-	if diff := cmp.Diff([]string{strings.Repeat("x", 32), strings.Repeat("x", 8)}, texts(`"`+strings.Repeat("x", 40)+`"`)); diff != "" {
-		t.Error(diff)
-	}
-	long := texts(`"` + strings.Repeat("a ", 1<<20) + `"`)
-	if len(long) > 2048 || strings.Join(long, "") != strings.Repeat("a ", 1<<20) {
-		t.Errorf("%d pieces", len(long))
-	}
-}
-
 func TestFoldRefusesWhatItWouldHaveToInvent(t *testing.T) {
 	chunk := func(delta, finish string) string {
 		return `data: {"id":"1","choices":[{"index":0,"delta":` + delta + `,"finish_reason":` + finish + `}]}` + "\n\n"

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 
 	"forward/internal/dialect"
 	"forward/internal/dialects"
+	"forward/internal/framing"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -61,18 +63,49 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	text := cannedAnswers[c.turn.Add(1)%uint64(len(cannedAnswers))]
 	in, out := tokens.Count(ask.Model, string(ask.Messages)), tokens.Count(ask.Model, text)
-	body := fmt.Appendf(nil, `{"id":"chatcmpl-benchmark","object":"chat.completion","created":%d,"model":%s,`+
-		`"choices":[{"index":0,"message":{"role":"assistant","content":%s},"logprobs":null,"finish_reason":"stop"}],`+
-		`"usage":{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}}`,
-		time.Now().Unix(), quote(ask.Model), quote(text), in, out, in+out)
+	answer := cannedAnswer{
+		head:  fmt.Sprintf(`"id":"chatcmpl-benchmark","created":%d,"model":%s`, time.Now().Unix(), quote(ask.Model)),
+		text:  text,
+		usage: fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, in, out, in+out),
+	}
 	if !ask.Stream {
-		return cannedResponse(r, http.StatusOK, "application/json", body), nil
+		return cannedResponse(r, http.StatusOK, "application/json", answer.body()), nil
 	}
-	events, ok := dialects.Default.Cut(dialect.Chat, body, ask.StreamOptions.IncludeUsage)
-	if !ok {
-		return nil, fmt.Errorf("cutting the canned answer into events failed")
+	return cannedResponse(r, http.StatusOK, "text/event-stream; charset=utf-8", answer.stream(ask.StreamOptions.IncludeUsage)), nil
+}
+
+// cannedAnswer is an answer whose members are JSON, but for the text.
+type cannedAnswer struct{ head, text, usage string }
+
+func (a *cannedAnswer) body() []byte {
+	return fmt.Appendf(nil, `{%s,"object":"chat.completion","choices":[{"index":0,`+
+		`"message":{"role":"assistant","content":%s},"logprobs":null,"finish_reason":"stop"}],"usage":%s}`, a.head, quote(a.text), a.usage)
+}
+
+// word matches what is about a token: a word with the space before it, or a
+// character of a script without spaces.
+var word = regexp.MustCompile(`\s*(\p{Han}|[^\s\p{Han}]+)`)
+
+// stream returns the events of the answer, a word in each.
+func (a *cannedAnswer) stream(includeUsage bool) (events []byte) {
+	tail := ""
+	if includeUsage {
+		tail = `,"usage":null`
 	}
-	return cannedResponse(r, http.StatusOK, "text/event-stream; charset=utf-8", events), nil
+	send := func(format string, values ...any) {
+		chunk := fmt.Appendf(nil, `{%s,"object":"chat.completion.chunk",`, a.head)
+		events = framing.SSE.Append(events, fmt.Appendf(chunk, format, values...))
+	}
+	const choice = `"choices":[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]%s}`
+	send(choice, `{"role":"assistant","content":""}`, "null", tail)
+	for _, w := range word.FindAllString(a.text, -1) {
+		send(choice, `{"content":`+quote(w)+`}`, "null", tail)
+	}
+	send(choice, "{}", `"stop"`, tail)
+	if includeUsage {
+		send(`"choices":[],"usage":%s}`, a.usage)
+	}
+	return framing.SSE.Append(events, []byte("[DONE]"))
 }
 
 // quote writes s as a JSON string.

@@ -29,9 +29,9 @@ var Dialect = &dialect.Dialect{
 	Status:          func(p dialect.Problem) int { return p.Status },
 	TransportFields: transportFields,
 	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
-	Fold:            dialect.FoldOpenAI,
-	Cut:             dialect.CutOpenAI,
-	WithUsage:       dialect.WithUsage,
+	Fold:            Forms.Fold,
+	Cut:             Forms.Cut,
+	WithUsage:       Forms.WithUsage,
 	PlainForm:       dialect.SamePath,
 	Objects:         &objects,
 }

@@ -1,0 +1,235 @@
+package anthropic
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/convert"
+	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+)
+
+// forms are the two forms of Anthropic's answers, and of those to OpenAI's
+// paths.
+var forms = openai.Forms.With(dialect.Messages, messageForm)
+
+// messageForm is the form of a message. Source: "Streaming Messages". The
+// official SDKs join a stream in the same way; but an event, a delta or a
+// member that is not known leaves no body here.
+var messageForm = &convert.Form{
+	Events: func() convert.EventReader { return &messageReader{} },
+	Write:  writeMessage,
+	Body: &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
+		{Name: "stop_reason", Rule: convert.Last, Required: true},
+		{Name: "usage", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Last}}, // counts are cumulative
+		{Name: "content", Rule: convert.Keyed, Shape: &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
+			{Name: "index", Rule: convert.Drop},
+			{Name: "text", Rule: convert.Join},
+			{Name: "thinking", Rule: convert.Join},
+			{Name: "citations", Rule: convert.Join},
+			{Name: "signature", Rule: convert.Same}, // SDKs replace one, so two leave no body
+			{Name: "input", Rule: convert.Encoded},
+		}}},
+	}},
+}
+
+// messageReader reads the events of a message, whose blocks come one after the
+// other.
+type messageReader struct {
+	started, stopped, ended bool
+	blocks                  int            // started so far
+	open                    bool           // whether the last one is not stopped
+	block                   convert.Object // the last one, as it started
+}
+
+// Ended reports whether message_stop was read.
+func (m *messageReader) Ended() bool { return m.ended }
+
+// Piece returns the piece of the message that an event has.
+func (m *messageReader) Piece(e convert.Object) (piece string, ok bool) {
+	kind := e.Get("type")
+	if kind == `"ping"` {
+		return "", !m.ended
+	}
+	if m.ended || m.started == (kind == `"message_start"`) {
+		return "", false
+	}
+	switch kind {
+	case `"message_start"`:
+		m.started = true
+		message, ok := convert.ParseObject(e.Get("message"))
+		return message.String(), ok && message.Get("content") == "[]" && e.Only("type", "message")
+	case `"content_block_start"`:
+		return m.blockStart(e)
+	case `"content_block_delta"`:
+		return m.blockDelta(e)
+	case `"content_block_stop"`:
+		ok = m.inBlock(e) && e.Only("type", "index")
+		m.open = false
+		return "", ok
+	case `"message_delta"`:
+		return m.messageDelta(e)
+	case `"message_stop"`:
+		m.ended = m.stopped && e.Only("type")
+	}
+	return "", m.ended
+}
+
+// inBlock reports whether an event is one of the open block.
+func (m *messageReader) inBlock(e convert.Object) bool {
+	return m.open && e.Get("index") == strconv.Itoa(m.blocks-1)
+}
+
+func (m *messageReader) blockStart(e convert.Object) (piece string, ok bool) {
+	block, ok := convert.ParseObject(e.Get("content_block"))
+	if !ok || m.open || m.stopped || e.Get("index") != strconv.Itoa(m.blocks) || !e.Only("type", "index", "content_block") {
+		return "", false
+	}
+	m.open = true
+	m.blocks++
+	m.block = block
+	ok = block.Get("index") == ""
+	block.Set("index", e.Get("index"))
+	message := convert.Object{{Name: "content", Value: "[" + block.String() + "]"}}
+	if model := fallbackModel(block); model != "" {
+		message.Set("model", model)
+	}
+	return message.String(), ok
+}
+
+// fallbackModel returns the model that a fallback block names, "" for any other
+// block. That model answers from there on, and readers of a stream take it for
+// that of the message.
+func fallbackModel(block convert.Object) string {
+	model := gjson.Get(block.Get("to"), "model").Raw
+	if block.Get("type") != `"fallback"` || !convert.IsText(model) {
+		return ""
+	}
+	return model
+}
+
+// deltas are the members that deltas have, and the member of a block each is a
+// piece of, with $ in place of its value; "" is for members to be left out.
+// block is the type of the blocks that have the delta, "" if any may.
+var deltas = map[string]struct {
+	block   string
+	members map[string]string
+}{
+	`"text_delta"`:       {`"text"`, map[string]string{"text": `"text":$`}},
+	`"citations_delta"`:  {`"text"`, map[string]string{"citation": `"citations":[$]`}},
+	`"thinking_delta"`:   {`"thinking"`, map[string]string{"thinking": `"thinking":$`, "estimated_tokens": ""}},
+	`"signature_delta"`:  {`"thinking"`, map[string]string{"signature": `"signature":$`}},
+	`"compaction_delta"`: {`"compaction"`, map[string]string{"content": `"content":$`, "encrypted_content": `"encrypted_content":$`}},
+	`"input_json_delta"`: {"", map[string]string{"partial_json": `"input":$`}},
+}
+
+func (m *messageReader) blockDelta(e convert.Object) (piece string, ok bool) {
+	delta, ok := convert.ParseObject(e.Get("delta"))
+	known, isKnown := deltas[delta.Get("type")]
+	if !ok || !isKnown || !m.inBlock(e) || !e.Only("type", "index", "delta") {
+		return "", false
+	}
+	if known.block == "" {
+		ok = m.block.Get("input") == "{}"
+	} else {
+		ok = m.block.Get("type") == known.block
+	}
+	piece = `{"content":[{"index":` + e.Get("index")
+	for _, member := range delta {
+		format, isKnown := known.members[member.Name]
+		ok = ok && (isKnown || member.Name == "type")
+		if before, after, found := strings.Cut(format, "$"); found {
+			piece += "," + before + member.Value + after
+		}
+	}
+	return piece + "}]}", ok
+}
+
+// messageDelta reads what is known at the end only, which the event has in its
+// delta and beside it.
+func (m *messageReader) messageDelta(e convert.Object) (piece string, ok bool) {
+	delta, ok := convert.ParseObject(e.Get("delta"))
+	_, message := e.Split("type", "delta")
+	for _, member := range delta {
+		message.Set(member.Name, member.Value)
+	}
+	m.stopped = m.stopped || convert.IsText(message.Get("stop_reason"))
+	return message.String(), ok && !m.open && message.Get("content") == ""
+}
+
+// The fields of a message that message_delta has: in its delta, beside it, and
+// in its usage. Of the last, those of growing are not known at the start.
+var (
+	inDelta     = []string{"stop_reason", "stop_sequence", "stop_details", "container"}
+	besideDelta = []string{"context_management", "input_transformations"}
+	inUsage     = append([]string{"input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"}, growing...)
+	growing     = []string{"output_tokens_details", "server_tool_use", "iterations", "fallback_credit"}
+)
+
+// writeMessage writes message_start with an empty message, the events of each
+// block, message_delta with what is known at the end, and message_stop.
+func writeMessage(s *convert.Stream, m convert.Object) bool {
+	usage, ok := convert.ParseObject(m.Get("usage"))
+	if !ok || m.Get("type") != `"message"` || !convert.IsArray(m.Get("content")) || convert.IsAbsent(usage.Get("output_tokens")) {
+		return false
+	}
+	delta, _ := m.Split(inDelta...)
+	beside, _ := m.Split(besideDelta...)
+	final, _ := usage.Split(inUsage...)
+	final = slices.DeleteFunc(final, func(count convert.Member) bool { return count.Value == "null" })
+	end := append(convert.Object{{Name: "delta", Value: delta.String()}, {Name: "usage", Value: final.String()}}, beside...)
+
+	usage.Reset("null", growing...)
+	usage.Reset("0", "output_tokens")
+	start := slices.Clone(m)
+	start.Reset("null", slices.Concat(inDelta, besideDelta)...)
+	start.Reset(usage.String(), "usage")
+	start.Reset("[]", "content")
+	s.Event("message_start", `,"message":`+start.String())
+	ok = blocks.Write(s, m.Get("content"), "")
+	s.Event("message_delta", ","+convert.Inner(end.String()))
+	s.Event("message_stop", "")
+	return ok && fallsBackToModel(m)
+}
+
+// fallsBackToModel reports whether readers of the stream take the message to be
+// of the model it is of.
+func fallsBackToModel(m convert.Object) bool {
+	model := m.Get("model")
+	for _, raw := range convert.Items(m.Get("content")) {
+		if block, _ := convert.ParseObject(raw); fallbackModel(block) != "" {
+			model = fallbackModel(block)
+		}
+	}
+	return model == m.Get("model")
+}
+
+// blocks are the content blocks of a message. Blocks of a type that is not
+// listed, known or not, are whole at their start, as the API sends the results
+// of its own tools.
+var blocks = &convert.Blocks{
+	Start: "content_block_start", Stop: "content_block_stop",
+	Name: "content_block", Index: "index",
+	Types: map[string][]convert.Part{
+		"text": {
+			delta("text", convert.AsString, `""`, `{"type":"text_delta","text":$value}`, true),
+			delta("citations", convert.Listed, "[]", `{"type":"citations_delta","citation":$value}`, false),
+		},
+		"thinking": {
+			delta("thinking", convert.AsString, `""`, `{"type":"thinking_delta","thinking":$value}`, true),
+			delta("signature", convert.AsString, `""`, `{"type":"signature_delta","signature":$value}`, false),
+		},
+		"tool_use":        {toolInput},
+		"server_tool_use": {toolInput},
+	},
+}
+
+var toolInput = delta("input", convert.AsText, "{}", `{"type":"input_json_delta","partial_json":$value}`, true)
+
+// delta returns the part of a block that an event has.
+func delta(name string, kind convert.Kind, empty, data string, required bool) convert.Part {
+	return convert.Part{Name: name, Kind: kind, Empty: empty, Required: required, Event: "content_block_delta", Data: `,"delta":` + data}
+}
