@@ -7,8 +7,18 @@ const MaxCounters = maxCounters
 func Counted(q *Quotas) int {
 	q.memory.mu.Lock()
 	defer q.memory.mu.Unlock()
-	return len(q.memory.names)
+	return len(q.memory.names.entries)
 }
 
 // InRedis reports where a reservation was counted.
 func InRedis(r *Reservation) bool { return r.shared }
+
+// Keys returns how many keys a store keeps.
+func Keys(s *Store) (n int) {
+	for i := range s.shards {
+		s.shards[i].mu.Lock()
+		n += len(s.shards[i].keys.entries)
+		s.shards[i].mu.Unlock()
+	}
+	return n
+}

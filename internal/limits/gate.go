@@ -1,3 +1,23 @@
+// Package limits keeps callers within their rates and quotas, and streams within
+// their pace.
+//
+// A Gate answers whether a request may pass now, by the requests of its caller
+// to its path. It is ulule/limiter with stores of our own: ulule's store knows
+// one strategy, in whole seconds, and its key ignores the rate, so the minute
+// and the hour of a caller would share a counter. Our stores add all strategies
+// of openai-forward, several windows at once that count a request all or none,
+// memory that is bounded, and Redis for several replicas. A strategy means the
+// same in both places, and a clock that is set back or forward shuts no caller
+// out for longer than one period. ulule's gin middleware is not used either: it
+// panics on errors of the store, answers in text/plain, and identifies callers
+// by an address that they can spoof.
+//
+// Quotas bound requests and tokens by minute and day of the calendar, for names
+// in several scopes at once. They are reserved before a request is sent and
+// settled by what it used.
+//
+// A Pacer spaces the events of one stream, and Parallel bounds the requests that
+// a caller runs at the same time.
 package limits
 
 import (
@@ -5,19 +25,23 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ulule/limiter/v3"
+
 	"forward/internal/redis"
 )
 
-// Options says what a Gate allows. The zero Options allow everything.
+// Options configure a Gate. The zero Options limit nothing.
 type Options struct {
 	Rules    []Rule
 	Global   []Rate           // for requests without a rule
 	Strategy Strategy         // FixedWindow by default
-	Redis    *redis.Conn      // that several replicas share; nil: counted in memory
-	Now      func() time.Time // the clock of the memory; time.Now by default. Redis counts by its own.
+	Redis    *redis.Conn      // shared by replicas, which count by its clock; nil: counted in memory
+	Now      func() time.Time // the clock of the memory; time.Now by default
 }
 
-// Gate admits requests within the rates of their route and caller. Make one with NewGate; it is safe for concurrent use.
+// Gate admits requests within the rates of their route and caller. Make one with
+// NewGate. It is safe for concurrent use, starts no goroutine and needs no
+// Close.
 type Gate struct {
 	rules  rules
 	global []Rate
@@ -25,7 +49,7 @@ type Gate struct {
 	redis  *redisStore // nil: memory
 }
 
-// Caller is whom a request counts for.
+// Caller is the one for whom a request counts.
 type Caller struct {
 	ID    string // not secret: it becomes part of keys in Redis
 	Level int
@@ -46,8 +70,9 @@ func NewGate(o Options) (*Gate, error) {
 	return g.With(o.Rules, o.Global)
 }
 
-// With returns a gate of other limits that counts where g does: what a caller has used counts in it, also when the number of a rate has
-// changed and its period has not.
+// With returns a gate with other limits that counts where g does: what a caller
+// has used counts in it, even if the number of a rate has changed and its period
+// has not.
 func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
 	if err := check(global); err != nil {
 		return nil, fmt.Errorf("limits of all routes: %w", err)
@@ -60,7 +85,7 @@ func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
 	return &Gate{rules: newRules(list), global: global, local: g.local, redis: g.redis}, nil
 }
 
-// Backend names where is counted: memory or redis.
+// Backend returns the name of the place that counts: memory or redis.
 func (g *Gate) Backend() string {
 	if g.redis == nil {
 		return "memory"
@@ -68,7 +93,8 @@ func (g *Gate) Backend() string {
 	return "redis"
 }
 
-// Healthy reports whether the backend answers. While it does not, each replica counts for itself.
+// Healthy reports whether the backend answers. While it does not, each replica
+// counts for itself.
 func (g *Gate) Healthy() (ok bool, detail string) {
 	if g.redis == nil || g.redis.Healthy() {
 		return true, ""
@@ -76,22 +102,64 @@ func (g *Gate) Healthy() (ok bool, detail string) {
 	return false, "Redis does not answer; limits are counted by each replica for itself"
 }
 
-// Admit consumes a request of the caller, or refuses it with an *ExceededError and consumes nothing. paths are the
-// request's path as it reads on each mount of its route: the longest rule over all of them holds, so that an alias of a
-// route is no way around its limits. A rule counts everything below its path together, and requests without a rule
-// count together by route: with a bucket for each path, every id in a path would open a new one.
+// Admit counts a request of the caller, or refuses it with an *ExceededError and
+// counts nothing.
+//
+// paths are the path of the request on each mount of its route. The longest rule
+// over all of them applies, so an alias of a route is no way around its limits.
+// A rule counts everything below its path together, and requests without a rule
+// count together by route: with a counter for each path, every id in a path
+// would open a new one.
 func (g *Gate) Admit(ctx context.Context, paths []string, route string, c Caller) (Status, error) {
-	rates, key := g.global, "global\x00"+route
+	rates := g.global
+	key := "global\x00" + route
 	if rule := g.rules.match(paths, c.Level); rule != nil {
-		rates, key = rule.Rates, "rule\x00"+rule.Path
+		rates = rule.Rates
+		key = "rule\x00" + rule.Path
 	}
-	if len(rates) == 0 {
+	key += "\x00" + c.ID
+	switch len(rates) {
+	case 0:
 		return Status{}, nil
+	case 1:
+		return g.admitOne(ctx, key, rates[0])
 	}
-	return verdict(g.take(ctx, key+"\x00"+c.ID, rates))
+	// limiter.Store counts in one window per call. It cannot count in several
+	// only if all of them admit, so this is between Gate and its stores.
+	return verdict(g.take(ctx, key, rates))
 }
 
-// take asks Redis while it answers, and the local store otherwise.
+// admitOne lets a limiter decide by one window.
+func (g *Gate) admitOne(ctx context.Context, key string, r Rate) (Status, error) {
+	s := &windowStore{Store: g.local, gate: g}
+	c, err := limiter.New(s, limiter.Rate{Limit: r.Limit, Period: r.Period}).Get(ctx, key)
+	if err != nil {
+		return Status{}, err
+	}
+	status := Status{Limited: true, Rate: r, Limit: c.Limit, Remaining: c.Remaining, Reset: s.window.Reset}
+	if c.Reached {
+		return status, &ExceededError{Status: status, RetryAfter: s.window.Wait}
+	}
+	return status, nil
+}
+
+// windowStore is the limiter.Store of one request. It keeps the window that its
+// request was counted in, because limiter.Context has whole seconds only, and no
+// time after which a refused request would pass.
+type windowStore struct {
+	*Store // for the rest of the interface
+	gate   *Gate
+	window Window
+}
+
+// Get implements limiter.Store: it counts one request, in Redis while that
+// answers.
+func (s *windowStore) Get(ctx context.Context, key string, r limiter.Rate) (limiter.Context, error) {
+	s.window = s.gate.take(ctx, key, []Rate{{r.Limit, r.Period}})[0]
+	return s.context(s.window), nil
+}
+
+// take counts a request in Redis while it answers, and in memory otherwise.
 func (g *Gate) take(ctx context.Context, key string, rates []Rate) []Window {
 	if g.redis != nil {
 		if windows, ok := g.redis.take(ctx, key, rates); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -215,13 +216,14 @@ func room(ledger []*booked, quotas []limits.Quota, b *booked, in *time.Location)
 }
 
 func TestOverridesOfQuotas(t *testing.T) {
-	q := mustQuotas(t, limits.QuotaOptions{Now: newClock(time.Unix(0, 0)).now, Quotas: []limits.Quota{
+	shadowed := &journal{}
+	q := mustQuotas(t, limits.QuotaOptions{Now: newClock(time.Unix(0, 0)).now, Log: slog.New(slog.NewTextHandler(shadowed, nil)), Quotas: []limits.Quota{
 		{Scope: limits.ScopeModel, RequestsPerMinute: 2},
 		{Scope: limits.ScopeModel, Match: "gpt-4o*", RequestsPerMinute: 3},
 		{Scope: limits.ScopeModel, Match: "gpt-4o", RequestsPerMinute: 5},
 		{Scope: limits.ScopeModel, Match: "org/*", RequestsPerMinute: 4},
 		{Scope: limits.ScopeModel, Match: "free"},
-		{Scope: limits.ScopeModel, Match: "gpt-4o", RequestsPerMinute: 1, Shadow: true},
+		{Scope: limits.ScopeModel, Match: "gpt-4o", RequestsPerMinute: 1, Shadow: true}, // refuses no request
 	}})
 	for model, want := range map[string]int{"gpt-4o": 5, "gpt-4o-mini": 3, "x": 2, "": 2, "org/a/b": 4, "a/b": 2, "free": 9, strings.Repeat("long", 1000): 2} {
 		got := 0
@@ -234,15 +236,15 @@ func TestOverridesOfQuotas(t *testing.T) {
 			t.Errorf("%.20q: %d admitted, want %d", model, got, want)
 		}
 	}
-	if n := q.ShadowRefusals(); n != 4 {
-		t.Errorf("%d would have been refused by the shadow, want 4", n)
+	if n := shadowed.count("name=gpt-4o "); n != 1 {
+		t.Errorf("refusals of the shadow quota were logged %d times in a minute", n)
 	}
 }
 
 func TestHeadersOfQuotas(t *testing.T) {
-	var shadowed []string
+	shadowed := &journal{}
 	q := mustQuotas(t, limits.QuotaOptions{
-		Now: newClock(time.Date(2026, 1, 1, 23, 59, 30, 0, time.UTC)).now, Shadowed: func(e *limits.QuotaError) { shadowed = append(shadowed, e.Error()) },
+		Now: newClock(time.Date(2026, 1, 1, 23, 59, 30, 0, time.UTC)).now, Log: slog.New(slog.NewTextHandler(shadowed, nil)),
 		Quotas: []limits.Quota{
 			{Scope: limits.ScopeKey, TokensPerDay: 1000, RequestsPerMinute: 10}, {Scope: limits.ScopeUser, InputPerMinute: 400},
 			{Scope: limits.ScopeGlobal, OutputPerMinute: 50, Shadow: true},
@@ -273,8 +275,8 @@ func TestHeadersOfQuotas(t *testing.T) {
 	if h.Get("x-ratelimit-reason") != "daily limit exceeded" || h.Get("x-ratelimit-scope") != "key:team" || h.Get("x-ratelimit-remaining-tokens") != "600" {
 		t.Errorf("%v", h)
 	}
-	if len(shadowed) != 1 || !strings.Contains(shadowed[0], "global on output tokens per minute: Limit 50, Remaining 50, Requested 100") {
-		t.Errorf("%q", shadowed)
+	if n := shadowed.count("scope=global name=\"\" metric=output_tokens window=minute limit=50 remaining=50"); n != 1 {
+		t.Errorf("the refusal of the shadow quota was logged %d times", n)
 	}
 	var none *limits.Reservation
 	none.Settle(1, 1)
@@ -442,7 +444,7 @@ func TestWrongQuotas(t *testing.T) {
 	for want, quotas := range map[string][]limits.Quota{
 		"no such scope":    {{Scope: "team"}},
 		"has no names":     {{Scope: limits.ScopeGlobal, Match: "x"}},
-		"said twice":       {{Scope: limits.ScopeKey}, {Scope: limits.ScopeKey, Match: "*"}},
+		"given twice":      {{Scope: limits.ScopeKey}, {Scope: limits.ScopeKey, Match: "*"}},
 		"is no limit":      {{Scope: limits.ScopeKey, TokensPerDay: -1}},
 		"write 0 for none": {{Scope: limits.ScopeKey, InputPerDay: 1 << 60}},
 		"syntax error":     {{Scope: limits.ScopeKey, Match: "["}},

@@ -3,7 +3,6 @@ package limits
 import (
 	"context"
 	"hash/maphash"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -13,83 +12,76 @@ import (
 
 const (
 	shardCount = 64
-	shardKeys  = 2048             // bound of the keys in a shard: 131,072 in a store
-	sweepEvery = 10 * time.Second // how often a shard that is asked forgets what has expired
-	sampleSize = 16               // of how many keys the least used gives way in a full shard
+	shardKeys  = 2048 // bound of the keys in a shard: 131,072 in a store
 )
 
-// Store counts requests in memory. It implements ulule's limiter.Store and adds Take, which asks several windows at
-// once. Make one with NewStore; it is safe for concurrent use.
-//
-// Its memory is bounded without a goroutine. What has expired is swept in passing; and a store that is full of live keys
-// lets one give way that has used little of its limit. So a flood of made-up callers cannot fill the memory, and
-// neither does it free a caller who is near his limit.
+// Store counts requests in memory. It implements limiter.Store, and its Take
+// counts in several windows at once. Make one with NewStore. It is safe for
+// concurrent use. Its memory is bounded, see bounded.
 type Store struct {
 	strategy Strategy
 	now      func() time.Time
-	origin   time.Time // times are kept as offsets from it, which are monotonic: the wall clock may be set at any time
+	origin   time.Time // times are offsets from it, which are monotonic: the wall clock may be set at any time
 	seed     maphash.Seed
 	shards   [shardCount]shard
 }
 
 type shard struct {
-	mu    sync.Mutex // guards the rest
-	keys  map[string][]window
-	swept int64
+	mu   sync.Mutex // guards keys
+	keys bounded[[]window]
 }
 
 var _ limiter.Store = (*Store)(nil)
 
-// NewStore returns an empty store. now is the clock; nil means time.Now.
+// NewStore returns an empty store. now is its clock; nil is time.Now.
 func NewStore(s Strategy, now func() time.Time) *Store {
 	if now == nil {
 		now = time.Now
 	}
-	st := &Store{strategy: s, now: now, origin: now(), seed: maphash.MakeSeed()}
-	for i := range st.shards {
-		st.shards[i].keys = make(map[string][]window)
-	}
-	return st
+	return &Store{strategy: s, now: now, origin: now(), seed: maphash.MakeSeed()}
 }
 
-// Take consumes n from the windows of all rates of the key, or from none of them. No rate may be there twice. With n = 0
-// it only looks.
+// Take counts n in the windows of all rates of the key, or in none of them. No
+// rate may be given twice. With n = 0 it only looks.
 func (s *Store) Take(key string, rates []Rate, n int64) []Window {
-	said := make([]Window, len(rates))
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	now := int64(s.now().Sub(s.origin)) // read under the lock, so that within a shard time never runs back
-	sh.tidy(now)
-	ws := sh.keys[key]
+	now := int64(s.now().Sub(s.origin)) // read under the lock, so that time never runs back in a shard
+	sh.keys.sweep(time.Duration(now), func(ws []window) bool {
+		return !slices.ContainsFunc(ws, func(w window) bool { return w.open(now) })
+	})
+	ws := sh.keys.entries[key]
 	if n > 0 {
 		ws = sh.windows(key, rates, now)
 	}
+	states := make([]Window, len(rates))
 	admitted := true
 	for i, r := range rates {
 		w := pick(ws, i, r)
 		if w == nil {
 			w = &window{rate: r}
 		}
-		said[i] = w.look(now, n)
-		admitted = admitted && said[i].Wait == 0
+		states[i] = w.look(now, n)
+		admitted = admitted && states[i].Wait == 0
 	}
 	if n <= 0 {
-		return said
+		return states
 	}
 	for i, r := range rates {
 		w := pick(ws, i, r)
 		switch {
 		case admitted:
 			w.count(s.strategy, now, n)
-			said[i].Remaining -= n
-			said[i].Reset = time.Duration(w.expires - now)
-		case s.strategy == ElasticWindow && said[i].Wait > 0:
+			states[i].Remaining -= n
+			states[i].Reset = time.Duration(w.expires - now)
+		case s.strategy == ElasticWindow && states[i].Wait > 0:
 			w.expires = now + int64(r.Period)
-			said[i].Wait, said[i].Reset = r.Period, r.Period
+			states[i].Wait = r.Period
+			states[i].Reset = r.Period
 		}
 	}
-	return said
+	return states
 }
 
 func (s *Store) shard(key string) *shard {
@@ -98,13 +90,7 @@ func (s *Store) shard(key string) *shard {
 
 // windows returns the windows of a key, with one for each rate.
 func (sh *shard) windows(key string, rates []Rate, now int64) []window {
-	ws, known := sh.keys[key]
-	if !known {
-		if len(sh.keys) >= shardKeys {
-			sh.giveWay(now)
-		}
-		ws = make([]window, 0, len(rates))
-	}
+	ws, known := sh.keys.entries[key]
 	for i, r := range rates {
 		if pick(ws, i, r) != nil {
 			continue
@@ -117,7 +103,15 @@ func (sh *shard) windows(key string, rates []Rate, now int64) []window {
 		}
 	}
 	if !known {
-		sh.keys[key] = ws
+		sh.keys.put(key, ws, shardKeys, func(ws []window) float64 {
+			part := 0.0
+			for _, w := range ws {
+				if w.open(now) {
+					part = max(part, float64(w.used)/float64(w.rate.Limit))
+				}
+			}
+			return part
+		})
 	}
 	return ws
 }
@@ -135,88 +129,56 @@ func pick(ws []window, i int, r Rate) *window {
 	return nil
 }
 
-// outdated returns the window of a rate that is none any more, because settings have changed its number to r: what is used of it is
-// used of r. Nil when there is none that counts as r does.
+// outdated returns the window of a rate whose number the settings have changed
+// to r: what is used of it is used of r. It is nil when no window counts as r
+// does.
 func outdated(ws []window, rates []Rate, r Rate) *window {
 	for i := range ws {
-		if w := &ws[i]; w.rate.Period == r.Period && (w.rate.slice() > 0) == (r.slice() > 0) && !slices.Contains(rates, w.rate) {
+		w := &ws[i]
+		alike := w.rate.Period == r.Period && (w.rate.slice() > 0) == (r.slice() > 0)
+		if alike && !slices.Contains(rates, w.rate) {
 			return w
 		}
 	}
 	return nil
 }
 
-// tidy forgets keys of which all windows have expired, if it is time to.
-func (sh *shard) tidy(now int64) {
-	if since := now - sh.swept; since >= 0 && since < int64(sweepEvery) {
-		return
-	}
-	sh.swept = now
-	for key, ws := range sh.keys {
-		if !slices.ContainsFunc(ws, func(w window) bool { return w.used > 0 && w.expires > now }) {
-			delete(sh.keys, key)
-		}
-	}
-}
-
-// giveWay forgets one key of a full shard: of a few the one with the smallest part of its limit used.
-func (sh *shard) giveWay(now int64) {
-	victim, least, seen := "", math.Inf(1), 0
-	for key, ws := range sh.keys { // begins anywhere
-		part := 0.0
-		for _, w := range ws {
-			if w.expires > now {
-				part = max(part, float64(w.used)/float64(w.rate.Limit))
-			}
-		}
-		if part < least {
-			victim, least = key, part
-		}
-		if seen++; seen == sampleSize {
-			break
-		}
-	}
-	delete(sh.keys, victim)
-}
-
-// Get implements limiter.Store: it consumes one.
+// Get implements limiter.Store: it counts one.
 func (s *Store) Get(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
 	return s.Increment(ctx, key, 1, rate)
 }
 
-// Peek implements limiter.Store: it consumes nothing.
+// Peek implements limiter.Store: it counts nothing.
 func (s *Store) Peek(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
 	return s.Increment(ctx, key, 0, rate)
 }
 
-// Increment implements limiter.Store: it consumes count, or nothing if there is not as much left.
-func (s *Store) Increment(_ context.Context, key string, count int64, rate limiter.Rate) (limiter.Context, error) {
-	w := s.Take(key, []Rate{{rate.Limit, rate.Period}}, count)[0]
-	return limiter.Context{
-		Limit: w.Rate.Limit, Remaining: max(w.Remaining, 0), Reached: w.Wait > 0,
-		// ulule knows whole seconds only: rounded up, so that nobody comes too early.
-		Reset: s.now().Add(w.Reset + time.Second - 1).Unix(),
-	}, nil
+// Increment implements limiter.Store: it counts n, or nothing if fewer are left.
+func (s *Store) Increment(_ context.Context, key string, n int64, rate limiter.Rate) (limiter.Context, error) {
+	return s.context(s.Take(key, []Rate{{rate.Limit, rate.Period}}, n)[0]), nil
 }
 
 // Reset implements limiter.Store: it forgets the window of that rate.
 func (s *Store) Reset(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
 	sh := s.shard(key)
 	sh.mu.Lock()
-	sh.keys[key] = slices.DeleteFunc(sh.keys[key], func(w window) bool { return w.rate == Rate{rate.Limit, rate.Period} })
-	if len(sh.keys[key]) == 0 {
-		delete(sh.keys, key)
+	rest := slices.DeleteFunc(sh.keys.entries[key], func(w window) bool { return w.rate == Rate{rate.Limit, rate.Period} })
+	if len(rest) > 0 {
+		sh.keys.entries[key] = rest
+	} else {
+		delete(sh.keys.entries, key)
 	}
 	sh.mu.Unlock()
 	return s.Peek(ctx, key, rate)
 }
 
-// Len returns how many keys are kept, expired ones that were not swept yet included.
-func (s *Store) Len() (n int) {
-	for i := range s.shards {
-		s.shards[i].mu.Lock()
-		n += len(s.shards[i].keys)
-		s.shards[i].mu.Unlock()
+// context returns a window as ulule knows it, in whole seconds: rounded up, so
+// that no caller comes too early.
+func (s *Store) context(w Window) limiter.Context {
+	return limiter.Context{
+		Limit:     w.Rate.Limit,
+		Remaining: max(w.Remaining, 0),
+		Reset:     s.now().Add(w.Reset + time.Second - 1).Unix(),
+		Reached:   w.Wait > 0,
 	}
-	return n
 }

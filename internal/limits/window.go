@@ -3,28 +3,33 @@ package limits
 import "time"
 
 const (
-	// exactMoves is the largest limit whose admissions a moving window remembers one by one, at 8 bytes each.
+	// exactMoves is the largest limit of which a moving window remembers each
+	// admission, at 8 bytes each.
 	exactMoves = 10_000
-	// sliceCount is into how many slices a moving window with a larger limit divides its period.
+	// sliceCount is into how many slices a moving window with a larger limit
+	// divides its period.
 	sliceCount = 100
 )
 
-// window counts what was admitted in the window of one rate. Times are nanoseconds on the store's clock.
+// window counts what was admitted in the window of one rate. Times are
+// nanoseconds on the clock of the store.
 type window struct {
 	rate    Rate
-	used    int64 // 0: the window is closed and expires means nothing
+	used    int64 // 0: the window is closed, and expires has no meaning
 	expires int64 // when used is 0 again
 	moves   *moves
 }
 
-// moves remembers, of a moving window, when what was admitted leaves it: one by one, or slice by slice with counts.
+// moves holds the times at which admissions leave a moving window, each by
+// itself or counted by slices.
 type moves struct {
 	leaves []int64 // ascending
-	counts []int64 // beside leaves; nil: each stands for one
+	counts []int64 // of leaves; nil: each is 1
 	head   int     // those before it have left
 }
 
-// slice returns how long a moving window takes admissions for simultaneous, 0 when it knows each by itself.
+// slice returns how long a moving window takes admissions for simultaneous, 0 if
+// it knows each by itself.
 func (r Rate) slice() int64 {
 	if r.Limit <= exactMoves {
 		return 0
@@ -32,13 +37,17 @@ func (r Rate) slice() int64 {
 	return max(int64(r.Period)/sliceCount, 1)
 }
 
-// look says how the window stands for n more, after what is over has left it.
+// open reports whether the window counts anything.
+func (w *window) open(now int64) bool { return w.used > 0 && w.expires > now }
+
+// look returns the state of the window for n more, after what is over has left
+// it.
 func (w *window) look(now, n int64) Window {
 	latest := now + int64(w.rate.Period)
 	if w.moves != nil {
 		latest += w.rate.slice()
 	}
-	if w.expires > latest { // the clock was set back; nobody is to wait longer than a period for it
+	if w.expires > latest { // the clock was set back; that must cost no caller more than a period
 		w.expires = latest
 		if w.moves != nil {
 			w.moves.cap(latest)
@@ -49,24 +58,24 @@ func (w *window) look(now, n int64) Window {
 	} else if w.expires <= now {
 		w.used = 0
 	}
-	left := Window{Rate: w.rate, Remaining: w.rate.Limit - w.used}
+	left := w.rate.Limit - w.used
+	state := Window{Rate: w.rate, Remaining: max(left, 0)} // left is negative when the limit was lowered
 	if w.used > 0 {
-		left.Reset = time.Duration(w.expires - now)
+		state.Reset = time.Duration(w.expires - now)
 	}
 	switch {
-	case n <= left.Remaining:
+	case n <= left:
 	case n > w.rate.Limit: // never
-		left.Wait = w.rate.Period
+		state.Wait = w.rate.Period
 	case w.moves != nil:
-		left.Wait = time.Duration(w.moves.free(n-left.Remaining) - now)
+		state.Wait = time.Duration(w.moves.free(n-left) - now)
 	default:
-		left.Wait = left.Reset
+		state.Wait = state.Reset
 	}
-	left.Remaining = max(left.Remaining, 0) // below it when the limit was lowered
-	return left
+	return state
 }
 
-// count admits n, for which look has found room.
+// count admits n, for which look has found space.
 func (w *window) count(s Strategy, now, n int64) {
 	end := now + int64(w.rate.Period)
 	if s == MovingWindow {
@@ -74,7 +83,7 @@ func (w *window) count(s Strategy, now, n int64) {
 			w.moves = &moves{}
 		}
 		if slice := w.rate.slice(); slice > 0 {
-			end = floor(now, slice) + slice + int64(w.rate.Period)
+			end = roundDown(now, slice) + slice + int64(w.rate.Period)
 			w.moves.addSlice(end, n)
 		} else {
 			w.moves.add(end, n)
@@ -86,8 +95,8 @@ func (w *window) count(s Strategy, now, n int64) {
 	w.used += n
 }
 
-// floor rounds down to a multiple of unit, also below zero.
-func floor(n, unit int64) int64 {
+// roundDown returns the multiple of unit at or below n, also below zero.
+func roundDown(n, unit int64) int64 {
 	rest := n % unit
 	if rest < 0 {
 		rest += unit
@@ -102,7 +111,7 @@ func (m *moves) at(i int) int64 {
 	return m.counts[i]
 }
 
-// drop forgets what has left by now and returns how much it was.
+// drop forgets what has left by now, and returns how much it was.
 func (m *moves) drop(now int64) (n int64) {
 	for m.head < len(m.leaves) && m.leaves[m.head] <= now {
 		n += m.at(m.head)
@@ -117,7 +126,8 @@ func (m *moves) drop(now int64) (n int64) {
 // free returns when n will have left.
 func (m *moves) free(n int64) int64 {
 	for i := m.head; i < len(m.leaves); i++ {
-		if n -= m.at(i); n <= 0 {
+		n -= m.at(i)
+		if n <= 0 {
 			return m.leaves[i]
 		}
 	}
@@ -125,10 +135,7 @@ func (m *moves) free(n int64) int64 {
 }
 
 func (m *moves) add(end, n int64) {
-	// Not before half has left: moving everything for one free place would cost the whole window each time.
-	if len(m.leaves) == cap(m.leaves) && 2*m.head >= len(m.leaves) {
-		m.shift()
-	}
+	m.makeSpace()
 	for range n {
 		m.leaves = append(m.leaves, end)
 	}
@@ -139,10 +146,17 @@ func (m *moves) addSlice(end, n int64) {
 		m.counts[last] += n
 		return
 	}
+	m.makeSpace()
+	m.leaves = append(m.leaves, end)
+	m.counts = append(m.counts, n)
+}
+
+// makeSpace shifts a full slice, but not before half of it has left: to move all
+// for one free place would cost the whole window each time.
+func (m *moves) makeSpace() {
 	if len(m.leaves) == cap(m.leaves) && 2*m.head >= len(m.leaves) {
 		m.shift()
 	}
-	m.leaves, m.counts = append(m.leaves, end), append(m.counts, n)
 }
 
 // shift moves what is left to the front.
