@@ -7,7 +7,8 @@ import (
 	"forward/internal/cache"
 )
 
-// benchSizes are the lengths of bodies that are measured: an answer, and a long stream. Odd answers compress as text does.
+// benchSizes are the lengths of bodies that are measured: an answer, and a long
+// stream. Odd answers compress as text does.
 var benchSizes = map[string]int{"2KB": 2 << 10, "50KB": 50 << 10}
 
 func BenchmarkGet(b *testing.B) {
@@ -49,7 +50,8 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkPut measures what an answer pays; BenchmarkWrite what the writer does beside it, to the end.
+// BenchmarkPut measures what an answer pays; BenchmarkWrite what the writer
+// does beside it, to the end.
 func BenchmarkPut(b *testing.B) {
 	for name, size := range benchSizes {
 		b.Run(name, func(b *testing.B) {

@@ -1,13 +1,20 @@
-// Package cache remembers whole answers by the question that was asked.
+// Package cache stores whole answers by the question that was asked.
 //
-// An answer from here must never be wrong, and no fault of the store may become a fault of the gateway. So every record
-// carries its own key and a SHA-256 that is checked on each read; anything that does not match is a miss. Put hands the
-// answer to a bounded queue and returns; Get sees what is still in that queue; a store that is broken, full, slow or
-// gone is a miss and a line in the log.
+// An answer from the cache must never be wrong, and no failure of the store may
+// become a failure of the gateway. So every record carries its own key and a
+// SHA-256 that is checked on each read; a record that does not match is a miss.
+// Put queues the answer in a bounded queue and returns; Get finds what is still
+// queued. A store that is broken, full, slow or gone is a miss and a line in
+// the log.
 //
-// Three stores do this: Badger on disk (see disk.go for how it is kept from filling the disk and from crashing with it),
-// otter in memory, and Redis, which replicas of the gateway share. The questions are named by Key; Canonical gives the
-// one spelling of a JSON body that makes equal questions equal.
+// There are three stores: Badger on disk (disk.go has what keeps it from
+// filling the disk and from crashing with it), otter in memory, and Redis,
+// which the replicas of a gateway share. A Question gives the Key of an answer;
+// its body is in the canonical form of package jsonscan, so that equal
+// questions have equal keys.
+//
+// Operators list, export, import, verify and purge entries while the gateway
+// runs, because Badger's directory can be open in one process only.
 package cache
 
 import (
@@ -23,32 +30,34 @@ import (
 	"time"
 )
 
-// Entry is one remembered answer.
+// Entry is one stored answer.
 type Entry struct {
 	Status  int
 	Header  http.Header     // only what is replayed
 	Body    []byte          // the bytes of the answer; of a stream, all its events
-	Zstd    []byte          // from Get: Body as one zstd frame, for clients that accept it; nil where it is not kept so
+	Zstd    []byte          // from Get: Body as one zstd frame, if it is kept in that form
 	Stream  bool            // Body is a stream of events
-	Gaps    []time.Duration // of a stream, to the millisecond: how long each event came after the one before, the first after the request
+	Gaps    []time.Duration // of a stream: the time before each event, in whole milliseconds
 	Stored  time.Time       // zero in Put: now
 	Expires time.Time       // zero in Put: Stored plus Options.TTL
 
 	Question Question // what was asked; from Get without its Body
 }
 
-// Options says where answers are kept and how many. Zero fields mean the defaults given.
+// Options set where answers are kept and how many. Zero fields mean the
+// defaults given.
 type Options struct {
 	Backend       string           // BADGER, MEMORY, redis://…, rediss://… or unix://…; BADGER
 	Dir           string           // of BADGER; ./data/cache
 	TTL           time.Duration    // 30 days
-	MaxBytes      int64            // hard bound on disk or memory in bytes, at least MinBytes; 1 GiB; of no meaning for Redis
+	MaxBytes      int64            // bound on disk or in memory, at least MinBytes; 1 GiB; not for Redis
 	MaxEntryBytes int64            // longest body that is kept, in bytes; 8 MiB
 	Now           func() time.Time // time.Now
 	Log           *slog.Logger     // nil: silent
 }
 
-// MinBytes is the least Options.MaxBytes: below it the store's own files would leave no room for answers.
+// MinBytes is the least Options.MaxBytes. Below it the store's own files would
+// leave no space for answers.
 const MinBytes = 16 << 20
 
 var (
@@ -56,26 +65,27 @@ var (
 	ErrInUse = errors.New("another forward is running on this cache directory")
 	// ErrOptions is returned by Open for options that cannot work.
 	ErrOptions = errors.New("invalid cache options")
-	// ErrClosed is returned by what cannot be done any more.
+	// ErrClosed is returned by operations on a closed cache.
 	ErrClosed = errors.New("the cache is closed")
 )
 
-// Stats is what the cache has done since Open, and what it holds.
+// Stats counts what the cache has done since Open, and what it holds.
 type Stats struct {
 	Backend  string `json:"backend"`
-	Entries  int64  `json:"entries"`   // estimate; counts a replaced entry twice until its generation is dropped; -1: unknown
+	Entries  int64  `json:"entries"`   // about; a replaced entry counts twice for a while; -1: unknown
 	Bytes    int64  `json:"bytes"`     // allocated on disk or held in memory; -1: unknown
 	MaxBytes int64  `json:"max_bytes"` // 0: not bounded by the gateway
 	Pending  int    `json:"pending"`   // entries queued and not yet written
 	Hits     int64  `json:"hits"`
 	Misses   int64  `json:"misses"`
 	Stored   int64  `json:"stored"`   // entries written
-	Dropped  int64  `json:"dropped"`  // entries refused or lost: queue full, too large, writing off, errors
-	Damaged  int64  `json:"damaged"`  // records found that were not what had been written
-	Disabled string `json:"disabled"` // why nothing is written now; empty: it is
+	Dropped  int64  `json:"dropped"`  // entries not stored: queue full, too large, writing off, errors
+	Damaged  int64  `json:"damaged"`  // records found that are not what was written
+	Disabled string `json:"disabled"` // why writing is off; empty: it is on
 }
 
-// Cache is a store of answers. Open makes one; it is safe for concurrent use, and its user closes it.
+// Cache is a store of answers. Open returns one. It is safe for concurrent use;
+// its user closes it.
 type Cache struct {
 	backend      string
 	store        store
@@ -89,21 +99,23 @@ type Cache struct {
 	refused      atomic.Int64
 }
 
-// store is what the backends have in common. Any trouble in get is a miss; put takes e over and never blocks.
+// store is what the backends have in common. Any trouble in get is a miss. put
+// takes over e and never blocks.
 type store struct {
 	get    func(context.Context, Key) (*Entry, bool)
 	put    func(Key, *Entry) bool
 	report func(*Stats)
 	close  func() error
 
-	// each visits every entry until visit returns false. Entries that come or move meanwhile may be missed or visited twice.
+	// each visits every entry until visit returns false. Entries that arrive or
+	// move meanwhile may be missed or visited twice.
 	each   func(ctx context.Context, visit func(item) bool) error
 	load   func(context.Context, Key) (item, bool) // as each has it
 	remove func(context.Context, []Key) error
 	clear  func(context.Context) error
 }
 
-// held is an entry as a store has it: in memory, or as a record.
+// item is an entry as a store holds it: in memory, or as a record.
 type item struct {
 	key    Key
 	entry  *Entry
@@ -173,9 +185,10 @@ func (c *Cache) openStore(o Options) (err error) {
 	return err
 }
 
-// Get returns the answer to the first of the keys that has one: a caller's own key, then that of an imported answer. The
-// entry is the caller's own. An answer that has expired or cannot be verified is not returned; neither is one that takes
-// longer to get than asking again would be worth.
+// Get returns the answer to the first of the keys that has one: the caller's
+// own key, then that of an imported answer. The entry is the caller's to
+// change. An answer that has expired, cannot be verified or takes longer than a
+// request may wait is a miss.
 func (c *Cache) Get(ctx context.Context, keys ...Key) (*Entry, bool) {
 	if c.patience > 0 {
 		var cancel context.CancelFunc
@@ -195,8 +208,9 @@ func (c *Cache) Get(ctx context.Context, keys ...Key) (*Entry, bool) {
 	return nil, false
 }
 
-// Put takes over an answer to be remembered under k, and reports whether it was queued: the queue may be full, the
-// answer too long, or writing off. Get finds it from now on. The caller must not change what e points to afterwards.
+// Put takes over an answer to be stored under k, and reports whether it was
+// queued: the queue may be full, the answer too long, or writing off. Get finds
+// it from then on. The caller must not change what e points to afterwards.
 func (c *Cache) Put(k Key, e *Entry) (queued bool) {
 	if !c.put(k, e) {
 		c.refused.Add(1)
@@ -215,7 +229,8 @@ func (c *Cache) put(k Key, e *Entry) bool {
 	if kept.Expires.IsZero() {
 		kept.Expires = kept.Stored.Add(c.ttl)
 	}
-	return int64(len(e.Body)) <= c.maxEntry && e.Status >= 100 && e.Status <= 999 && now.Before(kept.Expires) && c.store.put(k, &kept)
+	fits := int64(len(e.Body)) <= c.maxEntry && e.Status >= 100 && e.Status <= 999
+	return fits && now.Before(kept.Expires) && c.store.put(k, &kept)
 }
 
 // Stats returns a snapshot of the counters.
@@ -229,14 +244,15 @@ func (c *Cache) Stats() Stats {
 // Backend returns the kind of store: BADGER, MEMORY or REDIS.
 func (c *Cache) Backend() string { return c.backend }
 
-// Healthy reports whether answers are being remembered, and if not, why.
+// Healthy reports whether answers are being stored, and if not, why.
 func (c *Cache) Healthy() (ok bool, detail string) {
 	var s Stats
 	c.store.report(&s)
 	return s.Disabled == "", s.Disabled
 }
 
-// Close writes what is queued and closes the store. Afterwards Get misses and Put refuses.
+// Close writes what is queued and closes the store. After it Get misses and Put
+// refuses. It may be called more than once.
 func (c *Cache) Close() error {
 	err := c.store.close()
 	c.codec.close()
@@ -251,7 +267,8 @@ func (e *Entry) clone() *Entry {
 	return &c
 }
 
-// firstLine cuts an error down to what may be logged: Badger's errors go on with a hex dump of the value.
+// firstLine shortens an error to what may be logged: Badger appends a hex dump
+// of the value.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	if len(line) > 300 {

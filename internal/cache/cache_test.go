@@ -126,7 +126,7 @@ func TestEntryIsTheCallersOwn(t *testing.T) {
 			for range 2 {
 				e, ok := get(c, k)
 				if !ok || !answers(e, 4) {
-					t.Fatalf("%s: somebody else's changes are in the answer", when)
+					t.Fatalf("%s: changes by another caller are in the answer", when)
 				}
 				clear(e.Body)
 				e.Header.Set("X-Number", "changed")

@@ -17,8 +17,9 @@ import (
 	"forward/internal/cache"
 )
 
-// childDir is the environment variable that turns the test binary into a process that writes to a cache until it is
-// killed. killRounds overrides how often that is done.
+// childDir is the environment variable that turns the test binary into a
+// process that writes to a cache until it is killed. killRounds overrides how
+// often that is done.
 const (
 	childDir   = "FORWARD_CACHE_TEST_CHILD"
 	childFrom  = "FORWARD_CACHE_TEST_FROM"
@@ -31,7 +32,8 @@ const childBytes = 32 << 20
 // sizeOf spreads the answers of the child from 50 bytes to 40 kB.
 func sizeOf(n int) int { return 50 + n*7919%40_000 }
 
-// writeUntilKilled puts answers in order and prints the number of the first that is not yet known to be written.
+// writeUntilKilled puts answers in order and prints the number of the first
+// that is not yet known to be written.
 func writeUntilKilled(dir string) {
 	n, err := strconv.Atoi(os.Getenv(childFrom))
 	if err != nil {
@@ -54,9 +56,10 @@ func writeUntilKilled(dir string) {
 	}
 }
 
-// TestKill9 kills a process that writes, at random moments, and then reads everything it may have written. An answer is
-// whole and right or is not there; of those acknowledged as written only what rotation dropped may be missing, and what
-// was written last has not been rotated out.
+// TestKill9 kills a process that writes, at random moments, and then reads
+// everything it may have written. An answer is whole and right or is not there;
+// of those acknowledged as written only what rotation dropped may be missing,
+// and what was written last has not been rotated out.
 func TestKill9(t *testing.T) {
 	t.Parallel()
 	rounds := 3
@@ -80,7 +83,8 @@ func TestKill9(t *testing.T) {
 			t.Errorf("round %d: start took %s", round, slowest)
 		}
 		const unacknowledged = 100
-		// The last first: what is read of the older generation is written again, and so may push out what was not read yet.
+		// The last first: what is read of the older generation is written
+		// again, and so may push out what was not read yet.
 		for n := acknowledged + unacknowledged - 1; n >= 0; n-- {
 			e, ok := get(c, keyOf(n))
 			if ok && !answers(e, n) {
@@ -104,7 +108,8 @@ func TestKill9(t *testing.T) {
 	t.Logf("%d rounds, %d answers written, %d hits, slowest start %s", rounds, from, hits, slowest)
 }
 
-// runAndKill runs the child for some milliseconds after it has begun to write, and returns what it had acknowledged.
+// runAndKill runs the child for some milliseconds after its first write, and
+// returns what it has acknowledged.
 func runAndKill(t *testing.T, dir string, from int) int {
 	t.Helper()
 	child := exec.Command(os.Args[0])

@@ -18,28 +18,33 @@ import (
 	"github.com/dgraph-io/badger/v4/table"
 )
 
-// In the cache directory lie LOCK, at most two generations gen-00000001, gen-00000002, …, at most one that was set aside
-// as gen-00000001.corrupt-<time>, and gen-00000001.removed while it is being deleted. Nothing else there is touched.
+// The cache directory holds LOCK; at most two generations, named gen-00000001,
+// gen-00000002, …; at most one generation that was set aside, as
+// gen-00000001.corrupt-<time>; and gen-00000001.removed while it is being
+// deleted. No other file there is touched.
 const (
 	generationPrefix = "gen-"
 	corruptInfix     = ".corrupt-"
 	removedSuffix    = ".removed"
 
-	// sentinel is a file that exists in a generation while it is being opened. Badger ends the process on some kinds of
-	// damage (measured: a truncated table) and on a full disk, from goroutines that cannot be recovered. If the file
-	// is there at the next start, that happened, and the generation is not opened a second time.
+	// sentinel is a file that exists in a generation while it is being opened.
+	// Badger ends the process on some kinds of damage (measured: a truncated
+	// table) and on a full disk, from goroutines that cannot be recovered. If
+	// the file exists at the next start, that happened, and the generation is
+	// not opened again.
 	sentinel        = "OPENING"
 	sentinelOpened  = "opened"
 	sentinelCreated = "created" // the first word in it, of a generation that holds nothing yet
 )
 
-// errBroken is wrapped by errors of directories that must be set aside.
+// errBroken is wrapped by the errors of directories that must be set aside.
 var errBroken = errors.New("damaged")
 
 func generationName(n int) string { return fmt.Sprintf("%s%08d", generationPrefix, n) }
 
-// survey lists the numbers of the generations in dir, the oldest first, and the newest directory that was set aside.
-// It deletes what an earlier process had no time to.
+// survey lists the numbers of the generations in dir, the oldest first, and the
+// newest directory that was set aside. It deletes what an earlier process did
+// not get to delete.
 func survey(dir string) (numbers []int, aside string, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -70,11 +75,12 @@ func survey(dir string) (numbers []int, aside string, err error) {
 	return numbers, aside, nil
 }
 
-// setAside renames a damaged generation, so that somebody can look at it, and returns where it is.
+// setAside renames a damaged generation, so that the operator can inspect it,
+// and returns its new path.
 func setAside(dir string) (string, error) {
 	to := dir + corruptInfix + time.Now().UTC().Format("20060102T150405Z")
 	if err := os.RemoveAll(to); err != nil {
-		return "", fmt.Errorf("making room for a damaged generation: %w", err)
+		return "", fmt.Errorf("making space for a damaged generation: %w", err)
 	}
 	if err := os.Rename(dir, to); err != nil {
 		return "", fmt.Errorf("setting a damaged generation aside: %w", err)
@@ -82,7 +88,8 @@ func setAside(dir string) (string, error) {
 	return to, nil
 }
 
-// discard deletes a generation. A process that dies meanwhile leaves something that cannot be taken for a generation.
+// discard deletes a generation. The rename ensures that a process that dies
+// meanwhile leaves nothing that looks like a generation.
 func discard(dir string) error {
 	if err := os.Rename(dir, dir+removedSuffix); err != nil {
 		return fmt.Errorf("deleting an old generation: %w", err)
@@ -105,14 +112,15 @@ func markOpening(dir, how string) error {
 	return nil
 }
 
-// unborn reports whether a process died while it made this generation. There is nothing in it, and nothing to look at.
-func unborn(dir string) bool {
+// isUnfinished reports whether a process died while it created this generation,
+// which therefore holds nothing.
+func isUnfinished(dir string) bool {
 	text, err := os.ReadFile(filepath.Join(dir, sentinel))
 	if err != nil {
 		return false
 	}
 	entries, err := os.ReadDir(dir)
-	return strings.HasPrefix(string(text), sentinelCreated) || err == nil && len(entries) == 1
+	return strings.HasPrefix(string(text), sentinelCreated) || (err == nil && len(entries) == 1)
 }
 
 func clearOpening(dir string) error {
@@ -130,7 +138,8 @@ func syncDir(dir string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-// inspectDir finds the damage that Badger would end the process for, before Badger sees it.
+// inspectDir finds the damage for which Badger would end the process, before
+// Badger reads it.
 func inspectDir(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -173,7 +182,8 @@ func inspectDir(dir string) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %s", errBroken, badger.ManifestFilename, firstLine(err))
 	}
-	// Other tables may be there, half written when a process died; Badger deletes those unread.
+	// Other tables may exist, half written when a process died. Badger deletes
+	// those without reading them.
 	for id := range manifest.Tables {
 		name := table.NewFilename(id, dir)
 		if err := inspectTable(name); err != nil {
@@ -183,9 +193,10 @@ func inspectDir(dir string) error {
 	return nil
 }
 
-// inspectLog looks at the head of a log of values or of index entries: it begins with the number of the key it is
-// encrypted with, and ours are not. An empty one is what a process leaves that dies between creating a file and sizing it;
-// Badger would not open the directory because of it, and it holds nothing.
+// inspectLog checks the head of a log of values or of index entries: it starts
+// with the number of its encryption key, which is 0 here. A process that dies
+// between creating a file and sizing it leaves an empty one. That file holds
+// nothing, but Badger would not open the directory because of it.
 func inspectLog(name string) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -202,13 +213,15 @@ func inspectLog(name string) error {
 	case err != nil:
 		return fmt.Errorf("reading a generation: %w", err)
 	case binary.BigEndian.Uint64(key[:]) != 0:
-		return fmt.Errorf("%w: %s does not begin as a log does", errBroken, filepath.Base(name))
+		return fmt.Errorf("%w: %s does not start as a log does", errBroken, filepath.Base(name))
 	}
 	return nil
 }
 
-// inspectTable verifies the index of a table, without which Badger cannot open it. Blocks are verified when they are
-// read. From the end of the file backwards: length of the checksum, checksum, length of the index, index.
+// inspectTable verifies the index of a table, without which Badger cannot open
+// the table. Blocks are verified when they are read. The layout from the end of
+// the file backwards: length of the checksum, checksum, length of the index,
+// index.
 func inspectTable(name string) error {
 	f, err := os.Open(name)
 	if err != nil {
@@ -250,7 +263,8 @@ func inspectTable(name string) error {
 	return nil
 }
 
-// tableSum reads Badger's pb.Checksum message: field 1 the algorithm, 0 (left out) for CRC-32C, and field 2 the sum.
+// tableSum reads Badger's pb.Checksum message: field 1 is the algorithm, 0
+// (left out) for CRC-32C, and field 2 the sum.
 func tableSum(message []byte) (sum uint64, ok bool) {
 	if len(message) == 0 || message[0] != 2<<3 {
 		return 0, false

@@ -18,23 +18,28 @@ import (
 
 // disk keeps entries in Badger.
 //
-// Badger bounds nothing: deleted and expired values stay on disk until its collector gets to them, which it does not
-// under load (measured: 464 MB for 3 s of answers). So there are two generations, each a Badger of its own with half of
-// the bytes. All writes go to the newer one; reads try it, then the older one, and what is found there is written again.
-// When the newer one is full, the older one is closed and deleted as a whole, and a new one begun.
+// Badger does not bound its size: deleted and expired values stay on disk until
+// its collector reaches them, and under load it does not (measured: 464 MB for
+// 3 s of answers). So there are two generations, each a Badger of its own with
+// half of the bytes. All writes go to the newer one. Reads try it first, then
+// the older one, and write again what they find there. When the newer one is
+// full, the older one is closed and deleted as a whole, and a new one is
+// created.
 //
-// Badger writes to mapped files: on a full disk that is SIGBUS, the end of the process. So the writer asks for the free
-// space before each batch and writes nothing below a floor; see space.go.
+// Badger writes to mapped files, so a full disk is SIGBUS, the end of the
+// process. The writer therefore checks the free space before each batch and
+// writes nothing below a floor; see space.go.
 type disk struct {
 	dir   string
 	sizes sizes
 	codec *codec
-	queue *queue
 	now   func() time.Time
 	log   *slog.Logger
 	lock  *os.File
+	*writer
+	counters
 
-	// Of the writer alone.
+	// The fields below belong to the writer alone.
 	aside      string // directory set aside, empty if none
 	asideBytes int64
 	full       bool      // writing is off because the disk is nearly full
@@ -43,19 +48,12 @@ type disk struct {
 	mu          sync.RWMutex
 	generations []*generation // the newest first; replaced as a whole, never changed in place
 
-	disabled atomic.Pointer[string] // why nothing is written; nil: it is
-	stored   atomic.Int64
-	dropped  atomic.Int64
-	damaged  atomic.Int64
+	disabled atomic.Pointer[string] // why writing is off; nil: it is on
 	keys     atomic.Int64
 	lost     complaint
 	wrong    complaint
 
-	tasks chan func() // what the writer does besides writing
-	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
-	err   error // of closing
+	err error // of closing
 }
 
 func openDisk(o Options, c *codec) (store, error) {
@@ -68,51 +66,54 @@ func openDisk(o Options, c *codec) (store, error) {
 	}
 	if err := lock(lockFile); err != nil {
 		lockFile.Close()
-		return store{}, fmt.Errorf("opening the cache directory %q: %w; stop it, or give this one a directory of its own", o.Dir, err)
+		return store{}, fmt.Errorf("opening the cache directory %q: %w; stop it, or give this one a directory of its own",
+			o.Dir, err)
 	}
-	d := &disk{
-		dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: lockFile,
-		tasks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
-	}
-	if err := d.begin(o); err != nil {
+	d := &disk{dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: lockFile}
+	if err := d.start(o); err != nil {
 		lockFile.Close()
 		return store{}, err
 	}
-	go d.run()
-	return store{get: d.get, put: d.put, report: d.report, close: d.close, each: d.each, load: d.load, remove: d.remove, clear: d.clear}, nil
+	go d.run(d.write, time.Second, d.inspect, func() { d.err = d.end() })
+	return store{
+		get: d.get, put: d.put, report: d.report, close: d.close,
+		each: d.each, load: d.load, remove: d.remove, clear: d.clear,
+	}, nil
 }
 
-// notOurs explains a directory that this process may not write.
+// notOurs explains why this process cannot write a directory.
 func notOurs(dir string, err error) error {
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
-		return fmt.Errorf("the cache directory %q cannot be written by user %d: %w; change its owner, or name another directory", dir, os.Getuid(), err)
+		return fmt.Errorf("the cache directory %q cannot be written by user %d: %w; change its owner, or name another directory",
+			dir, os.Getuid(), err)
 	}
 	return fmt.Errorf("opening the cache directory %q: %w", dir, err)
 }
 
-// begin plans the sizes and opens what is there, if the disk has room for that.
-func (d *disk) begin(o Options) error {
+// start computes the sizes and opens the generations, if the disk has space for
+// that.
+func (d *disk) start(o Options) error {
 	free, total, err := volume(d.dir)
 	if err != nil {
 		return err
 	}
 	d.sizes = plan(o.MaxBytes, o.MaxEntryBytes, total)
 	if d.sizes.max < o.MaxBytes {
-		d.log.Warn("cache: the volume is small, so the cache takes half of it at most", "dir", d.dir, "bytes", d.sizes.max, "configured", o.MaxBytes)
+		d.log.Warn("cache: the volume is small, so the cache takes half of it at most",
+			"dir", d.dir, "bytes", d.sizes.max, "configured", o.MaxBytes)
 	}
-	d.queue = newQueue(d.sizes.batch)
+	d.writer = newWriter(newQueue(d.sizes.batch))
 	if free < d.sizes.floor {
 		d.short(free)
 		return nil
 	}
-	if err := d.openGenerations(); err != nil && isFull(err) {
+	err = d.openGenerations()
+	if err != nil && isFull(err) {
 		d.full = true
 		d.disable(firstLine(err))
 		return nil
-	} else if err != nil {
-		return err
 	}
-	return nil
+	return err
 }
 
 func (d *disk) get(_ context.Context, k Key) (*Entry, bool) {
@@ -151,38 +152,18 @@ func (d *disk) put(k Key, e *Entry) bool {
 }
 
 func (d *disk) report(s *Stats) {
-	s.Entries, s.MaxBytes, s.Pending = d.keys.Load(), d.sizes.max, d.queue.len()
-	s.Stored, s.Dropped, s.Damaged = d.stored.Load(), d.dropped.Load(), d.damaged.Load()
+	s.Entries = d.keys.Load()
+	s.MaxBytes = d.sizes.max
+	s.Pending = d.queue.len()
+	d.counters.report(s)
 	if reason := d.disabled.Load(); reason != nil {
 		s.Disabled = *reason
 	}
-	var err error
-	if s.Bytes, err = measure(d.dir, 0); err != nil {
-		s.Bytes = -1
+	bytes, err := measure(d.dir, 0)
+	if err != nil {
+		bytes = -1
 	}
-}
-
-// run is the writer: the only goroutine that changes anything on disk.
-func (d *disk) run() {
-	defer close(d.done)
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-d.queue.ready:
-			d.write()
-		case task := <-d.tasks:
-			task()
-		case <-tick.C:
-			d.inspect()
-		case <-d.stop:
-			for d.queue.len() > 0 {
-				d.write()
-			}
-			d.err = d.end()
-			return
-		}
-	}
+	s.Bytes = bytes
 }
 
 // write writes one batch.
@@ -207,7 +188,7 @@ func (d *disk) write() {
 	if count == 0 {
 		return
 	}
-	if !d.room(bytes) {
+	if !d.makeSpace(bytes) {
 		d.dropped.Add(count)
 		return
 	}
@@ -221,7 +202,8 @@ func (d *disk) write() {
 	d.countKeys()
 }
 
-// removeDamaged deletes a damaged record where it was found, if that is still there.
+// removeDamaged deletes a damaged record where it was found, if that generation
+// still exists.
 func (d *disk) removeDamaged(p *pending) {
 	for _, g := range d.current() {
 		if g == p.damaged && d.disabled.Load() == nil {
@@ -241,16 +223,12 @@ func (d *disk) countKeys() {
 }
 
 func (d *disk) close() error {
-	d.once.Do(func() {
-		d.queue.close()
-		close(d.stop)
-		<-d.done
-		d.err = errors.Join(d.err, d.lock.Close())
-	})
+	d.writer.close(func() { d.err = errors.Join(d.err, d.lock.Close()) })
 	return d.err
 }
 
-// complaint is a line of the log that is written once a minute at most, however often its cause comes up.
+// complaint is a log line that is written once a minute at most, however often
+// its cause occurs. The zero value is ready.
 type complaint struct{ last atomic.Int64 }
 
 func (c *complaint) log(log *slog.Logger, message string, err error) {

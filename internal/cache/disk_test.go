@@ -15,7 +15,8 @@ import (
 	"forward/internal/cache"
 )
 
-// TestDiskBoundHoldsAtAllTimes writes several times the bound while another goroutine adds up what is allocated.
+// TestDiskBoundHoldsAtAllTimes writes several times the bound while another
+// goroutine adds up what is allocated.
 func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]struct {
@@ -49,7 +50,8 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 				for !c.Put(keyOf(n), &cache.Entry{Status: 200, Body: body[:size]}) {
 					drain(t, c)
 				}
-				if written += int64(size); n%200 == 0 {
+				written += int64(size)
+				if n%200 == 0 {
 					drain(t, c)
 				}
 			}
@@ -69,7 +71,8 @@ func TestDiskBoundHoldsAtAllTimes(t *testing.T) {
 	}
 }
 
-// TestAnswersInUseOutliveRotation asks for one answer again and again while others push everything out.
+// TestAnswersInUseOutliveRotation gets one answer repeatedly while others evict
+// all the rest.
 func TestAnswersInUseOutliveRotation(t *testing.T) {
 	t.Parallel()
 	c := MustOpen(t, cache.Options{Dir: t.TempDir(), MaxBytes: cache.MinBytes})
@@ -149,8 +152,10 @@ func TestLoweredBoundIsKept(t *testing.T) {
 	}
 }
 
-// TestDamagedFiles is the matrix of everything that can happen to a file. The cache must open, must not answer wrongly, and
-// must take new answers, at once and after another start. What Badger cannot open must be set aside and the log say so.
+// TestDamagedFiles is the matrix of everything that can happen to a file. The
+// cache must open, must not answer wrongly, and must take new answers, at once
+// and after another start. What Badger cannot open must be set aside and
+// logged.
 func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	whole := t.TempDir()
@@ -189,7 +194,8 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// writeMatrixCache leaves a cache that has a file of every kind, as a process that was killed leaves it.
+// writeMatrixCache leaves a cache that has a file of every kind, as a process
+// that was killed leaves it.
 func writeMatrixCache(t *testing.T, dir string) {
 	t.Helper()
 	o := cache.Options{Dir: dir, MaxBytes: cache.MinBytes} // files are small then, and copied fast
@@ -249,7 +255,8 @@ func checkDamaged(t *testing.T, dir string, written int) {
 	t.Helper()
 	for _, when := range []string{"first", "second"} {
 		var log output
-		// Copying has filled the holes of the files, so they would be too large for the bound they were written under.
+		// Copying has filled the holes of the files, so they would be too large
+		// for the bound they were written under.
 		c := MustOpen(t, cache.Options{Dir: dir, MaxBytes: 8 * cache.MinBytes, Log: log.logger()})
 		misses := 0
 		for n := range written {
@@ -276,7 +283,8 @@ func checkDamaged(t *testing.T, dir string, written int) {
 	}
 }
 
-// TestCrashWhileOpening leaves what a start leaves that did not live through opening the cache.
+// TestCrashWhileOpening leaves the files of a process that ended while it
+// opened the cache.
 func TestCrashWhileOpening(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -286,7 +294,7 @@ func TestCrashWhileOpening(t *testing.T) {
 		if _, ok := get(c, keyOf(1)); ok {
 			t.Errorf("round %d: the directory of the crash was opened again", round)
 		}
-		if said := strings.Contains(log.String(), "set aside"); said != (round > 0) {
+		if logged := strings.Contains(log.String(), "set aside"); logged != (round > 0) {
 			t.Errorf("round %d: log: %s", round, log.String())
 		}
 		aside, _ := filepath.Glob(filepath.Join(dir, "*.corrupt-*"))

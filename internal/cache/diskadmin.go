@@ -9,15 +9,16 @@ import (
 	"slices"
 )
 
-// pageRecords is how many records are copied at a time when all are looked at.
+// pageRecords is how many records are copied at a time when all are visited.
 const pageRecords = 64
 
-// each visits the older generation first: an entry that is in use moves to the newer one, and is then visited twice rather
-// than not at all.
+// each visits the older generation first. An entry in use moves to the newer
+// one; in this order it is visited twice rather than not at all.
 func (d *disk) each(ctx context.Context, visit func(item) bool) error {
 	waiting := make(map[Key]bool)
 	for _, h := range d.queue.waiting() {
-		if waiting[h.key] = true; !visit(h) {
+		waiting[h.key] = true
+		if !visit(h) {
 			return nil
 		}
 	}
@@ -29,7 +30,7 @@ func (d *disk) each(ctx context.Context, visit func(item) bool) error {
 		for at := []byte{}; at != nil && ctx.Err() == nil; {
 			list, next, err := g.page(at, pageRecords)
 			if errors.Is(err, errClosed) {
-				break // pushed out meanwhile
+				break // deleted meanwhile
 			}
 			if err != nil {
 				return fmt.Errorf("reading %q: %s", g.dir, firstLine(err))
@@ -57,15 +58,16 @@ func (d *disk) load(_ context.Context, k Key) (item, bool) {
 	return item{}, false
 }
 
-// remove has the writer delete the keys. It refuses on a full disk, where deleting is writing too.
+// remove has the writer delete the keys. It refuses on a full disk, because a
+// deletion is a write too.
 func (d *disk) remove(ctx context.Context, keys []Key) error {
 	for batch := range slices.Chunk(keys, batchEntries) {
-		err := do(d.tasks, d.done, func() error {
+		err := d.do(func() error {
 			if reason := d.disabled.Load(); reason != nil {
 				return fmt.Errorf("nothing can be deleted one by one: %s; purging everything works", *reason)
 			}
 			d.queue.forget(batch...)
-			if !d.room(int64(len(batch)) * recordCost) {
+			if !d.makeSpace(int64(len(batch)) * recordCost) {
 				return errors.New("nothing can be deleted one by one: the disk is nearly full; purging everything works")
 			}
 			for _, g := range d.current() {
@@ -83,10 +85,11 @@ func (d *disk) remove(ctx context.Context, keys []Key) error {
 	return nil
 }
 
-// clear has the writer delete all generations, and what was set aside, as directories. That also works when the disk is
-// full, and no byte of an answer stays.
+// clear has the writer delete all generations, and what was set aside, as
+// directories. That also works on a full disk, and no byte of an answer
+// remains.
 func (d *disk) clear(context.Context) error {
-	return do(d.tasks, d.done, func() error {
+	return d.do(func() error {
 		d.queue.forget()
 		all := d.current()
 		d.show(nil)
@@ -96,7 +99,7 @@ func (d *disk) clear(context.Context) error {
 		}
 		numbers, aside, err := survey(d.dir)
 		errs = append(errs, err)
-		for _, n := range numbers { // of a start that found the disk full
+		for _, n := range numbers { // left by a start on a full disk
 			errs = append(errs, discard(filepath.Join(d.dir, generationName(n))))
 		}
 		if aside != "" {
@@ -112,7 +115,7 @@ func (d *disk) clear(context.Context) error {
 		if d.disabled.Load() != nil || free < d.sizes.floor {
 			d.aside, d.asideBytes = "", 0
 			d.countKeys()
-			return nil // inspect opens it when there is room
+			return nil // inspect opens it when there is space
 		}
 		return d.openGenerations()
 	})

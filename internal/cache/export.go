@@ -18,12 +18,15 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// An export is JSON lines: one that says what the file is, then one for each question, in order of route, path, operation,
-// model and key. The same answers give the same bytes wherever they were recorded, so that a team can commit the file and
-// read what changed. It says nothing of who asked: no scope, no credential, no host, of the answer's headers only some.
+// An export is JSON lines: a header, then one line for each question, in order
+// of route, path, operation, model and key. The same answers give the same
+// bytes wherever they were recorded, so that a team can commit the file and
+// review changes. It holds nothing of the callers: no scope, no credential, no
+// host, and only some of the answer's headers.
 //
-// The bodies are there to be read: JSON as JSON, a stream as a list of its events, other text as text, and only what is
-// none of these as base64. Each form gives back the very bytes of the answer.
+// The bodies are readable: JSON as JSON, a stream as a list of its events,
+// other text as text, and only the rest as base64. Each form gives back the
+// very bytes of the answer.
 
 const (
 	exportFormat  = "forward-cache"
@@ -41,7 +44,7 @@ type exportLine struct {
 	Request       json.RawMessage `json:"request,omitempty"`        // canonical JSON
 	RequestText   *string         `json:"request_text,omitempty"`   // or another text
 	RequestBase64 []byte          `json:"request_base64,omitempty"` // or anything else
-	RequestSum    string          `json:"request_sha256,omitempty"` // or what is known of a body too long to be kept
+	RequestSum    string          `json:"request_sha256,omitempty"` // or the digest of a body too long to be kept
 	RequestBytes  int64           `json:"request_bytes,omitempty"`
 
 	Status  int               `json:"status"`
@@ -56,8 +59,12 @@ type exportLine struct {
 	ResponseBase64 []byte          `json:"response_base64,omitempty"`
 }
 
-// exportedHeaders are the headers of an answer that are exported and imported. Others name accounts, hosts and moments.
-var exportedHeaders = []string{"Content-Type", "Content-Language", "Content-Disposition", "Anthropic-Version", "Openai-Model", "Openai-Version"}
+// exportedHeaders are the headers of an answer that are exported and imported.
+// Others name accounts, hosts and moments.
+var exportedHeaders = []string{
+	"Content-Type", "Content-Language", "Content-Disposition",
+	"Anthropic-Version", "Openai-Model", "Openai-Version",
+}
 
 // exportPlace is where the answer to an exported question is kept.
 type exportPlace struct {
@@ -135,9 +142,12 @@ func (p exportPlace) supersedes(other exportPlace) bool {
 }
 
 func newExportLine(e *Entry) *exportLine {
-	l := &exportLine{Question: e.Question, Status: e.Status, Stream: e.Stream, Headers: make(map[string]string), Stored: e.Stored.UTC().Truncate(time.Second)}
+	l := &exportLine{
+		Question: e.Question, Status: e.Status, Stream: e.Stream,
+		Headers: make(map[string]string), Stored: e.Stored.UTC().Truncate(time.Second),
+	}
 	l.Question.Scope = ""
-	l.ask(&e.Question)
+	l.writeRequest(&e.Question)
 	for _, name := range exportedHeaders {
 		if value := e.Header.Get(name); value != "" {
 			l.Headers[name] = value
@@ -146,7 +156,8 @@ func newExportLine(e *Entry) *exportLine {
 	if !e.Stream && utf8.Valid(e.Body) {
 		for _, layout := range layouts {
 			if again, err := layout.write(e.Body); err == nil && bytes.Equal(again, e.Body) {
-				l.Response, l.Layout = bytes.TrimSpace(e.Body), layout.name
+				l.Response = bytes.TrimSpace(e.Body)
+				l.Layout = layout.name
 				return l
 			}
 		}
@@ -162,16 +173,18 @@ func newExportLine(e *Entry) *exportLine {
 	return l
 }
 
-// ask fills in the body of the question.
-func (l *exportLine) ask(q *Question) {
+// writeRequest sets the fields for the body of the question.
+func (l *exportLine) writeRequest(q *Question) {
 	if q.size == 0 {
 		return
 	}
 	if q.Body == nil {
-		l.RequestSum, l.RequestBytes = hex.EncodeToString(q.sum[:]), q.size
+		l.RequestSum = hex.EncodeToString(q.sum[:])
+		l.RequestBytes = q.size
 		return
 	}
-	if canonical, err := jsonscan.Canonical(q.Body, nil); err == nil && utf8.Valid(q.Body) && bytes.Equal(canonical, q.Body) {
+	canonical, err := jsonscan.Canonical(q.Body, nil)
+	if err == nil && utf8.Valid(q.Body) && bytes.Equal(canonical, q.Body) {
 		l.Request = q.Body
 		return
 	}
@@ -186,8 +199,8 @@ func asText(body []byte) (*string, []byte) {
 	return &s, nil
 }
 
-// layouts are the ways in which JSON bodies are usually written. A body in one of them is exported as JSON, and can be
-// written again just as it was.
+// layouts are the usual ways to write JSON. A body in one of them is exported
+// as JSON, and Import writes it again byte for byte.
 var layouts = []layout{
 	{"", compact},
 	{"newline", func(body []byte) ([]byte, error) {

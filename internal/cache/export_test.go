@@ -50,8 +50,8 @@ func exported() map[string]*cache.Entry {
 	return list
 }
 
-// TestExportsAreHitsElsewhere exports from each backend and imports into another machine's, whose callers and upstreams are
-// others.
+// TestExportsAreHitsElsewhere exports from each backend and imports into
+// another machine's, whose callers and upstreams are others.
 func TestExportsAreHitsElsewhere(t *testing.T) {
 	t.Parallel()
 	eachBackend(t, func(t *testing.T, o cache.Options) {
@@ -70,7 +70,7 @@ func TestExportsAreHitsElsewhere(t *testing.T) {
 			t.Fatalf("%d lines, %v", n, err)
 		}
 		if strings.Contains(file.String(), "CANARY") {
-			t.Errorf("the export says who asked:\n%s", file.String())
+			t.Errorf("the export names the caller:\n%s", file.String())
 		}
 		for _, want := range []string{`"request":{"a":"compact"}`, `"response":{"x":"<&>","y":[1.0,1e3]}`, `"response_events":["data: {\"x\":1}\n\n","data: {\"x\":2}\n\n","data: [DONE]\n\n"]`} {
 			if !strings.Contains(file.String(), want) {
@@ -103,7 +103,8 @@ func TestExportsAreHitsElsewhere(t *testing.T) {
 	})
 }
 
-// TestOwnAnswersComeFirst: who has an answer of his own is not given an imported one.
+// TestOwnAnswersComeFirst: a caller that has its own answer does not get an
+// imported one.
 func TestOwnAnswersComeFirst(t *testing.T) {
 	eachBackend(t, func(t *testing.T, o cache.Options) {
 		c := MustOpen(t, o)
@@ -164,7 +165,7 @@ func TestImportRefuses(t *testing.T) {
 		}
 		return exportHead + exportedLine + strings.Replace(exportedLine, old, new, 1)
 	}
-	for name, test := range map[string]struct{ file, says string }{
+	for name, test := range map[string]struct{ file, reason string }{
 		"nothing":         {"", "line 1: the file is empty"},
 		"something else":  {"{}\n", "line 1: not an export"},
 		"another version": {`{"format":"forward-cache","version":2}`, "version 2"},
@@ -179,7 +180,7 @@ func TestImportRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := MustOpen(t, cache.Options{Backend: "MEMORY", MaxEntryBytes: 1 << 20})
 			n, _, err := c.Import(t.Context(), strings.NewReader(test.file), 0)
-			if err == nil || !strings.Contains(err.Error(), test.says) {
+			if err == nil || !strings.Contains(err.Error(), test.reason) {
 				t.Errorf("%d, %v", n, err)
 			}
 			if want := strings.Count(test.file, "Z"); n != min(want, 1) {
@@ -189,7 +190,8 @@ func TestImportRefuses(t *testing.T) {
 	}
 }
 
-// TestImportTakesNoHeaderOfTheConnection: an export is a file that others may have written.
+// TestImportTakesNoHeaderOfTheConnection: an export is a file that others may
+// have written.
 func TestImportTakesNoHeaderOfTheConnection(t *testing.T) {
 	c := MustOpen(t, cache.Options{Backend: "MEMORY"})
 	line := strings.Replace(exportedLine, `"headers":{`, `"headers":{"Set-Cookie":"a=b","Location":"https://evil","Transfer-Encoding":"chunked",`, 1)

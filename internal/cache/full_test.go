@@ -20,7 +20,7 @@ func mountSmall(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-		t.Skipf("SKIPPED: a tmpfs cannot be mounted here (%v), so nothing is said about full disks", err)
+		t.Skipf("SKIPPED: a tmpfs cannot be mounted here (%v), so full disks are not tested", err)
 	}
 	t.Cleanup(func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
@@ -30,8 +30,8 @@ func mountSmall(t *testing.T, size string) string {
 	return dir
 }
 
-// TestFullDisk fills the disk from outside while answers are being written, several times. A Badger that writes on would
-// be the end of this process.
+// TestFullDisk fills the disk from outside while answers are being written,
+// several times. A Badger that writes on would be the end of this process.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	disk := mountSmall(t, "200m")
@@ -87,7 +87,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// TestFullDiskAtClose is a process of its own, because what is not closed in order leaves goroutines behind.
+// TestFullDiskAtClose is a process of its own, because a cache that cannot be
+// closed in order leaves goroutines behind.
 func TestFullDiskAtClose(t *testing.T) {
 	t.Parallel()
 	disk := mountSmall(t, "64m")
@@ -121,7 +122,7 @@ func TestFullDiskAtStart(t *testing.T) {
 	var log output
 	c = MustOpen(t, cache.Options{Dir: dir, Log: log.logger()})
 	if ok, _ := c.Healthy(); ok || !strings.Contains(log.String(), "nearly full") {
-		t.Errorf("nothing is said of a full disk: %s", log.String())
+		t.Errorf("a full disk is not logged: %s", log.String())
 	}
 	if _, ok := get(c, keyOf(1)); ok {
 		t.Error("a hit from a store that is not open")
@@ -135,7 +136,8 @@ func TestFullDiskAtStart(t *testing.T) {
 	}
 }
 
-// TestDiskSmallerThanTheCache leaves the cache alone on a disk smaller than its bound.
+// TestDiskSmallerThanTheCache leaves the cache alone on a disk smaller than its
+// bound.
 func TestDiskSmallerThanTheCache(t *testing.T) {
 	t.Parallel()
 	c := MustOpen(t, cache.Options{Dir: filepath.Join(mountSmall(t, "64m"), "cache"), MaxBytes: 1 << 30})

@@ -8,13 +8,14 @@ import (
 	"time"
 )
 
-// gapsHeader is how the gaps of a stream lie among the headers of its record: no answer has a header of such a name.
+// gapsHeader is where a record keeps the gaps of a stream among the headers. No
+// answer has a header of this name.
 const gapsHeader = "\x00gaps"
 
-// maxGaps bounds how many gaps are kept; the events after them follow at once.
+// maxGaps bounds how many gaps are kept; later events have none.
 const maxGaps = 20_000
 
-// withGaps returns headers that hold the gaps too, in milliseconds.
+// withGaps returns headers that also hold the gaps, in milliseconds.
 func withGaps(h http.Header, gaps []time.Duration) http.Header {
 	if len(gaps) == 0 {
 		return h
@@ -29,7 +30,8 @@ func withGaps(h http.Header, gaps []time.Duration) http.Header {
 	return all
 }
 
-// takeGaps takes the gaps out of headers again. What is no number is none.
+// takeGaps removes the gaps from headers and returns them. A malformed gap is
+// 0.
 func takeGaps(h http.Header) (gaps []time.Duration) {
 	for _, text := range h[gapsHeader] {
 		for field := range strings.FieldsSeq(text) {

@@ -15,34 +15,38 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// level0 is the number of index tables from which opening a generation merges them. There is one more after each restart
-// and after each full memtable; merging while serving would write to the disk when nobody looks at how full it is.
+// level0 is the number of index tables from which opening a generation merges
+// them. Each restart and each full memtable adds one. Merging while serving
+// would write to the disk without a check of the free space.
 const level0 = 16
 
-// recordCost is more than a record takes on disk beside its own bytes: its headers and key in the value log, its key and
-// pointer in the index log and later in an index table, and the end of its transaction.
+// recordCost is an upper bound of what a record takes on disk beside its own
+// bytes: its headers and key in the value log, its key and pointer in the index
+// log and later in an index table, and the end of its transaction.
 const recordCost = 320
 
 var errClosed = errors.New("the generation is closed")
 
-// generation is one Badger directory. Many may read it; one goroutine, the disk's writer, does all the rest.
+// generation is one Badger directory. Any goroutine may read it; only the
+// disk's writer does anything else.
 type generation struct {
 	dir      string
 	db       *badger.DB
-	measured int64 // bytes allocated when last looked
-	grown    int64 // bytes at most since
-	flushed  int   // index tables when last looked
-	keys     int64 // in those
-	fresh    int64 // written since
+	measured int64 // bytes allocated at the last measurement
+	grown    int64 // upper bound of the bytes written since
+	flushed  int   // index tables at the last measurement
+	keys     int64 // in these tables
+	fresh    int64 // keys written since
 
 	mu     sync.RWMutex // held while reading: a Badger that is closed unmaps what is being read
 	closed bool
 }
 
-// used returns how many bytes the generation takes on disk, at most.
+// used returns an upper bound of the bytes that the generation takes on disk.
 func (g *generation) used() int64 { return g.measured + g.grown }
 
-// openGeneration opens the directory of a generation. The error wraps errBroken if it can only be set aside.
+// openGeneration opens the directory of a generation. The error wraps errBroken
+// if the directory can only be set aside.
 func openGeneration(dir string, s sizes, log *slog.Logger) (*generation, error) {
 	if err := inspectDir(dir); err != nil {
 		return nil, err
@@ -86,30 +90,35 @@ func badgerOptions(dir string, s sizes, log *slog.Logger) badger.Options {
 		WithLogger(&badgerLog{log: log}).
 		WithMetricsEnabled(false).
 		WithDetectConflicts(false). // one writer, and the last word on a key wins
-		WithSyncWrites(false).      // survives kill -9; after a power cut the sums tell
+		WithSyncWrites(false).      // survives kill -9; after a power cut the sums decide
 		WithChecksumVerificationMode(options.OnBlockRead).
 		WithVerifyValueChecksum(true). // or a flipped length in a value's header panics with a lock held
 		WithMemTableSize(s.memtable).WithNumMemtables(2).
-		// Compaction has nothing to gain here: values are not in the index, and a generation is thrown away as a whole.
+		// Compaction gains nothing here: values are not in the index, and a
+		// generation is deleted as a whole.
 		WithNumCompactors(0).WithNumLevelZeroTables(level0).WithNumLevelZeroTablesStall(1 << 30).
 		WithBlockCacheSize(0).WithCompression(options.None). // bodies are compressed already, and mapped files need no cache
 		WithValueThreshold(minValue).
-		// A file is mapped at twice this size and must never outgrow that: Badger would move the mapping under its readers.
+		// A file is mapped at twice this size and must never grow beyond that:
+		// Badger would move the mapping while others read it.
 		WithValueLogFileSize(s.valueLog)
 }
 
-// minValue is the least length of what goes into the value log, below that of any record.
+// minValue is the least length of a value that goes into the value log. Every
+// record is longer.
 const minValue = 64
 
-// openError tells apart what Badger may fail with: errors of the surroundings are returned as they are, everything else
-// is the directory's fault. Badger's errors do not wrap, so their text has to do.
+// openError classifies an error of opening Badger: errors of the environment
+// are returned as they are, every other error means that the directory is
+// damaged. Badger's errors do not wrap, so their text decides.
 func openError(dir string, err error) error {
 	text := strings.ToLower(err.Error())
 	if strings.Contains(text, "acquire directory lock") {
 		return fmt.Errorf("opening %q: %w", dir, ErrInUse)
 	}
 	for _, s := range []string{
-		"no space left", "quota exceeded", "permission denied", "not permitted", "read-only file system", "too many open files", "cannot allocate memory",
+		"no space left", "quota exceeded", "permission denied", "not permitted",
+		"read-only file system", "too many open files", "cannot allocate memory",
 	} {
 		if strings.Contains(text, s) {
 			return fmt.Errorf("opening %q: %s", dir, firstLine(err))
@@ -118,8 +127,9 @@ func openError(dir string, err error) error {
 	return fmt.Errorf("%w: %s", errBroken, firstLine(err))
 }
 
-// get returns the entry of k, and its record if keep is set. A key that is not there gives badger.ErrKeyNotFound, a
-// generation that is going away errClosed, everything else means damage.
+// get returns the entry of k, and its record if keep is set. The error is
+// badger.ErrKeyNotFound for a key that is absent and errClosed for a generation
+// that is being closed; every other error means damage.
 func (g *generation) get(k Key, c *codec, keep bool) (e *Entry, record []byte, err error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -141,7 +151,8 @@ func (g *generation) get(k Key, c *codec, keep bool) (e *Entry, record []byte, e
 	return e, record, err
 }
 
-// commit writes the batch, records in the order of batch, and returns when it would survive the end of the process.
+// commit writes the batch, with records in its order. When it returns, the
+// batch survives the end of the process.
 func (g *generation) commit(batch []*pending, records [][]byte, now time.Time) error {
 	txn := g.db.NewTransaction(true)
 	defer func() { txn.Discard() }()
@@ -153,14 +164,16 @@ func (g *generation) commit(batch []*pending, records [][]byte, now time.Time) e
 		if p.entry != nil {
 			expires = p.entry.Expires
 		}
-		// Badger counts lifetimes in whole seconds and by its own clock: round up, the record says it exactly.
+		// Badger counts lifetimes in whole seconds and by its own clock. The
+		// lifetime is rounded up, and the record has the exact time.
 		entry := badger.NewEntry(p.key[:], records[i]).WithTTL(expires.Sub(now) + time.Second)
 		err := txn.SetEntry(entry)
 		if errors.Is(err, badger.ErrTxnTooBig) {
-			if err = txn.Commit(); err == nil {
-				txn = g.db.NewTransaction(true)
-				err = txn.SetEntry(entry)
+			if err := txn.Commit(); err != nil {
+				return err
 			}
+			txn = g.db.NewTransaction(true)
+			err = txn.SetEntry(entry)
 		}
 		if err != nil {
 			return err
@@ -171,7 +184,8 @@ func (g *generation) commit(batch []*pending, records [][]byte, now time.Time) e
 	return txn.Commit()
 }
 
-// remove deletes records; their bytes stay on disk until the generation goes.
+// remove deletes records. Their bytes stay on disk as long as the generation
+// does.
 func (g *generation) remove(keys ...Key) error {
 	return g.db.Update(func(txn *badger.Txn) error {
 		for i := range keys {
@@ -184,8 +198,10 @@ func (g *generation) remove(keys ...Key) error {
 	})
 }
 
-// page returns up to count records whose keys come after one, in their order, and where to go on; nil at the end. What
-// cannot be read is left out. It holds the generation only as long as that takes, so that it can be closed between two pages.
+// page returns up to count records in the order of their keys, the first one at
+// or after the key after, and the key at which to continue, nil at the end.
+// Values that cannot be read are left out. It holds the generation only while
+// it reads, so that the generation can be closed between two pages.
 func (g *generation) page(after []byte, count int) (list []item, next []byte, err error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
@@ -204,7 +220,8 @@ func (g *generation) page(after []byte, count int) (list []item, next []byte, er
 				continue
 			}
 			copy(h.key[:], found.Key())
-			// A value that Badger cannot read is as damaged as one that does not match its sum.
+			// A value that Badger cannot read is as damaged as one that does
+			// not match its sum.
 			if record, err := found.ValueCopy(nil); err == nil {
 				h.record = record
 			}
@@ -218,23 +235,33 @@ func (g *generation) page(after []byte, count int) (list []item, next []byte, er
 	return list, next, err
 }
 
-// has reports whether the generation knows the key.
+// has reports whether the generation has the key.
 func (g *generation) has(k Key) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	return !g.closed && g.db.View(func(txn *badger.Txn) error { _, err := txn.Get(k[:]); return err }) == nil
+	if g.closed {
+		return false
+	}
+	err := g.db.View(func(txn *badger.Txn) error {
+		_, err := txn.Get(k[:])
+		return err
+	})
+	return err == nil
 }
 
-// measure looks how much the directory takes on disk, and sees to it that only our user can read it: Badger creates its
-// files for everybody.
+// measure reads how much the directory takes on disk. It also removes other
+// users' access to the files, which Badger creates readable for all.
 func (g *generation) measure() error {
 	bytes, err := measure(g.dir, 0o600)
 	if err != nil {
 		return err
 	}
-	g.measured, g.grown = bytes, 0
+	g.measured = bytes
+	g.grown = 0
 	if tables := g.db.Tables(); len(tables) != g.flushed {
-		g.flushed, g.keys, g.fresh = len(tables), 0, 0
+		g.flushed = len(tables)
+		g.keys = 0
+		g.fresh = 0
 		for _, t := range tables {
 			g.keys += int64(t.KeyCount)
 		}
@@ -242,21 +269,15 @@ func (g *generation) measure() error {
 	return nil
 }
 
-// measure adds up what the files in dir and dir itself take on disk. A mode other than 0 is given to each file that has
-// another.
+// measure adds up what dir and the files in it take on disk. A mode other than
+// 0 is set on each file that has another one.
 func measure(dir string, mode fs.FileMode) (int64, error) {
 	var sum int64
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil {
-			var info fs.FileInfo
-			if info, err = entry.Info(); err == nil {
-				sum += allocated(info)
-				if mode != 0 && info.Mode().IsRegular() && info.Mode().Perm() != mode {
-					err = os.Chmod(path, mode)
-				}
-			}
+			err = measureEntry(path, entry, mode, &sum)
 		}
-		if errors.Is(err, fs.ErrNotExist) { // Badger deletes files when it likes
+		if errors.Is(err, fs.ErrNotExist) { // Badger deletes files at any time
 			return nil
 		}
 		return err
@@ -265,6 +286,18 @@ func measure(dir string, mode fs.FileMode) (int64, error) {
 		return 0, fmt.Errorf("measuring the cache: %w", err)
 	}
 	return sum, nil
+}
+
+func measureEntry(path string, entry fs.DirEntry, mode fs.FileMode, sum *int64) error {
+	info, err := entry.Info()
+	if err != nil {
+		return err
+	}
+	*sum += allocated(info)
+	if mode != 0 && info.Mode().IsRegular() && info.Mode().Perm() != mode {
+		return os.Chmod(path, mode)
+	}
+	return nil
 }
 
 // close waits for readers and closes Badger.
@@ -278,8 +311,9 @@ func (g *generation) close() error {
 	return nil
 }
 
-// badgerLog passes on what Badger has to complain of, a line a minute and less the values it dumps. It repeats itself
-// for each damaged value, and what matters is counted in Stats.
+// badgerLog passes on Badger's warnings, one a minute and without the values
+// that they dump. Badger repeats itself for each damaged value, and the number
+// is in Stats anyway.
 type badgerLog struct {
 	log      *slog.Logger
 	warnings complaint

@@ -92,7 +92,8 @@ func MustClose(t testing.TB, c *cache.Cache) {
 	}
 }
 
-// eachBackend runs a test with every kind of store; those of Redis are a fake and, where there is one, a real server.
+// eachBackend runs a test with every kind of store; those of Redis are a fake
+// and, where there is one, a real server.
 func eachBackend(t *testing.T, test func(t *testing.T, o cache.Options)) {
 	t.Run("badger", func(t *testing.T) { test(t, cache.Options{Dir: t.TempDir()}) })
 	t.Run("memory", func(t *testing.T) { test(t, cache.Options{Backend: "MEMORY"}) })
@@ -121,8 +122,8 @@ func get(c *cache.Cache, k cache.Key) (*cache.Entry, bool) { return c.Get(contex
 
 func keyOf(n int) cache.Key { return cache.NewKey([]byte("question"), fmt.Append(nil, n)) }
 
-// answerTo returns an answer that can only be the one to question n: its body begins with n and a sum over the rest.
-// Of even n the rest does not compress.
+// answerTo returns an answer that can only be the one to question n: its body
+// starts with n and a sum over the rest. Of even n the rest does not compress.
 func answerTo(n, size int) *cache.Entry {
 	body := make([]byte, max(size, 48))
 	r := rand.New(rand.NewPCG(uint64(n), 1))

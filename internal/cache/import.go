@@ -18,9 +18,10 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// Import puts the entries of an export into the cache, for everybody: that is for the operator to decide. They live for
-// ttl, 0 for the cache's own, from now on. It returns how many there are now, and how many did not fit. The error says
-// which line is wrong; those before it are there.
+// Import stores the entries of an export for every caller, which is the
+// operator's decision. They live for ttl from now on, or for the cache's own
+// time if ttl is 0. It returns how many were stored and how many were too long.
+// The error names the line that is wrong; the lines before it are stored.
 func (c *Cache) Import(ctx context.Context, r io.Reader, ttl time.Duration) (imported, tooLong int, err error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	before := c.lostInStore()
@@ -62,7 +63,8 @@ func readLine(in *bufio.Reader, most int64) ([]byte, error) {
 	var line []byte
 	for {
 		part, err := in.ReadSlice('\n')
-		if line = append(line, part...); int64(len(line)) > most {
+		line = append(line, part...)
+		if int64(len(line)) > most {
 			return nil, fmt.Errorf("longer than %d bytes; raise CACHE_MAX_ENTRY_BYTES", most)
 		}
 		switch {
@@ -85,7 +87,8 @@ func checkHead(line []byte) error {
 	return nil
 }
 
-// importLine waits until the queue takes the entry. It reports false for one that never will be.
+// importLine waits until the queue takes the entry. It reports false for one
+// that will never be taken.
 func (c *Cache) importLine(ctx context.Context, line []byte, ttl time.Duration) (bool, error) {
 	e, err := readExportLine(line)
 	if err != nil {
@@ -95,7 +98,8 @@ func (c *Cache) importLine(ctx context.Context, line []byte, ttl time.Duration) 
 	k := e.Question.Key()
 	for !c.put(k, e) {
 		var s Stats
-		if c.store.report(&s); s.Disabled != "" {
+		c.store.report(&s)
+		if s.Disabled != "" {
 			return false, errors.New(s.Disabled)
 		}
 		if s.Pending == 0 {
@@ -177,7 +181,8 @@ func (l *exportLine) response() ([]byte, error) {
 func (c *Cache) flushed(ctx context.Context) error {
 	for {
 		var s Stats
-		if c.store.report(&s); s.Pending == 0 {
+		c.store.report(&s)
+		if s.Pending == 0 {
 			return nil
 		}
 		if err := pause(ctx); err != nil {
@@ -186,6 +191,7 @@ func (c *Cache) flushed(ctx context.Context) error {
 	}
 }
 
+// lostInStore returns how many entries the store could not write.
 func (c *Cache) lostInStore() int64 {
 	var s Stats
 	c.store.report(&s)

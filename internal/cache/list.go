@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,21 +10,7 @@ import (
 	"forward/internal/glob"
 )
 
-// String returns the key as hexadecimal digits.
-func (k Key) String() string { return hex.EncodeToString(k[:]) }
-
-// MarshalText is String for encoders.
-func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
-
-// UnmarshalText is the reverse of MarshalText.
-func (k *Key) UnmarshalText(text []byte) error {
-	if n, err := hex.Decode(k[:], text[:min(len(text), 2*len(k))]); err != nil || len(text) != 2*len(k) || n != len(k) {
-		return errors.New("a key is 64 hexadecimal digits")
-	}
-	return nil
-}
-
-// Info says of an entry what there is to know without its bodies.
+// Info describes an entry without its bodies.
 type Info struct {
 	Key      Key       `json:"key"`
 	Question           // without its Body
@@ -35,7 +20,7 @@ type Info struct {
 	Expires  time.Time `json:"expires"`
 	Asked    int64     `json:"request_bytes"`
 	Answered int64     `json:"response_bytes"`
-	Kept     int64     `json:"kept_bytes"` // of both as they are kept, with what is said of them here
+	Kept     int64     `json:"kept_bytes"` // of both as they are kept, with this description
 }
 
 // Filter selects entries. The zero value selects all.
@@ -45,7 +30,7 @@ type Filter struct {
 	Before       time.Time // stored earlier than this
 }
 
-// All reports whether the filter selects everything.
+// All reports whether the filter selects every entry.
 func (f Filter) All() bool { return f == Filter{} }
 
 func (f Filter) selects(i *Info) bool {
@@ -55,8 +40,9 @@ func (f Filter) selects(i *Info) bool {
 		(f.Before.IsZero() || i.Stored.Before(f.Before))
 }
 
-// List visits every entry that the filter selects and that has not expired, in no order, until visit returns false.
-// Entries that come or are used meanwhile may be missed or visited twice.
+// List visits every entry that the filter selects and that has not expired, in
+// no order, until visit returns false. Entries that arrive or are used
+// meanwhile may be missed or visited twice.
 func (c *Cache) List(ctx context.Context, f Filter, visit func(*Info) bool) error {
 	return c.store.each(ctx, func(h item) bool {
 		i, err := h.info()
@@ -64,11 +50,15 @@ func (c *Cache) List(ctx context.Context, f Filter, visit func(*Info) bool) erro
 	})
 }
 
-// info reads what the store has. The error is errRecord or errVersion.
+// info reads the description of the entry. The error is errRecord or
+// errVersion.
 func (h item) info() (*Info, error) {
 	if e := h.entry; e != nil {
-		i := &Info{Key: h.key, Question: e.Question, Status: e.Status, Stream: e.Stream, Stored: e.Stored, Expires: e.Expires,
-			Asked: e.Question.size, Answered: int64(len(e.Body)), Kept: int64(e.weight())}
+		i := &Info{
+			Key: h.key, Question: e.Question, Status: e.Status, Stream: e.Stream,
+			Stored: e.Stored, Expires: e.Expires,
+			Asked: e.Question.size, Answered: int64(len(e.Body)), Kept: int64(e.weight()),
+		}
 		i.Question.Body = nil
 		return i, nil
 	}
@@ -79,11 +69,11 @@ func (h item) info() (*Info, error) {
 	return &r.info, nil
 }
 
-// ErrAmbiguous is returned by Find for a beginning that several keys have.
-var ErrAmbiguous = errors.New("several entries have a key that begins so")
+// ErrAmbiguous is returned by Find for a prefix that several keys have.
+var ErrAmbiguous = errors.New("several entries have a key that starts so")
 
-// Find returns the entry whose key begins with these hexadecimal digits, whole: with the body of its question. It returns
-// nil if there is none.
+// Find returns the entry whose key starts with these hexadecimal digits, with
+// the body of its question. It returns nil if there is none.
 func (c *Cache) Find(ctx context.Context, prefix string) (*Info, *Entry, error) {
 	var found *item
 	ambiguous := false
@@ -118,7 +108,7 @@ func (c *Cache) whole(h item) (*Entry, error) {
 	return c.codec.decodeWhole(h.key, h.record)
 }
 
-// Sum is a number of entries and of the bytes that they are kept in.
+// Sum is a number of entries and of the bytes in which they are kept.
 type Sum struct {
 	Entries int64 `json:"entries"`
 	Bytes   int64 `json:"bytes"`
@@ -135,8 +125,9 @@ func (c *Cache) Count(ctx context.Context, f Filter) (Sum, error) {
 	return s, err
 }
 
-// Purge deletes what the filter selects. From then on it is a miss. On disk its bytes go when their generation does; a
-// filter that selects all deletes the files.
+// Purge deletes what the filter selects. From then on each such entry is a
+// miss. On disk its bytes remain until its generation is deleted; a filter that
+// selects every entry deletes the files.
 func (c *Cache) Purge(ctx context.Context, f Filter) (Sum, error) {
 	if f.All() {
 		s, err := c.Count(ctx, f)
@@ -163,7 +154,7 @@ func (c *Cache) Purge(ctx context.Context, f Filter) (Sum, error) {
 	return s, err
 }
 
-// Verified is what Verify found.
+// Verified is the result of Verify.
 type Verified struct {
 	Sum
 	Damaged int64 `json:"damaged"` // records that are not what was written; they are misses

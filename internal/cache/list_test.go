@@ -10,7 +10,8 @@ import (
 	"forward/internal/cache"
 )
 
-// question returns the n-th of many questions, which take turns with models, routes and callers.
+// question returns the n-th of many questions, which take turns with models,
+// routes and callers.
 func question(n int) cache.Question {
 	q := chatQuestion(fmt.Sprintf(`{"messages":[{"content":"question %d","role":"user"}],"model":"gpt-%d"}`, n, n%3))
 	q.Model, q.Scope = fmt.Sprintf("gpt-%d", n%3), fmt.Sprintf("key:%d", n%5)
@@ -20,7 +21,8 @@ func question(n int) cache.Question {
 	return q
 }
 
-// MustPut remembers answers to the questions from 0 to count and returns their keys.
+// MustPut stores answers to the questions from 0 to count and returns their
+// keys.
 func MustPut(t testing.TB, c *cache.Cache, count int) []cache.Key {
 	t.Helper()
 	var keys []cache.Key
@@ -236,7 +238,7 @@ func TestAdministrationAfterClose(t *testing.T) {
 		c := MustOpen(t, o)
 		MustPut(t, c, 3)
 		MustClose(t, c)
-		// Nothing may hang or panic; whether it is an error is the store's to say.
+		// Nothing may hang or panic; the store decides whether it is an error.
 		c.List(t.Context(), cache.Filter{}, func(*cache.Info) bool { return true })
 		c.Verify(t.Context())
 		c.Purge(t.Context(), cache.Filter{Route: "openai"})

@@ -9,20 +9,22 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// memory keeps entries in this process. It is bounded by what the entries take, not by how many they are, and forgets
-// everything when the process ends.
+// memory keeps entries in this process. It is bounded by the bytes of the
+// entries and not by their number. Nothing survives the process.
 type memory struct {
 	entries *otter.Cache[Key, *Entry]
 	max     int64
 	closed  atomic.Bool
 }
 
-// entryCost is about what an entry takes beside its strings and its body: the structs, the map's slot, otter's node.
+// entryCost is about what an entry takes beside its strings and its body: the
+// structs, the slot of the map, otter's node.
 const entryCost = 512
 
 func (e *Entry) weight() uint32 {
 	q := &e.Question
-	n := entryCost + len(e.Body) + len(q.Body) + 64*len(q.fields) + len(q.Route) + len(q.Operation) + len(q.Model) + len(q.Path) + len(q.Query) + len(q.Scope)
+	n := entryCost + len(e.Body) + len(q.Body) + 64*len(q.fields)
+	n += len(q.Route) + len(q.Operation) + len(q.Model) + len(q.Path) + len(q.Query) + len(q.Scope)
 	for name, values := range e.Header {
 		n += 64 + len(name)
 		for _, value := range values {
@@ -36,18 +38,22 @@ func openMemory(o Options) (store, error) {
 	entries, err := otter.New(&otter.Options[Key, *Entry]{
 		MaximumWeight: uint64(o.MaxBytes),
 		Weigher:       func(_ Key, e *Entry) uint32 { return e.weight() },
-		// Get looks at the time itself; this only gives the memory back.
+		// Get checks the time itself; this only frees the memory.
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[Key, *Entry]) time.Duration {
 			return max(e.Value.Expires.Sub(o.Now()), 1)
 		}),
-		// Eviction runs before Set returns, so that the bound holds when a burst of answers comes in.
+		// Eviction runs before Set returns, so that the bound holds in a burst
+		// of answers.
 		Executor: func(task func()) { task() },
 	})
 	if err != nil {
 		return store{}, fmt.Errorf("opening the cache in memory: %w", err)
 	}
 	m := &memory{entries: entries, max: o.MaxBytes}
-	return store{get: m.get, put: m.put, report: m.report, close: m.close, each: m.each, load: m.load, remove: m.remove, clear: m.clear}, nil
+	return store{
+		get: m.get, put: m.put, report: m.report, close: m.close,
+		each: m.each, load: m.load, remove: m.remove, clear: m.clear,
+	}, nil
 }
 
 func (m *memory) get(_ context.Context, k Key) (*Entry, bool) {
@@ -61,7 +67,8 @@ func (m *memory) get(_ context.Context, k Key) (*Entry, bool) {
 }
 
 func (m *memory) put(k Key, e *Entry) bool {
-	if e.Question.shorten(); m.closed.Load() || int64(e.weight()) > m.max/4 { // one answer is not to push most others out
+	e.Question.shorten()
+	if m.closed.Load() || int64(e.weight()) > m.max/4 { // one answer must not evict most others
 		return false
 	}
 	m.entries.Set(k, e)
@@ -69,7 +76,9 @@ func (m *memory) put(k Key, e *Entry) bool {
 }
 
 func (m *memory) report(s *Stats) {
-	s.Entries, s.Bytes, s.MaxBytes = int64(m.entries.EstimatedSize()), int64(m.entries.WeightedSize()), m.max
+	s.Entries = int64(m.entries.EstimatedSize())
+	s.Bytes = int64(m.entries.WeightedSize())
+	s.MaxBytes = m.max
 }
 
 func (m *memory) each(ctx context.Context, visit func(item) bool) error {

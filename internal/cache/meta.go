@@ -6,14 +6,17 @@ import (
 	"net/http"
 )
 
-// appendMeta appends the question without its body and the headers of the answer, each string with its length in front.
+// appendMeta appends the question without its body and the headers of the
+// answer, each string preceded by its length.
 func appendMeta(to []byte, q *Question, header http.Header) []byte {
 	number := func(n int) { to = binary.AppendUvarint(to, uint64(n)) }
 	put := func(s string) {
 		number(len(s))
 		to = append(to, s...)
 	}
-	for _, s := range []string{q.Route, q.Dialect, q.Operation, q.Model, q.Method, q.Path, q.Query, q.ContentType, q.Scope} {
+	for _, s := range []string{
+		q.Route, q.Dialect, q.Operation, q.Model, q.Method, q.Path, q.Query, q.ContentType, q.Scope,
+	} {
 		put(s)
 	}
 	to = append(to, q.sum[:]...)
@@ -40,10 +43,13 @@ func appendMeta(to []byte, q *Question, header http.Header) []byte {
 	return to
 }
 
-// readMeta is the reverse of appendMeta. It reports whether meta was well formed and used up.
+// readMeta is the reverse of appendMeta. It reports whether meta was well
+// formed and used up.
 func readMeta(meta string, q *Question, header *http.Header) bool {
 	m := metaReader{rest: meta}
-	for _, s := range []*string{&q.Route, &q.Dialect, &q.Operation, &q.Model, &q.Method, &q.Path, &q.Query, &q.ContentType, &q.Scope} {
+	for _, s := range []*string{
+		&q.Route, &q.Dialect, &q.Operation, &q.Model, &q.Method, &q.Path, &q.Query, &q.ContentType, &q.Scope,
+	} {
 		*s = m.text()
 	}
 	copy(q.sum[:], m.take(sha256.Size))
@@ -74,7 +80,8 @@ func readMeta(meta string, q *Question, header *http.Header) bool {
 	return !m.broken && m.rest == "" && q.size >= 0
 }
 
-// metaReader reads what appendMeta wrote. After the first thing that is not there it is broken and gives zeros.
+// metaReader reads what appendMeta wrote. After the first read beyond the end
+// it is broken and returns zeros.
 type metaReader struct {
 	rest   string
 	broken bool
@@ -82,7 +89,8 @@ type metaReader struct {
 
 func (m *metaReader) take(n int) string {
 	if n > len(m.rest) {
-		m.rest, m.broken = "", true
+		m.rest = ""
+		m.broken = true
 		return ""
 	}
 	s := m.rest[:n]
@@ -90,7 +98,7 @@ func (m *metaReader) take(n int) string {
 	return s
 }
 
-// number reads a count of things that each take a byte at least.
+// number reads a count of elements that take at least one byte each.
 func (m *metaReader) number() int {
 	var n uint64
 	for shift := 0; shift < 64 && len(m.rest) > 0; shift += 7 {
@@ -104,7 +112,8 @@ func (m *metaReader) number() int {
 			return int(n)
 		}
 	}
-	m.rest, m.broken = "", true
+	m.rest = ""
+	m.broken = true
 	return 0
 }
 

@@ -15,14 +15,17 @@ const (
 	nearestName    = 80       // bytes of one name
 )
 
-// Nearest says in what a question that was missed differs from the one among those answered that is most like it: the
-// names of the fields, such as temperature or messages[1].content, and never what is in them. ok is false if there is none
-// on the same route and for the same operation. Only answers that the question could have got are compared: those of its
-// Scope and imported ones. No names and ok mean that the questions are the same, and differ in what is not in them: the
-// address of the upstream, or a credential.
+// Nearest returns in which fields a question that was missed differs from the
+// most similar one that has an answer: the names of the fields, such as
+// temperature or messages[1].content, and never their contents. ok is false if
+// there is none on the same route and for the same operation. Only answers that
+// the question could have got are compared: those of its Scope and imported
+// ones. ok without names means that the questions are the same and differ in a
+// private part of the key: the address of the upstream, or a credential.
 //
-// It reads up to 10,000 entries, so it is for gateways that answer from the cache alone, where a miss is the end. One
-// search runs at a time; who comes meanwhile is told nothing.
+// It reads up to 10,000 entries, so it is for gateways that answer from the
+// cache alone, where a miss is the end. One search runs at a time; a call
+// meanwhile returns false.
 func (c *Cache) Nearest(ctx context.Context, q *Question) (differing []string, ok bool) {
 	if !c.nearest.TryLock() {
 		return nil, false
@@ -32,19 +35,28 @@ func (c *Cache) Nearest(ctx context.Context, q *Question) (differing []string, o
 	var best comparison
 	entries, bytes := 0, int64(0)
 	err := c.store.each(ctx, func(h item) bool {
-		if entries, bytes = entries+1, bytes+int64(len(h.record)); entries > nearestEntries || bytes > nearestBytes {
+		entries++
+		bytes += int64(len(h.record))
+		if entries > nearestEntries || bytes > nearestBytes {
 			return false
 		}
 		other, err := c.question(h)
-		if err != nil || other.Route != q.Route || other.Operation != q.Operation || other.Scope != q.Scope && other.Scope != Imported {
+		if err != nil || !q.comparableTo(other) {
 			return true
 		}
 		if found := compare(asked, other.compared()); !ok || found.before(best) {
-			best, ok = found, true
+			best = found
+			ok = true
 		}
 		return true
 	})
 	return best.names(), ok && err == nil
+}
+
+// comparableTo reports whether q could have got the answer to other.
+func (q *Question) comparableTo(other *Question) bool {
+	return other.Route == q.Route && other.Operation == q.Operation &&
+		(other.Scope == q.Scope || other.Scope == Imported)
 }
 
 // question reads the question of an entry, with its body.
@@ -62,10 +74,11 @@ func (c *Cache) question(h item) (*Question, error) {
 // comparison is how two questions differ.
 type comparison struct {
 	differing []field
-	equal     int64 // bytes that do not
+	equal     int64 // bytes in the other fields
 }
 
-// before reports whether c is the smaller difference: fewer fields, then more in common.
+// before reports whether c is the smaller difference: fewer fields, then more
+// bytes in common.
 func (c comparison) before(b comparison) bool {
 	return cmp.Or(
 		cmp.Compare(len(c.differing), len(b.differing)),
@@ -99,7 +112,8 @@ func compare(asked, other []field) comparison {
 	return c
 }
 
-// names returns the names of the fields, cut down to what an error message can hold.
+// names returns the names of the fields, shortened to what an error message can
+// hold.
 func (c comparison) names() []string {
 	var names []string
 	for i, f := range c.differing {

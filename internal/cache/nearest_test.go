@@ -10,7 +10,7 @@ import (
 	"forward/internal/jsonscan"
 )
 
-func TestNearestSaysWhatDiffers(t *testing.T) {
+func TestNearestNamesWhatDiffers(t *testing.T) {
 	long := strings.Repeat("word ", 20_000)
 	chat := func(content, rest string) string {
 		canonical, err := jsonscan.Canonical([]byte(`{"model":"m","messages":[{"role":"system","content":"Be brief."},{"role":"user","content":"`+content+`"}]`+rest+`}`), nil)

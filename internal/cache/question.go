@@ -10,21 +10,24 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// Question is what was asked, as another machine could be asked it too: neither who asked nor with which credential is
-// in it, and of the upstream only the name of its route. It is kept with the answer, so that a cache can be listed,
-// purged, compared and exported. Its parts are not changed once it has been used.
+// Question is what was asked, in a form that another machine could be asked
+// too: it holds neither the caller nor a credential, and of the upstream only
+// the name of its route. It is kept with the answer, so that a cache can be
+// listed, purged, compared and exported. Its fields must not change once it has
+// been used.
 type Question struct {
 	Route   string            `json:"route"` // its name
 	Dialect string            `json:"dialect"`
 	Method  string            `json:"method"`
 	Path    string            `json:"path"`                      // below the route's prefix
 	Query   string            `json:"query,omitempty"`           // parameters in order of their text, without any credential
-	Header  map[string]string `json:"request_headers,omitempty"` // those that change the meaning of the request; one that was not sent is not in it
+	Header  map[string]string `json:"request_headers,omitempty"` // those that change the meaning of the request
 
 	ContentType string `json:"request_type,omitempty"` // of a body that is not JSON
-	Body        []byte `json:"-"`                      // what Canonical returns; other bodies as they are; nil in what Get returns
+	Body        []byte `json:"-"`                      // canonical JSON; other bodies as they are; nil in what Get returns
 
-	// Not part of the key: what the parts above amount to, and for whom the answer was remembered.
+	// The fields below are not part of the key: what the fields above amount
+	// to, and for which callers the answer is stored.
 	Operation string `json:"operation,omitempty"`
 	Model     string `json:"model,omitempty"`
 	Scope     string `json:"scope,omitempty"` // such as key:…, shared, or Imported
@@ -34,16 +37,18 @@ type Question struct {
 	fields []field           // of a Body that was too long to be kept
 }
 
-// Imported is the scope of answers that the operator has imported. They are for everybody.
+// Imported is the scope of answers that the operator has imported. Every caller
+// may get them.
 const Imported = "imported"
 
-// maxKept is the length up to which the body of a question is kept with its answer, in bytes. Of a longer one only
-// digests are: a conversation of 200 kB for an answer of 2 kB would fill the cache with questions.
+// maxKept is the length in bytes up to which the body of a question is kept
+// with its answer. Of a longer one only digests are kept: a conversation of 200
+// KB for an answer of 2 KB would fill the cache with questions.
 const maxKept = 64 << 10
 
-// Key returns the name under which the answer is remembered. The private parts are what must be equal too but stays on
-// this machine: the scope, the base URL of the upstream, credentials that are passed through. Without them it is the key
-// of an imported answer.
+// Key returns the key of the answer. The private parts must be equal too but
+// stay on this machine: the scope, the base URL of the upstream, credentials
+// that are passed through. Without them it is the key of an imported answer.
 func (q *Question) Key(private ...string) Key {
 	q.seal()
 	var count [8]byte
@@ -64,17 +69,21 @@ func (q *Question) Key(private ...string) Key {
 	return NewKey(append(parts, q.sum[:])...)
 }
 
-// seal computes what is known of a body once it is no longer there.
+// seal computes what remains known of a body that is not kept.
 func (q *Question) seal() {
 	if q.sum == ([sha256.Size]byte{}) {
-		q.sum, q.size = sha256.Sum256(q.Body), int64(len(q.Body))
+		q.sum = sha256.Sum256(q.Body)
+		q.size = int64(len(q.Body))
 	}
 }
 
-// shorten leaves of a body that is too long to be kept what it can be compared by.
+// shorten replaces a body that is too long to be kept by what it can be
+// compared by.
 func (q *Question) shorten() {
-	if q.seal(); len(q.Body) > maxKept {
-		q.fields, q.Body = bodyFields(q.Body), nil
+	q.seal()
+	if len(q.Body) > maxKept {
+		q.fields = bodyFields(q.Body)
+		q.Body = nil
 	}
 }
 
@@ -95,8 +104,8 @@ type field struct {
 }
 
 const (
-	fieldDepth = 4   // levels of a body that are told apart
-	fieldCount = 256 // fields of a body; what comes after them counts as one
+	fieldDepth = 4   // levels of a body that are taken apart
+	fieldCount = 256 // fields of a body; those after them count as one
 )
 
 func newField(path, value string) field {
@@ -104,9 +113,12 @@ func newField(path, value string) field {
 	return field{path: path, size: int64(len(value)), digest: binary.BigEndian.Uint64(sum[:])}
 }
 
-// compared returns all parts of the question that are in its key.
+// compared returns the parts of the question that are in its key.
 func (q *Question) compared() []field {
-	list := []field{newField("method", q.Method), newField("path", q.Path), newField("query", q.Query), newField("content type", q.ContentType)}
+	list := []field{
+		newField("method", q.Method), newField("path", q.Path),
+		newField("query", q.Query), newField("content type", q.ContentType),
+	}
 	for _, name := range sortedNames(q.Header) {
 		list = append(list, newField("header "+name, q.Header[name]))
 	}
@@ -119,7 +131,7 @@ func (q *Question) compared() []field {
 	return append(list, bodyFields(q.Body)...)
 }
 
-// bodyFields takes canonical JSON apart. A body that is none is one field.
+// bodyFields takes canonical JSON apart. Any other body is one field.
 func bodyFields(body []byte) []field {
 	root := gjson.ParseBytes(body)
 	if !root.IsObject() {
@@ -134,7 +146,8 @@ func bodyFields(body []byte) []field {
 			rest.WriteString(v.Raw)
 			return
 		}
-		if depth == fieldDepth || !v.IsObject() && !v.IsArray() || len(v.Raw) == 2 && depth > 0 {
+		empty := len(v.Raw) == 2 && depth > 0
+		if depth == fieldDepth || (!v.IsObject() && !v.IsArray()) || empty {
 			list = append(list, newField(path, v.Raw))
 			return
 		}

@@ -16,7 +16,8 @@ func chatQuestion(body string) cache.Question {
 	}
 }
 
-// TestCollisions is the table of what makes another question: each row changes one thing, and all keys must differ.
+// TestCollisions is the table of what makes another question: each row changes
+// one thing, and all keys must differ.
 func TestCollisions(t *testing.T) {
 	type asked struct {
 		q       cache.Question

@@ -6,16 +6,17 @@ import (
 	"time"
 )
 
-// The queue between answers and a store is bounded in number and in bytes: a store that stalls (Badger does for 20 to
-// 60 ms when a file rolls over) costs nothing until the bound, and lost entries beyond it.
+// The queue between answers and a store is bounded in number and in bytes. A
+// store that stalls (Badger does for 20 to 60 ms when a file rolls over) costs
+// nothing up to the bound, and lost entries beyond it.
 const (
 	queueEntries = 4096
 	queueBytes   = 64 << 20
 	batchEntries = 64
 )
 
-// pending is one thing to be done by the writer: an entry to write, a record to write again as it is, or a damaged
-// record to delete where it was found.
+// pending is one task of the writer: an entry to write, a record to write again
+// as it is, or a damaged record to delete where it was found.
 type pending struct {
 	key     Key
 	entry   *Entry
@@ -32,9 +33,10 @@ func (p *pending) size() int64 {
 	return size
 }
 
-// queue hands entries to one writer in the order they came. A later entry for a key takes the place of the one waiting.
+// queue hands entries to one writer in order. A later entry for a key replaces
+// the one that is queued.
 type queue struct {
-	ready chan struct{} // has a token when there is something to do
+	ready chan struct{} // has a token when something is queued
 	batch int64         // bytes after which a batch takes no more
 
 	mu     sync.Mutex // guards the fields below
@@ -49,7 +51,8 @@ func newQueue(batch int64) *queue {
 	return &queue{ready: make(chan struct{}, 1), batch: batch, byKey: make(map[Key]*pending), taken: make(map[Key]*pending)}
 }
 
-// put adds p and reports whether there was room. What only tidies up gives way to an entry that waits for the same key.
+// put adds p and reports whether there was space. A task that only tidies up
+// yields to an entry queued for the same key.
 func (q *queue) put(p *pending) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -64,12 +67,14 @@ func (q *queue) put(p *pending) bool {
 	if q.closed || (!waiting && len(q.byKey)+len(q.taken) >= queueEntries) {
 		return false
 	}
-	// One entry always fits, however long, or a long answer could never be remembered.
+	// One entry always fits, however long. Otherwise a long answer could never
+	// be stored.
 	if bytes := q.bytes - before + p.size(); bytes > queueBytes && q.bytes > 0 {
 		return false
 	}
 	q.bytes += p.size() - before
-	if q.byKey[p.key] = p; !waiting {
+	q.byKey[p.key] = p
+	if !waiting {
 		q.keys = append(q.keys, p.key)
 	}
 	select {
@@ -79,7 +84,8 @@ func (q *queue) put(p *pending) bool {
 	return true
 }
 
-// get returns a copy of the entry that waits for k or is being written, nil if none is.
+// get returns a copy of the entry that is queued for k or being written, or
+// nil.
 func (q *queue) get(k Key) *Entry {
 	q.mu.Lock()
 	p := q.byKey[k]
@@ -93,8 +99,9 @@ func (q *queue) get(k Key) *Entry {
 	return p.entry.clone()
 }
 
-// take moves what waits to what is being written, up to one batch, and returns it. It never waits for a batch to fill:
-// an entry is written as soon as the writer is free.
+// take moves up to one batch from the queue to what is being written, and
+// returns it. It never waits for a batch to fill: an entry is written as soon
+// as the writer is free.
 func (q *queue) take() []*pending {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -117,7 +124,7 @@ func (q *queue) take() []*pending {
 	return batch
 }
 
-// done forgets a batch: the store has it now, or never will.
+// done forgets a batch, which the store either has now or never will.
 func (q *queue) done(batch []*pending) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -145,7 +152,8 @@ func (q *queue) waiting() []item {
 	return list
 }
 
-// forget takes back what waits for the keys, or everything that waits if there are none.
+// forget removes what is queued for the keys, or all that is queued if there
+// are none.
 func (q *queue) forget(keys ...Key) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -167,7 +175,7 @@ func (q *queue) len() int {
 	return len(q.byKey) + len(q.taken)
 }
 
-// close refuses what comes from now on. What is waiting can still be taken.
+// close makes put refuse. What is queued can still be taken.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

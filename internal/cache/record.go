@@ -13,7 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// A record is an entry as it lies on disk or in Redis:
+// A record is an entry as it is on disk or in Redis:
 //
 //	 0  magic "FWDC", format version, flags
 //	 6  status, two bytes; all numbers are big endian
@@ -23,8 +23,9 @@ import (
 //	72  SHA-256 of the 72 bytes above and of all bytes below
 //	104 meta: the question and the headers of the answer; then the question's body; then the answer's
 //
-// The sum is what the store's answers are trusted by: Badger does not verify blocks by default, and a record that was
-// torn, flipped or filed under another key must be a miss, never an answer.
+// Answers are trusted by the sum: Badger does not verify blocks by default, and
+// a record that was torn, flipped or stored under another key must be a miss,
+// never an answer.
 const (
 	recordMagic   = "FWDC"
 	recordVersion = 2 // 1 did not know its question
@@ -36,17 +37,19 @@ const (
 	flagQuestion    = 1 << 2 // the question's body is kept
 	flagZstdRequest = 1 << 3 // and packed
 
-	// compressFrom is the length of a body from which compression is tried. Below it zstd gains little (1.75x at 2 KB)
-	// and costs a hit more than the bytes saved.
+	// compressFrom is the length of a body from which compression is tried.
+	// Below it zstd gains little (1.75x at 2 KB), and a hit costs more than the
+	// bytes saved are worth.
 	compressFrom = 1 << 10
-	// maxBody bounds what a record may claim to unpack to.
+	// maxBody bounds the length that a record may claim to unpack to.
 	maxBody = 256 << 20
 )
 
 var (
-	// errRecord is the one answer to a record that is not what was written.
+	// errRecord means that the record is not what was written.
 	errRecord = errors.New("the record is damaged")
-	// errVersion is the answer to a record of an older or a newer forward: a miss, and no reason to complain.
+	// errVersion means a record of an older or a newer forward: a miss, and not
+	// worth a log line.
 	errVersion = errors.New("the record has another format version")
 )
 
@@ -88,12 +91,14 @@ func (c *codec) encode(k Key, e *Entry) []byte {
 	var packed bool
 	if q.Body != nil {
 		flags |= flagQuestion
-		if rec, packed = c.pack(rec, q.Body); packed {
+		rec, packed = c.pack(rec, q.Body)
+		if packed {
 			flags |= flagZstdRequest
 		}
 	}
 	asked := len(rec) - recordHead - meta
-	if rec, packed = c.pack(rec, e.Body); packed {
+	rec, packed = c.pack(rec, e.Body)
+	if packed {
 		flags |= flagZstd
 	}
 
@@ -111,11 +116,12 @@ func (c *codec) encode(k Key, e *Entry) []byte {
 	return rec
 }
 
-// pack appends a body to rec, packed if that is worth it.
+// pack appends a body to rec, compressed if that is worth it.
 func (c *codec) pack(rec, body []byte) (longer []byte, packed bool) {
 	if len(body) >= compressFrom {
 		plain := len(rec)
-		if rec = c.enc.EncodeAll(body, rec); len(rec)-plain < len(body)-len(body)/8 {
+		rec = c.enc.EncodeAll(body, rec)
+		if len(rec)-plain < len(body)-len(body)/8 {
 			return rec, true
 		}
 		rec = rec[:plain]
@@ -123,7 +129,8 @@ func (c *codec) pack(rec, body []byte) (longer []byte, packed bool) {
 	return append(rec, body...), false
 }
 
-// unpack is the reverse of pack for a body of size bytes. It shares nothing with stored.
+// unpack is the reverse of pack for a body of size bytes. The result shares
+// nothing with stored.
 func (c *codec) unpack(stored []byte, packed bool, size int64) ([]byte, error) {
 	if !packed {
 		if int64(len(stored)) != size {
@@ -149,19 +156,25 @@ func sum(rec, to []byte) []byte {
 	return h.Sum(to)
 }
 
-// decode returns the entry of a record that must belong to k, or errRecord or errVersion. Nothing of the entry shares
-// memory with rec, which may be a mapped file. The body of the question stays packed: no answer needs it.
+// decode returns the entry of a record that must belong to k, or errRecord or
+// errVersion. The entry shares no memory with rec, which may be a mapped file.
+// The body of the question is not unpacked, because no answer needs it.
 func (c *codec) decode(k Key, rec []byte) (*Entry, error) {
 	r, err := open(k, rec)
 	if err != nil {
 		return nil, err
 	}
-	gaps := takeGaps(r.header)
-	e := &Entry{Status: r.info.Status, Header: r.header, Gaps: gaps, Stream: r.info.Stream, Stored: r.info.Stored, Expires: r.info.Expires, Question: r.info.Question}
-	if e.Body, err = c.unpack(r.body, r.flags&flagZstd != 0, r.info.Answered); err != nil {
+	packed := r.flags&flagZstd != 0
+	body, err := c.unpack(r.body, packed, r.info.Answered)
+	if err != nil {
 		return nil, err
 	}
-	if r.flags&flagZstd != 0 {
+	gaps := takeGaps(r.header)
+	e := &Entry{
+		Status: r.info.Status, Header: r.header, Body: body, Stream: r.info.Stream, Gaps: gaps,
+		Stored: r.info.Stored, Expires: r.info.Expires, Question: r.info.Question,
+	}
+	if packed {
 		e.Zstd = slices.Clone(r.body)
 	}
 	return e, nil
@@ -180,7 +193,7 @@ func (c *codec) decodeWhole(k Key, rec []byte) (*Entry, error) {
 	return e, c.asked(r, &e.Question)
 }
 
-// asked gives the question its body, if it was kept.
+// asked sets the body of the question, if it was kept.
 func (c *codec) asked(r *opened, q *Question) (err error) {
 	if r.flags&flagQuestion != 0 {
 		q.Body, err = c.unpack(r.asked, r.flags&flagZstdRequest != 0, q.size)
@@ -188,7 +201,8 @@ func (c *codec) asked(r *opened, q *Question) (err error) {
 	return err
 }
 
-// opened is a record that was verified, with its bodies still packed. They share memory with the record.
+// opened is a verified record with its bodies still packed. They share memory
+// with the record.
 type opened struct {
 	info        Info
 	header      http.Header
@@ -196,7 +210,7 @@ type opened struct {
 	asked, body []byte
 }
 
-// open verifies a record and reads everything but the bodies.
+// open verifies a record and reads all of it but the bodies.
 func open(k Key, rec []byte) (*opened, error) {
 	if len(rec) < 6 || string(rec[:4]) != recordMagic {
 		return nil, errRecord
@@ -207,8 +221,10 @@ func open(k Key, rec []byte) (*opened, error) {
 	if len(rec) < recordHead || Key(rec[40:recordSum]) != k {
 		return nil, errRecord
 	}
-	meta, asked := uint64(binary.BigEndian.Uint32(rec[24:])), uint64(binary.BigEndian.Uint32(rec[28:]))
-	stored, served := uint64(binary.BigEndian.Uint32(rec[32:])), binary.BigEndian.Uint32(rec[36:])
+	meta := uint64(binary.BigEndian.Uint32(rec[24:]))
+	asked := uint64(binary.BigEndian.Uint32(rec[28:]))
+	stored := uint64(binary.BigEndian.Uint32(rec[32:]))
+	served := binary.BigEndian.Uint32(rec[36:])
 	if recordHead+meta+asked+stored != uint64(len(rec)) || served > maxBody {
 		return nil, errRecord
 	}

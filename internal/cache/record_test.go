@@ -35,7 +35,8 @@ func testQuestion() Question {
 	return q
 }
 
-// equal compares entries with what is not exported of their questions, and without what only Get gives.
+// equal compares entries with the unexported fields of their questions, and
+// without the fields that only Get sets.
 var equal = cmp.Options{cmp.AllowUnexported(Question{}, field{}), cmpopts.IgnoreFields(Entry{}, "Zstd")}
 
 func testEntry() *Entry {
@@ -114,7 +115,8 @@ func TestLongBodiesArePacked(t *testing.T) {
 	}
 }
 
-// TestRecordsOfOtherVersionsAreMisses: neither an older nor a newer record is an error, or a reason to complain.
+// TestRecordsOfOtherVersionsAreMisses: neither an older nor a newer record is
+// an error, or a reason to complain.
 func TestRecordsOfOtherVersionsAreMisses(t *testing.T) {
 	c, k := mustCodec(t), NewKey([]byte("question"))
 	for _, version := range []byte{0, 1, recordVersion + 1, 255} {
@@ -226,8 +228,9 @@ func TestTidyingGivesWay(t *testing.T) {
 	}
 }
 
-// TestAnOlderCacheIsEmpty opens a directory whose records have the version before this one: they are misses without a
-// complaint, Verify counts them, and new answers take their place.
+// TestAnOlderCacheIsEmpty opens a directory whose records have the version
+// before this one: they are misses without a complaint, Verify counts them, and
+// new answers take their place.
 func TestAnOlderCacheIsEmpty(t *testing.T) {
 	dir, codec, e := t.TempDir(), mustCodec(t), testEntry()
 	path := filepath.Join(dir, generationName(1))

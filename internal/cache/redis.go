@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -15,30 +14,26 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
-// shared keeps entries in Redis, where the replicas of a gateway share them. The records are those of the disk, sum and
-// all. How much is kept is Redis's to bound (maxmemory, with an allkeys policy).
+// shared keeps entries in Redis, where the replicas of a gateway share them.
+// The records are those of the disk, with their sums. Redis bounds what is kept
+// (maxmemory, with an allkeys policy).
 //
-// Redis may be slow or gone, and then an answer must not wait for it: a request gives it redisPatience, a few failures
-// in a row switch it off for all, and it is tried again beside the requests, not by them.
+// Redis may be slow or gone, and no answer may wait for it then: a request
+// waits redisPatience at most, a few failures in a row turn it off for all
+// requests, and the writer, not a request, tries it again.
 type shared struct {
 	client *redis.Client
 	codec  *codec
-	queue  *queue
 	now    func() time.Time
 	log    *slog.Logger
 
-	down    atomic.Bool
-	failed  atomic.Int64 // reads in a row; one may just be a long answer on a slow line
-	stored  atomic.Int64
-	dropped atomic.Int64
-	damaged atomic.Int64
-	wrong   complaint
+	down   atomic.Bool
+	failed atomic.Int64 // reads in a row; one may be a long answer over a slow connection
+	wrong  complaint
+	*writer
+	counters
 
-	tasks chan func() // what the writer does besides writing
-	stop  chan struct{}
-	done  chan struct{}
-	once  sync.Once
-	err   error
+	err error // of closing
 }
 
 const (
@@ -54,25 +49,28 @@ func openRedis(o Options, c *codec) (store, error) {
 	if err != nil { // its text may repeat the URL, and that may hold a password
 		return store{}, fmt.Errorf("%w: the URL of Redis is not one, write redis://user:password@host:6379/0", ErrOptions)
 	}
-	// The defaults make a request wait 1.7 s for a Redis that is gone.
+	// With the defaults a request waits 1.7 s for a Redis that is gone.
 	opt.MaxRetries, opt.DialerRetries = -1, 1
 	opt.DialTimeout = 200 * time.Millisecond
-	opt.ReadTimeout, opt.WriteTimeout = redisWrite, redisWrite // the context of each call says less
+	opt.ReadTimeout, opt.WriteTimeout = redisWrite, redisWrite // the context of each call allows less
 	opt.PoolTimeout = redisPatience
 	opt.ContextTimeoutEnabled = true
 	opt.DisableIdentity = true
-	// It writes a line to stderr for each connection that fails. We say once that Redis is gone, in our own log.
+	// go-redis writes a line to stderr for each connection that fails. The
+	// cache logs once that Redis is gone.
 	redis.SetLogger(&logging.VoidLogger{})
 	s := &shared{
-		client: redis.NewClient(opt), codec: c, queue: newQueue(4 << 20), now: o.Now, log: o.Log,
-		tasks: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
+		client: redis.NewClient(opt), codec: c, now: o.Now, log: o.Log, writer: newWriter(newQueue(4 << 20)),
 	}
 	s.probe()
-	go s.run()
-	return store{get: s.get, put: s.put, report: s.report, close: s.close, each: s.each, load: s.load, remove: s.remove, clear: s.clear}, nil
+	go s.run(s.write, redisRetry, s.retry, func() {})
+	return store{
+		get: s.get, put: s.put, report: s.report, close: s.close,
+		each: s.each, load: s.load, remove: s.remove, clear: s.clear,
+	}, nil
 }
 
-// errPatience is why a Get that took too long was ended.
+// errPatience is the cause with which a Get that took too long ends.
 var errPatience = errors.New("redis took too long")
 
 func redisKey(k Key) string { return redisPrefix + string(k[:]) }
@@ -90,7 +88,7 @@ func (s *shared) get(ctx context.Context, k Key) (*Entry, bool) {
 		return nil, false
 	}
 	if err != nil {
-		// A client that left says nothing about Redis.
+		// A client that left proves nothing about Redis.
 		if cause := context.Cause(ctx); (cause == nil || cause == errPatience) && s.failed.Add(1) >= redisFailures {
 			s.fail(err)
 		}
@@ -114,14 +112,14 @@ func (s *shared) put(k Key, e *Entry) bool {
 	return !s.down.Load() && s.queue.put(&pending{key: k, entry: e})
 }
 
-// fail switches Redis off until a probe gets through.
+// fail turns Redis off until a probe succeeds.
 func (s *shared) fail(err error) {
 	if !s.down.Swap(true) {
 		s.log.Warn("cache: redis does not answer and is left alone until it does", "error", firstLine(err))
 	}
 }
 
-// probe tries a Redis that was switched off, or was never tried.
+// probe tries a Redis that was turned off, or was never tried.
 func (s *shared) probe() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*redisPatience)
 	defer cancel()
@@ -132,27 +130,10 @@ func (s *shared) probe() {
 	}
 }
 
-// run is the writer.
-func (s *shared) run() {
-	defer close(s.done)
-	tick := time.NewTicker(redisRetry)
-	defer tick.Stop()
-	for {
-		select {
-		case <-s.queue.ready:
-			s.write()
-		case task := <-s.tasks:
-			task()
-		case <-tick.C:
-			if s.down.Load() {
-				s.probe()
-			}
-		case <-s.stop:
-			for s.queue.len() > 0 {
-				s.write()
-			}
-			return
-		}
+// retry probes Redis if it is off.
+func (s *shared) retry() {
+	if s.down.Load() {
+		s.probe()
 	}
 }
 
@@ -169,7 +150,8 @@ func (s *shared) write() {
 			continue
 		}
 		if left := p.entry.Expires.Sub(s.now()); left > 0 {
-			// A millisecond is the least that Redis knows; the record says it exactly.
+			// Redis counts in whole milliseconds; the record has the exact
+			// time.
 			pipe.Set(ctx, redisKey(p.key), s.codec.encode(p.key, p.entry), left.Truncate(time.Millisecond)+time.Millisecond)
 			count++
 		}
@@ -186,11 +168,13 @@ func (s *shared) write() {
 	s.stored.Add(count)
 }
 
-// each asks Redis for its keys and then for their records. It is for the operator, who waits longer than a request.
+// each lists the keys and then reads their records. It serves the operator, who
+// waits longer than a request.
 func (s *shared) each(ctx context.Context, visit func(item) bool) error {
 	seen := make(map[Key]bool)
 	for _, h := range s.queue.waiting() {
-		if seen[h.key] = true; !visit(h) {
+		seen[h.key] = true
+		if !visit(h) {
 			return nil
 		}
 	}
@@ -209,14 +193,15 @@ func (s *shared) each(ctx context.Context, visit func(item) bool) error {
 				record, there := values[i].(string)
 				raw := strings.TrimPrefix(name, redisPrefix)
 				if !there || len(raw) != len(Key{}) || seen[Key([]byte(raw))] {
-					continue // expired meanwhile, not ours, or waiting to be written anew
+					continue // expired meanwhile, not ours, or queued to be written again
 				}
 				if !visit(item{key: Key([]byte(raw)), record: []byte(record)}) {
 					return nil
 				}
 			}
 		}
-		if cursor = next; cursor == 0 {
+		cursor = next
+		if cursor == 0 {
 			return nil
 		}
 	}
@@ -234,7 +219,7 @@ func (s *shared) remove(ctx context.Context, keys []Key) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	return do(s.tasks, s.done, func() error {
+	return s.do(func() error {
 		s.queue.forget(keys...)
 		names := make([]string, len(keys))
 		for i, k := range keys {
@@ -248,7 +233,7 @@ func (s *shared) remove(ctx context.Context, keys []Key) error {
 }
 
 func (s *shared) clear(ctx context.Context) error {
-	if err := do(s.tasks, s.done, func() error { s.queue.forget(); return nil }); err != nil {
+	if err := s.do(func() error { s.queue.forget(); return nil }); err != nil {
 		return err
 	}
 	var cursor uint64
@@ -260,36 +245,25 @@ func (s *shared) clear(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("emptying redis: %w", err)
 		}
-		if cursor = next; cursor == 0 {
+		cursor = next
+		if cursor == 0 {
 			return nil
 		}
 	}
 }
 
-// do has the writer run a task between two batches, and waits for it.
-func do(tasks chan<- func(), done <-chan struct{}, task func() error) error {
-	result := make(chan error, 1)
-	select {
-	case tasks <- func() { result <- task() }:
-		return <-result
-	case <-done:
-		return ErrClosed
-	}
-}
-
 func (s *shared) report(st *Stats) {
-	st.Entries, st.Bytes, st.Pending = -1, -1, s.queue.len()
-	st.Stored, st.Dropped, st.Damaged = s.stored.Load(), s.dropped.Load(), s.damaged.Load()
+	st.Entries = -1
+	st.Bytes = -1
+	st.Pending = s.queue.len()
+	s.counters.report(st)
 	if s.down.Load() {
 		st.Disabled = "redis does not answer"
 	}
 }
 
 func (s *shared) close() error {
-	s.once.Do(func() {
-		s.queue.close()
-		close(s.stop)
-		<-s.done
+	s.writer.close(func() {
 		s.down.Store(true)
 		if err := s.client.Close(); err != nil {
 			s.err = fmt.Errorf("closing redis: %w", err)

@@ -21,7 +21,7 @@ func realRedis(t *testing.T) string {
 		if os.Getenv("CI") == "true" {
 			t.Fatal("redis-server is not installed, and in CI it has to be")
 		}
-		t.Skip("SKIPPED: redis-server is not installed; the fake alone says little about the real one")
+		t.Skip("SKIPPED: redis-server is not installed; the fake alone proves little about the real one")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -59,7 +59,7 @@ func TestReplicasShareRedis(t *testing.T) {
 	}
 }
 
-func TestRedisKeepsNothingForEver(t *testing.T) {
+func TestRedisExpiresEverything(t *testing.T) {
 	server := miniredis.RunT(t)
 	c := MustOpen(t, cache.Options{Backend: "redis://" + server.Addr(), TTL: 90 * time.Second})
 	c.Put(keyOf(1), answerTo(1, 5000))
@@ -96,7 +96,8 @@ func TestDamagedRecordInRedis(t *testing.T) {
 	}
 }
 
-// TestRedisTroubleIsAMiss has Redis refuse connections, and accept them without ever answering.
+// TestRedisTroubleIsAMiss has Redis refuse connections, and accept them without
+// ever answering.
 func TestRedisTroubleIsAMiss(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -181,7 +182,8 @@ func TestRedisStalls(t *testing.T) {
 		start := time.Now()
 		c.Get(t.Context(), keyOf(1), keyOf(2))
 		d := time.Since(start)
-		// The promise is 50 ms, however many keys are tried; a busy machine may take the processor away for longer than that.
+		// The promise is 50 ms, however many keys are tried; a busy machine may
+		// take the processor away for longer than that.
 		if waited += d; d > 500*time.Millisecond {
 			t.Errorf("a miss took %s", d)
 		}
@@ -191,7 +193,8 @@ func TestRedisStalls(t *testing.T) {
 	}
 }
 
-// relay passes bytes on until stalled is closed; then it takes them and says nothing.
+// relay passes bytes on until stalled is closed; then it reads them without an
+// answer.
 func relay(front net.Listener, to string, stalled chan struct{}) {
 	for {
 		in, err := front.Accept()

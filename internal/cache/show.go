@@ -13,8 +13,9 @@ type Detail struct {
 	*exportLine
 }
 
-// Show returns the entry whose key begins with these hexadecimal digits, as an export has it; nil if there is none. It
-// fails with ErrAmbiguous where several keys begin so.
+// Show returns the entry whose key starts with these hexadecimal digits, in the
+// form of an export; nil if there is none. It fails with ErrAmbiguous for a
+// prefix that several keys have.
 func (c *Cache) Show(ctx context.Context, prefix string) (*Detail, error) {
 	i, e, err := c.Find(ctx, prefix)
 	if err != nil || e == nil {

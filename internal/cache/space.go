@@ -15,7 +15,7 @@ import (
 // sizes are the bounds that follow from Options.MaxBytes, all in bytes.
 type sizes struct {
 	max      int64 // of everything on disk
-	limit    int64 // of one generation, before the next is begun
+	limit    int64 // of one generation, before the next is created
 	memtable int64 // index entries kept in memory, and in a log on disk
 	valueLog int64 // of one file of values
 	entry    int64 // longest body
@@ -25,14 +25,17 @@ type sizes struct {
 
 // plan divides max bytes on a volume of total bytes.
 //
-// A generation gets half, less what Badger takes beside the values: closing or filling a memtable writes an index table
-// while the log it comes from is still there, and there are some files of fixed size.
+// A generation gets half, less what Badger takes beside the values: closing or
+// filling a memtable writes an index table while the log that it comes from
+// still exists, and some files have a fixed size.
 //
-// The floor is 5 % of the volume, because below that other programs on it are in trouble too, but at most 512 MiB, which
-// on a large disk is room enough. On a small volume 5 % would be too little: others may fill the disk between our look
-// at it and the end of what Badger then does, so it is at least 32 MiB (of a volume under 256 MiB: an eighth) and at
-// least four memtables, the most that Badger writes in one go. A tmpfs of 200 MB with the default MaxBytes gets a cache
-// of 100 MB and a floor of 25 MB.
+// The floor is 5 % of the volume, because below that other programs on it are
+// in trouble too, but at most 512 MiB, which is enough on a large disk. On a
+// small volume 5 % would be too little: other programs may fill the disk
+// between the check and the end of what Badger then writes. So the floor is at
+// least 32 MiB (an eighth of a volume under 256 MiB), and at least four
+// memtables, the most that Badger writes at once. A tmpfs of 200 MB with the
+// default MaxBytes gets a cache of 100 MB and a floor of 25 MB.
 func plan(maxBytes, maxEntry, total int64) sizes {
 	s := sizes{max: max(MinBytes, min(maxBytes, total/2))}
 	half := s.max / 2
@@ -45,26 +48,27 @@ func plan(maxBytes, maxEntry, total int64) sizes {
 	return s
 }
 
-// short switches writing off because the disk is nearly full.
+// short turns writing off because the disk is nearly full.
 func (d *disk) short(free int64) {
 	d.full = true
 	d.disable(fmt.Sprintf("the disk is nearly full: %d MiB free, %d MiB are kept free", free>>20, d.sizes.floor>>20))
 }
 
-// disable switches writing off and says so once. inspect switches it on again.
+// disable turns writing off and logs that once. inspect turns it on again.
 func (d *disk) disable(reason string) {
 	if d.disabled.Swap(&reason) == nil {
 		d.log.Warn("cache: writing is off", "dir", d.dir, "reason", reason)
 	}
 }
 
-// fail switches writing off after an error that is not about space, for a while.
+// fail turns writing off for a while after an error that is not about space.
 func (d *disk) fail(what string, err error) {
 	d.resume = time.Now().Add(10 * time.Second)
 	d.disable(what + ": " + firstLine(err))
 }
 
-// inspect looks at the disk once a second: are we to write, and how much is there.
+// inspect runs once a second: it measures the disk, and turns writing off or on
+// again.
 func (d *disk) inspect() {
 	free, _, err := volume(d.dir)
 	if err != nil {
@@ -81,8 +85,9 @@ func (d *disk) inspect() {
 		d.short(free)
 		return
 	}
-	// Twice the floor, so that a disk that is just full does not switch us on and off every second.
-	if d.disabled.Load() == nil || d.full && free < 2*d.sizes.floor || time.Now().Before(d.resume) {
+	// Twice the floor, so that a disk that is just full does not turn writing
+	// off and on every second.
+	if d.disabled.Load() == nil || (d.full && free < 2*d.sizes.floor) || time.Now().Before(d.resume) {
 		return
 	}
 	if len(d.current()) == 0 {
@@ -96,8 +101,9 @@ func (d *disk) inspect() {
 	d.log.Info("cache: writing is on again", "dir", d.dir)
 }
 
-// room reports whether so many bytes can be written, after making room for them.
-func (d *disk) room(bytes int64) bool {
+// makeSpace reports whether bytes more can be written, after it has deleted old
+// answers for them where needed.
+func (d *disk) makeSpace(bytes int64) bool {
 	if d.disabled.Load() != nil || len(d.current()) == 0 {
 		return false
 	}
@@ -112,10 +118,11 @@ func (d *disk) room(bytes int64) bool {
 	}
 	newest := d.current()[0]
 	if newest.used()+bytes > d.sizes.limit {
-		// What was estimated is more than what was written. Look before throwing half of the answers away.
+		// used is an upper bound. Measure before half of the answers are
+		// deleted.
 		if err := newest.measure(); err != nil || newest.used()+bytes > d.sizes.limit {
 			if err := d.rotate(); err != nil {
-				d.fail("beginning a generation failed", err)
+				d.fail("creating a generation failed", err)
 				return false
 			}
 		}
@@ -124,7 +131,8 @@ func (d *disk) room(bytes int64) bool {
 	return true
 }
 
-// yield deletes what was set aside when its bytes are needed: the bound is on everything.
+// yield deletes the directory that was set aside when its bytes are needed,
+// because the bound includes it.
 func (d *disk) yield(bytes int64, all []*generation) {
 	sum := d.asideBytes + bytes + 2*(2*d.sizes.memtable+1<<20)
 	for _, g := range all {
@@ -141,7 +149,8 @@ func (d *disk) yield(bytes int64, all []*generation) {
 	d.aside, d.asideBytes = "", 0
 }
 
-// rotate begins a new generation. The oldest goes first, so that there are never more than two on disk.
+// rotate creates a new generation. The oldest is deleted first, so that there
+// are never more than two on disk.
 func (d *disk) rotate() error {
 	for all := d.current(); len(all) > 1; all = d.current() {
 		doomed := all[len(all)-1]
@@ -181,20 +190,22 @@ func (d *disk) create(number int) (*generation, error) {
 	return createGeneration(dir, d.sizes, d.log)
 }
 
-// openGenerations opens the generations on disk and begins the first where there is none.
+// openGenerations opens the generations on disk and creates the first where
+// there is none.
 func (d *disk) openGenerations() error {
 	numbers, aside, err := survey(d.dir)
 	if err != nil {
 		return err
 	}
-	if d.aside = aside; aside != "" {
+	d.aside = aside
+	if aside != "" {
 		if d.asideBytes, err = measure(aside, 0); err != nil {
 			return err
 		}
 	}
 	numbers = slices.DeleteFunc(numbers, func(n int) bool {
 		dir := filepath.Join(d.dir, generationName(n))
-		return unborn(dir) && discard(dir) == nil
+		return isUnfinished(dir) && discard(dir) == nil
 	})
 	for ; len(numbers) > 2; numbers = numbers[1:] {
 		if err := discard(filepath.Join(d.dir, generationName(numbers[0]))); err != nil {
@@ -217,14 +228,16 @@ func (d *disk) openGenerations() error {
 			all = append([]*generation{g}, all...)
 		}
 	}
-	if all, err = d.shrink(all); err == nil && len(all) == 0 {
-		var g *generation
-		if g, err = d.create(next); err == nil {
-			all = []*generation{g}
-		}
-	}
+	all, err = d.shrink(all)
 	if err != nil {
 		return errors.Join(err, closeAll(all))
+	}
+	if len(all) == 0 {
+		g, err := d.create(next)
+		if err != nil {
+			return err
+		}
+		all = []*generation{g}
 	}
 	d.show(all)
 	d.countKeys()
@@ -242,13 +255,15 @@ func (d *disk) giveUp(dir string, cause error) error {
 	if err != nil {
 		return err
 	}
-	d.log.Warn("cache: a part of the cache is damaged and was set aside; its answers are asked for again", "dir", to, "reason", firstLine(cause))
+	d.log.Warn("cache: a part of the cache is damaged and was set aside; its answers are asked for again",
+		"dir", to, "reason", firstLine(cause))
 	d.aside = to
 	d.asideBytes, err = measure(to, 0)
 	return err
 }
 
-// shrink deletes generations that are larger than they may be, because the bound has been lowered since.
+// shrink deletes generations that exceed the bound because it was lowered
+// meanwhile.
 func (d *disk) shrink(all []*generation) ([]*generation, error) {
 	var kept []*generation
 	for i, g := range all {
@@ -256,7 +271,8 @@ func (d *disk) shrink(all []*generation) ([]*generation, error) {
 			kept = append(kept, g)
 			continue
 		}
-		d.log.Warn("cache: a part of the cache is larger than its bound allows, and is deleted", "dir", g.dir, "bytes", g.used(), "most", d.sizes.max/2)
+		d.log.Warn("cache: a part of the cache is larger than its bound allows, and is deleted",
+			"dir", g.dir, "bytes", g.used(), "most", d.sizes.max/2)
 		if err := errors.Join(g.close(), discard(g.dir)); err != nil {
 			return append(kept, all[i+1:]...), err
 		}
@@ -265,8 +281,9 @@ func (d *disk) shrink(all []*generation) ([]*generation, error) {
 	return kept, nil
 }
 
-// end closes what is open. Closing writes index tables, and on a full disk that would be the end of the process; then it
-// is left as kill -9 would leave it, which the next start mends.
+// end closes what is open. Closing writes index tables, which on a full disk
+// would be the end of the process. There the files are left as kill -9 leaves
+// them, and the next start repairs that.
 func (d *disk) end() error {
 	all := d.current()
 	d.show(nil)
@@ -285,7 +302,8 @@ func closeAll(all []*generation) error {
 	return errors.Join(errs...)
 }
 
-// isFull reports whether err says that the volume or our share of it is used up. Badger's errors do not wrap.
+// isFull reports whether err means that the volume or the process's share of it
+// is used up. Badger's errors do not wrap.
 func isFull(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) ||
 		strings.Contains(err.Error(), syscall.ENOSPC.Error()) || strings.Contains(err.Error(), syscall.EDQUOT.Error())

@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// volume returns what is free to us and how large it is in all, in bytes, of the file system that dir is on.
+// volume returns the bytes that are free to this process, and all bytes, of the
+// file system that holds dir.
 func volume(dir string) (free, total int64, err error) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
@@ -20,7 +21,8 @@ func volume(dir string) (free, total int64, err error) {
 	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), nil
 }
 
-// allocated returns what a file takes on disk. Its size says nothing: Badger maps files of many megabytes that are holes.
+// allocated returns what a file takes on disk. Its size would mislead: Badger
+// maps files of many megabytes that are holes.
 func allocated(info os.FileInfo) int64 {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return s.Blocks * 512
@@ -28,8 +30,8 @@ func allocated(info os.FileInfo) int64 {
 	return info.Size()
 }
 
-// lock takes the file for this process until it is closed. The kernel gives it back when the process dies, however it
-// dies.
+// lock takes the file for this process until it is closed. The kernel releases
+// it when the process ends, in whatever way.
 func lock(f *os.File) error {
 	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {

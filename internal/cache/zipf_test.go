@@ -12,9 +12,11 @@ import (
 	"forward/internal/cache"
 )
 
-// TestZipfDay is a day of traffic in which few questions are asked often and many once: 60,000 requests, of which the
-// answers do not fit into the bound. The disk never holds more than the bound, and what is asked again is found nearly as
-// often as by an ideal LRU of that size, which has no headers, no index, and knows the sizes to the byte.
+// TestZipfDay is a day of traffic in which few questions are asked often and
+// many once: 60,000 requests, whose answers do not fit into the bound. The disk
+// never holds more than the bound, and what is asked again is found nearly as
+// often as by an ideal LRU of that size, which has no headers, no index, and
+// knows the sizes to the byte.
 func TestZipfDay(t *testing.T) {
 	t.Parallel()
 	const (
@@ -28,7 +30,8 @@ func TestZipfDay(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	traffic := rand.NewZipf(r, 1.05, 20, questions-1)
 	random := answerTo(0, 2<<20).Body // which does not compress, so that an ideal cache has nothing to gain by trying
-	// Lengths as of chat answers: half of them below 4 kB, a few a hundred times that.
+	// Lengths as of chat answers: half of them below 4 kB, a few a hundred
+	// times that.
 	length := func(n int) int {
 		own := rand.New(rand.NewPCG(uint64(n), 3))
 		return min(300+int(4000*math.Exp(1.2*own.NormFloat64())), 400_000)
@@ -86,11 +89,11 @@ func TestZipfDay(t *testing.T) {
 		t.Errorf("a hit rate of %.1f %%, an ideal cache of that size has %.1f %%", 100*ours, 100*best)
 	}
 	if written < 2*bound || s.Damaged != 0 {
-		t.Errorf("%d bytes written, %d damaged: the test says nothing", written, s.Damaged)
+		t.Errorf("%d bytes written, %d damaged: the test proves nothing", written, s.Damaged)
 	}
 }
 
-// lru forgets what was not asked for the longest time.
+// lru evicts the least recently used answer.
 type lru struct {
 	max, bytes int64
 	hits       int
