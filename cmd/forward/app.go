@@ -156,18 +156,26 @@ func (a *app) prepare(cfg *config.Config) (*change, error) {
 // requestOptions are the options that need no component.
 func requestOptions(cfg *config.Config) forward.Options {
 	return forward.Options{
-		Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, Passthrough: cfg.Access.Passthrough,
-		Allow: cfg.Access.Allow, Deny: cfg.Access.Deny, TrustedProxies: cfg.Access.TrustedProxies, CORSOrigins: cfg.Access.CORSOrigins,
-		CacheChat: cfg.Cache.Chat, CacheEmbedding: cfg.Cache.Embedding, CacheRoutes: cfg.Cache.Routes,
-		CachingDefault: cfg.Cache.Default, CacheShared: cfg.Cache.Scope == "shared", CacheMode: cfg.Cache.Mode, CacheMaxEntry: cfg.Cache.MaxEntryBytes,
-		CacheTTL: orForever(cfg.Cache.TTL), CacheRecorded: cfg.Cache.Replay == "recorded",
-		LogContent: cfg.Log.Content,
-		MaxBody:    cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare, Retries: cfg.Upstream.Retries, RetryStatus: cfg.Upstream.RetryStatus,
-		StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout),
-		QueueKeepalive:    cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens,
-		Estimation: cfg.Limits.Estimation, Fallbacks: cfg.Fallbacks,
-		MaxParallel: cfg.Limits.MaxParallel, TrustUserIDs: cfg.Access.TrustUserIDs,
-		Version: buildVersion(),
+		Routing: forward.Routing{
+			Fallbacks: cfg.Fallbacks, Retries: cfg.Upstream.Retries, RetryStatus: cfg.Upstream.RetryStatus,
+			StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout),
+		},
+		Access: forward.Access{
+			Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, Passthrough: cfg.Access.Passthrough, TrustUserIDs: cfg.Access.TrustUserIDs,
+			Allow: cfg.Access.Allow, Deny: cfg.Access.Deny, TrustedProxies: cfg.Access.TrustedProxies, CORSOrigins: cfg.Access.CORSOrigins,
+		},
+		Limiting: forward.Limiting{
+			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens,
+			Estimation: cfg.Limits.Estimation, MaxParallel: cfg.Limits.MaxParallel,
+			MaxBody: cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare,
+		},
+		Caching: forward.Caching{
+			CacheChat: cfg.Cache.Chat, CacheEmbedding: cfg.Cache.Embedding, CacheRoutes: cfg.Cache.Routes,
+			CachingDefault: cfg.Cache.Default, CacheShared: cfg.Cache.Scope == "shared", CacheMode: cfg.Cache.Mode,
+			CacheMaxEntry: cfg.Cache.MaxEntryBytes, CacheTTL: orForever(cfg.Cache.TTL), CacheRecorded: cfg.Cache.Replay == "recorded",
+		},
+		Recording: forward.Recording{LogContent: cfg.Log.Content},
+		Version:   buildVersion(),
 	}
 }
 

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -92,24 +91,4 @@ func (g *Gateway) newRow(a *ask, to target) ledger.Row {
 		Operation: a.from.op, Model: to.model, Stream: a.said.Stream,
 		BytesIn: max(a.in.r.ContentLength, int64(len(a.raw)), 0),
 	}
-}
-
-// problemOfAccount is the part of problemOf that is about the ledger.
-func problemOfAccount(err error, now time.Time) (p dialect.Problem, ok bool) {
-	if spent, is := errors.AsType[*ledger.BudgetError](err); is {
-		p = dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota", Message: "You exceeded your budget: " + spent.Error()}
-		reset := spent.Reset.Sub(now)
-		if reset > 0 {
-			p.RetryAfter = reset
-		}
-		return p, true
-	}
-	if unpriced, is := errors.AsType[*ledger.UnpricedError](err); is {
-		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: unpriced.Error()}, true
-	}
-	if errors.Is(err, ledger.ErrUnwritable) {
-		return dialect.Problem{Status: http.StatusServiceUnavailable, Code: "ledger_unavailable", RetryAfter: time.Second,
-			Message: "The gateway cannot write down what requests cost, and is told not to serve any then (LEDGER_STRICT)."}, true
-	}
-	return p, false
 }

@@ -19,7 +19,8 @@ import (
 	"forward/internal/price"
 )
 
-// accounting gives the gateway a ledger, and returns what is in it by the time it is asked.
+// accounting gives the gateway a ledger, and returns what is in it by the time
+// it is asked.
 func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []ledger.Row) {
 	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "forward.db")+"?_txlock=immediate&_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))(t)
 	t.Cleanup(func() { db.Close() })
@@ -146,7 +147,8 @@ func TestAnAbortedStreamIsBilledByWhatWasSeen(t *testing.T) {
 	}
 }
 
-// TestABrokenStreamIsBilledByWhatWasSeen lets Anthropic's stream end after its first event told one token of output, and more came.
+// TestABrokenStreamIsBilledByWhatWasSeen lets Anthropic's stream end after its
+// first event told one token of output, and more came.
 func TestABrokenStreamIsBilledByWhatWasSeen(t *testing.T) {
 	ledger, rows := accounting(t)
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
@@ -243,8 +245,10 @@ func TestBudgetWithoutLedger(t *testing.T) {
 	}
 }
 
-// TestWhoLeavesAfterAskingPaysForThePrompt lets clients leave while the upstream thinks, in each dialect, and before it has sent a byte
-// of its answer or after its headers. The ledger, the budget and the metrics have the prompt, and say that it is estimated.
+// TestWhoLeavesAfterAskingPaysForThePrompt lets clients leave while the
+// upstream thinks, in each dialect, and before it has sent a byte of its answer
+// or after its headers. The ledger, the budget and the metrics have the prompt,
+// and say that it is estimated.
 func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 	for _, c := range []struct {
 		name, path, body string
@@ -315,7 +319,8 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 
 type usageBudget = ledger.Budget
 
-// TestWhoLeavesBeforeAskingPaysNothing lets a client leave while the upstream cannot be connected to.
+// TestWhoLeavesBeforeAskingPaysNothing lets a client leave while the upstream
+// cannot be connected to.
 func TestWhoLeavesBeforeAskingPaysNothing(t *testing.T) {
 	ledger, rows := accounting(t)
 	b := start(t, provider, func(s *setup) {
@@ -334,8 +339,9 @@ func TestWhoLeavesBeforeAskingPaysNothing(t *testing.T) {
 	}
 }
 
-// TestServiceTiersArePriced answers as the tier that was asked for. Where it has no known price the row says so, and a budget in dollars
-// lets nobody ask for it.
+// TestServiceTiersArePriced answers as the tier that was asked for. Where it
+// has no known price the row says so, and a budget in dollars lets nobody ask
+// for it.
 func TestServiceTiersArePriced(t *testing.T) {
 	ledger, rows := accounting(t)
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

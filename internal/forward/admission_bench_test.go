@@ -14,9 +14,11 @@ import (
 	"forward/internal/tokens"
 )
 
-// BenchmarkAdmissionBesideForward compares what it takes to admit a chat request of 1.5 KB, which is to count its prompt, to
-// take its turn in the line of its model and to settle what it has cost, with what it takes to forward it by a gateway without
-// lines. Both run in turn, as in BenchmarkAgainstBareProxy: the median of the ratios has to stay under 1.
+// BenchmarkAdmissionBesideForward compares what it takes to admit a chat
+// request of 1.5 KB, which is to count its prompt, to take its turn in the line
+// of its model and to settle what it has cost, with what it takes to forward it
+// by a gateway without lines. Both run in turn, as in
+// BenchmarkAgainstBareProxy: the median of the ratios has to stay under 1.
 func BenchmarkAdmissionBesideForward(b *testing.B) {
 	prompt := strings.Repeat("The quick brown fox reads its mail, sums up 12 reports and answers by noon. ", 19)
 	body := `{"model":"gpt-4o-mini","max_tokens":100,"messages":[{"role":"user","content":"` + prompt + `"}]}`

@@ -11,9 +11,11 @@ import (
 )
 
 const (
-	// maxStateRequest bounds a body that is read only for the provider's objects in it, in bytes.
+	// maxStateRequest bounds a body that is read only for the provider's
+	// objects in it, in bytes.
 	maxStateRequest = 1 << 20
-	// maxStateAnswer bounds an answer that is kept only for the objects it made, in bytes.
+	// maxStateAnswer bounds an answer that is kept only for the objects it
+	// made, in bytes.
 	maxStateAnswer = 4 << 20
 	// affinityTimeout bounds how long the database may keep a request waiting.
 	affinityTimeout = 2 * time.Second

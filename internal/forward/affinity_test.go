@@ -162,7 +162,8 @@ func TestFollowUpsGoToTheKeyThatMadeIt(t *testing.T) {
 			}
 		})
 	}
-	// With nothing remembered the pool takes turns, and the provider's own answers come through.
+	// With nothing remembered the pool takes turns, and the provider's own
+	// answers come through.
 	forgetful := start(t, p.serve, func(s *setup) { s.apiKeys = apiKeys })
 	id, lost := p.last(), 0
 	p.owner["file-x"] = "Bearer " + apiKeys[0]

@@ -17,7 +17,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// hangUp is an upstream that answers with raw bytes and closes the connection, with a reset if told so.
+// hangUp is an upstream that answers with raw bytes and closes the connection,
+// with a reset if told so.
 func hangUp(send string, reset bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -40,8 +41,9 @@ func to(base string) func(*setup) {
 	}
 }
 
-// TestFaultsBeforeTheAnswer makes the upstream fail before it has said anything: the error is in the route's own dialect, and the
-// upstream has seen the request once at most.
+// TestFaultsBeforeTheAnswer makes the upstream fail before it has said
+// anything: the error is in the route's own dialect, and the upstream has seen
+// the request once at most.
 func TestFaultsBeforeTheAnswer(t *testing.T) {
 	closed := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	closed.Close()
@@ -100,7 +102,8 @@ func TestFaultsBeforeTheAnswer(t *testing.T) {
 	}
 }
 
-// TestFaultsInAStream cuts streams of each dialect and each operation of theirs.
+// TestFaultsInAStream cuts streams of each dialect and each operation of
+// theirs.
 func TestFaultsInAStream(t *testing.T) {
 	const event = "data: {\"a\":1}\n\n"
 	head := "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -130,7 +133,8 @@ func TestFaultsInAStream(t *testing.T) {
 	}
 }
 
-// TestAnswersPassByteForByte is about answers that the gateway has nothing to do with, however strange they are.
+// TestAnswersPassByteForByte is about answers that the gateway has nothing to
+// do with, however strange they are.
 func TestAnswersPassByteForByte(t *testing.T) {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
@@ -224,7 +228,8 @@ func TestA37WhatAnUpstreamMaySay(t *testing.T) {
 	}
 }
 
-// TestF27ASlowReaderIsCutOff has a client that never reads, so that only the deadline of a write can end its answer.
+// TestF27ASlowReaderIsCutOff has a client that never reads, so that only the
+// deadline of a write can end its answer.
 func TestF27ASlowReaderIsCutOff(t *testing.T) {
 	ended := make(chan struct{})
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

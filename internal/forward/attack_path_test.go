@@ -68,7 +68,8 @@ func TestA19PathsAreTakenAsTheyAre(t *testing.T) {
 	}
 }
 
-// TestTheClientDoesNotChooseTheDestination is A12 to A14: nothing in a request changes where it goes, and nothing in it is fetched.
+// TestTheClientDoesNotChooseTheDestination is A12 to A14: nothing in a request
+// changes where it goes, and nothing in it is fetched.
 func TestTheClientDoesNotChooseTheDestination(t *testing.T) {
 	trap := must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	defer trap.Close()
@@ -135,7 +136,8 @@ func TestF55RedirectsAreNotFollowed(t *testing.T) {
 	}
 }
 
-// TestConnectionNamesNoHeaderOfOurs is the trick by which a client has the swapped key removed from the request.
+// TestConnectionNamesNoHeaderOfOurs is the trick by which a client has the
+// swapped key removed from the request.
 func TestConnectionNamesNoHeaderOfOurs(t *testing.T) {
 	b := start(t, provider, nil)
 	b.raw(strings.Replace(request("GET /v1/models"), "Connection: close", "Connection: close, Authorization, X-Forward-Request-Id", 1))
@@ -144,7 +146,8 @@ func TestConnectionNamesNoHeaderOfOurs(t *testing.T) {
 	}
 }
 
-// TestA28AndA65LimitsCannotBeWalkedAround counts requests of one caller in all the guises it can take.
+// TestA28AndA65LimitsCannotBeWalkedAround counts requests of one caller in all
+// the guises it can take.
 func TestA28AndA65LimitsCannotBeWalkedAround(t *testing.T) {
 	for id, guise := range map[string]func(b *bench, i int) answer{
 		"A28 rotating addresses": func(b *bench, i int) answer {
@@ -175,7 +178,8 @@ func TestA28AndA65LimitsCannotBeWalkedAround(t *testing.T) {
 	}
 }
 
-// TestA30AModelIsNotHiddenInTheQuery is about what net/url cannot parse and therefore leaves out, and an upstream may read.
+// TestA30AModelIsNotHiddenInTheQuery is about what net/url cannot parse and
+// therefore leaves out, and an upstream may read.
 func TestA30AModelIsNotHiddenInTheQuery(t *testing.T) {
 	b := start(t, provider, func(s *setup) {
 		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Level: 1})

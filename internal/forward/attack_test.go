@@ -18,11 +18,13 @@ import (
 	"forward/internal/dialect/openai"
 )
 
-// The attack_*_test.go files send what is meant to get past the gateway or to break it. Each subtest is named after the row
-// of the list of attacks (A…) and faults (F…) that it stands for, so that a row can be found by its number; a row that
-// another test of this package tries already is not repeated.
+// The attack_*_test.go files send what is meant to get past the gateway or to
+// break it. Each subtest is named after the row of the list of attacks (A…) and
+// faults (F…) that it stands for, so that a row can be found by its number; a
+// row that another test of this package tries already is not repeated.
 
-// raw sends bytes as they are over one connection and returns the answers that come before it is closed.
+// raw sends bytes as they are over one connection and returns the answers that
+// come before it is closed.
 func (b *bench) raw(send string) []answer { return b.exchange(send, false) }
 
 // exchange is raw that may end its own side of the connection after sending.
@@ -55,13 +57,15 @@ func statuses(answers []answer) (all []int) {
 	return all
 }
 
-// request is a raw request of alice's that ends its connection; lines are header lines or, after an empty one, the body.
+// request is a raw request of alice's that ends its connection; lines are
+// header lines or, after an empty one, the body.
 func request(line string, lines ...string) string {
 	head := []string{line + " HTTP/1.1", "Host: gateway.example", "Connection: close"}
 	return strings.Join(append(append(head, "Authorization: Bearer fk-alice"), lines...), "\r\n") + "\r\n\r\n"
 }
 
-// wantRefused fails the test unless the answer is the gateway's own error in the dialect. Anthropic's errors have no code.
+// wantRefused fails the test unless the answer is the gateway's own error in
+// the dialect. Anthropic's errors have no code.
 func (a answer) wantRefused(t testing.TB, d *dialect.Dialect, status int, code string) {
 	t.Helper()
 	a.want(t, status)

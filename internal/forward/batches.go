@@ -18,14 +18,18 @@ import (
 	"forward/internal/upstream"
 )
 
-// Batches are made through one request and answered hours later through another, and only their results tell what was used. So the
-// ledger remembers who made a batch and in which file its results are, and when somebody fetches these, the batch is settled at its price:
-// once, whoever fetches them and however often, to the key that made it.
+// Batches are made through one request and answered hours later through
+// another, and only their results tell what was used. So the ledger remembers
+// who made a batch and in which file its results are, and when somebody fetches
+// these, the batch is settled at its price: once, whoever fetches them and
+// however often, to the key that made it.
 
 const (
-	// maxBatchAhead bounds what of an answer about batches is held back until they are remembered, in bytes.
+	// maxBatchAhead bounds what of an answer about batches is held back until
+	// they are remembered, in bytes.
 	maxBatchAhead = 1 << 20
-	// maxBatchBody bounds an answer about batches that is kept to be read, in bytes. Those of Gemini's may hold their results.
+	// maxBatchBody bounds an answer about batches that is kept to be read, in
+	// bytes. Those of Gemini's may hold their results.
 	maxBatchBody = 32 << 20
 	// batchTimeout bounds how long the database may keep an answer waiting.
 	batchTimeout = 2 * time.Second
@@ -77,8 +81,8 @@ func (g *Gateway) checkBatch(a *ask) error {
 	return nil
 }
 
-// member is the one member of an object with a name: where it is there twice, or spelled in another way too, an upstream may take the
-// other one.
+// member is the one member of an object with a name: where it is there twice,
+// or spelled in another way too, an upstream may take the other one.
 func member(object gjson.Result, name string) (v gjson.Result, once bool) {
 	n := 0
 	object.ForEach(func(k, value gjson.Result) bool {
@@ -151,8 +155,8 @@ func (g *Gateway) watchBatch(rec *record, body io.ReadCloser) io.ReadCloser {
 	return w
 }
 
-// batchWatch passes a body on and looks at it: at results line by line, at batches when they have come whole, and before the client has
-// them.
+// batchWatch passes a body on and looks at it: at results line by line, at
+// batches when they have come whole, and before the client has them.
 type batchWatch struct {
 	io.ReadCloser
 	g     *Gateway
@@ -192,7 +196,8 @@ func (w *batchWatch) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readAhead reads the body as far as it is short, so that a batch is remembered before anybody can know of it.
+// readAhead reads the body as far as it is short, so that a batch is remembered
+// before anybody can know of it.
 func (w *batchWatch) readAhead() {
 	buf := w.g.buffers.Get()
 	defer w.g.buffers.Put(buf)

@@ -20,7 +20,8 @@ import (
 	"forward/internal/price"
 )
 
-// batchProvider has one finished batch in each protocol. Its answers are those of the providers' documentation, shortened.
+// batchProvider has one finished batch in each protocol. Its answers are those
+// of the providers' documentation, shortened.
 type batchProvider struct {
 	results string // of OpenAI's batch
 	gzipped bool   // whatever was asked for
@@ -137,7 +138,8 @@ func (o *office) settled(b *bench) string {
 }
 
 const (
-	// gpt-4o-mini in a batch: 0.075 and 0.30 millionths of a dollar, cached 0.0375: 1100 × 75 + 400 × 37.5 + 300 × 300 = 187,500.
+	// gpt-4o-mini in a batch: 0.075 and 0.30 millionths of a dollar, cached
+	// 0.0375: 1100 × 75 + 400 × 37.5 + 300 × 300 = 187,500.
 	// text-embedding-3-small: 5000 × 10.
 	openAISettled = "batch_1/gpt-4o-mini-2024-07-18 alice gpt-4o-mini-2024-07-18 1500+300 $0.0001875 true\n" +
 		"batch_1/text-embedding-3-small alice text-embedding-3-small 5000+0 $0.00005 true\n"
@@ -148,7 +150,8 @@ const (
 	inlineSettled = "batches/in/gemini-2.5-flash alice gemini-2.5-flash 1000+200 $0.0004 true\n"
 )
 
-// TestBatchesAreSettledOnce makes a batch with one key, and fetches its results with another, twice, and again after a restart.
+// TestBatchesAreSettledOnce makes a batch with one key, and fetches its results
+// with another, twice, and again after a restart.
 func TestBatchesAreSettledOnce(t *testing.T) {
 	type ask struct{ method, path string }
 	for name, c := range map[string]struct {
@@ -177,7 +180,8 @@ func TestBatchesAreSettledOnce(t *testing.T) {
 						t.Errorf("the results are not the upstream's: %d %s", got.StatusCode, got.body)
 					}
 				}
-				// A restart between the making and the fetching, and one between two fetches.
+				// A restart between the making and the fetching, and one
+				// between two fetches.
 				for range 2 {
 					o.ledger.Close(t.Context())
 					o.open()
@@ -204,7 +208,8 @@ func TestBatchesAreSettledOnce(t *testing.T) {
 	}
 }
 
-// TestBatchesThatDoNotSettle fetches what is no batch's results, or not all of them.
+// TestBatchesThatDoNotSettle fetches what is no batch's results, or not all of
+// them.
 func TestBatchesThatDoNotSettle(t *testing.T) {
 	o, p := newOffice(t), &batchProvider{results: openAIResults}
 	b := start(t, p.serve, o.change)
@@ -219,7 +224,8 @@ func TestBatchesThatDoNotSettle(t *testing.T) {
 	if got := o.settled(b); got != "" {
 		t.Errorf("settled: %s", got)
 	}
-	// A part is not asked for: who fetches all in parts would never pay. Of other files it is.
+	// A part is not asked for: who fetches all in parts would never pay. Of
+	// other files it is.
 	b.do("GET", "/v1/files/file-other/content", "", "Range", "bytes=0-9").want(t, 206)
 	b.do("GET", "/v1/files/file-out/content", "", "Range", "bytes=0-9").want(t, 200, "batch_req_4")
 	if got := o.settled(b); got != openAISettled {
@@ -227,7 +233,8 @@ func TestBatchesThatDoNotSettle(t *testing.T) {
 	}
 }
 
-// TestBatchesOfOthers fetches results of a batch that was made without the gateway.
+// TestBatchesOfOthers fetches results of a batch that was made without the
+// gateway.
 func TestBatchesOfOthers(t *testing.T) {
 	o, p := newOffice(t), &batchProvider{}
 	b := start(t, p.serve, o.change)
@@ -239,7 +246,8 @@ func TestBatchesOfOthers(t *testing.T) {
 	}
 }
 
-// TestBatchesAreChargedToBudgets lets a key make batches for as long as its budget is not spent.
+// TestBatchesAreChargedToBudgets lets a key make batches for as long as its
+// budget is not spent.
 func TestBatchesAreChargedToBudgets(t *testing.T) {
 	o, p := newOffice(t), &batchProvider{}
 	b := start(t, p.serve, o.change)
@@ -255,7 +263,8 @@ func TestBatchesAreChargedToBudgets(t *testing.T) {
 	}
 }
 
-// TestABatchIsRememberedBeforeItIsTold breaks a batch off that was told in part: nobody can have read an id that is not remembered.
+// TestABatchIsRememberedBeforeItIsTold breaks a batch off that was told in
+// part: nobody can have read an id that is not remembered.
 func TestABatchIsRememberedBeforeItIsTold(t *testing.T) {
 	o := newOffice(t)
 	release := make(chan struct{})
@@ -279,7 +288,8 @@ func TestABatchIsRememberedBeforeItIsTold(t *testing.T) {
 	}
 }
 
-// TestBatchesKeepToTheModelsOfAKey lets a key that may use some models make batches of these alone.
+// TestBatchesKeepToTheModelsOfAKey lets a key that may use some models make
+// batches of these alone.
 func TestBatchesKeepToTheModelsOfAKey(t *testing.T) {
 	b := start(t, (&batchProvider{}).serve, func(s *setup) { // also without a ledger
 		s.all = true

@@ -19,9 +19,11 @@ import (
 	"forward/internal/limits"
 )
 
-// BenchmarkAgainstBareProxy compares forward, with a forward key, an API key and a limit, with what anybody could write in
-// ten lines: gin and a ReverseProxy with a buffer pool and enough idle connections. Both run in turn, many times over, so
-// that the ratios at the end hold on a noisy machine: the median over the rounds, of time and of allocations.
+// BenchmarkAgainstBareProxy compares forward, with a forward key, an API key
+// and a limit, with what anybody could write in ten lines: gin and a
+// ReverseProxy with a buffer pool and enough idle connections. Both run in
+// turn, many times over, so that the ratios at the end hold on a noisy machine:
+// the median over the rounds, of time and of allocations.
 func BenchmarkAgainstBareProxy(b *testing.B) {
 	body := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"` + strings.Repeat("lorem ipsum ", 120) + `"}]`
 	words := strings.Repeat(chunk(`{"content":"word"}`, "null"), 99)
@@ -80,7 +82,8 @@ func bareProxy(base *url.URL) http.Handler {
 	e := gin.New()
 	e.NoRoute(func(c *gin.Context) {
 		c.Status(http.StatusOK)
-		// Without this the bare proxy cuts some of the streams, see outgoingBody.
+		// Without this the bare proxy cuts some of the streams, see
+		// outgoingBody.
 		c.Request.Body = io.NopCloser(io.LimitReader(c.Request.Body, c.Request.ContentLength))
 		proxy.ServeHTTP(c.Writer, c.Request)
 	})
@@ -105,7 +108,8 @@ func (p benchPool) Put(b []byte) {
 	}
 }
 
-// compare runs both in short rounds, turn by turn, and reports the medians of the ratios.
+// compare runs both in short rounds, turn by turn, and reports the medians of
+// the ratios.
 func compare(b *testing.B, ours, bare, name, body string) {
 	const round = 50
 	var times, allocs ratios
@@ -123,7 +127,8 @@ func compare(b *testing.B, ours, bare, name, body string) {
 	b.ReportMetric(allocs.median(), "allocs-ratio")
 }
 
-// ask sends n requests and returns nanoseconds and allocations of each; client and upstream are in both sides' figures.
+// ask sends n requests and returns nanoseconds and allocations of each; client
+// and upstream are in both sides' figures.
 func ask(b *testing.B, url, name, body string, n int) (ns, allocs float64) {
 	before := mallocs()
 	begun := time.Now()

@@ -20,8 +20,9 @@ import (
 	"forward/internal/upstream"
 )
 
-// BenchmarkRoute is BENCHMARK_MODE's canned upstream at /benchmark: a chat endpoint inside the gateway, to try it and
-// to measure it without a provider. It is a route like any other, so limits, pacing, cache and log apply to it.
+// BenchmarkRoute is BENCHMARK_MODE's canned upstream at /benchmark: a chat
+// endpoint inside the gateway, to try it and to measure it without a provider.
+// It is a route like any other, so limits, pacing, cache and log apply to it.
 func BenchmarkRoute() *upstream.Route {
 	return &upstream.Route{
 		Name: "benchmark", Prefix: "/benchmark", Dialect: dialects.Default, Open: true,

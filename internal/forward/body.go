@@ -30,8 +30,8 @@ func (g *Gateway) readBody(a *ask) error {
 	return nil
 }
 
-// slurp reads the whole body. Bytes and time are bounded: 30 s and at least
-// 8 KB/s, so that a slow sender cannot hold a connection.
+// slurp reads the whole body. Bytes and time are bounded: 30 s and at least 8
+// KB/s, so that a slow sender cannot hold a connection.
 func (g *Gateway) slurp(a *ask) ([]byte, error) {
 	r := a.in.r
 	if r.ContentLength > g.MaxBody {

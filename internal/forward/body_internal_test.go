@@ -8,7 +8,7 @@ import (
 )
 
 func TestBodiesShareTheirBound(t *testing.T) {
-	g := &Gateway{Options: Options{MaxBodies: 10}, running: &running{}}
+	g := &Gateway{Options: Options{Limiting: Limiting{MaxBodies: 10}}, running: &running{}}
 	read := func(a *ask, body string) error {
 		_, err := io.Copy(io.Discard, &countedBody{Reader: strings.NewReader(body), all: &g.bodies, limit: g.MaxBodies, own: &a.counted})
 		return err

@@ -15,7 +15,8 @@ import (
 	"forward/internal/limits"
 )
 
-// together lets several ask at the same time, the first one first, and returns their answers once they share a call.
+// together lets several ask at the same time, the first one first, and returns
+// their answers once they share a call.
 func together(t *testing.T, b *bench, release chan struct{}, asks ...func() answer) []answer {
 	t.Helper()
 	answers := make([]answer, len(asks))
@@ -34,7 +35,8 @@ func held(release chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { <-release; provider(w, r) }
 }
 
-// TestUsageIsForWhoAsksForIt: callers of one call differ in whether they want the chunk of usage.
+// TestUsageIsForWhoAsksForIt: callers of one call differ in whether they want
+// the chunk of usage.
 func TestUsageIsForWhoAsksForIt(t *testing.T) {
 	const plain, withUsage = `,"caching":true,"stream":true`, `,"caching":true,"stream":true,"stream_options":{"include_usage":true}`
 	for name, first := range map[string]string{"the first does": withUsage, "the first does not": plain} {
@@ -49,8 +51,8 @@ func TestUsageIsForWhoAsksForIt(t *testing.T) {
 	}
 }
 
-// TestOneWhoWantsTheOtherFormHoldsNobodyUp: an answer that is too long to be turned is asked for again, and that call may
-// take as long as it likes.
+// TestOneWhoWantsTheOtherFormHoldsNobodyUp: an answer that is too long to be
+// turned is asked for again, and that call may take as long as it likes.
 func TestOneWhoWantsTheOtherFormHoldsNobodyUp(t *testing.T) {
 	const pieces = 400
 	piece := chunk(`{"content":"`+strings.Repeat("x", 10<<10)+`"}`, "null")
@@ -86,8 +88,9 @@ func TestOneWhoWantsTheOtherFormHoldsNobodyUp(t *testing.T) {
 	answers[1].want(t, 200, "Hello there!")
 }
 
-// TestAnAnswerThatCannotBeTurnedIsNoStampede: a stream without its end marker has no other form, so that those who want
-// the other one need a call; one is enough for all of them.
+// TestAnAnswerThatCannotBeTurnedIsNoStampede: a stream without its end marker
+// has no other form, so that those who want the other one need a call; one is
+// enough for all of them.
 func TestAnAnswerThatCannotBeTurnedIsNoStampede(t *testing.T) {
 	const others = 20
 	release := make(chan struct{})
@@ -117,8 +120,8 @@ func TestAnAnswerThatCannotBeTurnedIsNoStampede(t *testing.T) {
 	}
 }
 
-// TestWhatIsSaidToOneCallerStaysWithHim: what he has left of his quota, and that he has none left, is nothing to the
-// others who wait for the same answer.
+// TestWhatIsSaidToOneCallerStaysWithHim: what he has left of his quota, and
+// that he has none left, is nothing to the others who wait for the same answer.
 func TestWhatIsSaidToOneCallerStaysWithHim(t *testing.T) {
 	release := make(chan struct{})
 	var n atomic.Int64

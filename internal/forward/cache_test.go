@@ -237,7 +237,8 @@ func TestCacheModes(t *testing.T) {
 	b := start(t, provider, shared(forward.CacheNormal))
 	b.chat(`,"caching":true`)
 	b.chat(`,"caching":true,"seed":1`, "Cache-Control", "only-if-cached").want(t, 504, "cache_only_miss")
-	// Entries belong to a base URL, so the other modes are seen through the same upstream.
+	// Entries belong to a base URL, so the other modes are seen through the
+	// same upstream.
 	base := b.upstream.URL
 	again := func(mode string) *bench {
 		return start(t, provider, func(s *setup) { shared(mode)(s); s.routes = b.again(base) })
@@ -264,8 +265,8 @@ func TestConfiguredRoutesAreRemembered(t *testing.T) {
 	}
 }
 
-// TestAnAnswerIsRememberedBeforeItsLastByteIsOut asks again as soon as the end of a stream was read, while the upstream
-// still holds its connection open.
+// TestAnAnswerIsRememberedBeforeItsLastByteIsOut asks again as soon as the end
+// of a stream was read, while the upstream still holds its connection open.
 func TestAnAnswerIsRememberedBeforeItsLastByteIsOut(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)

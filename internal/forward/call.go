@@ -320,7 +320,8 @@ func (c *call) hasSpace() bool {
 	for _, r := range c.readers {
 		least = min(least, r.at)
 	}
-	// Copied to new memory: the recording and slow readers may still use the old.
+	// Copied to new memory: the recording and slow readers may still use the
+	// old.
 	c.kept = append([]byte(nil), c.kept[least-c.gone:]...)
 	c.gone = least
 	return len(c.kept) <= c.most

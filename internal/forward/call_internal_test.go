@@ -106,11 +106,11 @@ func (b *drawnBody) Read(p []byte) (int, error) {
 func (b *drawnBody) Close() error { return nil }
 
 // TestReadersOfACall: every caller that stays gets each byte from the first one
-// on, and how the call ended; a caller that comes too late for that leads a call
-// of its own; no more is kept than the bound says; the call goes on as long as
-// a caller is left, and no longer; and none waits without end. The bubble of
-// synctest ends the test when all are blocked, and its clock makes a stall of a
-// minute cost nothing.
+// on, and how the call ended; a caller that comes too late for that leads a
+// call of its own; no more is kept than the bound says; the call goes on as
+// long as a caller is left, and no longer; and none waits without end. The
+// bubble of synctest ends the test when all are blocked, and its clock makes a
+// stall of a minute cost nothing.
 func TestReadersOfACall(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		d := drawCall(r)

@@ -20,8 +20,9 @@ import (
 	"forward/internal/upstream"
 )
 
-// TestTheAPIKeyNeverComesBack provokes every kind of failure with an upstream that tells all it knows, and looks for the
-// key in the answer, its headers and the log.
+// TestTheAPIKeyNeverComesBack provokes every kind of failure with an upstream
+// that tells all it knows, and looks for the key in the answer, its headers and
+// the log.
 func TestTheAPIKeyNeverComesBack(t *testing.T) {
 	echo := func(status int, contentType string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -100,7 +101,8 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 	}
 }
 
-// TestNothingStaysBehind sends what ends well and what does not, and then counts goroutines.
+// TestNothingStaysBehind sends what ends well and what does not, and then
+// counts goroutines.
 func TestNothingStaysBehind(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("X-Do") {

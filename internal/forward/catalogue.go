@@ -27,13 +27,15 @@ const (
 	maxCatalogue     = 8 << 20          // bytes of one provider's list
 )
 
-// catalogue holds the providers' lists of models, as one list that is asked on / needs them.
+// catalogue holds the providers' lists of models, as one list that is asked on
+// / needs them.
 type catalogue struct {
 	mu    sync.Mutex
 	lists map[catalogueKey]*modelList
 }
 
-// catalogueKey is whose list it is: API keys of different levels may be of different accounts.
+// catalogueKey is whose list it is: API keys of different levels may be of
+// different accounts.
 type catalogueKey struct {
 	route *upstream.Route
 	level int
@@ -157,7 +159,7 @@ func (g *Gateway) modelsOf(r *upstream.Route, level int) ([]modelEntry, error) {
 		return l.models, nil
 	}
 	// Not with the client's context: others wait for the same list.
-	ctx, cancel := context.WithTimeout(g.life, catalogueTimeout)
+	ctx, cancel := context.WithTimeout(g.running, catalogueTimeout)
 	defer cancel()
 	models, err := g.fetchModels(ctx, r, level)
 	if err != nil {
@@ -172,7 +174,8 @@ func (g *Gateway) modelsOf(r *upstream.Route, level int) ([]modelEntry, error) {
 	return models, nil
 }
 
-// fetchModels asks a provider for its models. Anthropic lists its own in its own form only, 1,000 at most at a time
+// fetchModels asks a provider for its models. Anthropic lists its own in its
+// own form only, 1,000 at most at a time
 // (https://docs.anthropic.com/en/api/models-list).
 func (g *Gateway) fetchModels(ctx context.Context, r *upstream.Route, level int) ([]modelEntry, error) {
 	path, query := openAIBase(r, "/v1/models"), ""
@@ -201,8 +204,9 @@ func (g *Gateway) fetchModels(ctx context.Context, r *upstream.Route, level int)
 	return readModels(body, r.Name), nil
 }
 
-// readModels reads a list of models. OpenAI's form stays as it is; of any other an entry in that form is made. Google writes
-// "models/gemini-…" here, and takes the name without that in requests.
+// readModels reads a list of models. OpenAI's form stays as it is; of any other
+// an entry in that form is made. Google writes "models/gemini-…" here, and
+// takes the name without that in requests.
 func readModels(list []byte, owner string) []modelEntry {
 	models := []modelEntry{}
 	gjson.GetBytes(list, "data").ForEach(func(_, m gjson.Result) bool {

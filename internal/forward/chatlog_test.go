@@ -12,7 +12,8 @@ import (
 	"forward/internal/chatlog"
 )
 
-// logging gives a bench a chat log and returns what reads its lines, after closing it.
+// logging gives a bench a chat log and returns what reads its lines, after
+// closing it.
 func logging(t *testing.T, more func(*setup)) (change func(*setup), lines func(route string) []map[string]any) {
 	dir := t.TempDir()
 	log := must(chatlog.Open(chatlog.Options{Dir: dir}))(t)

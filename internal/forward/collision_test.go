@@ -87,8 +87,9 @@ func (b *bench) knows(t testing.TB, path, body string, headers ...string) bool {
 	return false
 }
 
-// variants are all requests that differ from a value in one place: a member that is gone, one that is new, a value that is
-// another. Each comes with the place.
+// variants are all requests that differ from a value in one place: a member
+// that is gone, one that is new, a value that is another. Each comes with the
+// place.
 func variants(v any, place string, visit func(place string, other any)) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -127,8 +128,9 @@ func variants(v any, place string, visit func(place string, other any)) {
 	}
 }
 
-// TestEveryFieldOfABodyCounts changes each field of a rich request, on every level, one at a time: all but those that only
-// say how an answer travels or who asks make another question.
+// TestEveryFieldOfABodyCounts changes each field of a rich request, on every
+// level, one at a time: all but those that only say how an answer travels or
+// who asks make another question.
 func TestEveryFieldOfABodyCounts(t *testing.T) {
 	travels := []string{"stream", "stream_options", "caching", "user", "metadata", "safety_identifier", "prompt_cache_key"}
 	b := remembering(t, func(s *setup) { s.CachingDefault = true })
@@ -167,7 +169,8 @@ func TestEveryFieldOfABodyCounts(t *testing.T) {
 	}
 }
 
-// TestWhoAndWhereCount changes everything else about a request: who asks, with which credential, where and how.
+// TestWhoAndWhereCount changes everything else about a request: who asks, with
+// which credential, where and how.
 func TestWhoAndWhereCount(t *testing.T) {
 	body := `{"model":"m","messages":[{"role":"user","content":"t"}],"max_tokens":5,"caching":true}`
 	shares := func(s *setup) { s.CacheShared = true }
@@ -240,7 +243,8 @@ func TestWhoAndWhereCount(t *testing.T) {
 	})
 }
 
-// tree is JSON as a test makes it: the members of objects in any order, numbers as they are spelled.
+// tree is JSON as a test makes it: the members of objects in any order, numbers
+// as they are spelled.
 var tree = rapid.Custom(func(r *rapid.T) any { return drawTree(r, 3) })
 
 func drawTree(r *rapid.T, depth int) any {
@@ -319,8 +323,9 @@ func quote(r *rapid.T, text string) string {
 	return out + `"`
 }
 
-// TestTheSameQuestionIsTheSameJSON: two requests share an answer if and only if their bodies are the same JSON, whatever
-// the order of members, white space and escapes.
+// TestTheSameQuestionIsTheSameJSON: two requests share an answer if and only if
+// their bodies are the same JSON, whatever the order of members, white space
+// and escapes.
 func TestTheSameQuestionIsTheSameJSON(t *testing.T) {
 	b := remembering(t, nil)
 	n := 0

@@ -74,7 +74,8 @@ var oddStreams = ofEvents("/v1/chat/completions", map[string]string{
 	"white space in JSON":      "data: { \"id\" : 1 ,\"choices\" :[ ] }  \n\ndata: \xff\xfe\x00\n\n",
 })
 
-// ofEvents makes exchanges of bodies of events: in chunks as they come, and with a length.
+// ofEvents makes exchanges of bodies of events: in chunks as they come, and
+// with a length.
 func ofEvents(path string, bodies map[string]string) (list []exchanged) {
 	for name, body := range bodies {
 		half := len(body) / 2

@@ -20,7 +20,8 @@ var (
 	}
 )
 
-// with adds lines to headers; a line of a name that is already there takes its place.
+// with adds lines to headers; a line of a name that is already there takes its
+// place.
 func with(header []string, lines ...string) []string {
 	name, _, _ := strings.Cut(lines[0], ":")
 	var all []string

@@ -14,20 +14,24 @@ import (
 	"forward/internal/upstream"
 )
 
-// The differential test has each exchange twice, once with the upstream itself and once through a transparent gateway,
-// and compares on both sides what came over the wire. What may differ is written here, and nowhere else.
+// The differential test has each exchange twice, once with the upstream itself
+// and once through a transparent gateway, and compares on both sides what came
+// over the wire. What may differ is written here, and nowhere else.
 
-// hopByHop are the headers of one connection (RFC 9110, section 7.6.1), and how a body was framed on it.
+// hopByHop are the headers of one connection (RFC 9110, section 7.6.1), and how
+// a body was framed on it.
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
-// kept out of requests: the gateway's own cookies, what a client says of other hops (ReverseProxy takes it out), and
-// headers meant for the gateway. Never in answers: see notRelayed.
+// kept out of requests: the gateway's own cookies, what a client says of other
+// hops (ReverseProxy takes it out), and headers meant for the gateway. Never in
+// answers: see notRelayed.
 var (
 	notAsked = []string{"cookie", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forward-cache-ttl"}
 	notSaid  = []string{"set-cookie", "access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}
 )
 
-// differences that are inherent to net/http, each of which a row must name (and show) to be allowed it.
+// differences that are inherent to net/http, each of which a row must name (and
+// show) to be allowed it.
 const (
 	nothingRead = "net/http sends no Content-Type and no Content-Length with 304, which has no body"
 	spelt       = "net/url escapes bytes that no path may have (RFC 3986, section 3.3)"
@@ -35,7 +39,8 @@ const (
 	trailerLess = "net/http knows the names of trailers when the header is over, or never: unannounced ones are not sent on"
 )
 
-// exchanged is one row: what a client asks, at which mount, and what the upstream says.
+// exchanged is one row: what a client asks, at which mount, and what the
+// upstream says.
 type exchanged struct {
 	name, mount, ask, say string
 	apart                 string // one of the differences above
@@ -67,7 +72,8 @@ func TestDifferential(t *testing.T) {
 			found := append(answersDiffer(client, gotClient), requestsDiffer(asked, gotAsked)...)
 			row.judge(t, found)
 
-			// With a chat log the answer is read on the side, and asked for uncompressed so that it can be.
+			// With a chat log the answer is read on the side, and asked for
+			// uncompressed so that it can be.
 			gotClient, gotAsked = up.converse(t, logged.url, row.request(row.mount), row.say)
 			delete(asked.header, "accept-encoding")
 			delete(gotAsked.header, "accept-encoding")
@@ -77,13 +83,15 @@ func TestDifferential(t *testing.T) {
 	}
 }
 
-// request is what the row asks when the upstream is mounted on a path. A connection is for one exchange.
+// request is what the row asks when the upstream is mounted on a path. A
+// connection is for one exchange.
 func (e exchanged) request(mount string) string {
 	line, rest, _ := strings.Cut(e.ask, "\r\n")
 	return strings.Replace(line, " ", " "+mount, 1) + "\r\nHost: api.example\r\nConnection: close\r\n" + rest
 }
 
-// judge fails the test for differences, and for a row that claims one it does not have.
+// judge fails the test for differences, and for a row that claims one it does
+// not have.
 func (e exchanged) judge(t *testing.T, found []difference) {
 	t.Helper()
 	excused := false
@@ -99,7 +107,8 @@ func (e exchanged) judge(t *testing.T, found []difference) {
 	}
 }
 
-// difference is what is not the same through forward; excuse is the only one there may be for it.
+// difference is what is not the same through forward; excuse is the only one
+// there may be for it.
 type difference struct{ what, direct, through, excuse string }
 
 func differ(list *[]difference, what string, direct, through any, excuse string) {
@@ -114,7 +123,8 @@ func requestsDiffer(direct, through message) (list []difference) {
 	differ(&list, "method", method, gotMethod, "")
 	differ(&list, "target", target, gotTarget, spelt)
 	differ(&list, "request body", direct.body, through.body, "")
-	// An empty body may be announced or not: net/http announces it where the method lets expect one, and then only.
+	// An empty body may be announced or not: net/http announces it where the
+	// method lets expect one, and then only.
 	if direct.body != "" {
 		differ(&list, "request framing", direct.framing, through.framing, "")
 		if direct.framing == "length" {
@@ -173,7 +183,8 @@ func answersDiffer(direct, through message) (list []difference) {
 	return list
 }
 
-// ofUsage reports whether a header tells the tokens of an answer and is the gateway's.
+// ofUsage reports whether a header tells the tokens of an answer and is the
+// gateway's.
 func ofUsage(direct map[string][]string, name string) bool {
 	return (strings.HasPrefix(name, "x-llm-") && strings.HasSuffix(name, "-tokens") || name == "x-llm-tokens-estimated") && direct[name] == nil
 }

@@ -12,10 +12,12 @@ import (
 	"time"
 )
 
-// The differential test reads and writes HTTP by itself: net/http would hide what it is about, such as a length beside
-// what is no body, bytes after an answer, a header without a value, or a Content-Type that somebody guessed.
+// The differential test reads and writes HTTP by itself: net/http would hide
+// what it is about, such as a length beside what is no body, bytes after an
+// answer, a header without a value, or a Content-Type that somebody guessed.
 
-// message is a request or an answer as it was on the wire. Names of headers are in lower case, for case means nothing.
+// message is a request or an answer as it was on the wire. Names of headers are
+// in lower case, for case means nothing.
 type message struct {
 	start   string
 	header  map[string][]string
@@ -25,8 +27,8 @@ type message struct {
 	interim []message // the 1xx answers before an answer
 }
 
-// wire spells a message. Lines are headers up to an empty one and the body after it; a body without a framing of its own
-// is announced with its length.
+// wire spells a message. Lines are headers up to an empty one and the body
+// after it; a body without a framing of its own is announced with its length.
 func wire(start string, lines ...string) string {
 	var b strings.Builder
 	b.WriteString(start + "\r\n")
@@ -49,7 +51,8 @@ func wire(start string, lines ...string) string {
 // asking spells a request.
 func asking(line string, lines ...string) string { return wire(line+" HTTP/1.1", lines...) }
 
-// say spells an answer. It announces that the connection ends, as it does, or the gateway's transport would use it again.
+// say spells an answer. It announces that the connection ends, as it does, or
+// the gateway's transport would use it again.
 func say(status string, lines ...string) string {
 	return strings.Replace(wire("HTTP/1.1 "+status, lines...), "\r\n", "\r\nConnection: close\r\n", 1)
 }
@@ -61,7 +64,8 @@ const (
 	sseType  = "Content-Type: text/event-stream; charset=utf-8"
 )
 
-// chunks spells a chunked body without the empty line at its end, which comes after the trailers.
+// chunks spells a chunked body without the empty line at its end, which comes
+// after the trailers.
 func chunks(parts ...string) string {
 	var b strings.Builder
 	for _, p := range parts {
@@ -70,7 +74,8 @@ func chunks(parts ...string) string {
 	return b.String() + "0\r\n"
 }
 
-// readMessage reads one message. bare says that it has no body whatever its headers say: an answer to HEAD.
+// readMessage reads one message. bare says that it has no body whatever its
+// headers say: an answer to HEAD.
 func readMessage(r *bufio.Reader, bare bool) (m message, err error) {
 	for {
 		if m.start, err = readLine(r); err != nil {
@@ -181,7 +186,8 @@ func readChunks(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
-// recorder is an upstream that writes bytes as they are. It serves one request on a connection.
+// recorder is an upstream that writes bytes as they are. It serves one request
+// on a connection.
 type recorder struct {
 	url    string
 	answer chan string  // what to say to the next request
@@ -220,7 +226,8 @@ func (r *recorder) serve(t *testing.T, conn net.Conn) {
 	io.WriteString(conn, <-r.answer)
 }
 
-// converse sends a request over a connection of its own and returns what the client and what the upstream saw.
+// converse sends a request over a connection of its own and returns what the
+// client and what the upstream saw.
 func (r *recorder) converse(t *testing.T, address, request, answer string) (client, upstream message) {
 	t.Helper()
 	conn := must(net.Dial("tcp", strings.TrimPrefix(address, "http://")))(t)

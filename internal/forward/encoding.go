@@ -47,8 +47,8 @@ func (u *unpacking) Read(p []byte) (int, error) {
 	return u.r.Read(p)
 }
 
-// newUnpacker reads a Content-Encoding that clients of the providers know
-// (RFC 9110, section 8.4.1; RFC 7932; RFC 8878).
+// newUnpacker reads a Content-Encoding that clients of the providers know (RFC
+// 9110, section 8.4.1; RFC 7932; RFC 8878).
 func newUnpacker(encoding string, packed io.Reader) (io.Reader, error) {
 	switch encoding {
 	case "gzip", "x-gzip":

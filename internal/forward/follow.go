@@ -11,8 +11,8 @@ import (
 )
 
 // follow waits for the answer of another caller's call and makes it m's. again
-// says to join once more, among those callers only who can use the same form
-// of the answer.
+// says to join once more, among those callers only who can use the same form of
+// the answer.
 func (g *Gateway) follow(m *memory, a *ask, r *callReader) (form string, again bool, err error) {
 	r.ctx = a.in
 	m.collapsed = true
@@ -34,7 +34,8 @@ func (g *Gateway) follow(m *memory, a *ask, r *callReader) (form string, again b
 	if head.status == http.StatusOK && a.from.op.Parsed() && a.said.Stream != leader.said.Stream {
 		return g.followOtherForm(m, a, r, &answer{res: res, route: head.route})
 	}
-	// A caller that has not asked for usage does not see it, whichever other has.
+	// A caller that has not asked for usage does not see it, whichever other
+	// has.
 	m.answer = &answer{res: res, route: head.route, addedUsage: head.addedUsage || (leader.said.IncludeUsage && !a.said.IncludeUsage)}
 	m.store = false // the leader does
 	return "", false, nil
@@ -65,8 +66,8 @@ func (g *Gateway) followOtherForm(m *memory, a *ask, r *callReader, whole *answe
 	return "body", true, nil
 }
 
-// headerForOthers is the header of an answer without what it says to the
-// leader of the call: what is left of its limits, and how long it waited.
+// headerForOthers is the header of an answer without what it says to the leader
+// of the call: what is left of its limits, and how long it waited.
 func headerForOthers(h http.Header) http.Header {
 	shared := make(http.Header, len(h))
 	for name, values := range h {

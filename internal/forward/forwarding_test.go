@@ -53,7 +53,8 @@ func TestABareQuestionMarkStays(t *testing.T) {
 	}
 }
 
-// TestHalfAClientGetsNoHalfAnswer closes one half of the connection after the request, which net/http takes for leaving.
+// TestHalfAClientGetsNoHalfAnswer closes one half of the connection after the
+// request, which net/http takes for leaving.
 func TestHalfAClientGetsNoHalfAnswer(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, nil)
 	conn := must(net.Dial("tcp", strings.TrimPrefix(b.url, "http://")))(t)

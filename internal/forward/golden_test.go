@@ -22,7 +22,8 @@ import (
 	"forward/internal/framing"
 )
 
-// transcript is one of the answers that internal/dialect keeps as testdata, in the form in which it came.
+// transcript is one of the answers that internal/dialect keeps as testdata, in
+// the form in which it came.
 type transcript struct {
 	name    string
 	dialect *dialect.Dialect
@@ -57,7 +58,8 @@ func transcripts(t *testing.T) (all []transcript) {
 	return all
 }
 
-// twoForms reports whether answers to the operation can be had as a stream and as a body, and are remembered.
+// twoForms reports whether answers to the operation can be had as a stream and
+// as a body, and are remembered.
 func twoForms(op dialect.Operation) bool {
 	switch op {
 	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
@@ -83,7 +85,8 @@ func (f shape) String() string {
 	return "body"
 }
 
-// askFor is the path and the body by which an answer is asked for; prompt makes it a question of its own.
+// askFor is the path and the body by which an answer is asked for; prompt makes
+// it a question of its own.
 func askFor(d *dialect.Dialect, op dialect.Operation, f shape, prompt string) (path, body string) {
 	mount := map[string]string{"openai": "", "anthropic": "/anthropic", "gemini": "/gemini"}[d.Name]
 	flags := `"caching":true`
@@ -129,8 +132,9 @@ type said struct {
 	Complete                       bool
 }
 
-// read reads an answer in either form. Of the usage its numbers count, and not its spelling; and of tool input that is JSON
-// in the answer, and not text as OpenAI has it, what it says.
+// read reads an answer in either form. Of the usage its numbers count, and not
+// its spelling; and of tool input that is JSON in the answer, and not text as
+// OpenAI has it, what it says.
 func read(t *testing.T, d *dialect.Dialect, op dialect.Operation, stream bool, body []byte) said {
 	t.Helper()
 	var a dialect.Answer
@@ -172,7 +176,8 @@ func compact(text string) string {
 	return b.String()
 }
 
-// contentHeader is what of the header belongs to the answer and has to come back with it.
+// contentHeader is what of the header belongs to the answer and has to come
+// back with it.
 func contentHeader(h http.Header) map[string]string {
 	found := make(map[string]string)
 	for _, name := range []string{"Content-Type", "Content-Encoding", "Content-Language", "X-Request-Id", "Request-Id", "Openai-Version"} {
@@ -183,8 +188,8 @@ func contentHeader(h http.Header) map[string]string {
 	return found
 }
 
-// library is an upstream that answers with transcripts, in the form in which they were written only: a request for another
-// form that reaches it fails.
+// library is an upstream that answers with transcripts, in the form in which
+// they were written only: a request for another form that reaches it fails.
 type library struct {
 	mu     sync.Mutex
 	answer transcript
@@ -218,8 +223,9 @@ func (l *library) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// TestGoldenRoundTrips takes each transcript through the gateway and its cache: the miss is what the upstream wrote, a hit
-// in the same form is the miss again, byte for byte, and a hit in any other form says the same.
+// TestGoldenRoundTrips takes each transcript through the gateway and its cache:
+// the miss is what the upstream wrote, a hit in the same form is the miss
+// again, byte for byte, and a hit in any other form says the same.
 func TestGoldenRoundTrips(t *testing.T) {
 	for _, backend := range []string{"MEMORY", "BADGER"} {
 		t.Run(backend, func(t *testing.T) {
@@ -254,7 +260,8 @@ func TestGoldenRoundTrips(t *testing.T) {
 	}
 }
 
-// roundTrip asks for an answer first in each form that the upstream has, and then in all.
+// roundTrip asks for an answer first in each form that the upstream has, and
+// then in all.
 func roundTrip(t *testing.T, b *bench, tr transcript) {
 	firsts, all := []shape{{}}, []shape{{}}
 	if tr.stream {
@@ -306,7 +313,8 @@ func roundTrip(t *testing.T, b *bench, tr transcript) {
 	}
 }
 
-// as is what a client gets who asks for the answer in a form that the upstream has.
+// as is what a client gets who asks for the answer in a form that the upstream
+// has.
 func (tr *transcript) as(f shape) string {
 	switch {
 	case f.array:
@@ -318,7 +326,8 @@ func (tr *transcript) as(f shape) string {
 	return string(tr.body)
 }
 
-// says is what the answer says in a form: all of it, but for the usage of OpenAI's streams, which is told to those who ask.
+// says is what the answer says in a form: all of it, but for the usage of
+// OpenAI's streams, which is told to those who ask.
 func (tr *transcript) says(t *testing.T, f shape) said {
 	whole := read(t, tr.dialect, tr.op, tr.stream, tr.body)
 	if f.stream && !f.usage && (tr.op == dialect.Chat || tr.op == dialect.Completion) {

@@ -27,7 +27,8 @@ import (
 // canary is the API key that no client may ever see.
 const canary = "sk-CANARY0123456789abcdefghijklmnopqrstuvwxyz"
 
-// bench is a gateway in front of a real upstream listener, as users run it but for the process.
+// bench is a gateway in front of a real upstream listener, as users run it but
+// for the process.
 type bench struct {
 	t        testing.TB
 	url      string
@@ -40,7 +41,8 @@ type bench struct {
 	body [][]byte
 }
 
-// setup is what a test changes of a gateway with the forward key fk-alice, the API key canary and the routes / and /openai.
+// setup is what a test changes of a gateway with the forward key fk-alice, the
+// API key canary and the routes / and /openai.
 type setup struct {
 	forward.Options
 	routes   []*upstream.Route
@@ -53,7 +55,8 @@ type setup struct {
 	upstream upstream.Options // of the transport
 }
 
-// start builds a bench whose upstream is handler. Requests are recorded before handler sees them.
+// start builds a bench whose upstream is handler. Requests are recorded before
+// handler sees them.
 func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 	t.Helper()
 	b := &bench{t: t, log: &lockedBuffer{}}
@@ -145,7 +148,8 @@ type answer struct {
 	err  error // of reading the body
 }
 
-// do sends a request; headers are pairs of name and value. fk-alice is sent unless an Authorization is given.
+// do sends a request; headers are pairs of name and value. fk-alice is sent
+// unless an Authorization is given.
 func (b *bench) do(method, path, body string, headers ...string) answer {
 	b.t.Helper()
 	r, err := http.NewRequest(method, b.url+path, strings.NewReader(body))
@@ -178,7 +182,8 @@ func (b *bench) chat(fields string, headers ...string) answer {
 	return b.do("POST", "/v1/chat/completions", `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]`+fields+`}`, headers...)
 }
 
-// want fails the test unless the answer has the status and its body contains each part.
+// want fails the test unless the answer has the status and its body contains
+// each part.
 func (a answer) want(t testing.TB, status int, parts ...string) {
 	t.Helper()
 	if a.StatusCode != status {

@@ -48,7 +48,7 @@ func (g *Gateway) health(c *gin.Context) {
 			status = "degraded"
 		}
 	}
-	if g.quiet.Load() {
+	if g.draining.Load() {
 		status = "draining"
 	}
 	c.JSON(http.StatusOK, gin.H{"status": status, "version": g.Version, "routes": routes, "stores": parts, "lines": g.lines()})
@@ -66,8 +66,9 @@ func (g *Gateway) lines() []healthLine {
 	return list
 }
 
-// parts reports on the stores behind the gateway. Their trouble degrades it and never stops it: a completion does not
-// fail because it could not be counted or remembered.
+// parts reports on the stores behind the gateway. Their trouble degrades it and
+// never stops it: a completion does not fail because it could not be counted or
+// remembered.
 func (g *Gateway) parts() map[string]healthPart {
 	ok, detail := g.Gate.Healthy()
 	parts := map[string]healthPart{"limits": {g.Gate.Backend(), ok, detail}}
@@ -82,10 +83,11 @@ func (g *Gateway) parts() map[string]healthPart {
 	return parts
 }
 
-// readyz answers 200 while new requests are welcome, and 503 from the moment the gateway drains.
+// readyz answers 200 while new requests are welcome, and 503 from the moment
+// the gateway drains.
 func (g *Gateway) readyz(c *gin.Context) {
 	status, word := http.StatusOK, "ready"
-	if g.quiet.Load() {
+	if g.draining.Load() {
 		status, word = http.StatusServiceUnavailable, "draining"
 	}
 	c.JSON(status, gin.H{"status": word, "stores": g.parts()})

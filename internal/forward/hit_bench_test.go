@@ -16,10 +16,12 @@ import (
 	"forward/internal/cache"
 )
 
-// BenchmarkHit compares answers out of the cache with plain forwarding of the same answer by the same gateway, and with
-// nginx serving a static file of that size. All run in turn, many times over, so that the ratios at the end hold on a noisy
-// machine: the medians over the rounds. Allocations are of client and gateway together; nginx is a process of its own, so
-// that beside it there is only time.
+// BenchmarkHit compares answers out of the cache with plain forwarding of the
+// same answer by the same gateway, and with nginx serving a static file of that
+// size. All run in turn, many times over, so that the ratios at the end hold on
+// a noisy machine: the medians over the rounds. Allocations are of client and
+// gateway together; nginx is a process of its own, so that beside it there is
+// only time.
 func BenchmarkHit(b *testing.B) {
 	text := func(size int) string {
 		return strings.Replace(chatBody, "Hello there!", strings.Repeat("lorem ipsum ", size/12), 1)
@@ -133,7 +135,8 @@ func (p *party) ask(b *testing.B, n int) (ns, allocs float64) {
 	return float64(time.Since(begun)) / float64(n), float64(mallocs()-before) / float64(n)
 }
 
-// startNginx serves one file and returns its address; empty where there is no nginx.
+// startNginx serves one file and returns its address; empty where there is no
+// nginx.
 func startNginx(b *testing.B, content string) string {
 	b.Helper()
 	binary, err := exec.LookPath("nginx")

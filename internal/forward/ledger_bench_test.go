@@ -20,10 +20,13 @@ import (
 	"forward/internal/price"
 )
 
-// BenchmarkAccountingBesideNone compares a gateway that writes its ledger to a file, counts for Prometheus and holds a key to
-// budgets with one that does nothing of it. Both run in turn, as in BenchmarkAgainstBareProxy: the medians of the ratios should stay
-// under 1.10. The ledger is flushed at the end of each of its rounds. The processor's time has that in it, so that the writer's work
-// counts where it belongs, and it is steadier than the time that passes, which has it only as far as it is done beside the requests.
+// BenchmarkAccountingBesideNone compares a gateway that writes its ledger to a
+// file, counts for Prometheus and holds a key to budgets with one that does
+// nothing of it. Both run in turn, as in BenchmarkAgainstBareProxy: the medians
+// of the ratios should stay under 1.10. The ledger is flushed at the end of
+// each of its rounds. The processor's time has that in it, so that the writer's
+// work counts where it belongs, and it is steadier than the time that passes,
+// which has it only as far as it is done beside the requests.
 func BenchmarkAccountingBesideNone(b *testing.B) {
 	words := strings.Repeat(chunk(`{"content":"word"}`, "null"), 99)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -66,7 +69,8 @@ func BenchmarkAccountingBesideNone(b *testing.B) {
 	}
 }
 
-// compareAccounting runs both in rounds that are long enough for the ledger's batches, turn by turn.
+// compareAccounting runs both in rounds that are long enough for the ledger's
+// batches, turn by turn.
 func compareAccounting(b *testing.B, ledger *ledger.Ledger, on, off, name, body string) {
 	const round, rounds = 250, 5
 	side := func(url string) (ns, allocs, cpu float64) {

@@ -18,12 +18,12 @@ import (
 	"forward/internal/price"
 )
 
-// BenchmarkMissBesideUncached compares a request that may be cached, and that no
-// other caller shares, with the same request that may not, on a gateway with
+// BenchmarkMissBesideUncached compares a request that may be cached, and that
+// no other caller shares, with the same request that may not, on a gateway with
 // everything on. The answer is one that no cache keeps, so that the difference
 // is the question's key, the lookup and the registration of the call. Both run
-// in turn; the medians of the ratios should stay under 1.08. Client and upstream
-// are in both sides' figures.
+// in turn; the medians of the ratios should stay under 1.08. Client and
+// upstream are in both sides' figures.
 func BenchmarkMissBesideUncached(b *testing.B) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
@@ -57,8 +57,8 @@ func BenchmarkMissBesideUncached(b *testing.B) {
 	b.ReportMetric(added.median()/1e3, "added-cpu-µs")
 }
 
-// everythingOn is a gateway with a ledger, budgets, limits, metrics, a cache and
-// a chat log, in front of server.
+// everythingOn is a gateway with a ledger, budgets, limits, metrics, a cache
+// and a chat log, in front of server.
 func everythingOn(b *testing.B, server *httptest.Server) func(*setup) {
 	db := must(database.Open(b.TempDir()))(b)
 	b.Cleanup(func() { db.Close() })

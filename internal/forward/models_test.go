@@ -126,7 +126,8 @@ func TestOneProviderDownDoesNotFailTheList(t *testing.T) {
 	begin().do("GET", "/v1/models", "").want(t, 502, `"error"`)
 }
 
-// swapped is an upstream at which the model "full" is limited and "broken" fails after it may have run.
+// swapped is an upstream at which the model "full" is limited and "broken"
+// fails after it may have run.
 func swapped(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	var ask struct{ Model string }

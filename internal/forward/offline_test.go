@@ -9,8 +9,9 @@ import (
 	"forward/internal/forward"
 )
 
-// TestAnExportAnswersElsewhere records with one gateway and asks another, whose upstream cannot be reached: everybody is
-// given what the operator has imported, in either form, and is told what differs in what he was not.
+// TestAnExportAnswersElsewhere records with one gateway and asks another, whose
+// upstream cannot be reached: everybody is given what the operator has
+// imported, in either form, and is told what differs in what he was not.
 func TestAnExportAnswersElsewhere(t *testing.T) {
 	recorded := memoryCache(t)
 	b := start(t, provider, caching(recorded))
@@ -43,7 +44,8 @@ func TestAnExportAnswersElsewhere(t *testing.T) {
 	}
 }
 
-// TestAMissTellsNothingOfOthers: what bob is told of a miss does not depend on what alice has asked.
+// TestAMissTellsNothingOfOthers: what bob is told of a miss does not depend on
+// what alice has asked.
 func TestAMissTellsNothingOfOthers(t *testing.T) {
 	c := memoryCache(t)
 	start(t, provider, caching(c)).chat(`,"caching":true,"tools":[{"alices_secret":1}]`).want(t, 200)

@@ -46,8 +46,8 @@ type record struct {
 
 // handle serves one request and settles it, whatever happens.
 func (g *Gateway) handle(w http.ResponseWriter, r *http.Request) {
-	g.requests.Add(1)
-	defer g.requests.Done()
+	g.requests.add(1)
+	defer g.requests.add(-1)
 	in := g.accept(w, r)
 	rec := &record{in: in, ask: &ask{in: in, who: caller{policy: &unrestricted}}}
 	// Deferred, because nothing after relay runs when it aborts the connection.

@@ -8,7 +8,8 @@ import (
 	"forward/internal/keys"
 )
 
-// TestProvidersThatNeedNoCodeOfTheirOwn pins what makes Azure and local servers mere routes.
+// TestProvidersThatNeedNoCodeOfTheirOwn pins what makes Azure and local servers
+// mere routes.
 func TestProvidersThatNeedNoCodeOfTheirOwn(t *testing.T) {
 	for _, row := range []struct {
 		name, mount, path, query, slot, model string

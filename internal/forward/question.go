@@ -26,7 +26,8 @@ func (g *Gateway) ask(m *memory, a *ask, to target) error {
 	if g.sharesCache(&a.who) && !strings.HasPrefix(scope, "own:") {
 		scope = "shared" // but never across provider accounts of the clients' own
 	}
-	// Google distinguishes both forms of a request in its path, others in the body.
+	// Google distinguishes both forms of a request in its path, others in the
+	// body.
 	d := a.from.dialect
 	path, query := d.PlainForm(a.from.op, to.rest, a.in.r.URL.RawQuery)
 	q := cache.Question{

@@ -8,7 +8,8 @@ import (
 	"forward/internal/queue"
 )
 
-// TestAStopAnswersTheLine: who waits in line when the gateway stops is told so, as everybody else is, and not cut off.
+// TestAStopAnswersTheLine: who waits in line when the gateway stops is told so,
+// as everybody else is, and not cut off.
 func TestAStopAnswersTheLine(t *testing.T) {
 	b := start(t, provider, lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1, MaxQueue: 1, MaxWait: time.Hour}}))
 	b.chat("").want(t, 200)
@@ -19,7 +20,8 @@ func TestAStopAnswersTheLine(t *testing.T) {
 	(<-done).want(t, 503, "gateway_shutting_down")
 }
 
-// TestAnErrorCostsNoTokensWhoeverListens: the chat log and the cache read errors too.
+// TestAnErrorCostsNoTokensWhoeverListens: the chat log and the cache read
+// errors too.
 func TestAnErrorCostsNoTokensWhoeverListens(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		func(s *setup) {
@@ -33,7 +35,8 @@ func TestAnErrorCostsNoTokensWhoeverListens(t *testing.T) {
 	}
 }
 
-// TestTheDeadlineOfOneIsNotThatOfAll: callers who share a call have asked for the same answer, but not for the same wait.
+// TestTheDeadlineOfOneIsNotThatOfAll: callers who share a call have asked for
+// the same answer, but not for the same wait.
 func TestTheDeadlineOfOneIsNotThatOfAll(t *testing.T) {
 	hold := make(chan struct{})
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

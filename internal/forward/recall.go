@@ -165,7 +165,8 @@ func (g *Gateway) cacheable(a *ask) bool {
 	if !g.cacheRoutes[a.from.plain] {
 		return false
 	}
-	// A body that was not read is a part of the question that the key would miss.
+	// A body that was not read is a part of the question that the key would
+	// miss.
 	r := a.in.r
 	return (r.Method == http.MethodPost && a.raw != nil) || (r.Method == http.MethodGet && r.ContentLength == 0)
 }
@@ -221,7 +222,8 @@ func (g *Gateway) lookup(m *memory, a *ask) bool {
 	return true
 }
 
-// inForm turns a stream into a body, or back, where the other one was asked for.
+// inForm turns a stream into a body, or back, where the other one was asked
+// for.
 func inForm(entry cache.Entry, a *ask) (_ cache.Entry, ok bool) {
 	d := a.from.dialect
 	op := a.from.op

@@ -12,9 +12,11 @@ import (
 	"forward/internal/clientip"
 )
 
-// Handler returns the gateway as gin serves it: our own endpoints by name, everything else is forwarded. Forwarding
-// hangs on NoRoute because a catch-all beside /health makes gin panic at the start. gin's own logger is not used (it
-// prints ?key=), nor its recovery (see recovery), and no redirect or proxy header is ever its decision.
+// Handler returns the gateway as gin serves it: our own endpoints by name,
+// everything else is forwarded. Forwarding hangs on NoRoute because a catch-all
+// beside /health makes gin panic at the start. gin's own logger is not used (it
+// prints ?key=), nor its recovery (see recovery), and no redirect or proxy
+// header is ever its decision.
 func (g *Gateway) Handler() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	e := gin.New()
@@ -58,8 +60,9 @@ func (g *Gateway) Handler() http.Handler {
 	return e
 }
 
-// interimWriter lets 1xx answers out as they come (RFC 9110, section 15.2: a proxy must); gin takes them for a status to be
-// sent later. 100 Continue is net/http's to say, and HTTP/1.0 clients know none.
+// interimWriter lets 1xx answers out as they come (RFC 9110, section 15.2: a
+// proxy must); gin takes them for a status to be sent later. 100 Continue is
+// net/http's to say, and HTTP/1.0 clients know none.
 type interimWriter struct {
 	gin.ResponseWriter
 	r *http.Request
@@ -83,9 +86,11 @@ func (w interimWriter) WriteHeader(status int) {
 	}
 }
 
-// recovery turns a panic into a 500, unless the answer has begun or the panic is the one with which deliver
-// aborts a connection: gin's own recovery swallows that one, and a cut answer then reaches the client as a complete
-// one (measured: the read ended with a nil error). Headers are never logged; keys are in them.
+// recovery turns a panic into a 500, unless the answer has begun or the panic
+// is the one with which deliver aborts a connection: gin's own recovery
+// swallows that one, and a cut answer then reaches the client as a complete one
+// (measured: the read ended with a nil error). Headers are never logged; keys
+// are in them.
 func (g *Gateway) recovery(c *gin.Context) {
 	defer func() {
 		v := recover()
@@ -105,8 +110,8 @@ func (g *Gateway) recovery(c *gin.Context) {
 	c.Next()
 }
 
-// cors answers preflights and says which pages may read answers. No credentials are allowed, so that `*` is safe: a
-// page has to know a key to get anything.
+// cors answers preflights and says which pages may read answers. No credentials
+// are allowed, so that `*` is safe: a page has to know a key to get anything.
 func (g *Gateway) cors(c *gin.Context) {
 	origin := c.GetHeader("Origin")
 	if origin == "" || len(g.CORSOrigins) == 0 {

@@ -72,7 +72,8 @@ func waitFor(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// crowd asks the same n times, half of them as streams, and returns what each got when let go.
+// crowd asks the same n times, half of them as streams, and returns what each
+// got when let go.
 func crowd(t *testing.T, b *bench, s *slow, n int) []answer {
 	t.Helper()
 	answers := make([]answer, n)

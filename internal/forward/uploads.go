@@ -6,13 +6,16 @@ import (
 	"strings"
 )
 
-// uploadHeaders are where Google says to send the bytes of a resumable upload to
-// (https://ai.google.dev/gemini-api/docs/files, "X-Goog-Upload-Protocol: resumable").
+// uploadHeaders are where Google says to send the bytes of a resumable upload
+// to (https://ai.google.dev/gemini-api/docs/files, "X-Goog-Upload-Protocol:
+// resumable").
 var uploadHeaders = [...]string{"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url"}
 
-// ownUploads leads the bytes of an upload through the gateway too: its client has no API key to send to the upstream itself,
-// and @google/genai keeps the path of the address but replaces its host by that of its base URL, which would lead to another
-// route. An address that is not below the route's base URL stays as it is.
+// ownUploads leads the bytes of an upload through the gateway too: its client
+// has no API key to send to the upstream itself, and @google/genai keeps the
+// path of the address but replaces its host by that of its base URL, which
+// would lead to another route. An address that is not below the route's base
+// URL stays as it is.
 func (g *Gateway) ownUploads(rec *record, h http.Header) {
 	for _, name := range uploadHeaders {
 		if !rec.to.swap || h[name] == nil {
@@ -35,7 +38,8 @@ func (g *Gateway) ownUploads(rec *record, h http.Header) {
 	}
 }
 
-// uploads is the object that an upload under way is for Affinity: its id is in the query.
+// uploads is the object that an upload under way is for Affinity: its id is in
+// the query.
 func uploads(rawQuery string) (objects []string) {
 	if id := firstParameter(rawQuery, "upload_id"); id != "" {
 		objects = append(objects, "upload_id/"+id)

@@ -23,7 +23,8 @@ func (b *bench) other(o forward.Options) *bench {
 	return next
 }
 
-// Of two who ask the same before and after the options changed, both get the one call's answer.
+// Of two who ask the same before and after the options changed, both get the
+// one call's answer.
 func TestAnAnswerIsSharedAcrossOptions(t *testing.T) {
 	s := newSlow()
 	b := start(t, s.serve, caching(memoryCache(t)))
@@ -59,8 +60,8 @@ func TestAnAnswerIsSharedAcrossOptions(t *testing.T) {
 	}
 }
 
-// One caller's requests under the options of before count among those that he may have at the same time, and a drain of either
-// concerns both.
+// One caller's requests under the options of before count among those that he
+// may have at the same time, and a drain of either concerns both.
 func TestOptionsShareWhoIsUnderWay(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

@@ -1,0 +1,136 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"forward/internal/dialect"
+	"forward/internal/keys"
+	"forward/internal/ledger"
+	"forward/internal/limits"
+	"forward/internal/queue"
+	"forward/internal/upstream"
+)
+
+// problems is the one table from what went wrong to what the client is told.
+// The first row that matches an error counts.
+var problems = []func(err error) (p dialect.Problem, ok bool){
+	when(func(e *ledger.BudgetError) dialect.Problem {
+		return dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota",
+			Message: "You exceeded your budget: " + e.Error(), RetryAfter: max(time.Until(e.Reset), 0)}
+	}),
+	when(func(e *ledger.UnpricedError) dialect.Problem {
+		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: e.Error()}
+	}),
+	is(ledger.ErrUnwritable, dialect.Problem{Status: http.StatusServiceUnavailable, Code: "ledger_unavailable", RetryAfter: time.Second,
+		Message: "The gateway cannot write down what requests cost, and is told not to serve any then (LEDGER_STRICT)."}),
+	when(problemOfQuota),
+	when(func(e *queue.Error) dialect.Problem {
+		if e.Reason == queue.TooLarge {
+			return dialect.Problem{Status: http.StatusBadRequest, Code: string(e.Reason), Message: e.Error()}
+		}
+		return dialect.Problem{Status: http.StatusTooManyRequests, Code: string(e.Reason), Message: e.Error(), RetryAfter: e.RetryAfter}
+	}),
+	when(func(e *refusal) dialect.Problem {
+		return dialect.Problem{Status: e.status, Code: e.code, Message: e.message, Param: e.param, RetryAfter: e.retryAfter}
+	}),
+	when(problemOfKey),
+	is(keys.ErrConflict, dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key",
+		Message: "Two different keys came with this request. Send exactly one."}),
+	when(func(e *limits.ExceededError) dialect.Problem {
+		return dialect.Problem{Status: http.StatusTooManyRequests, Code: "rate_limit_exceeded", Message: e.Error(), RetryAfter: e.RetryAfter}
+	}),
+	when(func(e *upstream.ErrPath) dialect.Problem {
+		return dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_path", Message: e.Error()}
+	}),
+	when(func(e *dialect.SyntaxError) dialect.Problem {
+		return dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_json", Message: "The request body is not valid JSON: " + e.Error() + "."}
+	}),
+	when(func(e *dialect.DuplicateError) dialect.Problem {
+		return dialect.Problem{Status: http.StatusBadRequest, Code: "duplicate_key", Param: e.Key,
+			Message: fmt.Sprintf("The request body names %q more than once.", e.Key)}
+	}),
+	is(errShuttingDown, dialect.Problem{Status: http.StatusServiceUnavailable, Code: "gateway_shutting_down", RetryAfter: time.Second,
+		Message: "The gateway is shutting down."}),
+	when(problemOfUpstream),
+	is(context.Canceled, dialect.Problem{Status: statusClientGone, Code: clientGone}),
+}
+
+// problemOf returns what the client is told about an error.
+func problemOf(err error) dialect.Problem {
+	for _, row := range problems {
+		p, ok := row(err)
+		if ok {
+			return p
+		}
+	}
+	return dialect.Problem{Status: http.StatusInternalServerError, Code: "internal_error", Message: "Internal gateway error."}
+}
+
+// when is a row for errors of a type.
+func when[E error](problem func(E) dialect.Problem) func(error) (dialect.Problem, bool) {
+	return func(err error) (dialect.Problem, bool) {
+		e, ok := errors.AsType[E](err)
+		if !ok {
+			return dialect.Problem{}, false
+		}
+		return problem(e), true
+	}
+}
+
+// is is a row for one error.
+func is(target error, p dialect.Problem) func(error) (dialect.Problem, bool) {
+	return func(err error) (dialect.Problem, bool) { return p, errors.Is(err, target) }
+}
+
+func problemOfQuota(e *limits.QuotaError) dialect.Problem {
+	p := dialect.Problem{Status: http.StatusTooManyRequests, Code: "rate_limit_exceeded", Message: e.Error(), Type: "tokens"}
+	if strings.HasPrefix(e.Metric, "requests") {
+		p.Type = "requests"
+	}
+	if !e.TooLarge {
+		p.RetryAfter = e.RetryAfter
+	}
+	return p
+}
+
+// problemOfKey says that a key was not accepted, with the key masked.
+func problemOfKey(e *keyError) dialect.Problem {
+	p := dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key"}
+	switch {
+	case errors.Is(e.err, keys.ErrExpired):
+		p.Code = "key_expired"
+		p.Message = "Your key has expired. Ask your gateway administrator for a new one."
+	case errors.Is(e.err, keys.ErrDisabled):
+		p.Code = "key_disabled"
+		p.Message = "Your key is disabled. Ask your gateway administrator."
+	case e.presented == "":
+		p.Message = "You didn't provide an API key. Send your forward key in an Authorization header: Bearer fk-…"
+	default:
+		p.Message = "Incorrect API key provided: " + keys.Mask(e.presented) + ". Ask your gateway administrator for a key."
+	}
+	return p
+}
+
+func problemOfUpstream(e *upstream.Error) dialect.Problem {
+	p := dialect.Problem{Status: http.StatusBadGateway, Code: string(e.Cause), Message: e.Message()}
+	switch e.Cause {
+	case upstream.Canceled:
+		p.Status = statusClientGone
+		p.Code = clientGone
+	case upstream.ClientBody:
+		p.Status = http.StatusBadRequest
+	case upstream.Timeout, upstream.ConnectTimeout:
+		p.Status = http.StatusGatewayTimeout
+	case upstream.ConnectFailed:
+		p.RetryAfter = time.Second
+	case upstream.Overloaded, upstream.Unhealthy:
+		p.Status = http.StatusServiceUnavailable
+		p.RetryAfter = max(e.RetryAfter, time.Second)
+	}
+	return p
+}
