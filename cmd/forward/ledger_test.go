@@ -45,7 +45,7 @@ func TestTheLedgerTellsEverybody(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := ledger.Row{ID: "a", Time: time.Now(), Key: "k", KeyName: "alice", Priced: true, Cost: price.Dollar, Status: 200}
-	call, err := b.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: 2 * int64(price.Dollar), Period: ledger.Daily}}})
+	call, err := b.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: 2 * int64(price.Dollar), Period: ledger.Daily}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,7 +91,7 @@ func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 			q.Filter[d] = value
 		}
 	}
-	return q, ledger.Check(q)
+	return q, q.Check()
 }
 
 // between reads the bounds of a time.

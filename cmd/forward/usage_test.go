@@ -131,7 +131,7 @@ func TestWhy(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	r := entry("open", "alice", "gpt-4o", 9)
-	call, err := l.Begin(t.Context(), ledger.Reservation{Row: r})
+	call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r})
 	if err != nil {
 		t.Fatal(err)
 	}

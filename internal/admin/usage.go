@@ -52,7 +52,7 @@ func (s *server) usage(r *http.Request) (any, error) {
 			q.Filter[ledger.Dimension(name)] = values.Get(name)
 		}
 	}
-	if err := ledger.Check(q); err != nil {
+	if err := q.Check(); err != nil {
 		return nil, &problem{status: http.StatusBadRequest, code: "invalid_query", message: err.Error() + ".", param: "by"}
 	}
 	groups, err := s.Ledger.Report(r.Context(), q)

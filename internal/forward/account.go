@@ -44,7 +44,7 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 	}
 	g.redactRow(&row, a, nil)
 	r.Row = row
-	return g.Ledger.Begin(work, r)
+	return g.Ledger.Reserve(work, r)
 }
 
 // tier is the service tier that the request asks for, in OpenAI's field:

@@ -10,26 +10,31 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/gemini"
-	"forward/internal/dialects"
+	"forward/internal/dialect/openai"
 )
 
-// BatchItem is one answer out of a batch's results.
+// BatchItem is one answer in the results of a batch.
 type BatchItem struct {
-	ID        string // of this answer, the same however often the results are fetched: as a Row's ID it makes it count once
-	CustomID  string // what the client called it
+	ID        string // of the answer, the same however often the results are fetched
+	CustomID  string // as the client named it
 	Operation dialect.Operation
 	Model     string
 	Usage     dialect.Usage
 }
 
-// maxBatchLine bounds what is kept of a line that does not end, in bytes. Longer lines are passed over.
+// maxBatchLine bounds what is kept of a line that does not end, in bytes.
+// Longer lines are skipped.
 const maxBatchLine = 32 << 20
 
-// BatchReader finds the answers in the results of a batch while they are fetched: it is written to what the client gets, and calls Each
-// for every answer that has a usage. Batches are made through one door and fetched, hours later, through another, and only their results
-// tell what was used; rows made of it, priced with the tier "batch", settle them. It knows the files of OpenAI's Batch API, the results of
-// Anthropic's Message Batches and the files of Gemini's Batch API, each one JSON object a line. At the first line that is none of them it
-// stops looking, so that any file may be written to it. Not safe for concurrent use.
+// BatchReader finds the answers in the results of a batch while a client
+// fetches them: what the client gets is written to it, and it calls Each for
+// every answer with a usage. Only the results report what a batch used, and
+// they come hours after the batch, in another request.
+//
+// It knows the files of OpenAI's Batch API, the results of Anthropic's Message
+// Batches and the files of Gemini's Batch API, each with one JSON object a
+// line. At the first line that is none of them it stops reading, so that any
+// file may be written to it. Not safe for concurrent use.
 type BatchReader struct {
 	Each func(BatchItem)
 
@@ -38,36 +43,40 @@ type BatchReader struct {
 	foreign bool
 }
 
-// Write looks at a part of the results. It never fails.
+// Write reads a part of the results. It never fails.
 func (b *BatchReader) Write(p []byte) (int, error) {
 	n := len(p)
 	for len(p) > 0 && !b.foreign {
-		end := bytes.IndexByte(p, '\n')
-		part := p
-		if end >= 0 {
-			part = p[:end]
-		}
-		if start := bytes.TrimSpace(part); len(b.line) == 0 && !b.skip && len(start) > 0 && start[0] != '{' {
-			b.foreign = true // a picture, say, of which nothing has to be kept to know it
+		part, rest, ended := bytes.Cut(p, []byte("\n"))
+		if b.startsForeign(part) {
+			b.foreign = true
 			break
 		}
 		if len(b.line)+len(part) > maxBatchLine {
-			b.skip, b.line = true, nil
+			b.skip = true
+			b.line = nil
 		}
 		if !b.skip {
 			b.line = append(b.line, part...)
 		}
-		if end < 0 {
+		if !ended {
 			break
 		}
 		b.Close()
 		b.skip = false
-		p = p[end+1:]
+		p = rest
 	}
 	return n, nil
 }
 
-// Close looks at a last line without an end.
+// startsForeign reports whether part starts a line that is no JSON object, in a
+// picture for example. Nothing of it has to be kept to know that.
+func (b *BatchReader) startsForeign(part []byte) bool {
+	start := bytes.TrimSpace(part)
+	return len(b.line) == 0 && !b.skip && len(start) > 0 && start[0] != '{'
+}
+
+// Close reads a last line without an end.
 func (b *BatchReader) Close() error {
 	line := bytes.TrimSpace(b.line)
 	b.line = b.line[:0]
@@ -77,8 +86,10 @@ func (b *BatchReader) Close() error {
 	return nil
 }
 
-// ReadInline finds the answers in a batch of Gemini's whose requests came with it: its results are in the batch itself, in the output of
-// its metadata and once more in the operation's response (https://ai.google.dev/api/batch-api). Other bodies have none.
+// ReadInline finds the answers in a batch of Gemini's whose requests came with
+// it. Its results are in the batch itself, in the output of its metadata and
+// again in the operation's response (https://ai.google.dev/api/batch-api).
+// Other bodies have none.
 func (b *BatchReader) ReadInline(body []byte) {
 	if !gjson.ValidBytes(body) {
 		return
@@ -101,37 +112,51 @@ func (b *BatchReader) read(line []byte) {
 		b.foreign = true
 		return
 	}
-	root := gjson.ParseBytes(line)
-	item := BatchItem{CustomID: root.Get("custom_id").Str}
-	var d *dialect.Dialect
-	var body gjson.Result
-	switch {
-	case root.Get("response.body").IsObject():
-		d, body, item.ID, item.Operation = dialects.Default, root.Get("response.body"), root.Get("id").Str, openAIBatch(root.Get("response.body.object").Str)
-	case root.Get("result.type").Exists():
-		d, body, item.Operation = anthropic.Dialect, root.Get("result.message"), dialect.Messages
-		item.ID = body.Get("id").Str
-	case root.Get("response.candidates").Exists() || root.Get("response.usageMetadata").Exists():
-		d, body, item.Operation = gemini.Dialect, root.Get("response"), dialect.Generate
-		item.ID, item.CustomID = body.Get("responseId").Str, root.Get("key").Str
-	default:
-		// Failed requests of all three have an error and nothing to pay.
-		b.foreign = !root.Get("error").Exists() && !root.Get("response").Exists()
+	item, d, body := batchAnswer(gjson.ParseBytes(line))
+	if d == nil {
+		// Failed requests of all three providers have an error and cost nothing.
+		b.foreign = !gjson.GetBytes(line, "error").Exists() && !gjson.GetBytes(line, "response").Exists()
 		return
 	}
 	var answer dialect.Answer
 	if !body.IsObject() || d.Body(item.Operation, &answer, []byte(body.Raw)) != nil || answer.Usage == nil {
 		return
 	}
-	if item.ID == "" { // the line itself tells it apart
+	if item.ID == "" { // the line identifies it
 		sum := sha256.Sum256(line)
 		item.ID = "batch_line_" + hex.EncodeToString(sum[:16])
 	}
-	item.Model, item.Usage = answer.Model, *answer.Usage
+	item.Model = answer.Model
+	item.Usage = *answer.Usage
 	b.Each(item)
 }
 
-// openAIBatch is the operation that answers with an object of this name.
+// batchAnswer returns the answer in a line of a batch's results and its
+// dialect, which is nil where there is none.
+func batchAnswer(line gjson.Result) (item BatchItem, d *dialect.Dialect, body gjson.Result) {
+	item.CustomID = line.Get("custom_id").Str
+	switch {
+	case line.Get("response.body").IsObject():
+		body = line.Get("response.body")
+		item.ID = line.Get("id").Str
+		item.Operation = openAIBatch(body.Get("object").Str)
+		return item, openai.Dialect, body
+	case line.Get("result.type").Exists():
+		body = line.Get("result.message")
+		item.ID = body.Get("id").Str
+		item.Operation = dialect.Messages
+		return item, anthropic.Dialect, body
+	case line.Get("response.candidates").Exists() || line.Get("response.usageMetadata").Exists():
+		body = line.Get("response")
+		item.ID = body.Get("responseId").Str
+		item.CustomID = line.Get("key").Str
+		item.Operation = dialect.Generate
+		return item, gemini.Dialect, body
+	}
+	return item, nil, body
+}
+
+// openAIBatch returns the operation that answers with an object of this name.
 func openAIBatch(object string) dialect.Operation {
 	switch object {
 	case "text_completion":

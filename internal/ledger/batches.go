@@ -6,11 +6,29 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+
+	"forward/internal/database"
 )
 
-// NoteBatches remembers batches that an answer told of. It returns when that would survive the end of the process, and writes only
-// what is new, since clients ask for the state of a batch again and again. Who made a batch is never changed; of a batch that was seen
-// in a list first, it is filled in.
+// Batch is a batch that the gateway has seen made, or that an answer reported.
+type Batch struct {
+	Host    string // of the provider that has it: ids are unique there
+	ID      string
+	Results string // the file with its results, once it is known
+	Model   string // of all its requests, where the provider reports one
+
+	// The caller that made it and its request. Empty for batches that were made
+	// elsewhere.
+	Key, KeyName, User string
+	Tags               []string
+	Route, Request     string
+}
+
+// NoteBatches remembers batches that an answer reported. It returns when they
+// would survive the end of the process, and writes only what is new, because
+// clients request the state of a batch again and again. The caller that made a
+// batch never changes; it is filled in for a batch that was first seen in a
+// list.
 func (l *Ledger) NoteBatches(ctx context.Context, list []Batch) error {
 	var fresh []Batch
 	for _, b := range list {
@@ -18,108 +36,103 @@ func (l *Ledger) NoteBatches(ctx context.Context, list []Batch) error {
 		if err != nil {
 			return err
 		}
-		if !ok || b.Results != "" && known.Results != b.Results || b.Model != "" && known.Model == "" || b.Key != "" && known.Key == "" {
+		if !ok || b.adds(known) {
 			fresh = append(fresh, b)
 		}
 	}
 	if len(fresh) == 0 {
 		return nil
 	}
-	tx, err := l.db.BeginTx(ctx, nil)
+	err := database.Write(ctx, l.db, func(tx *sql.Tx) error {
+		for _, b := range fresh {
+			if err := l.storeBatch(ctx, tx, b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("remembering a batch: %w", err)
-	}
-	defer tx.Rollback()
-	for _, b := range fresh {
-		_, err := tx.ExecContext(ctx, `INSERT INTO usage_batches (host, id, results, model, key, key_name, user, tags, route, request, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (host, id) DO UPDATE SET
-				results = CASE excluded.results WHEN '' THEN results ELSE excluded.results END,
-				model = CASE model WHEN '' THEN excluded.model ELSE model END`,
-			b.Host, b.ID, b.Results, b.Model, b.Key, b.KeyName, b.User, marshalTags(b.Tags), b.Route, b.Request, l.o.Now().UnixMicro())
-		if err == nil && b.Key != "" {
-			_, err = tx.ExecContext(ctx, `UPDATE usage_batches SET key = ?, key_name = ?, user = ?, tags = ?, route = ?, request = ? WHERE host = ? AND id = ? AND key = ''`,
-				b.Key, b.KeyName, b.User, marshalTags(b.Tags), b.Route, b.Request, b.Host, b.ID)
-		}
-		if err != nil {
-			return fmt.Errorf("remembering the batch %s: %w", b.ID, err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("remembering a batch: %w", err)
 	}
 	return nil
 }
 
-// FindBatch returns the batch of an id, or whose results are in a file.
+// adds reports whether b has something that the ledger does not know.
+func (b Batch) adds(known Batch) bool {
+	results := b.Results != "" && known.Results != b.Results
+	model := b.Model != "" && known.Model == ""
+	caller := b.Key != "" && known.Key == ""
+	return results || model || caller
+}
+
+func (l *Ledger) storeBatch(ctx context.Context, tx *sql.Tx, b Batch) error {
+	tags := marshalTags(b.Tags)
+	_, err := tx.ExecContext(ctx, `INSERT INTO usage_batches
+			(host, id, results, model, key, key_name, user, tags, route, request, seen) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (host, id) DO UPDATE SET
+			results = CASE excluded.results WHEN '' THEN results ELSE excluded.results END,
+			model = CASE model WHEN '' THEN excluded.model ELSE model END`,
+		b.Host, b.ID, b.Results, b.Model, b.Key, b.KeyName, b.User, tags, b.Route, b.Request, l.o.Now().UnixMicro())
+	if err == nil && b.Key != "" {
+		_, err = tx.ExecContext(ctx, `UPDATE usage_batches SET key = ?, key_name = ?, user = ?, tags = ?, route = ?, request = ?
+			WHERE host = ? AND id = ? AND key = ''`,
+			b.Key, b.KeyName, b.User, tags, b.Route, b.Request, b.Host, b.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", b.ID, err)
+	}
+	return nil
+}
+
+// FindBatch returns the batch that an object of a host is: by its id, or by the
+// file of its results.
 func (l *Ledger) FindBatch(ctx context.Context, host, object string) (b Batch, ok bool, err error) {
+	const columns = `host, id, results, model, key, key_name, user, tags, route, request`
 	var tags string
-	err = l.db.QueryRowContext(ctx, `SELECT host, id, results, model, key, key_name, user, tags, route, request FROM usage_batches WHERE host = ? AND id = ?
-		UNION ALL SELECT host, id, results, model, key, key_name, user, tags, route, request FROM usage_batches WHERE host = ? AND results = ? AND results != '' LIMIT 1`,
-		host, object, host, object).Scan(&b.Host, &b.ID, &b.Results, &b.Model, &b.Key, &b.KeyName, &b.User, &tags, &b.Route, &b.Request)
+	err = l.db.QueryRowContext(ctx, `SELECT `+columns+` FROM usage_batches WHERE host = ? AND id = ?
+		UNION ALL SELECT `+columns+` FROM usage_batches WHERE host = ? AND results = ? AND results != '' LIMIT 1`,
+		host, object, host, object).
+		Scan(&b.Host, &b.ID, &b.Results, &b.Model, &b.Key, &b.KeyName, &b.User, &tags, &b.Route, &b.Request)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Batch{}, false, nil
 	}
 	if err != nil {
 		return Batch{}, false, fmt.Errorf("looking for a batch: %w", err)
 	}
-	_ = json.Unmarshal([]byte(tags), &b.Tags) // written by marshalTags
+	_ = json.Unmarshal([]byte(tags), &b.Tags) // of marshalTags
 	return b, true, nil
 }
 
-// SettleBatch writes down the rows that settle a batch, and charges them to the budgets of their key, unless that was done before, be it
-// by an earlier process. It returns how many rows were new.
-func (l *Ledger) SettleBatch(ctx context.Context, rows []Row) (settled int, err error) {
-	l.batches.Lock() // of two who fetch the same results at once, the second sees the first one's rows
-	defer l.batches.Unlock()
+// SettleBatch records the rows that settle a batch and charges them to the
+// budgets of their key, unless that was done before, by this or an earlier
+// process. It returns how many rows were new.
+func (l *Ledger) SettleBatch(ctx context.Context, rows []Row) (recorded int, err error) {
+	l.settling.Lock() // of two clients that fetch the same results, the second one finds the rows of the first
+	defer l.settling.Unlock()
 	for _, r := range rows {
 		done, err := l.isSettled(ctx, r.ID)
 		if err != nil {
-			return settled, err
+			return recorded, err
 		}
 		if !done {
 			l.Record(r)
-			settled++
+			recorded++
 		}
 	}
-	return settled, nil
+	return recorded, nil
 }
 
-// isSettled reports whether a row that settles a batch is in the database, or waits to be written.
-func (l *Ledger) isSettled(ctx context.Context, id string) (bool, error) {
-	l.commit.Lock()
-	defer l.commit.Unlock()
-	var n int
-	if err := l.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM usage_settled WHERE row = ?`, id).Scan(&n); err != nil {
+// isSettled reports whether a row that settles a batch is in the database or
+// waits to be written.
+func (l *Ledger) isSettled(ctx context.Context, id string) (done bool, err error) {
+	l.pending.Between(func() {
+		err = l.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM usage_settled WHERE row = ?)`, id).Scan(&done)
+		l.pending.Each(func(e *entry) {
+			done = done || (e.kind == settled && e.row.ID == id)
+		})
+	})
+	if err != nil {
 		return false, fmt.Errorf("looking whether a batch is settled: %w", err)
 	}
-	l.queue.each(func(e *entry) {
-		if e.kind == settled && e.row.ID == id {
-			n++
-		}
-	})
-	return n > 0, nil
-}
-
-// Settled returns the ids of the rows that settled a batch.
-func (r *Reader) Settled(ctx context.Context, batch string) (ids []string, err error) {
-	if err := r.check(ctx); err != nil {
-		return nil, err
-	}
-	var has int // none in tables that an older version made, and this one has not opened yet
-	if err := r.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name = 'usage_settled'`).Scan(&has); err != nil || has == 0 {
-		return nil, wrapRead(err)
-	}
-	rows, err := r.db.QueryContext(ctx, `SELECT row FROM usage_settled WHERE batch = ? ORDER BY row`, batch)
-	if err != nil {
-		return nil, wrapRead(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id string
-		if err := rows.Scan(&id); err != nil {
-			return nil, wrapRead(err)
-		}
-		ids = append(ids, id)
-	}
-	return ids, wrapRead(rows.Err())
+	return done, nil
 }

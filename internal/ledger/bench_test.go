@@ -79,7 +79,7 @@ func BenchmarkSettle(b *testing.B) {
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
 		r.ID = strconv.Itoa(i)
-		call, err := l.Begin(b.Context(), ledger.Reservation{Row: r, Budgets: budgets})
+		call, err := l.Reserve(b.Context(), ledger.Reservation{Row: r, Budgets: budgets})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -8,23 +8,30 @@ import (
 	"forward/internal/price"
 )
 
-// unboundOutput is how many tokens an answer is taken to have at most when neither the request nor the price table says.
-const unboundOutput = 16_384
+// defaultMaxOutput is how many tokens an answer is taken to have at most where
+// neither the request nor the price table limits them.
+const defaultMaxOutput = 16_384
 
-// Estimate prepares a row for Begin: its tokens become the prompt's and the most that can be generated, its cost what they cost at most.
-// output is what the request bounds itself to, for all its choices together; 0 is no bound, and then the model's own holds. r.Upstream and
-// r.Model say whose price it is, r.Tier the service tier that is asked for. Without a price the tokens are there all the same, for budgets that count them.
+// Estimate prepares a row for Reserve: its tokens become the prompt's and the
+// most that can be generated, its cost the most that these cost. output is the
+// bound in the request, for all its choices together; 0 is none, and then that
+// of the model applies. r.Upstream and r.Model say whose price it is, r.Tier
+// the requested service tier. Without a price the tokens are there all the
+// same, for budgets in tokens.
 func (r *Row) Estimate(prices *price.Table, input, output int64) {
 	list, _, _ := prices.Price(r.Upstream, r.Model)
-	output = cmp.Or(max(0, output), list.MaxOutput, unboundOutput)
-	r.Usage, r.Estimated = dialect.Usage{Input: input, Output: output, Total: input + output}, true
-	r.reserve(prices)
+	output = cmp.Or(max(0, output), list.MaxOutput, defaultMaxOutput)
+	r.Usage = dialect.Usage{Input: input, Output: output, Total: input + output}
+	r.Estimated = true
+	r.priceReservation(prices)
 }
 
-// reserve prices what a row may use at most.
-func (r *Row) reserve(prices *price.Table) {
+// priceReservation prices what a row may use at most.
+func (r *Row) priceReservation(prices *price.Table) {
 	list, why, ok := prices.Price(r.Upstream, r.Model)
-	r.Price, r.Priced, r.Cost = why, false, 0
+	r.Price = why
+	r.Priced = false
+	r.Cost = 0
 	if !ok {
 		return
 	}
@@ -33,16 +40,31 @@ func (r *Row) reserve(prices *price.Table) {
 		r.Price = err.Error()
 		return
 	}
-	r.Priced, r.Cost = true, cost
+	r.Priced = true
+	r.Cost = cost
 }
 
-// Bill works out what a row's usage costs, sets Priced, Cost, Saved and Price, and tells the trail how. The price is that of the model as
-// it was asked for when forward.yaml names it, else of the model that answered, else of the one that was asked for.
+// Bill works out what a row's usage costs, sets Priced, Cost, Saved and Price,
+// and appends the lines of the cost to the trail. See price.Table.Answered for
+// whose price it is.
 //
-// An answer out of the cache costs nothing and saves what it would have cost. A request that failed and used nothing is free, and so are
-// those that never cost anything, such as lists of models. Where an answer should have a usage and has none, the row is unpriced.
+// An answer of the cache costs nothing and saves what it would have cost. A
+// request that failed and used nothing is free, and so are operations that
+// never cost anything, such as the list of models. Where an answer should have
+// a usage and has none, the row is unpriced.
 func (r *Row) Bill(prices *price.Table, o price.Options) {
-	r.Priced, r.Cost, r.Saved = false, 0, 0
+	r.Priced = false
+	r.Cost = 0
+	r.Saved = 0
+	r.bill(prices, o)
+	if r.Cache == "hit" {
+		r.Saved = r.Cost
+		r.Priced = true
+		r.Cost = 0
+	}
+}
+
+func (r *Row) bill(prices *price.Table, o price.Options) {
 	list, why, known := prices.Answered(r.Upstream, r.Model, r.Answered)
 	var cost price.Cost
 	var err error
@@ -50,20 +72,25 @@ func (r *Row) Bill(prices *price.Table, o price.Options) {
 		cost, err = list.Cost(r.Usage, o)
 	}
 	failed := r.Status >= 400 || r.Status == 0
-	used := r.Tokens() > 0 || o.Images > 0 || o.Characters > 0 || r.Usage.Seconds > 0 || !failed && len(cost.Lines) > 0 // by the call itself
+	used := r.Tokens() > 0 || r.Usage.Seconds > 0 || o.Images > 0 || o.Characters > 0
+	used = used || (!failed && len(cost.Lines) > 0) // a price of the call itself
 	switch {
 	case !used && failed:
-		r.Priced, r.Price = true, "nothing was used"
-	case !used && !consumes(r.Operation):
-		r.Priced, r.Price = true, "free"
+		r.Priced = true
+		r.Price = "nothing was used"
+	case !used && isFree(r.Operation):
+		r.Priced = true
+		r.Price = "free"
 	case !used:
-		r.Price = "the answer told no usage"
+		r.Price = "the answer reported no usage"
 	case !known:
 		r.Price = why
 	case err != nil:
 		r.Price = err.Error()
 	default:
-		r.Priced, r.Cost, r.Price = true, cost.Total, why
+		r.Priced = true
+		r.Cost = cost.Total
+		r.Price = why
 		if o.Tier == "flex" || o.Tier == "priority" {
 			r.Price += ", served as " + o.Tier
 		}
@@ -71,12 +98,9 @@ func (r *Row) Bill(prices *price.Table, o price.Options) {
 			r.Trail = append(r.Trail, Step{r.Total, "price", l.String()})
 		}
 	}
-	if r.Cache == "hit" {
-		r.Priced, r.Cost, r.Saved = true, 0, r.Cost
-	}
 }
 
-// consumes reports whether an operation has a cost by its nature.
-func consumes(op dialect.Operation) bool {
-	return !slices.Contains([]dialect.Operation{dialect.Other, dialect.Models, dialect.CountTokens, dialect.Moderation}, op)
+// isFree reports whether an operation never costs anything.
+func isFree(op dialect.Operation) bool {
+	return slices.Contains([]dialect.Operation{dialect.Other, dialect.Models, dialect.CountTokens, dialect.Moderation}, op)
 }

@@ -33,7 +33,7 @@ func monthly(n int64) ledger.Budget {
 // call begins and settles a call at the clock's time.
 func (c *clock) call(l *ledger.Ledger, id string, reserve, cost price.Money, budgets ...ledger.Budget) error {
 	r := ledger.Row{ID: id, Time: c.read(), Key: "k1", KeyName: "alice", Model: "m", Priced: true, Cost: reserve, Status: 200}
-	call, err := l.Begin(context.Background(), ledger.Reservation{Row: r, Budgets: budgets})
+	call, err := l.Reserve(context.Background(), ledger.Reservation{Row: r, Budgets: budgets})
 	if err == nil {
 		r.Cost = cost
 		call.Settle(r)
@@ -58,7 +58,7 @@ func TestBudgetIsSpent(t *testing.T) {
 	if spent.Spent != int64(cents(110)) || spent.Budget.Amount != int64(cents(100)) || !spent.Reset.Equal(time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC)) {
 		t.Errorf("%+v", spent)
 	}
-	if got, want := spent.Error(), "the budget of $1.00/month is spent: $1.10 used, it begins anew at 2026-12-01T00:00:00Z"; got != want {
+	if got, want := spent.Error(), "the budget of $1.00/month is spent: $1.10 used, it starts again at 2026-12-01T00:00:00Z"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	// Raised and lowered, with the next call; what was spent stays.
@@ -124,7 +124,7 @@ func TestCallsBelongToThePeriodInWhichTheyBegan(t *testing.T) {
 	c := newClock(time.Date(2028, 2, 29, 23, 59, 0, 0, time.UTC)) // a leap day
 	l := mustOpen(t, newDB(t), ledger.Options{Now: c.read})
 	r := ledger.Row{ID: "a", Time: c.read(), Key: "k1", Priced: true, Cost: cents(80)}
-	call, err := l.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{monthly(100)}})
+	call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{monthly(100)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestWaitingOverMidnight(t *testing.T) {
 	l := mustOpen(t, db, ledger.Options{Now: c.read})
 	daily := []ledger.Budget{{Unit: ledger.USD, Amount: int64(cents(10)), Period: ledger.Daily}}
 	r := ledger.Row{ID: "a", Time: time.Date(2026, 11, 21, 23, 59, 0, 0, time.UTC), Key: "k1", Priced: true, Cost: cents(8)}
-	call, err := l.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: daily})
+	call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: daily})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestTokenBudgetsAndUnpricedModels(t *testing.T) {
 	l := mustOpen(t, newDB(t), ledger.Options{})
 	begin := func(id string, budgets ...ledger.Budget) error {
 		r := ledger.Row{ID: id, Time: time.Now(), Key: "k", Model: "mystery", Usage: dialect.Usage{Input: 10, Output: 90}}
-		call, err := l.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: budgets})
+		call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: budgets})
 		if err == nil {
 			call.Settle(r)
 		}
@@ -213,7 +213,7 @@ func TestParallelCallsAtTheLastCent(t *testing.T) {
 	for i := range 100 {
 		all.Go(func() {
 			r := ledger.Row{ID: fmt.Sprint(i), Time: c.read(), Key: "k1", Priced: true, Cost: cents(3)}
-			call, err := l.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{b}})
+			call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{b}})
 			begun.Done()
 			begun.Wait() // none ends before all have tried
 			if err == nil {
@@ -263,7 +263,7 @@ func TestSpentNeverPassesTheBudgetByMoreThanOneReserve(t *testing.T) {
 			"begin": func(t *rapid.T) {
 				id++
 				r := ledger.Row{ID: fmt.Sprint(id), Time: c.read(), Key: key, Priced: true, Cost: price.Money(rapid.Int64Range(1, largest).Draw(t, "reserve")), Status: 200}
-				call, err := l.Begin(context.Background(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{budget}})
+				call, err := l.Reserve(context.Background(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{budget}})
 				var refused *ledger.BudgetError
 				if err != nil && !errors.As(err, &refused) {
 					t.Fatal(err)
@@ -356,12 +356,29 @@ func TestWarnings(t *testing.T) {
 	call("7", 50, 100)
 	want("alice 50% of $1.00/month")
 	mustFlush(t, l)
-	kept, err := l.Warnings(t.Context(), "k1", noon.AddDate(0, 0, 1))
-	if err != nil || len(kept) != 1 || kept[0].Budget != "$1.00/month" || kept[0].Percent != 50 || kept[0].Spent != int64(cents(50)) || kept[0].Limit != int64(cents(100)) {
-		t.Errorf("%+v, %v", kept, err)
+	kept := func(where string) (list []string) {
+		t.Helper()
+		rows, err := db.Query(`SELECT key, budget, percent, spent, amount FROM usage_warnings WHERE ` + where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var key, budget string
+			var percent, spent, amount int64
+			if err := rows.Scan(&key, &budget, &percent, &spent, &amount); err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, fmt.Sprintf("%s %d%% of %s: %d of %d", key, percent, budget, spent, amount))
+		}
+		return list
 	}
-	if all, err := l.Warnings(t.Context(), "", time.Time{}); err != nil || len(all) != 4 {
-		t.Errorf("%+v, %v", all, err)
+	late := fmt.Sprintf("time >= %d", noon.AddDate(0, 0, 1).UnixMicro())
+	if got := kept(late); len(got) != 1 || got[0] != fmt.Sprintf("k1 50%% of $1.00/month: %d of %d", cents(50), cents(100)) {
+		t.Errorf("%q", got)
+	}
+	if got := kept("TRUE"); len(got) != 4 {
+		t.Errorf("%q", got)
 	}
 	// A new process does not tell again what was told.
 	if err := l.Close(t.Context()); err != nil {
@@ -382,7 +399,7 @@ func TestBoundsAreCountedNearABudget(t *testing.T) {
 	counted, begun := 0, 0
 	for {
 		r := ledger.Row{ID: fmt.Sprint(begun), Time: c.read(), Key: "k1", Model: "m", Priced: true, Cost: cents(10)}
-		_, err := l.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{monthly(100)}, Exact: func(r *ledger.Row) { counted++; r.Cost = cents(1) }})
+		_, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{monthly(100)}, Exact: func(r *ledger.Row) { counted++; r.Cost = cents(1) }})
 		if err != nil {
 			break
 		}

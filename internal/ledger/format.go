@@ -9,17 +9,11 @@ import (
 	"time"
 )
 
-// sumNames are those of the sums in JSON and CSV, in the order of Sums.fields. They are promises to those who read them.
-var sumNames = []string{"requests", "errors", "estimated", "unpriced", "input_tokens", "cached_read_tokens", "cached_write_tokens", "output_tokens",
-	"reasoning_tokens", "audio_tokens", "cost_nano_usd", "estimated_cost_nano_usd", "saved_nano_usd", "bytes_in", "bytes_out"}
-
-// SumUp adds groups up. By tag, where a request can be in several groups, it is more than there was.
-func SumUp(groups []Group) Sums {
-	var s Sums
-	for i := range groups {
-		s.merge(&groups[i].Sums)
-	}
-	return s
+// shownNames are the names of the sums in JSON and CSV, in the order of
+// Sums.fields. Other programs read them, so they do not change.
+var shownNames = []string{
+	"requests", "errors", "estimated", "unpriced", "input_tokens", "cached_read_tokens", "cached_write_tokens", "output_tokens",
+	"reasoning_tokens", "audio_tokens", "cost_nano_usd", "estimated_cost_nano_usd", "saved_nano_usd", "bytes_in", "bytes_out",
 }
 
 // MarshalJSON writes sums with stable names, cost and savings also in dollars.
@@ -27,13 +21,14 @@ func (s Sums) MarshalJSON() ([]byte, error) { return json.Marshal(s.named()) }
 
 func (s *Sums) named() map[string]any {
 	out := map[string]any{"cost_usd": s.Cost.Dollars(), "saved_usd": s.Saved.Dollars()}
-	for i, v := range s.values() {
-		out[sumNames[i]] = v
+	for i, n := range s.fields() {
+		out[shownNames[i]] = *n
 	}
 	return out
 }
 
-// WriteJSON writes a report as one object: {"by": […], "since": …, "until": …, "groups": [{"key": …, "requests": …}], "total": {…}}.
+// WriteJSON writes a report as one object: {"by": […], "since": …, "until": …,
+// "groups": [{"key": …, "requests": …}], "total": {…}}.
 func WriteJSON(w io.Writer, q Query, groups []Group) error {
 	list := make([]map[string]any, 0, len(groups))
 	for _, g := range groups {
@@ -58,7 +53,8 @@ func WriteJSON(w io.Writer, q Query, groups []Group) error {
 	}{append([]Dimension{}, q.By...), q.Since, q.Until, list, SumUp(groups)})
 }
 
-// WriteCSV writes a report as a table with a head: what it is grouped by, then the sums, then the cost in dollars.
+// WriteCSV writes a report as a table with a head: the dimensions, the sums,
+// and the cost in dollars.
 func WriteCSV(w io.Writer, q Query, groups []Group) error {
 	out := csv.NewWriter(w)
 	var head []string
@@ -68,7 +64,8 @@ func WriteCSV(w io.Writer, q Query, groups []Group) error {
 			head = append(head, "key_name")
 		}
 	}
-	out.Write(append(append(head, sumNames...), "cost_usd")) // errors stay until Flush
+	head = append(head, shownNames...)
+	out.Write(append(head, "cost_usd")) // the writer keeps an error until Flush
 	for _, g := range groups {
 		var line []string
 		for i, d := range q.By {
@@ -77,8 +74,8 @@ func WriteCSV(w io.Writer, q Query, groups []Group) error {
 				line = append(line, cellText(g.KeyName))
 			}
 		}
-		for _, v := range g.values() {
-			line = append(line, strconv.FormatInt(v.(int64), 10))
+		for _, n := range g.fields() {
+			line = append(line, strconv.FormatInt(*n, 10))
 		}
 		out.Write(append(line, strings.TrimPrefix(g.Cost.String(), "$")))
 	}
@@ -86,7 +83,8 @@ func WriteCSV(w io.Writer, q Query, groups []Group) error {
 	return out.Error()
 }
 
-// cellText keeps a spreadsheet from taking a name for a formula: clients choose models and users freely.
+// cellText keeps a spreadsheet from reading a name as a formula: clients choose
+// the names of models and users.
 func cellText(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s

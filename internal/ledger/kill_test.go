@@ -37,7 +37,7 @@ func killedProcess() bool {
 		for n := range 5 {
 			r := row(fmt.Sprintf("%d-%d", i, n))
 			r.Cost, r.Usage = 1000, dialect.Usage{Input: 10, Output: 100}
-			call, err := l.Begin(ctx, ledger.Reservation{Row: r})
+			call, err := l.Reserve(ctx, ledger.Reservation{Row: r})
 			if err != nil {
 				panic(err)
 			}

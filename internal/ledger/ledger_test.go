@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/backlog"
 	"forward/internal/dialect"
 	"forward/internal/ledger"
 	"forward/internal/price"
@@ -139,7 +140,7 @@ func TestUnpricedIsNotFree(t *testing.T) {
 func TestRowsCountOnce(t *testing.T) {
 	db := newDB(t)
 	l := mustOpen(t, db, ledger.Options{})
-	call, err := l.Begin(t.Context(), ledger.Reservation{Row: row("a")})
+	call, err := l.Reserve(t.Context(), ledger.Reservation{Row: row("a")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,10 +170,10 @@ func TestOpenCallsSettleAtTheirReserve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "forward.db")
 	killed := mustOpen(t, openDB(t, path), ledger.Options{})
 	reserve := ledger.Row{ID: "left", Time: noon, Key: "k1", Model: "gpt-4o", Usage: dialect.Usage{Input: 100, Output: 400}, Priced: true, Cost: 4_250_000}
-	if _, err := killed.Begin(t.Context(), ledger.Reservation{Row: reserve}); err != nil {
+	if _, err := killed.Reserve(t.Context(), ledger.Reservation{Row: reserve}); err != nil {
 		t.Fatal(err)
 	}
-	done, err := killed.Begin(t.Context(), ledger.Reservation{Row: ledger.Row{ID: "done", Time: noon, Key: "k1"}})
+	done, err := killed.Reserve(t.Context(), ledger.Reservation{Row: ledger.Row{ID: "done", Time: noon, Key: "k1"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +211,7 @@ func TestCloseLosesNothing(t *testing.T) {
 			for i := range each {
 				r := row(fmt.Sprintf("%d-%d", w, i))
 				r.Key, r.Time = fmt.Sprint("k", w%3), noon.Add(time.Duration(i)*time.Hour)
-				call, err := l.Begin(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: 1000 * int64(price.Dollar), Period: ledger.Total}}})
+				call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: 1000 * int64(price.Dollar), Period: ledger.Total}}})
 				if err != nil {
 					t.Error(err)
 					return
@@ -233,7 +234,7 @@ func TestCloseLosesNothing(t *testing.T) {
 		t.Errorf("%d calls are still open (%v)", open, err)
 	}
 	l.Record(row("late")) // must neither panic nor hang
-	if err := l.Flush(t.Context()); !errors.Is(err, ledger.ErrClosed) {
+	if err := l.Flush(t.Context()); !errors.Is(err, backlog.ErrClosed) {
 		t.Errorf("flushing a closed ledger: %v", err)
 	}
 }
@@ -253,7 +254,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	}
 	exec(`PRAGMA max_page_count = 1`) // SQLite makes it what the file has now
-	call, err := l.Begin(t.Context(), ledger.Reservation{Row: row("held")})
+	call, err := l.Reserve(t.Context(), ledger.Reservation{Row: row("held")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +266,7 @@ func TestFullDisk(t *testing.T) {
 	if _, detail := l.Healthy(); !strings.Contains(detail, "has not been written since") || !strings.Contains(detail, "full") {
 		t.Error(detail)
 	}
-	if _, err := l.Begin(t.Context(), ledger.Reservation{Row: row("more")}); err != nil {
+	if _, err := l.Reserve(t.Context(), ledger.Reservation{Row: row("more")}); err != nil {
 		t.Errorf("a call was refused: %v", err)
 	}
 	exec(`PRAGMA max_page_count = 1000000`)
@@ -294,7 +295,7 @@ func TestFullDiskStrictAndBounded(t *testing.T) {
 	big.Trail = []ledger.Step{{Name: "x", Text: strings.Repeat("x", 32<<10)}}
 	l.Record(big)
 	waitFor(t, func() bool { ok, _ := l.Healthy(); return !ok })
-	if _, err := l.Begin(t.Context(), ledger.Reservation{Row: row("refused")}); !errors.Is(err, ledger.ErrUnwritable) {
+	if _, err := l.Reserve(t.Context(), ledger.Reservation{Row: row("refused")}); !errors.Is(err, ledger.ErrUnwritable) {
 		t.Errorf("a strict ledger began a call: %v", err)
 	}
 	for i := range 1000 { // about a megabyte

@@ -3,18 +3,20 @@ package ledger
 import (
 	"cmp"
 	"context"
+	"database/sql"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
-
-	"forward/internal/price"
 )
 
-// Dimension is something by which usage can be grouped and filtered.
+// Dimension is something by which usage is grouped and filtered.
 type Dimension string
 
-// The dimensions. Those of the first line are in the sums by hour and by day; user is in sums of its own, by key and day. All others
-// mean that single rows are read, which takes longer and reaches back as far as the retention.
+// The dimensions. Those of the first two lines are in the sums by hour and day,
+// and users are in sums of their own, by key and day. All others make a report
+// read single rows, which takes longer and reaches back as far as the
+// retention.
 const (
 	ByKey, ByModel, ByRoute, ByOperation, ByStatus, ByCache Dimension = "key", "model", "route", "operation", "status", "cache"
 	ByHour, ByDay, ByMonth                                  Dimension = "hour", "day", "month"
@@ -23,34 +25,66 @@ const (
 	ByTag                                                   Dimension = "tag" // a request counts for each of its tags
 )
 
-// Dimensions returns all of them.
+// Dimensions returns all dimensions.
 func Dimensions() []Dimension {
-	return []Dimension{ByKey, ByModel, ByRoute, ByOperation, ByStatus, ByCache, ByHour, ByDay, ByMonth, ByUser, ByUpstream, BySlot, ByAnswered, ByCause, ByFinish, ByTag}
+	return []Dimension{
+		ByKey, ByModel, ByRoute, ByOperation, ByStatus, ByCache, ByHour, ByDay, ByMonth, ByUser,
+		ByUpstream, BySlot, ByAnswered, ByCause, ByFinish, ByTag,
+	}
 }
+
+// layouts are the forms of the dimensions that are times.
+var layouts = map[Dimension]string{ByHour: time.RFC3339, ByDay: "2006-01-02", ByMonth: "2006-01"}
 
 // Query is a question about usage.
 type Query struct {
 	By []Dimension // nil: one group
-	// Since and Until bound when requests began; zero is open. Reports by day and month, and of users, begin and end with whole days,
-	// all others that sums can answer with whole hours: bounds inside of one take all of it in.
+	// Since and Until bound when requests started; zero is open. Reports by day,
+	// month and user start and end with whole days, others that sums can answer
+	// with whole hours: a bound inside of one includes all of it.
 	Since, Until time.Time
-	// Filter keeps the requests whose dimension has the value. A key may be told by its id or its name. hour, day, month and tag
-	// are no filters.
+	// Filter keeps the requests whose dimension has the value. A key can be given
+	// by id or by name. hour, day, month and tag are no filters.
 	Filter map[Dimension]string
+}
+
+// Check returns what is wrong with a query.
+func (q Query) Check() error {
+	known := Dimensions()
+	for i, d := range q.By {
+		if !slices.Contains(known, d) {
+			return fmt.Errorf("%q is nothing to group by: write %s", d, words(known))
+		}
+		if slices.Contains(q.By[:i], d) {
+			return fmt.Errorf("%q is twice in what to group by", d)
+		}
+	}
+	for d := range q.Filter {
+		if !slices.Contains(known, d) || layouts[d] != "" || d == ByTag {
+			return fmt.Errorf("%q is nothing to filter by", d)
+		}
+	}
+	return nil
+}
+
+func words(dimensions []Dimension) string {
+	out := make([]string, len(dimensions))
+	for i, d := range dimensions {
+		out[i] = string(d)
+	}
+	return list(out)
 }
 
 // Group is one line of a report.
 type Group struct {
 	Values  []string // one for each of Query.By: keys by id, hours as RFC 3339, days as 2026-11-21, months as 2026-11
-	KeyName string   // what the key is called now, when the groups are by key
+	KeyName string   // the current name of the key, where groups are by key
 	Sums
 }
 
-// Report adds up what was used. Groups come in the order of their times, then by cost, the dearest first.
+// Report adds up what was used. Groups are sorted by their times, then by cost,
+// the highest first.
 func (r *Reader) Report(ctx context.Context, q Query) ([]Group, error) {
-	if err := r.check(ctx); err != nil {
-		return nil, err
-	}
 	names, err := r.keyNames(ctx)
 	if err != nil {
 		return nil, err
@@ -59,21 +93,16 @@ func (r *Reader) Report(ctx context.Context, q Query) ([]Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := r.db.QueryContext(ctx, p.query, p.args...)
-	if err != nil {
-		return nil, wrapRead(err)
-	}
-	defer rows.Close()
-	groups := map[string]*Group{} // by their values; several hours of the database can be of one day
-	for rows.Next() {
+	groups := map[string]*Group{} // by their values: several hours of the database can be of one day
+	err = r.query(ctx, p.query, p.args, func(rows *sql.Rows) error {
 		g := Group{Values: make([]string, len(q.By))}
 		var bucket int64
 		targets := []any{&bucket}
 		for i := range q.By {
 			targets = append(targets, &g.Values[i])
 		}
-		if err := rows.Scan(append(targets, g.fields()...)...); err != nil {
-			return nil, wrapRead(err)
+		if err := rows.Scan(append(targets, g.targets()...)...); err != nil {
+			return err
 		}
 		for i, d := range q.By {
 			if d == ByKey {
@@ -86,32 +115,18 @@ func (r *Reader) Report(ctx context.Context, q Query) ([]Group, error) {
 		id := strings.Join(g.Values, "\x00")
 		if have := groups[id]; have != nil {
 			have.merge(&g.Sums)
-			continue
+			return nil
 		}
 		groups[id] = &g
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, wrapRead(err)
-	}
-	return ordered(q.By, groups), nil
+	return sorted(q.By, groups), nil
 }
 
-// layouts are how times are written.
-var layouts = map[Dimension]string{ByHour: time.RFC3339, ByDay: "2006-01-02", ByMonth: "2006-01"}
-
-func (s *Sums) merge(o *Sums) {
-	into, from := s.fields(), o.fields()
-	for i := range into {
-		switch n := into[i].(type) {
-		case *int64:
-			*n += *from[i].(*int64)
-		case *price.Money:
-			*n += *from[i].(*price.Money)
-		}
-	}
-}
-
-func ordered(by []Dimension, groups map[string]*Group) []Group {
+func sorted(by []Dimension, groups map[string]*Group) []Group {
 	out := make([]Group, 0, len(groups))
 	for _, g := range groups {
 		out = append(out, *g)
@@ -127,22 +142,24 @@ func ordered(by []Dimension, groups map[string]*Group) []Group {
 	return out
 }
 
-// keyNames returns what keys are called, by id.
+// keyNames returns the current names of keys, by id.
 func (r *Reader) keyNames(ctx context.Context) (map[string]string, error) {
-	rows, err := r.db.QueryContext(ctx, `SELECT key, name FROM usage_keys`)
-	if err != nil {
-		return nil, wrapRead(err)
-	}
-	defer rows.Close()
 	names := map[string]string{}
-	for rows.Next() {
+	err := r.query(ctx, `SELECT key, name FROM usage_keys`, nil, func(rows *sql.Rows) error {
 		var key, name string
-		if err := rows.Scan(&key, &name); err != nil {
-			return nil, wrapRead(err)
-		}
+		err := rows.Scan(&key, &name)
 		names[key] = name
-	}
-	return names, wrapRead(rows.Err())
+		return err
+	})
+	return names, err
 }
 
-func list(words []string) string { return strings.Join(words, ", ") }
+// SumUp adds groups up. By tag, where a request can be in several groups, the
+// sum is more than there was.
+func SumUp(groups []Group) Sums {
+	var s Sums
+	for i := range groups {
+		s.merge(&groups[i].Sums)
+	}
+	return s
+}

@@ -158,7 +158,7 @@ func ExampleLedger() {
 	// Before the call: what it can cost at most.
 	row := ledger.Row{ID: "req-1", Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Key: "k1", KeyName: "alice", Model: "gpt-4o-mini", Priced: true}
 	row.Cost, _ = list.Reserve(1000, 500, "")
-	call, err := l.Begin(ctx, ledger.Reservation{Row: row, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: int64(20 * price.Dollar), Period: ledger.Monthly}}})
+	call, err := l.Reserve(ctx, ledger.Reservation{Row: row, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: int64(20 * price.Dollar), Period: ledger.Monthly}}})
 	if err != nil {
 		panic(err) // a *ledger.BudgetError: 429
 	}

@@ -66,7 +66,7 @@ func TestReprice(t *testing.T) {
 	}
 	open := ledger.Row{ID: "open", Time: noon, Key: "k", Upstream: "openai", Operation: dialect.Chat, Model: "house"}
 	open.Estimate(before, 100, 10)
-	if _, err := l.Begin(t.Context(), ledger.Reservation{Row: open}); err != nil {
+	if _, err := l.Reserve(t.Context(), ledger.Reservation{Row: open}); err != nil {
 		t.Fatal(err)
 	}
 	mustFlush(t, l)

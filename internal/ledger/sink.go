@@ -5,10 +5,12 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"forward/internal/backlog"
 )
 
-// Sink is told of every request after it is in the ledger. Send is called by one goroutine of the sink's own; what it returns as an
-// error is logged, and the rows are not brought again.
+// Sink receives every row after it is in the ledger. Send is called by one
+// goroutine. Its errors are logged, and the rows are not sent again.
 type Sink interface {
 	Name() string
 	Send(ctx context.Context, rows []Row) error
@@ -16,78 +18,78 @@ type Sink interface {
 }
 
 const (
-	fanBatches = 256 // batches that wait for a slow sink
-	sendTime   = 30 * time.Second
+	maxDeliveries   = 256 // batches that wait for a slow sink
+	deliverPatience = 30 * time.Second
 )
 
-// fan brings rows to one sink. A sink that is slow or broken loses rows, counted; it never holds anything up.
-type fan struct {
+// delivery brings rows to one sink. A sink that is slow or fails loses rows,
+// which are counted; it delays nothing else.
+type delivery struct {
 	sink    Sink
 	log     *slog.Logger
-	batches chan []Row
-	dropped atomic.Int64
-	ctx     context.Context // ends when Close is out of patience
-	cancel  context.CancelFunc
-	done    chan struct{}
+	batches *backlog.Queue[[]Row]
+	failing bool         // the last batch was not sent; of send alone
+	lost    atomic.Int64 // rows
 }
 
-func newFan(s Sink, log *slog.Logger) *fan {
-	f := &fan{sink: s, log: log, batches: make(chan []Row, fanBatches), done: make(chan struct{})}
-	f.ctx, f.cancel = context.WithCancel(context.Background()) // a life of its own, until close
-	go f.run()
-	return f
+func newDelivery(s Sink, log *slog.Logger) *delivery {
+	d := &delivery{sink: s, log: log}
+	d.batches = backlog.New(backlog.Options[[]Row]{Write: d.send, BatchCount: 1, MaxCount: maxDeliveries})
+	return d
 }
 
-// send hands rows over without waiting.
-func (f *fan) send(rows []Row) {
-	if len(rows) == 0 {
+// deliver gives copies of rows that are in the database to the sinks.
+func (l *Ledger) deliver(rows []*Row) {
+	if len(l.sinks) == 0 || len(rows) == 0 {
 		return
 	}
-	select {
-	case f.batches <- rows:
-	default:
-		if f.dropped.Add(int64(len(rows))) == int64(len(rows)) {
-			f.log.Warn("a sink of the ledger is too slow and loses rows", "sink", f.sink.Name())
-		}
+	copies := make([]Row, len(rows))
+	for i, r := range rows {
+		copies[i] = *r
+	}
+	for _, d := range l.sinks {
+		d.put(copies)
 	}
 }
 
-func (f *fan) run() {
-	defer close(f.done)
-	broken := false
-	for rows := range f.batches {
-		if f.ctx.Err() != nil {
-			f.dropped.Add(int64(len(rows)))
-			continue
-		}
-		ctx, cancel := context.WithTimeout(f.ctx, sendTime)
-		err := f.sink.Send(ctx, rows)
+// put queues rows without waiting.
+func (d *delivery) put(rows []Row) {
+	if d.batches.Put(rows) {
+		return
+	}
+	lost := int64(len(rows))
+	if d.lost.Add(lost) == lost {
+		d.log.Warn("a sink of the ledger is too slow and loses rows", "sink", d.sink.Name())
+	}
+}
+
+// send sends batches of rows. It never fails, so that the queue goes on.
+func (d *delivery) send(ctx context.Context, batches [][]Row) error {
+	for _, rows := range batches {
+		bounded, cancel := context.WithTimeout(ctx, deliverPatience)
+		err := d.sink.Send(bounded, rows)
 		cancel()
 		switch {
 		case err != nil:
-			f.dropped.Add(int64(len(rows)))
-			if !broken {
-				f.log.Warn("a sink of the ledger does not take rows", "sink", f.sink.Name(), "error", err)
+			d.lost.Add(int64(len(rows)))
+			if !d.failing {
+				d.log.Warn("a sink of the ledger does not take rows", "sink", d.sink.Name(), "error", err)
 			}
-		case broken:
-			f.log.Info("a sink of the ledger takes rows again", "sink", f.sink.Name(), "lost", f.dropped.Load())
+		case d.failing:
+			d.log.Info("a sink of the ledger takes rows again", "sink", d.sink.Name(), "lost", d.lost.Load())
 		}
-		broken = err != nil
+		d.failing = err != nil
 	}
+	return nil
 }
 
-// close brings what waits, as long as ctx lasts. Nothing is sent after it.
-func (f *fan) close(ctx context.Context) error {
-	close(f.batches)
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		f.cancel()
-		<-f.done
+// close sends what waits, until ctx ends, and closes the sink.
+func (d *delivery) close(ctx context.Context) error {
+	if err := d.batches.Close(ctx); err != nil {
+		d.batches.Each(func(rows []Row) { d.lost.Add(int64(len(rows))) })
 	}
-	f.cancel()
-	if n := f.dropped.Load(); n > 0 {
-		f.log.Warn("a sink of the ledger did not get all rows", "sink", f.sink.Name(), "lost", n)
+	if n := d.lost.Load(); n > 0 {
+		d.log.Warn("a sink of the ledger did not get all rows", "sink", d.sink.Name(), "lost", n)
 	}
-	return f.sink.Close()
+	return d.sink.Close()
 }

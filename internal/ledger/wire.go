@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// wireRow is the form in which a row leaves the program: names are promises to those who read it.
+// wireRow is the form in which a row leaves the program. Other programs read
+// it, so its names do not change.
 type wireRow struct {
 	ID           string          `json:"id"`
 	Time         string          `json:"time"` // RFC 3339, UTC
@@ -43,32 +44,38 @@ type wireRow struct {
 	SavedNano    int64           `json:"saved_nano_usd"`
 	BytesIn      int64           `json:"bytes_in"`
 	BytesOut     int64           `json:"bytes_out"`
-	Usage        json.RawMessage `json:"usage"` // the provider's own
+	Usage        json.RawMessage `json:"usage"` // as the provider reported it
 	Trail        []Step          `json:"trail,omitempty"`
 }
 
-// MarshalJSON writes a row with stable names. Money is in nano-dollars, and beside it in dollars for those who cannot count that far.
+// MarshalJSON writes a row with stable names. Money is in nano-dollars, and
+// beside it in dollars for programs that need no more.
 func (r Row) MarshalJSON() ([]byte, error) {
 	ms := func(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+	u := &r.Usage
 	w := wireRow{
-		ID: r.ID, Time: r.Time.UTC().Format(time.RFC3339Nano), Key: r.Key, KeyName: r.KeyName, User: r.User, Tags: r.Tags, Route: r.Route, Upstream: r.Upstream,
-		Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered, Status: r.Status, Cause: r.Cause, Finish: r.Finish, Tier: r.Tier, Stream: r.Stream,
-		Cache: r.Cache, Attempts: r.Attempts, QueueMS: ms(r.Queue), UpstreamMS: ms(r.Ask), FirstTokenMS: ms(r.First), TotalMS: ms(r.Total),
-		Input: r.Usage.Input, CachedRead: r.Usage.CachedRead, CachedWrite: r.Usage.CachedWrite, Output: r.Usage.Output, Reasoning: r.Usage.Reasoning, Audio: r.Usage.Audio,
+		ID: r.ID, Time: r.Time.UTC().Format(time.RFC3339Nano), Key: r.Key, KeyName: r.KeyName, User: r.User, Tags: r.Tags,
+		Route: r.Route, Upstream: r.Upstream, Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered,
+		Status: r.Status, Cause: r.Cause, Finish: r.Finish, Tier: r.Tier, Stream: r.Stream, Cache: r.Cache, Attempts: r.Attempts,
+		QueueMS: ms(r.Queue), UpstreamMS: ms(r.Ask), FirstTokenMS: ms(r.First), TotalMS: ms(r.Total),
+		Input: u.Input, CachedRead: u.CachedRead, CachedWrite: u.CachedWrite, Output: u.Output, Reasoning: u.Reasoning, Audio: u.Audio,
 		Estimated: r.Estimated, Price: r.Price, SavedNano: int64(r.Saved), BytesIn: r.BytesIn, BytesOut: r.BytesOut, Trail: r.Trail,
 	}
 	if r.Priced {
-		nano, usd := int64(r.Cost), r.Cost.Dollars()
-		w.CostNano, w.CostUSD = &nano, &usd
+		nano := int64(r.Cost)
+		usd := r.Cost.Dollars()
+		w.CostNano = &nano
+		w.CostUSD = &usd
 	}
-	if len(r.Usage.Raw) > 0 && json.Valid(r.Usage.Raw) {
-		w.Usage = r.Usage.Raw
+	if len(u.Raw) > 0 && json.Valid(u.Raw) {
+		w.Usage = u.Raw
 	}
 	return json.Marshal(w)
 }
 
 // MarshalJSON writes a warning with stable names.
 func (w Warning) MarshalJSON() ([]byte, error) {
+	b := w.Balance
 	return json.Marshal(struct {
 		Time    time.Time `json:"time"`
 		Key     string    `json:"key"`
@@ -79,5 +86,5 @@ func (w Warning) MarshalJSON() ([]byte, error) {
 		Spent   int64     `json:"spent"` // nano-dollars or tokens, by unit
 		Limit   int64     `json:"limit"`
 		Reset   time.Time `json:"reset,omitzero"`
-	}{w.Time, w.Key, w.KeyName, w.Percent, w.Balance.Budget.String(), w.Balance.Budget.Unit, w.Balance.Spent, w.Balance.Budget.Amount, w.Balance.Reset})
+	}{w.Time, w.Key, w.KeyName, w.Percent, b.Budget.String(), b.Budget.Unit, b.Spent, b.Budget.Amount, b.Reset})
 }

@@ -1,0 +1,114 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Reader answers questions about the ledger. It writes nothing, and so works
+// beside the process that does. It is safe for concurrent use.
+type Reader struct {
+	db   *sql.DB
+	zone *time.Location
+}
+
+// NewReader reads from a database. Days are those of the zone; nil is
+// time.Local.
+func NewReader(db *sql.DB, zone *time.Location) *Reader {
+	if zone == nil {
+		zone = time.Local
+	}
+	return &Reader{db, zone}
+}
+
+// ErrNoRow reports that the ledger has no request of an id: it never reached
+// the pipeline, is older than the retention, or is not yet written.
+var ErrNoRow = errors.New("the ledger has no request of this id")
+
+// ErrNoLedger reports that the database has no ledger.
+var ErrNoLedger = errors.New("there is no ledger yet: it is made when forward runs for the first time")
+
+// check returns ErrNoLedger when there are no tables to read. A reader makes
+// none.
+func (r *Reader) check(ctx context.Context) error {
+	var n int
+	err := r.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name = 'usage_schema'`).Scan(&n)
+	if err == nil && n == 0 {
+		return ErrNoLedger
+	}
+	return wrapRead(err)
+}
+
+func wrapRead(err error) error {
+	if err != nil {
+		return fmt.Errorf("reading the ledger: %w", err)
+	}
+	return nil
+}
+
+// query runs a query and calls scan for each of its rows.
+func (r *Reader) query(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	if err := r.check(ctx); err != nil {
+		return err
+	}
+	rows, err := r.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return wrapRead(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return wrapRead(err)
+		}
+	}
+	return wrapRead(rows.Err())
+}
+
+// Trail returns the row of one request. open reports that it is still under
+// way: then the row has what was reserved.
+func (r *Reader) Trail(ctx context.Context, id string) (row Row, open bool, err error) {
+	if err := r.check(ctx); err != nil {
+		return Row{}, false, err
+	}
+	query := "SELECT " + list(rowColumns) + " FROM usage_requests WHERE id = ?"
+	row, err = scanRow(r.db.QueryRowContext(ctx, query, id).Scan)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return row, false, wrapRead(err)
+	}
+	var text string
+	err = r.db.QueryRowContext(ctx, `SELECT row FROM usage_open WHERE id = ?`, id).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Row{}, false, ErrNoRow
+	}
+	if err == nil {
+		row, err = unmarshalRow(text)
+	}
+	return row, true, wrapRead(err)
+}
+
+// Settled returns the ids of the rows that settled a batch.
+func (r *Reader) Settled(ctx context.Context, batch string) (ids []string, err error) {
+	err = r.query(ctx, `SELECT row FROM usage_settled WHERE batch = ? ORDER BY row`, []any{batch}, func(rows *sql.Rows) error {
+		var id string
+		err := rows.Scan(&id)
+		ids = append(ids, id)
+		return err
+	})
+	return ids, err
+}
+
+// spentSince sums up what the database knows of a key's spending since the
+// start of a quarter of an hour.
+func (r *Reader) spentSince(ctx context.Context, key string, since time.Time) (s spent, err error) {
+	from := int64(0)
+	if !since.IsZero() {
+		from = since.Unix() / quarter
+	}
+	err = r.db.QueryRowContext(ctx,
+		`SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0) FROM usage_spend WHERE key = ? AND quarter >= ?`,
+		key, from).Scan(&s.cost, &s.tokens)
+	return s, err
+}

@@ -1,0 +1,193 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"forward/internal/database"
+)
+
+// maxBatch bounds the entries of one transaction.
+const maxBatch = 2000
+
+// write writes a batch and gives its new rows to the sinks. The queue calls it
+// again with the same batch after an error.
+func (l *Ledger) write(ctx context.Context, batch []*entry) error {
+	// With a context that can end, the driver would start a goroutine for every
+	// statement. The database bounds its own waits.
+	rows, err := l.writer.store(context.WithoutCancel(ctx), batch)
+	if err != nil {
+		if !l.failing {
+			l.o.Log.Error("the ledger cannot be written; rows wait in memory", "error", err)
+		}
+		l.failing = true
+		return err
+	}
+	if l.failing {
+		l.o.Log.Info("the ledger is written again", "lost", l.lost.Load())
+	}
+	l.failing = false
+	l.deliver(rows)
+	return nil
+}
+
+// writer turns entries into rows of the database. The queue runs one function
+// at a time that uses it: write, or a step of the sweeper between two batches.
+type writer struct {
+	db         *sql.DB
+	zone       *time.Location
+	names      dayNames
+	statements map[string]*sql.Stmt // prepared, by their text
+	kinds      map[rowKind]keptKind // kinds that are in the database
+	keyNames   map[string]string    // names of keys that are in the database, by key
+}
+
+func newWriter(ctx context.Context, db *sql.DB, zone *time.Location) (*writer, error) {
+	w := &writer{
+		db: db, zone: zone, statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{},
+	}
+	for _, text := range statements {
+		prepared, err := db.PrepareContext(ctx, text)
+		if err != nil {
+			return nil, errors.Join(err, w.close())
+		}
+		w.statements[text] = prepared
+	}
+	return w, nil
+}
+
+// close releases the statements.
+func (w *writer) close() error {
+	var errs []error
+	for _, s := range w.statements {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// store writes a batch in one transaction: the rows and all sums that they are
+// part of. It returns the rows that are new. What the writer knows of the
+// database changes only after the commit.
+func (w *writer) store(ctx context.Context, batch []*entry) ([]*Row, error) {
+	t := &transaction{
+		writer: w, cells: newCells(w.zone, &w.names),
+		statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{},
+	}
+	err := database.Write(ctx, w.db, func(tx *sql.Tx) error {
+		t.tx = tx
+		for _, e := range batch {
+			if err := t.entry(ctx, e); err != nil {
+				return err
+			}
+		}
+		if err := t.storeCells(ctx); err != nil {
+			return fmt.Errorf("the sums %w", err)
+		}
+		return t.storeKeyNames(ctx)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("writing the ledger: %w", err)
+	}
+	w.keepKinds(t.kinds)
+	maps.Copy(w.keyNames, t.keyNames)
+	return t.rows, nil
+}
+
+// transaction is a batch that is being written.
+type transaction struct {
+	*writer
+	tx         *sql.Tx
+	cells      *cells
+	rows       []*Row               // that are new
+	statements map[string]*sql.Stmt // the writer's, as they run in the transaction, which closes them
+	kinds      map[rowKind]keptKind // that are new
+	keyNames   map[string]string    // that are new
+	args       []any                // of the current row
+}
+
+// run runs one of the writer's statements.
+func (t *transaction) run(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	s := t.statements[text]
+	if s == nil {
+		s = t.tx.StmtContext(ctx, t.writer.statements[text])
+		t.statements[text] = s
+	}
+	return s.ExecContext(ctx, args...)
+}
+
+// change runs a statement and returns how many rows it changed.
+func (t *transaction) change(ctx context.Context, text string, args ...any) (int64, error) {
+	result, err := t.run(ctx, text, args...)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
+}
+
+// entry writes one entry.
+func (t *transaction) entry(ctx context.Context, e *entry) error {
+	switch e.kind {
+	case opened:
+		if !e.take() {
+			return nil
+		}
+		text, err := marshalRow(&e.row)
+		if err != nil {
+			return err
+		}
+		_, err = t.run(ctx, insertOpen, e.row.ID, text)
+		return err
+	case warned:
+		w, b := e.warning, e.warning.Balance
+		_, err := t.run(ctx, insertWarning, w.Time.UnixMicro(), w.Key, b.Budget.String(), w.Percent, b.Spent, b.Budget.Amount)
+		return err
+	}
+	return t.settle(ctx, e)
+}
+
+// settle writes the row of a request. Only a row that is new is added to the
+// sums, so that one that comes twice counts once.
+func (t *transaction) settle(ctx context.Context, e *entry) error {
+	r := &e.row
+	if r.Settles != "" {
+		marked, err := t.change(ctx, insertSettled, r.ID, r.Settles, r.Time.UnixMicro())
+		if err != nil || marked == 0 {
+			return err
+		}
+	}
+	kind, err := t.kindOf(ctx, r)
+	if err != nil {
+		return err
+	}
+	t.args = r.appendCall(t.args[:0], kind)
+	added, err := t.change(ctx, insertCall, t.args...)
+	if err != nil {
+		return err
+	}
+	if added == 1 {
+		t.cells.add(r)
+		t.rows = append(t.rows, r)
+		if r.KeyName != "" && t.writer.keyNames[r.Key] != r.KeyName {
+			t.keyNames[r.Key] = r.KeyName
+		}
+	}
+	if e.open.isWritten() {
+		_, err = t.run(ctx, deleteOpen, r.ID)
+	}
+	return err
+}
+
+// storeKeyNames stores the current names of keys: reports add up by id and show
+// names.
+func (t *transaction) storeKeyNames(ctx context.Context) error {
+	for key, name := range t.keyNames {
+		if _, err := t.run(ctx, setKeyName, key, name); err != nil {
+			return fmt.Errorf("the names of keys: %w", err)
+		}
+	}
+	return nil
+}
