@@ -36,6 +36,7 @@ var packages = []string{
 	"forward/internal/dialect",
 	"forward/internal/framing",
 	"forward/internal/jsonscan",
+	"forward/internal/backlog",
 	"forward/internal/clientip",
 	"forward/internal/database",
 	"forward/internal/duration",
