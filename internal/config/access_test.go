@@ -52,7 +52,8 @@ func TestAccess(t *testing.T) {
 	}
 }
 
-// TestSecretsStayHidden puts one canary wherever a secret may stand, right and wrong, and looks at all that can be printed.
+// TestSecretsStayHidden puts one canary wherever a secret may stand, right and
+// wrong, and looks at all that can be printed.
 func TestSecretsStayHidden(t *testing.T) {
 	const canary = "CANARY-0123456789-abcdefghij-CANARY"
 	files := map[string]string{
@@ -86,7 +87,8 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 }
 
-// TestMaskedOnce: forward check shows a key as every other room shows it, so that a person can match the two.
+// TestMaskedOnce: forward check shows a key as every other room shows it, so
+// that a person can match the two.
 func TestMaskedOnce(t *testing.T) {
 	dir(t, nil)
 	c, _ := mustLoad(t, "OPENAI_API_KEY=sk-abcdefghijklmnopqrstuvwxyz", "FORWARD_KEY={\"fk-abcdefghijklmnopqrstuvwxyz\": {\"level\": 1, \"name\": \"alice\"}}", `LEVEL_MODELS={"1": ["*"]}`)
@@ -143,7 +145,8 @@ func TestSecretForms(t *testing.T) {
 	})
 }
 
-// TestForwardKeyForms reads both orientations of openai-forward's object, and names.
+// TestForwardKeyForms reads both orientations of openai-forward's object, and
+// names.
 func TestForwardKeyForms(t *testing.T) {
 	for _, c := range []struct{ value, want string }{
 		{`fk-1, 123`, "fk-1/0/ 123/0/"},
@@ -178,7 +181,8 @@ func TestForwardKeyForms(t *testing.T) {
 	}
 }
 
-// TestForwardKeyPolicies reads what forward.yaml says of a key, and tells all that is wrong with it.
+// TestForwardKeyPolicies reads what forward.yaml says of a key, and tells all
+// that is wrong with it.
 func TestForwardKeyPolicies(t *testing.T) {
 	dir(t, map[string]string{"forward.yaml": "forward_key:\n  fk-policy:\n    name: alice\n    models: [gpt-*, \"!gpt-4*\"]\n    rpm: 60\n    budget: [20usd/month, 1mtokens/day]\n    expires: 2030-01-01\n    set_user: true\n"})
 	conf, _ := mustLoad(t)

@@ -23,10 +23,12 @@ func (l *loader) check() {
 	}
 }
 
-// checkAccess keeps a gateway that spends somebody's API keys from standing open to the world by accident.
+// checkAccess keeps a gateway that spends somebody's API keys from standing
+// open to the world by accident.
 func (l *loader) checkAccess() {
 	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
-	// A FORWARD_KEY that was written and not understood is reported already; one that holds no key, as ", ," does, is none.
+	// A FORWARD_KEY that was written and not understood is reported already;
+	// one that holds no key, as ", ," does, is none.
 	withForward := len(l.cfg.Access.Keys) > 0 || slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
 	withForward = withForward || withKeys && l.managedKeys != nil && l.managedKeys(l.cfg.DataDir)
 	v := value{name: "FORWARD_KEY"}
@@ -43,7 +45,8 @@ func (l *loader) checkAccess() {
 	}
 }
 
-// loopback reports whether only this machine can reach the address. A host name is not resolved: what it means may change.
+// loopback reports whether only this machine can reach the address. A host name
+// is not resolved: what it means may change.
 func loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return err == nil && a.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
@@ -71,8 +74,9 @@ func (l *loader) checkLevels() {
 	}
 }
 
-// checkLoop catches a base URL that is the gateway itself: the SDKs read OPENAI_BASE_URL too, so a shell that points its
-// programs at forward points forward at forward.
+// checkLoop catches a base URL that is the gateway itself: the SDKs read
+// OPENAI_BASE_URL too, so a shell that points its programs at forward points
+// forward at forward.
 func (l *loader) checkLoop() {
 	for _, r := range l.cfg.Routes {
 		for _, base := range append([]*url.URL{r.BaseURL}, r.Also...) {

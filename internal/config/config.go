@@ -3,8 +3,8 @@
 //
 // Every setting is one row of the table in settings.go: its names over all
 // generations, its default as text, and the parser that writes it into Config,
-// as far as possible in the option types of the packages that it is for. Where a
-// value comes from (layers) is decided before and apart from what it means
+// as far as possible in the option types of the packages that it is for. Where
+// a value comes from (layers) is decided before and apart from what it means
 // (rows), so `forward check` can show for each setting which value is current
 // and which file and line has it.
 //
@@ -54,25 +54,30 @@ const (
 type Flags struct {
 	Host *string
 	Port *int
-	// EnvFile is the .env to read; "" means ".env". A missing file is an error only when EnvFileSet.
+	// EnvFile is the .env to read; "" means ".env". A missing file is an error
+	// only when EnvFileSet.
 	EnvFile    string
 	EnvFileSet bool
-	// ConfigFile is the YAML (or LLProxy JSON) file to read; "" means forward.yaml, else openai-forward-config.yaml.
-	// A missing file is an error only when ConfigFileSet.
+	// ConfigFile is the YAML (or LLProxy JSON) file to read; "" means
+	// forward.yaml, else openai-forward-config.yaml. A missing file is an error
+	// only when ConfigFileSet.
 	ConfigFile    string
 	ConfigFileSet bool
-	// ManagedKeys reports whether DATA_DIR holds forward keys that were made by command; nil: it holds none.
+	// ManagedKeys reports whether DATA_DIR holds forward keys that were made by
+	// command; nil: it holds none.
 	ManagedKeys func(dataDir string) bool
-	// Running is the Config of the process that reads its settings again; nil at
-	// the start. Settings that only a restart can change keep what they have in it.
+	// Running is the Config of the process that reads its settings again; nil
+	// at the start. Settings that only a restart can change keep what they have
+	// in it.
 	Running *Config
-	// Workers is accepted from openai-forward command lines and ignored with a note.
+	// Workers is accepted from openai-forward command lines and ignored with a
+	// note.
 	Workers *int
 }
 
 // Config is every setting after parsing and validation. It is read-only after
-// Load; a nil or empty field means "none". A time of 0 is written for "no bound",
-// which cmd maps to what each package takes for it.
+// Load; a nil or empty field means "none". A time of 0 is written for "no
+// bound", which cmd maps to what each package takes for it.
 type Config struct {
 	Listen Listen
 
@@ -206,5 +211,6 @@ type Setting struct {
 	Where  string // file:line, or ""
 }
 
-// Effective returns every setting in the order of .env.example: its current value, secrets masked, and its source.
+// Effective returns every setting in the order of .env.example: its current
+// value, secrets masked, and its source.
 func (c *Config) Effective() []Setting { return append([]Setting(nil), c.settings...) }

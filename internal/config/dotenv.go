@@ -8,7 +8,8 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// statement is one assignment of a .env file, from its name to the end of its value.
+// statement is one assignment of a .env file, from its name to the end of its
+// value.
 type statement struct {
 	name string
 	raw  string // the value as written, quotes included
@@ -17,9 +18,10 @@ type statement struct {
 
 var envName = regexp.MustCompile(`^(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.]*)[ \t]*[=:](?:[ \t]*)(.*)$`)
 
-// readDotEnv reads the text of a .env file as godotenv does, one statement at a time, because godotenv itself knows no line
-// numbers, stops at its first error and quotes the rest of the file, keys and all, in it. Differences, each so that a file
-// written for python-dotenv means what it meant:
+// readDotEnv reads the text of a .env file as godotenv does, one statement at a
+// time, because godotenv itself knows no line numbers, stops at its first error
+// and quotes the rest of the file, keys and all, in it. Differences, each so
+// that a file written for python-dotenv means what it meant:
 //
 //   - `$` is an ordinary character. godotenv would turn `pa$Word` into `paord` without a word; ${NAME} is resolved later, for
 //     all sources alike, and a missing NAME is an error.
@@ -47,8 +49,8 @@ func readDotEnv(file, text string) (layer, []Problem, []Warning) {
 	return values, problems, warnings
 }
 
-// splitDotEnv cuts the text into statements. A line that is none is a problem that names the line only: a torn line may well
-// be half a key.
+// splitDotEnv cuts the text into statements. A line that is none is a problem
+// that names the line only: a torn line may well be half a key.
 func splitDotEnv(file, text string) ([]statement, []Problem) {
 	var statements []statement
 	var problems []Problem
@@ -101,7 +103,8 @@ func leadingQuote(s string) byte {
 	return 0
 }
 
-// closingQuote returns the index of the quote that closes s[0], or -1; a backslash protects a quote, as in godotenv.
+// closingQuote returns the index of the quote that closes s[0], or -1; a
+// backslash protects a quote, as in godotenv.
 func closingQuote(s string, quote byte) int {
 	for i := 1; i < len(s); i++ {
 		if s[i] == quote && s[i-1] != '\\' {

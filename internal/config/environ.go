@@ -18,15 +18,18 @@ type value struct {
 // layer is one source of settings, by name.
 type layer map[string]value
 
-// cut describes a multi-line JSON of which `docker --env-file` passed the first line only.
+// cut describes a multi-line JSON of which `docker --env-file` passed the first
+// line only.
 type cut struct {
 	begin string // what arrived, without the opening quote
 	whole string // the same, closed after its last whole entry; "" when there is none
 }
 
-// readEnviron makes a layer of the process environment. Unlike a shell, `docker --env-file` takes a line as it stands:
-// quotes stay part of the value, so does a trailing comment, and a value of several lines ends with its first line.
-// A value that no shell could have meant that way is therefore read as the .env file it was written in.
+// readEnviron makes a layer of the process environment. Unlike a shell, `docker
+// --env-file` takes a line as it stands: quotes stay part of the value, so does
+// a trailing comment, and a value of several lines ends with its first line. A
+// value that no shell could have meant that way is therefore read as the .env
+// file it was written in.
 func readEnviron(environ []string) (layer, []Warning) {
 	values := layer{}
 	var warnings []Warning
@@ -47,7 +50,8 @@ func readEnviron(environ []string) (layer, []Warning) {
 	return values, warnings
 }
 
-// undocker removes one layer of quotes and completes JSON that was cut, if it can. following are the entries after it.
+// undocker removes one layer of quotes and completes JSON that was cut, if it
+// can. following are the entries after it.
 func undocker(text string, following []string) (string, *cut) {
 	text = strings.TrimSpace(text)
 	quote := leadingQuote(text)
@@ -84,7 +88,8 @@ func isComment(s string) bool {
 	return s == "" || s[0] == '#'
 }
 
-// unescape undoes \" of a JSON text that stood between double quotes, where every quote is escaped.
+// unescape undoes \" of a JSON text that stood between double quotes, where
+// every quote is escaped.
 func unescape(s string) string {
 	if strings.Contains(s, `\"`) && !strings.Contains(strings.ReplaceAll(s, `\"`, ""), `"`) {
 		return strings.ReplaceAll(s, `\"`, `"`)
@@ -94,8 +99,10 @@ func unescape(s string) string {
 
 var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// complete looks for the rest of a cut JSON text among the entries that follow it: some runtimes pass each further line as
-// a variable whose name is the line. If it is not there, what is left is the text up to its last whole entry.
+// complete looks for the rest of a cut JSON text among the entries that follow
+// it: some runtimes pass each further line as a variable whose name is the
+// line. If it is not there, what is left is the text up to its last whole
+// entry.
 func complete(text string, quote byte, following []string) (string, *cut) {
 	joined := text
 	for _, entry := range following {
@@ -118,7 +125,8 @@ func complete(text string, quote byte, following []string) (string, *cut) {
 	return text, &cut{begin: text, whole: closeJSON(text)}
 }
 
-// jsonEnd returns the index after the bracket that closes the first one, or -1 when the text ends before it.
+// jsonEnd returns the index after the bracket that closes the first one, or -1
+// when the text ends before it.
 func jsonEnd(text string) int {
 	end := -1
 	scanJSON(text, func(i, depth int, _ byte) {
@@ -129,8 +137,10 @@ func jsonEnd(text string) int {
 	return end
 }
 
-// closeJSON closes a text that ends in the middle after its last whole top-level entry, so that half an entry is never taken
-// for one: {"a":"1/minute","b":"2 becomes {"a":"1/minute"}. It returns "" when no entry is whole.
+// closeJSON closes a text that ends in the middle after its last whole
+// top-level entry, so that half an entry is never taken for one:
+// {"a":"1/minute","b":"2 becomes {"a":"1/minute"}. It returns "" when no entry
+// is whole.
 func closeJSON(text string) string {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -157,7 +167,8 @@ func closeJSON(text string) string {
 	return strings.TrimSuffix(text[:end], ",") + "}"
 }
 
-// scanJSON calls mark at each bracket, comma, colon and closing string quote outside of strings, with the depth after it.
+// scanJSON calls mark at each bracket, comma, colon and closing string quote
+// outside of strings, with the depth after it.
 func scanJSON(text string, mark func(i, depth int, c byte)) {
 	depth, inString := 0, false
 	for i := 0; i < len(text); i++ {
@@ -182,8 +193,9 @@ func scanJSON(text string, mark func(i, depth int, c byte)) {
 	}
 }
 
-// recover decides what a cut value means: the .env of the working directory is asked first, then its whole entries are used.
-// Nothing may be lost in silence, so the second case warns and a value without a whole entry is an error.
+// recover decides what a cut value means: the .env of the working directory is
+// asked first, then its whole entries are used. Nothing may be lost in silence,
+// so the second case warns and a value without a whole entry is an error.
 func (v value) recover(dotenv layer) (value, *Warning, error) {
 	if file, ok := dotenv[v.name]; ok && strings.HasPrefix(squeeze(file.text), squeeze(v.cut.begin)) {
 		return file, &Warning{v.name, "the environment holds only its first line, as `docker --env-file` leaves it; read from the file instead", file.where}, nil
@@ -202,7 +214,8 @@ func (v value) recover(dotenv layer) (value, *Warning, error) {
 	return v, w, nil
 }
 
-// squeeze removes white space, which a .env file may have more of than the environment.
+// squeeze removes white space, which a .env file may have more of than the
+// environment.
 func squeeze(s string) string { return strings.Join(strings.Fields(s), "") }
 
 func plural(n int, one, many string) string {

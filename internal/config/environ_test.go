@@ -8,7 +8,8 @@ import (
 	"forward/internal/config"
 )
 
-// TestDockerEnvFile gives Load what `docker run --env-file` makes of lines that are right in a .env file.
+// TestDockerEnvFile gives Load what `docker run --env-file` makes of lines that
+// are right in a .env file.
 func TestDockerEnvFile(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -48,7 +49,8 @@ func TestDockerEnvFile(t *testing.T) {
 	}
 }
 
-// TestDockerCutWithoutEntries: a limit, a key or a route that is gone altogether must stop the start.
+// TestDockerCutWithoutEntries: a limit, a key or a route that is gone
+// altogether must stop the start.
 func TestDockerCutWithoutEntries(t *testing.T) {
 	for _, environ := range []string{
 		`REQ_RATE_LIMIT='{`, `REQ_RATE_LIMIT={`, `REQ_RATE_LIMIT='{"/a":`, `REQ_RATE_LIMIT='{"/a": [{"level": 0, "limit": "1/minute"},`,
@@ -65,7 +67,8 @@ func TestDockerCutWithoutEntries(t *testing.T) {
 	}
 }
 
-// TestDockerCutRoutes: whole routes of a cut list are mounted, half a route never is.
+// TestDockerCutRoutes: whole routes of a cut list are mounted, half a route
+// never is.
 func TestDockerCutRoutes(t *testing.T) {
 	dir(t, nil)
 	c, warnings := mustLoad(t, `FORWARD_CONFIG='[{"base_url":"https://a.example","route":"/a","type":"openai"},{"base_url":"https://b.example",`)
@@ -101,7 +104,8 @@ func TestEnvironmentText(t *testing.T) {
 	}
 }
 
-// TestPrecedence: flag > environment > .env > forward.yaml > default, and an empty value says nothing.
+// TestPrecedence: flag > environment > .env > forward.yaml > default, and an
+// empty value says nothing.
 func TestPrecedence(t *testing.T) {
 	port := 5
 	files := map[string]string{".env": "PORT=3\nLOG_LEVEL=error\nTIMEOUT=\nCACHE_TTL=3d\n", "forward.yaml": "port: 2\nlog: {level: debug}\ntimeout: 7\ncache_ttl: 2d\nretries: 4\n"}
@@ -135,7 +139,8 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// TestOlderNameLoses: the environment's OPENAI_API_KEY wins over the older name in .env, and says so.
+// TestOlderNameLoses: the environment's OPENAI_API_KEY wins over the older name
+// in .env, and says so.
 func TestOlderNameLoses(t *testing.T) {
 	dir(t, map[string]string{".env": `OPENAI_API_KEY_CONFIG={"sk-file":[0]}`})
 	c, warnings := mustLoad(t, "OPENAI_API_KEY=sk-shell")

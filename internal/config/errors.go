@@ -49,7 +49,8 @@ func (e *Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Warning is something that does not stop the start but that its reader will want to know.
+// Warning is something that does not stop the start but that its reader will
+// want to know.
 type Warning struct {
 	Name    string // the setting, "" for none in particular
 	Message string
@@ -67,7 +68,8 @@ func (w Warning) String() string {
 	return fmt.Sprintf("%s (%s): %s", w.Name, w.Where, w.Message)
 }
 
-// fault is what a parser says about a value: the caller adds name, value and place.
+// fault is what a parser says about a value: the caller adds name, value and
+// place.
 type fault struct{ problem, fix string }
 
 func (f *fault) Error() string {

@@ -46,7 +46,8 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	golden(t, path, err.Error()+"\n")
 }
 
-// TestProblems pins mistakes one by one: what is said, and what to write instead.
+// TestProblems pins mistakes one by one: what is said, and what to write
+// instead.
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, environ, problem, fix string }{
 		{"a pattern that cannot be read", `LOG_REDACT={"ok": "a", "customer": "C-(\\d"}`, `pattern customer, "C-(\\d", cannot be read: missing closing )`, "RE2"},
@@ -112,7 +113,8 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// TestBrokenEnvFile names the line of a slip and nothing of its text: a torn line may be half a key.
+// TestBrokenEnvFile names the line of a slip and nothing of its text: a torn
+// line may be half a key.
 func TestBrokenEnvFile(t *testing.T) {
 	for _, c := range []struct{ name, file, where, problem string }{
 		{"no equals sign", "PORT=1\n\n  sk-canary\nHOST=localhost\n", ".env:3", "not NAME=value"},
@@ -132,7 +134,8 @@ func TestBrokenEnvFile(t *testing.T) {
 	}
 }
 
-// TestEnvFileText reads what python-dotenv and godotenv read differently, the Python way, because the files come from there.
+// TestEnvFileText reads what python-dotenv and godotenv read differently, the
+// Python way, because the files come from there.
 func TestEnvFileText(t *testing.T) {
 	for _, c := range []struct{ name, line, want string }{
 		{"dollar", `FORWARD_KEY=pa$Word$HOME`, `pa$Word$HOME`},

@@ -58,8 +58,9 @@ func apiKeys(provider string) setter {
 	}
 }
 
-// parseAPIKeys reads a list, {"key": level} or {"key": [levels]}. A key that comes twice serves the levels of both: the
-// sample of openai-forward repeats its placeholder, and losing levels by that would lock their callers out.
+// parseAPIKeys reads a list, {"key": level} or {"key": [levels]}. A key that
+// comes twice serves the levels of both: the sample of openai-forward repeats
+// its placeholder, and losing levels by that would lock their callers out.
 func (l *loader) parseAPIKeys(v value) ([]upstream.APIKey, error) {
 	var out []upstream.APIKey
 	add := func(secret string, levels []int) error {
@@ -117,8 +118,9 @@ func showAPIKeys(ks []upstream.APIKey) string {
 	return strings.Join(out, ", ")
 }
 
-// forwardKeys reads a list, {"key": level}, {"level": ["key", …]} or {"key": {"level": 1, "name": "alice"}}. openai-forward
-// turned the object around between 0.8.1 and 0.8.2; a list whose name is a number is the later form.
+// forwardKeys reads a list, {"key": level}, {"level": ["key", …]} or {"key":
+// {"level": 1, "name": "alice"}}. openai-forward turned the object around
+// between 0.8.1 and 0.8.2; a list whose name is a number is the later form.
 func forwardKeys(l *loader, v value) (string, error) {
 	var err error
 	add := func(secret string, k keys.Key) {
@@ -193,7 +195,8 @@ func addForwardPair(p pair, add func(secret string, k keys.Key)) error {
 	return nil
 }
 
-// keyPolicy reads what an object says of a key: the settings of `forward keys`, lists as lists.
+// keyPolicy reads what an object says of a key: the settings of `forward keys`,
+// lists as lists.
 func keyPolicy(n node) (keys.Key, error) {
 	var names []string
 	for _, f := range keys.Fields() {
@@ -250,7 +253,8 @@ func showForwardKeys(ks []keys.Key) string {
 	return strings.Join(out, ", ")
 }
 
-// levelModels reads {"1": ["gpt-4", …]}. Level 0 may use all and cannot be narrowed, as in openai-forward.
+// levelModels reads {"1": ["gpt-4", …]}. Level 0 may use all and cannot be
+// narrowed, as in openai-forward.
 func levelModels(l *loader, v value) (string, error) {
 	if v.kind != object {
 		return "", bad("a JSON object was expected", `write {"1": ["gpt-4o*"], "2": ["gpt-4o-mini"]}`)

@@ -30,8 +30,9 @@ type loader struct {
 	forward                          []target // FORWARD_CONFIG
 }
 
-// Load reads all sources and returns the Config they make together. environ is os.Environ() or its like. The error is an
-// *Errors with everything that is wrong; the warnings hold also then.
+// Load reads all sources and returns the Config they make together. environ is
+// os.Environ() or its like. The error is an *Errors with everything that is
+// wrong; the warnings hold also then.
 func Load(f Flags, environ []string) (*Config, []Warning, error) {
 	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}, managedKeys: f.ManagedKeys, running: f.Running}
 	l.readLayers(f, environ)
@@ -49,7 +50,8 @@ func Load(f Flags, environ []string) (*Config, []Warning, error) {
 	return l.cfg, l.warnings, nil
 }
 
-// readLayers reads flags, environment, .env and forward.yaml, and complains about names nobody knows.
+// readLayers reads flags, environment, .env and forward.yaml, and complains
+// about names nobody knows.
 func (l *loader) readLayers(f Flags, environ []string) {
 	flags := layer{}
 	if f.Host != nil {
@@ -86,8 +88,9 @@ func (l *loader) readEnvFile(f Flags) layer {
 	return values
 }
 
-// readConfigFile reads forward.yaml or, when there is none, the file that openai-forward's last version wrote. There it
-// replaced all other settings; here it is the lowest layer, as forward.yaml is.
+// readConfigFile reads forward.yaml or, when there is none, the file that
+// openai-forward's last version wrote. There it replaced all other settings;
+// here it is the lowest layer, as forward.yaml is.
 func (l *loader) readConfigFile(f Flags) layer {
 	path := f.ConfigFile
 	text, err := []byte(nil), error(nil)
@@ -118,9 +121,12 @@ func (l *loader) readConfigFile(f Flags) layer {
 	if strings.HasSuffix(path, "openai-forward-config.yaml") && f.ConfigFile == "" && !root.empty() {
 		l.warnings = append(l.warnings, Warning{Message: "settings were read from " + path + "; the environment and .env win over it, and forward.yaml would replace it"})
 	}
-	values, routes, problems, warnings := flatten(path, root)
-	l.file, l.routes, l.problems, l.warnings = path, routes, append(l.problems, problems...), append(l.warnings, warnings...)
-	return values
+	found := flatten(path, root)
+	l.file = path
+	l.routes = found.routes
+	l.problems = append(l.problems, found.problems...)
+	l.warnings = append(l.warnings, found.warnings...)
+	return found.values
 }
 
 // cause is an error of the os package without its path.
@@ -131,8 +137,9 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// pick returns the value in force for a setting: the highest layer that says something. An empty value says nothing, in
-// any layer: an unset ${FORWARD_KEY} in a compose file must not take the keys away that .env has.
+// pick returns the value in force for a setting: the highest layer that says
+// something. An empty value says nothing, in any layer: an unset ${FORWARD_KEY}
+// in a compose file must not take the keys away that .env has.
 func (l *loader) pick(s setting) value {
 	var found []value
 	for _, values := range l.layers {
@@ -163,7 +170,8 @@ func (l *loader) pick(s setting) value {
 	return whole
 }
 
-// apply parses the value in force of one setting into the Config and remembers what may be shown of it.
+// apply parses the value in force of one setting into the Config and remembers
+// what may be shown of it.
 func (l *loader) apply(s setting) {
 	v := l.pick(s)
 	l.chosen[s.name] = v
@@ -197,8 +205,9 @@ func (l *loader) apply(s setting) {
 	l.cfg.settings = append(l.cfg.settings, Setting{Name: s.name, Value: shown, Source: v.source, Where: where})
 }
 
-// resolve replaces ${NAME} and file:PATH and parses JSON where the setting may have it. JSON is parsed first, so that a
-// secret with a quote in it cannot change the structure.
+// resolve replaces ${NAME} and file:PATH and parses JSON where the setting may
+// have it. JSON is parsed first, so that a secret with a quote in it cannot
+// change the structure.
 func (l *loader) resolve(s setting, v value) (value, error) {
 	var err error
 	parse := func() {
@@ -243,7 +252,8 @@ func (l *loader) fail(s setting, v value, err error) {
 	}
 }
 
-// failAt reports a problem of the setting called name that shows only after its value was parsed.
+// failAt reports a problem of the setting called name that shows only after its
+// value was parsed.
 func (l *loader) failAt(name, problem, fix string) {
 	row := setting{name: name} // a route of forward.yaml
 	for _, s := range table() {
@@ -267,8 +277,8 @@ var (
 	keyInText = regexp.MustCompile(`\b[sf]k-[A-Za-z0-9_-]{4,}`)
 )
 
-// hideSecrets removes what may be secret from a value that is not: passwords and queries of URLs, and keys in a place
-// where none belongs.
+// hideSecrets removes what may be secret from a value that is not: passwords
+// and queries of URLs, and keys in a place where none belongs.
 func hideSecrets(s string) string {
 	s = urlQuery.ReplaceAllString(userinfo.ReplaceAllString(s, "://…@"), "$1?…")
 	return keyInText.ReplaceAllStringFunc(s, keys.Mask)

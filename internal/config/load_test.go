@@ -98,7 +98,8 @@ func ratesText(rates []limits.Rate) string {
 	return strings.Join(texts, ";")
 }
 
-// golden compares text with testdata/name, or writes it with -update. It must be called before the directory changes.
+// golden compares text with testdata/name, or writes it with -update. It must
+// be called before the directory changes.
 func golden(t *testing.T, path, got string) {
 	t.Helper()
 	if *update {
@@ -120,7 +121,8 @@ func absolute(t *testing.T, path string) string {
 	return abs
 }
 
-// TestGenerations starts from one file of each generation of the tools that forward replaces, unchanged.
+// TestGenerations starts from one file of each generation of the tools that
+// forward replaces, unchanged.
 func TestGenerations(t *testing.T) {
 	for _, c := range []struct{ name, file, as string }{
 		{"openai-forward 0.6, comma lists", "lists.env", ".env"},

@@ -17,8 +17,9 @@ const (
 	object
 )
 
-// node is the one shape of a value, whichever file it was written in. Scalars keep their text as written, because a forward
-// key `0123` must not become a number on its way through YAML.
+// node is the one shape of a value, whichever file it was written in. Scalars
+// keep their text as written, because a forward key `0123` must not become a
+// number on its way through YAML.
 type node struct {
 	kind  kind
 	text  string
@@ -55,7 +56,8 @@ func (n node) empty() bool {
 	return n.kind == scalar && strings.TrimSpace(n.text) == "" || n.kind != scalar && len(n.items)+len(n.pairs) == 0
 }
 
-// compact writes the node back as short JSON, or as plain text for a scalar; for showing only.
+// compact writes the node back as short JSON, or as plain text for a scalar;
+// for showing only.
 func (n node) compact() string {
 	if n.kind == scalar {
 		return n.text
@@ -93,7 +95,8 @@ func (n node) write(b *strings.Builder) {
 	}
 }
 
-// mapText returns a copy whose texts and names went through f; errors are joined.
+// mapText returns a copy whose texts and names went through f; errors are
+// joined.
 func (n node) mapText(f func(string) (string, error)) (node, error) {
 	var errs []error
 	each := func(s string) string {
@@ -126,15 +129,15 @@ func looksJSON(text string) bool {
 	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
 }
 
-// parseJSON reads one JSON value. Its errors say where, never what: the text may hold keys.
+// parseJSON reads one JSON value, by way of YAML, of which JSON is a part: one
+// tree for both. encoding/json checks it first, since YAML accepts more, and its
+// errors can be explained. They have the place and no text, which may hold keys.
 func parseJSON(text string) (node, error) {
 	d := json.NewDecoder(strings.NewReader(text))
-	d.UseNumber()
-	n, err := decodeJSON(d)
+	err := checkJSON(d)
+	var n node
 	if err == nil {
-		if _, end := d.Token(); end != io.EOF {
-			err = errors.New("text after its end")
-		}
+		n, err = parseYAML([]byte(text))
 	}
 	if err != nil {
 		return node{}, &fault{
@@ -145,66 +148,40 @@ func parseJSON(text string) (node, error) {
 	return n, nil
 }
 
+var errAfterJSON = errors.New("text after its end")
+
+// checkJSON reads one value, and the end.
+func checkJSON(d *json.Decoder) error {
+	for depth := 0; ; {
+		token, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch token {
+		case json.Delim('{'), json.Delim('['):
+			depth++
+		case json.Delim('}'), json.Delim(']'):
+			depth--
+		}
+		if depth > 0 {
+			continue
+		}
+		if _, err := d.Token(); err != io.EOF {
+			return errAfterJSON
+		}
+		return nil
+	}
+}
+
 // jsonReason explains the common mistakes without quoting the text.
 func jsonReason(text string, err error) string {
 	switch {
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return "it ends in the middle"
-	case err.Error() == "text after its end":
+	case err == errAfterJSON:
 		return err.Error()
 	case !strings.Contains(text, `"`) && strings.Contains(text, "'"):
 		return "single quotes where JSON wants double ones"
 	}
 	return "a wrong character"
-}
-
-func decodeJSON(d *json.Decoder) (node, error) {
-	token, err := d.Token()
-	if err != nil {
-		return node{}, err
-	}
-	switch t := token.(type) {
-	case json.Delim:
-		if t == '[' {
-			return decodeJSONList(d)
-		}
-		return decodeJSONObject(d)
-	case string:
-		return node{text: t}, nil
-	case json.Number:
-		return node{text: t.String()}, nil
-	case bool:
-		return node{text: fmt.Sprint(t)}, nil
-	}
-	return node{}, nil // null
-}
-
-func decodeJSONList(d *json.Decoder) (node, error) {
-	n := node{kind: list}
-	for d.More() {
-		item, err := decodeJSON(d)
-		if err != nil {
-			return n, err
-		}
-		n.items = append(n.items, item)
-	}
-	_, err := d.Token()
-	return n, err
-}
-
-func decodeJSONObject(d *json.Decoder) (node, error) {
-	n := node{kind: object}
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return n, err
-		}
-		value, err := decodeJSON(d)
-		if err != nil {
-			return n, err
-		}
-		n.pairs = append(n.pairs, pair{key.(string), value})
-	}
-	_, err := d.Token()
-	return n, err
 }

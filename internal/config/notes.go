@@ -5,13 +5,15 @@ import (
 	"strings"
 )
 
-// foreign are names that look like ours and belong to the providers' own SDKs and tools; nothing is said about them.
+// foreign are names that look like ours and belong to the providers' own SDKs
+// and tools; nothing is said about them.
 var foreign = []string{"OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID", "OPENAI_PROJECT", "OPENAI_API_BASE", "OPENAI_API_TYPE",
 	"OPENAI_API_VERSION", "OPENAI_MODEL", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_LOG", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL", "ANTHROPIC_LOG",
 	"GEMINI_MODEL", "LOG_PATH", "LOG_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
-// noteUnknown points out names that were probably meant to be ours. The environment is everybody's, so only a near miss
-// counts there; .env is mostly ours, so a name with one of our beginnings counts too.
+// noteUnknown points out names that were probably meant to be ours. The
+// environment is everybody's, so only a near miss counts there; .env is mostly
+// ours, so a name with one of our beginnings counts too.
 func (l *loader) noteUnknown(environ []string) {
 	names := slices.DeleteFunc(allNames(), func(n string) bool { return len(n) < 8 })
 	look := func(name, where string, prefixes ...string) {

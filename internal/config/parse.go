@@ -18,7 +18,8 @@ type setter = func(l *loader, v value) (string, error)
 // keysOf returns the sorted keys of a map.
 func keysOf(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
-// split returns the items of a list however it was written: comma list, JSON list or YAML list.
+// split returns the items of a list however it was written: comma list, JSON
+// list or YAML list.
 func (n node) split() ([]string, error) {
 	var out []string
 	switch n.kind {
@@ -62,7 +63,8 @@ func boolean(field func(*Config) *bool) setter {
 	}
 }
 
-// parseBool accepts what people write. openai-forward took everything but "true" for false without a word.
+// parseBool accepts what people write. openai-forward took everything but
+// "true" for false without a word.
 func parseBool(s string) (bool, error) {
 	switch strings.ToLower(strings.TrimSpace(s)) {
 	case "true", "1", "yes", "on":
@@ -149,8 +151,9 @@ func size(low int64, field func(*Config) *int64) setter {
 	}
 }
 
-// parseSize reads bytes with the units kB, MB, GB, TB (powers of 1000) and KiB, MiB, GiB, TiB (powers of 1024); a bare K, M,
-// G or T counts as the latter, as in Docker and most servers.
+// parseSize reads bytes with the units kB, MB, GB, TB (powers of 1000) and KiB,
+// MiB, GiB, TiB (powers of 1024); a bare K, M, G or T counts as the latter, as
+// in Docker and most servers.
 func parseSize(s string) (int64, error) {
 	s = strings.ToLower(strings.ReplaceAll(s, " ", ""))
 	digits := strings.TrimRight(s, "bikmgt")
@@ -186,7 +189,8 @@ func prefixes(field func(*Config) *[]netip.Prefix) setter {
 	}
 }
 
-// parsePrefix reads an address or a CIDR; IPv4 in IPv6 form becomes IPv4, which is how peers are compared.
+// parsePrefix reads an address or a CIDR; IPv4 in IPv6 form becomes IPv4, which
+// is how peers are compared.
 func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)

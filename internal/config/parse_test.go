@@ -8,7 +8,8 @@ import (
 	"github.com/joho/godotenv"
 )
 
-// FuzzCutJSON: of a JSON text that ends early, only entries that are whole may be read, as they were.
+// FuzzCutJSON: of a JSON text that ends early, only entries that are whole may
+// be read, as they were.
 func FuzzCutJSON(f *testing.F) {
 	f.Add(`{"/a": "1/minute", "/b": [{"level": 0, "limit": "2/minute"}], "c": 12}`, 20)
 	f.Add(`[{"base_url":"https://a","route":"/"},{"base_url":"https://b\"]}","route":"/b"}]`, 40)
@@ -36,7 +37,8 @@ func FuzzCutJSON(f *testing.F) {
 	})
 }
 
-// FuzzUndocker: quoting a JSON text as a .env file does, and passing it as docker does, gives it back.
+// FuzzUndocker: quoting a JSON text as a .env file does, and passing it as
+// docker does, gives it back.
 func FuzzUndocker(f *testing.F) {
 	f.Add(`{"a": "it's # 1"}`)
 	f.Add("[\n\"a\",\n\"b\"\n]")
@@ -70,7 +72,8 @@ func FuzzNumbers(f *testing.F) {
 	})
 }
 
-// FuzzDotEnvAgrees: apart from the two differences that readDotEnv documents, godotenv reads a whole file as we do.
+// FuzzDotEnvAgrees: apart from the two differences that readDotEnv documents,
+// godotenv reads a whole file as we do.
 func FuzzDotEnvAgrees(f *testing.F) {
 	f.Add("A=1\nB='x\ny' # c\nexport C=\"a\\nb\"\n# d\nE: f\n")
 	f.Fuzz(func(t *testing.T, text string) {

@@ -13,7 +13,8 @@ import (
 
 const priceExample = `write {"my-model": {"input": 2.50, "output": 10}}, in dollars for a million tokens, or {"my-model": "openai/gpt-4o"}`
 
-// prices reads model → rates, or model → the model of the table that costs as much:
+// prices reads model → rates, or model → the model of the table that costs as
+// much:
 //
 //	prices:
 //	  openai/gpt-4o: {input: 2.50, output: 10, cached_read: 1.25, batch: {input: 1.25, output: 5}}
@@ -46,7 +47,8 @@ func prices(l *loader, v value) (string, error) {
 	return fmt.Sprintf("%d of our own", len(l.cfg.Ledger.Prices)), nil
 }
 
-// priceTiers reads the rates of a model and, in tiers, those above so many prompt tokens.
+// priceTiers reads the rates of a model and, in tiers, those above so many
+// prompt tokens.
 func priceTiers(n node) ([]price.Tier, error) {
 	base, err := priceTier(n, "tiers")
 	if err != nil {
@@ -72,7 +74,8 @@ func priceTiers(n node) ([]price.Tier, error) {
 	return tiers, nil
 }
 
-// priceTier reads one price list, with what a batch and priority processing cost; other is what it may also have.
+// priceTier reads one price list, with what a batch and priority processing
+// cost; other is what it may also have.
 func priceTier(n node, other string) (t price.Tier, err error) {
 	rest := node{kind: object}
 	for _, p := range n.pairs {
@@ -133,7 +136,8 @@ func statsD(l *loader, v value) (string, error) {
 	return "", nil
 }
 
-// webhook reads an address to post to. It may hold a token, and so it is a secret as a whole.
+// webhook reads an address to post to. It may hold a token, and so it is a
+// secret as a whole.
 func webhook(field func(*Config) *keys.Secret) setter {
 	return func(l *loader, v value) (string, error) {
 		u, err := url.Parse(strings.TrimSpace(v.text))

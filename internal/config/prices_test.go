@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestPricesInYAML reads prices the way people write them, with a comment and numbers that are not text.
+// TestPricesInYAML reads prices the way people write them, with a comment and
+// numbers that are not text.
 func TestPricesInYAML(t *testing.T) {
 	dir(t, map[string]string{"forward.yaml": `
 prices:

@@ -16,8 +16,8 @@ const (
 	maxQuota = 1 << 50
 )
 
-// quotas reads limits on requests and tokens by scope and name. What an entry does not say, it has from the "*" of its scope;
-// 0 lifts it:
+// quotas reads limits on requests and tokens by scope and name. What an entry
+// does not say, it has from the "*" of its scope; 0 lifts it:
 //
 //	quotas:
 //	  global: {tokens_per_day: 50000000}

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestQuotas reads quotas from YAML. What an override leaves out it has from the default; 0 lifts it.
+// TestQuotas reads quotas from YAML. What an override leaves out it has from
+// the default; 0 lifts it.
 func TestQuotas(t *testing.T) {
 	dir(t, map[string]string{"forward.yaml": `
 quotas:
@@ -84,7 +85,8 @@ queue_keepalive: often
 	}
 }
 
-// TestInstaworkLimits loads the section of llm-proxy's YAML, below features and by itself.
+// TestInstaworkLimits loads the section of llm-proxy's YAML, below features and
+// by itself.
 func TestInstaworkLimits(t *testing.T) {
 	section := `rate_limiting:
   enabled: true

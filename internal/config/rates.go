@@ -8,7 +8,8 @@ import (
 	"forward/internal/limits"
 )
 
-// strategy accepts the three names, also with underscores, as openai-forward's web UI wrote one of them.
+// strategy accepts the three names, also with underscores, as openai-forward's
+// web UI wrote one of them.
 func strategy(l *loader, v value) (string, error) {
 	s, err := limits.ParseStrategy(strings.ToLower(strings.ReplaceAll(strings.TrimSpace(v.text), "_", "-")))
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// reading is what a Config remembers of how it was read, so that the next one can be compared with it. It holds no secret in a form
-// that could be printed.
+// reading is what a Config remembers of how it was read, so that the next one
+// can be compared with it. It holds no secret in a form that could be printed.
 type reading struct {
 	sums    map[string][sha256.Size]byte // of what settings were set to, by name, and of routes
 	again   map[string]func(*loader)     // set a fixed setting to what it is
@@ -23,8 +23,9 @@ func newReading() reading {
 	return reading{sums: map[string][sha256.Size]byte{}, again: map[string]func(*loader){}}
 }
 
-// note remembers what a setting is set to, the empty value included. A fixed setting that is now written otherwise than it is in
-// force is checked and then keeps what it has: note has set it, and reports so.
+// note remembers what a setting is set to, the empty value included. A fixed
+// setting that is now written otherwise than it is in force is checked and then
+// keeps what it has: note has set it, and reports so.
 func (l *loader) note(s setting, v value) (kept bool) {
 	l.noteFiles(v.node)
 	sum := sha256.Sum256([]byte(v.compact()))
@@ -86,14 +87,17 @@ func (l *loader) noteFiles(n node) {
 	}
 }
 
-// Files returns the files from which the settings were read, in the order of their first use: those of secrets, too, and those that are
-// not there but would be read if they were.
+// Files returns the files from which the settings were read, in the order of
+// their first use: those of secrets, too, and those that are not there but
+// would be read if they were.
 func (c *Config) Files() []string { return slices.Clone(c.files) }
 
-// NeedsRestart returns the settings that are written otherwise by now than they are in force, because only a restart can change them.
+// NeedsRestart returns the settings that are written otherwise by now than they
+// are in force, because only a restart can change them.
 func (c *Config) NeedsRestart() []string { return slices.Clone(c.restart) }
 
-// Changed returns the names of the settings that differ from those of before, in the order of .env.example.
+// Changed returns the names of the settings that differ from those of before,
+// in the order of .env.example.
 func (c *Config) Changed(before *Config) []string {
 	var names []string
 	for _, s := range table() {
@@ -109,7 +113,8 @@ func (c *Config) Changed(before *Config) []string {
 	return names
 }
 
-// DataDir returns DATA_DIR alone, also where other settings are wrong: a command that asks the running gateway needs no more.
+// DataDir returns DATA_DIR alone, also where other settings are wrong: a
+// command that asks the running gateway needs no more.
 func DataDir(f Flags, environ []string) (string, error) {
 	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}}
 	l.readLayers(f, environ)

@@ -12,8 +12,9 @@ import (
 // redactionName is what can stand in brackets in the place of what was found.
 var redactionName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,32}$`)
 
-// redactions reads {"name": "pattern"} or ["pattern", …], and one pattern alone. Patterns are Go's regular expressions, which
-// RE2 made known: none takes longer than the text is long.
+// redactions reads {"name": "pattern"} or ["pattern", …], and one pattern
+// alone. Patterns are Go's regular expressions, which RE2 made known: none
+// takes longer than the text is long.
 func redactions(l *loader, v value) (string, error) {
 	const fix = `write {"customer": "C-\\d{6}"} or ["C-\\d{6}"], with each \ twice in JSON`
 	var found []chatlog.Pattern

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// targets are the base URLs and prefixes of one kind of route, as two lists paired by position.
+// targets are the base URLs and prefixes of one kind of route, as two lists
+// paired by position.
 type targets struct {
 	bases, prefixes []string
 	keys            []upstream.APIKey
@@ -21,7 +22,8 @@ type target struct{ base, prefix, kind string }
 // reserved are the paths of the gateway itself, which no route may take.
 var reserved = []string{"/health", "/healthz", "/readyz", "/metrics", "/_"}
 
-// cleanPrefix gives a prefix its one spelling: a leading slash, none at the end.
+// cleanPrefix gives a prefix its one spelling: a leading slash, none at the
+// end.
 func cleanPrefix(s string) string { return "/" + strings.Trim(strings.TrimSpace(s), "/") }
 
 var prefixForm = regexp.MustCompile(`^(/|(/[A-Za-z0-9_~.-]+)+)$`)
@@ -44,7 +46,8 @@ func checkPrefix(prefix string) error {
 	return nil
 }
 
-// parseBases reads the base URLs of one route, first|second|…; there is at least one.
+// parseBases reads the base URLs of one route, first|second|…; there is at
+// least one.
 func parseBases(s string) (list []*url.URL, err error) {
 	for one := range strings.SplitSeq(s, "|") {
 		base, err := parseBase(one)
@@ -61,7 +64,8 @@ func parseBases(s string) (list []*url.URL, err error) {
 	return list, nil
 }
 
-// parseBase reads a base URL. The text in its errors has no password and no query.
+// parseBase reads a base URL. The text in its errors has no password and no
+// query.
 func parseBase(s string) (*url.URL, error) {
 	s = strings.TrimSpace(s)
 	shown := shorten(hideSecrets(s))
@@ -83,7 +87,8 @@ func parseBase(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// dialectOf guesses the protocol of a general route by its host, then by its prefix.
+// dialectOf guesses the protocol of a general route by its host, then by its
+// prefix.
 func dialectOf(base *url.URL, prefix string) string {
 	host := strings.ToLower(base.Hostname())
 	switch {
@@ -97,8 +102,9 @@ func dialectOf(base *url.URL, prefix string) string {
 	return "openai"
 }
 
-// keysFor returns the API keys of a route's kind. A general route takes its provider's keys; without any it shares the
-// openai routes' keys, which is where openai-forward 0.7 and later keep the keys of every target.
+// keysFor returns the API keys of a route's kind. A general route takes its
+// provider's keys; without any it shares the openai routes' keys, which is
+// where openai-forward 0.7 and later keep the keys of every target.
 func (l *loader) keysFor(kind, dialect string) []upstream.APIKey {
 	switch {
 	case dialect == "anthropic" && (kind != "general" || len(l.anthropic.keys) > 0):
@@ -109,8 +115,9 @@ func (l *loader) keysFor(kind, dialect string) []upstream.APIKey {
 	return l.openai.keys
 }
 
-// mount adds a route, or reports why it cannot be: under the setting baseName what is wrong with its base URL, under
-// prefixName what is wrong with its prefix.
+// mount adds a route, or reports why it cannot be: under the setting baseName
+// what is wrong with its base URL, under prefixName what is wrong with its
+// prefix.
 func (l *loader) mount(baseName, prefixName string, t target, edit func(*Route)) {
 	prefix := cleanPrefix(t.prefix)
 	bases, err := parseBases(t.base)
@@ -166,7 +173,8 @@ func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edi
 	}
 }
 
-// buildRoutes mounts what was written, then what is always there unless somebody else took its prefix.
+// buildRoutes mounts what was written, then what is always there unless
+// somebody else took its prefix.
 func (l *loader) buildRoutes() {
 	openaiWritten := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
 	if openaiWritten || len(l.forward) == 0 && !l.rootWritten() {
@@ -201,7 +209,8 @@ func (l *loader) buildRoutes() {
 	}
 }
 
-// rootWritten reports whether forward.yaml has a route of its own at /, which takes the place of the default one.
+// rootWritten reports whether forward.yaml has a route of its own at /, which
+// takes the place of the default one.
 func (l *loader) rootWritten() bool {
 	return slices.ContainsFunc(l.routes.pairs, func(p pair) bool {
 		prefix := p.key
@@ -227,8 +236,9 @@ func (l *loader) show(name, text string) {
 	}
 }
 
-// nameRoutes gives each route its name for logs, as openai-forward names its directories: the prefix with "/" as "_", the
-// root "openai". Written routes come before built-in ones, and a name taken gets a number.
+// nameRoutes gives each route its name for logs, as openai-forward names its
+// directories: the prefix with "/" as "_", the root "openai". Written routes
+// come before built-in ones, and a name taken gets a number.
 func (l *loader) nameRoutes() {
 	taken := map[string]bool{}
 	name := func(builtIn bool) {

@@ -12,8 +12,9 @@ import (
 
 var reference = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)(:-[^}]*)?\}`)
 
-// expander resolves ${NAME} from the process environment, then from .env. A name that is nowhere is an error: an empty
-// secret would open what it was to close. ${NAME:-text} gives a default.
+// expander resolves ${NAME} from the process environment, then from .env. A
+// name that is nowhere is an error: an empty secret would open what it was to
+// close. ${NAME:-text} gives a default.
 func expander(environ []string, dotenv layer) func(string) (string, error) {
 	names := map[string]string{}
 	for name, v := range dotenv {
@@ -40,10 +41,12 @@ func expander(environ []string, dotenv layer) func(string) (string, error) {
 	}
 }
 
-// maxSecretFile bounds what file:PATH reads, in bytes: a wrong path such as /dev/zero must not fill the memory.
+// maxSecretFile bounds what file:PATH reads, in bytes: a wrong path such as
+// /dev/zero must not fill the memory.
 const maxSecretFile = 1 << 20
 
-// readSecret resolves file:PATH, less one trailing newline; any other text is itself.
+// readSecret resolves file:PATH, less one trailing newline; any other text is
+// itself.
 func readSecret(s string) (string, error) {
 	path, ok := strings.CutPrefix(s, "file:")
 	if !ok {
@@ -66,8 +69,9 @@ func readSecret(s string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 }
 
-// newSecret makes a Secret of one list item: quotes left over from a list of quoted items go, file:PATH is read. A space or
-// a control byte can be in no HTTP credential, so it is a mistake in the list and not part of the key.
+// newSecret makes a Secret of one list item: quotes left over from a list of
+// quoted items go, file:PATH is read. A space or a control byte can be in no
+// HTTP credential, so it is a mistake in the list and not part of the key.
 func newSecret(s string) (keys.Secret, error) {
 	s = strings.TrimSpace(s)
 	if n := len(s); n >= 2 && leadingQuote(s) != 0 && s[n-1] == s[0] {

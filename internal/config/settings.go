@@ -9,20 +9,25 @@ import (
 	"forward/internal/limits"
 )
 
-// setting is one row of the table: its names, its default and how its text becomes part of the Config.
+// setting is one row of the table: its names, its default and how its text
+// becomes part of the Config.
 type setting struct {
 	name  string
 	def   string
 	older []string // names of earlier generations and of the tools we replace; read when name says nothing
 	// secret settings are never shown as written, and may be file:PATH.
 	secret bool
-	// url settings may hold a password: they may be file:PATH, and are shown without it.
+	// url settings may hold a password: they may be file:PATH, and are shown
+	// without it.
 	url bool
-	// tree settings may be JSON, YAML lists and objects; all others are one text.
+	// tree settings may be JSON, YAML lists and objects; all others are one
+	// text.
 	tree bool
-	// fixed settings are those of what is opened at the start, so only a restart can change them.
+	// fixed settings are those of what is opened at the start, so only a
+	// restart can change them.
 	fixed bool
-	// set writes the value into l.cfg and returns what may be shown of it; "" shows the text as written.
+	// set writes the value into l.cfg and returns what may be shown of it; ""
+	// shows the text as written.
 	set func(l *loader, v value) (shown string, err error)
 }
 
@@ -159,7 +164,8 @@ func placeSettings() []setting {
 	}
 }
 
-// ignored lists the names of openai-forward and LLProxy that need no setting here, each with the reason.
+// ignored lists the names of openai-forward and LLProxy that need no setting
+// here, each with the reason.
 func ignored() map[string]string {
 	return map[string]string{
 		"CHAT_COMPLETION_ROUTE":   "operations are told by their path on every route",
@@ -180,7 +186,8 @@ func ignored() map[string]string {
 	}
 }
 
-// allNames returns every name that is understood, older and ignored ones included.
+// allNames returns every name that is understood, older and ignored ones
+// included.
 func allNames() []string {
 	var names []string
 	for _, s := range table() {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// forwardConfig reads openai-forward's list of targets: [{"base_url": …, "route": …, "type": …}].
+// forwardConfig reads openai-forward's list of targets: [{"base_url": …,
+// "route": …, "type": …}].
 func forwardConfig(l *loader, v value) (string, error) {
 	example := `write [{"base_url": "https://api.openai.com", "route": "/", "type": "openai"}]`
 	if v.kind != list {
@@ -49,7 +50,8 @@ func forwardConfig(l *loader, v value) (string, error) {
 	return "", nil
 }
 
-// readRoutes mounts `routes` of forward.yaml, which LLProxy's config.json has in the same shape:
+// readRoutes mounts `routes` of forward.yaml, which LLProxy's config.json has
+// in the same shape:
 //
 //	routes: {NAME: {forward: URL or [URL, …], provider: openai, prefix: /NAME, keys: …, models: {MODEL: {rpm: 200, tpm: 40000, …}}}}
 func (l *loader) readRoutes() {
@@ -84,7 +86,7 @@ func (l *loader) readRoute(path string, p pair) {
 		case "models":
 			models = member.value
 		default:
-			l.problems = append(l.problems, unknownKey(l.file, path+"."+member.key, member, path+".", []string{"forward", "provider", "prefix", "keys", "models"}))
+			l.problems = append(l.problems, unknownName(path+"."+member.key, l.at(member.value), path+".", []string{"forward", "provider", "prefix", "keys", "models"}))
 		}
 	}
 	switch {
@@ -118,7 +120,8 @@ func (l *loader) readRoute(path string, p pair) {
 	l.readModels(path+".models", cleanPrefix(t.prefix), models)
 }
 
-// A model that says nothing of its queue has one: to wait is what its rpm and tpm are for.
+// A model that says nothing of its queue has one: to wait is what its rpm and
+// tpm are for.
 const (
 	defaultQueueSize = 100
 	defaultQueueWait = 60 * time.Second
@@ -134,7 +137,7 @@ func (l *loader) readModels(path, prefix string, models node) {
 		for _, member := range p.value.pairs {
 			field, ok := fields[strings.ToLower(member.key)]
 			if !ok {
-				l.problems = append(l.problems, unknownKey(l.file, path+"."+p.key+"."+member.key, member, "", slices.Sorted(maps.Keys(fields))))
+				l.problems = append(l.problems, unknownName(path+"."+p.key+"."+member.key, l.at(member.value), "", slices.Sorted(maps.Keys(fields))))
 				continue
 			}
 			n, err := strconv.ParseInt(strings.TrimSpace(member.value.text), 10, 64)

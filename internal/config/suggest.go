@@ -2,8 +2,9 @@ package config
 
 import "strings"
 
-// nearest returns the candidate that name was probably meant to be, or "". Short names tolerate one slip, longer ones two;
-// names under four letters are never guessed.
+// nearest returns the candidate that name was probably meant to be, or "".
+// Short names tolerate one slip, longer ones two; names under four letters are
+// never guessed.
 func nearest(name string, candidates []string) string {
 	best, bestDistance := "", 3
 	for _, c := range candidates {
@@ -21,7 +22,8 @@ func nearest(name string, candidates []string) string {
 	return best
 }
 
-// distance is the number of inserted, deleted, changed or swapped neighbouring letters (optimal string alignment).
+// distance is the number of inserted, deleted, changed or swapped neighbouring
+// letters (optimal string alignment).
 func distance(a, b string) int {
 	if len(a)-len(b) > 2 || len(b)-len(a) > 2 {
 		return 3

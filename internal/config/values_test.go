@@ -83,7 +83,8 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// FuzzLoad feeds Load anything in the places where people write: it must not panic, and what it accepts must be whole.
+// FuzzLoad feeds Load anything in the places where people write: it must not
+// panic, and what it accepts must be whole.
 func FuzzLoad(f *testing.F) {
 	f.Add("REQ_RATE_LIMIT", `'{"/a": "1/minute", "/b":`, "")
 	f.Add("OPENAI_API_KEY", `{"sk-a": [0, 1]}`, "port: [")
@@ -119,7 +120,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzEnvFile: whatever stands in a .env, no panic, and every problem names a line of it.
+// FuzzEnvFile: whatever stands in a .env, no panic, and every problem names a
+// line of it.
 func FuzzEnvFile(f *testing.F) {
 	f.Add("PORT=1\nHOST='a\nb'\n")
 	f.Add("A: 'x' # y\nexport B=\"$C\"\n=\n'")

@@ -33,7 +33,8 @@ func adminKey(l *loader, v value) (string, error) {
 	return secret.String(), err
 }
 
-// origins accepts "*" or exact origins as browsers send them: scheme, host and port, nothing else.
+// origins accepts "*" or exact origins as browsers send them: scheme, host and
+// port, nothing else.
 func origins(l *loader, v value) (string, error) {
 	items, err := v.split()
 	for _, item := range items {
@@ -76,7 +77,8 @@ func rateBackend(l *loader, v value) (string, error) {
 	return "", bad("not a place that limits can be counted in", "write memory or redis://host:6379")
 }
 
-// cacheBackend accepts the databases of openai-forward; each of them means "on disk", which is Badger here.
+// cacheBackend accepts the databases of openai-forward; each of them means "on
+// disk", which is Badger here.
 func cacheBackend(l *loader, v value) (string, error) {
 	s := strings.TrimSpace(v.text)
 	if redisURL(s) {
@@ -93,7 +95,8 @@ func cacheBackend(l *loader, v value) (string, error) {
 	return l.cfg.Cache.Backend, nil
 }
 
-// cacheDir accepts a directory. openai-forward also took the address of a flaxkv server, which nothing here speaks.
+// cacheDir accepts a directory. openai-forward also took the address of a
+// flaxkv server, which nothing here speaks.
 func cacheDir(l *loader, v value) (string, error) {
 	dir := strings.TrimSpace(v.text)
 	if strings.Contains(dir, "://") {
@@ -189,7 +192,8 @@ func location(l *loader, v value) (string, error) {
 	return name, nil
 }
 
-// modelRoutes reads {"model glob": "/prefix"}; whether the prefix is mounted is checked when the routes are known.
+// modelRoutes reads {"model glob": "/prefix"}; whether the prefix is mounted is
+// checked when the routes are known.
 func fallbacks(l *loader, v value) (string, error) {
 	const fix = `write {"gpt-4o*": ["gpt-4o-mini"]}`
 	if v.kind != object {

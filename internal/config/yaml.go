@@ -5,27 +5,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
-
-	"forward/internal/keys"
 )
 
 // maxYAMLNodes bounds what aliases may unfold to.
 const maxYAMLNodes = 100_000
 
-// yamlReader turns goccy's syntax tree into nodes. The tree and not decoded values, because scalars must keep their text
-// (`0123` is a key and not 83) and every value its line.
+// yamlReader turns goccy's syntax tree into nodes. The tree and not decoded
+// values, because scalars must keep their text (`0123` is a key and not 83) and
+// every value its line.
 type yamlReader struct {
 	anchors map[string]node
 	nodes   int
 }
 
-// yamlError is a mistake in the file's form: where it is and what it is, but no text of the file.
+// yamlError is a mistake in the file's form: where it is and what it is, but no
+// text of the file.
 type yamlError struct {
 	line   int
 	reason string
@@ -33,8 +32,18 @@ type yamlError struct {
 
 func (e *yamlError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.reason) }
 
-// readYAML parses one YAML document. JSON is YAML, except that it may be indented with tabs.
+// readYAML parses the one document of a file.
 func readYAML(text []byte) (node, error) {
+	root, err := parseYAML(text)
+	if err == nil && root.kind != object && !root.empty() {
+		err = &yamlError{1, "the file does not start with a name and a colon"}
+	}
+	return root, err
+}
+
+// parseYAML parses one YAML document. JSON is YAML, except that it may be
+// indented with tabs.
+func parseYAML(text []byte) (node, error) {
 	if json.Valid(text) {
 		text = bytes.ReplaceAll(text, []byte("\t"), []byte(" "))
 	}
@@ -54,14 +63,12 @@ func readYAML(text []byte) (node, error) {
 			continue
 		}
 		if i > 0 && len(root.pairs) > 0 {
-			return node{}, &yamlError{doc.Body.GetToken().Position.Line, "a second document begins here"}
+			return node{}, &yamlError{doc.Body.GetToken().Position.Line, "a second document starts here"}
 		}
-		if root, err = r.read(doc.Body); err != nil {
+		root, err = r.read(doc.Body)
+		if err != nil {
 			return node{}, err
 		}
-	}
-	if root.kind != object && !root.empty() {
-		return node{}, &yamlError{1, "the file does not begin with a name and a colon"}
 	}
 	return root, nil
 }
@@ -107,7 +114,8 @@ func (r *yamlReader) read(n ast.Node) (node, error) {
 	return node{text: n.GetToken().Value, line: line}, nil // numbers, booleans, .inf: as written
 }
 
-// object reads a mapping. A name may be missing from the tree when it is a merge key (<<), whose members fill the gaps.
+// object reads a mapping. A name may be missing from the tree when it is a
+// merge key (<<), whose members fill the gaps.
 func (r *yamlReader) object(values []*ast.MappingValueNode, line int) (node, error) {
 	out := node{kind: object, line: line}
 	var merged []pair
@@ -148,100 +156,4 @@ func (n node) size() int {
 		total += p.value.size()
 	}
 	return total
-}
-
-// sections maps the nested names of openai-forward's YAML and of LLProxy's config.json to settings. Names at the top need no
-// entry when they are a setting's name in any case.
-var sections = map[string]map[string]string{
-	"": {"forward": "FORWARD_CONFIG", "timezone": "TZ"},
-	"log": {"openai": "LOG_OPENAI", "general": "LOG_GENERAL", "chat": "LOG_CHAT", "dir": "LOG_DIR", "content": "LOG_CONTENT",
-		"redact":   "LOG_REDACT",
-		"max_size": "LOG_MAX_SIZE", "max_total": "LOG_MAX_TOTAL", "retention": "LOG_RETENTION", "level": "LOG_LEVEL", "format": "LOG_FORMAT"},
-	"cache": {"openai": "CACHE_OPENAI", "general": "CACHE_GENERAL", "custom": "CACHE_GENERAL", "routes": "CACHE_ROUTES", "backend": "CACHE_BACKEND",
-		"root_path_or_url": "CACHE_ROOT_PATH_OR_URL", "default_request_caching_value": "DEFAULT_REQUEST_CACHING_VALUE",
-		"chat_completion": "CACHE_CHAT_COMPLETION", "embedding": "CACHE_EMBEDDING", "ttl": "CACHE_TTL", "max_bytes": "CACHE_MAX_BYTES",
-		"max_entry_bytes": "CACHE_MAX_ENTRY_BYTES", "scope": "CACHE_SCOPE", "mode": "CACHE_MODE"},
-	"api_key": {"openai_key": "OPENAI_API_KEY_CONFIG", "forward_key": "FORWARD_KEY_CONFIG", "level": "LEVEL_MODELS"},
-	"rate_limit": {"global_rate_limit": "GLOBAL_RATE_LIMIT", "strategy": "RATE_LIMIT_STRATEGY", "iter_chunk": "ITER_CHUNK_TYPE",
-		"token_rate_limit": "TOKEN_RATE_LIMIT", "req_rate_limit": "REQ_RATE_LIMIT", "req_rate_limit_backend": "REQ_RATE_LIMIT_BACKEND",
-		"backend": "REQ_RATE_LIMIT_BACKEND"},
-	"app":     {"port": "PORT", "healthport": "app.healthPort"},
-	"logging": {"level": "LOG_LEVEL", "type": "LOG_FORMAT"},
-}
-
-// flatten sorts the file's tree into a layer. A name nobody knows is an error: the file is ours alone, so it is a slip.
-func flatten(file string, root node) (values layer, routes node, problems []Problem, warnings []Warning) {
-	values = layer{}
-	add := func(path, name string, n node) {
-		where := fmt.Sprintf("%s:%d", file, n.line)
-		if before, twice := values[name]; twice && !before.empty() {
-			problems = append(problems, Problem{Name: path, Where: where, Problem: "set again after " + before.where, Fix: "keep one of the two"})
-			return
-		}
-		values[name] = value{node: n, name: path, source: File, where: where}
-	}
-	for _, p := range root.pairs {
-		section := strings.ToLower(p.key)
-		if section == "routes" {
-			routes = p.value
-			continue
-		}
-		if section == "features" || section == "rate_limiting" {
-			more, said := features(file, p, add)
-			problems, warnings = append(problems, more...), append(warnings, said...)
-			continue
-		}
-		if names, ok := sections[section]; ok && section != "" && p.value.kind == object {
-			for _, member := range p.value.pairs {
-				path := p.key + "." + member.key
-				if name, ok := names[strings.ToLower(member.key)]; ok {
-					add(path, name, member.value)
-					continue
-				}
-				problems = append(problems, unknownKey(file, path, member, p.key+".", keysOf(names)))
-			}
-			continue
-		}
-		if name := topName(section); name != "" {
-			add(p.key, name, p.value)
-			continue
-		}
-		if !p.value.empty() || sections[section] == nil {
-			problems = append(problems, unknownKey(file, p.key, p, "", append(allNames(), "forward", "routes", "api_key", "rate_limit", "cache", "log")))
-		}
-	}
-	return values, routes, problems, warnings
-}
-
-// topName returns the setting that a lower-case name at the top of the file stands for.
-func topName(key string) string {
-	if name, ok := sections[""][key]; ok {
-		return name
-	}
-	for _, name := range allNames() {
-		if strings.EqualFold(name, key) {
-			return name
-		}
-	}
-	return ""
-}
-
-// plainName is what a misspelt setting looks like, and a key does not.
-var plainName = regexp.MustCompile(`^[A-Za-z_. ]{1,60}$`)
-
-func unknownKey(file, path string, p pair, prefix string, candidates []string) Problem {
-	if !plainName.MatchString(path) {
-		path = keys.Mask(path) // a key whose line lost its indentation, perhaps
-	}
-	out := Problem{Name: path, Where: fmt.Sprintf("%s:%d", file, p.value.line), Problem: "no setting has this name"}
-	for i, c := range candidates {
-		candidates[i] = strings.ToLower(c)
-	}
-	last := path[strings.LastIndexByte(path, '.')+1:]
-	if near := nearest(last, candidates); near != "" {
-		out.DidYouMean = prefix + near
-	} else {
-		out.Fix = "remove it, or see .env.example for the names"
-	}
-	return out
 }
