@@ -27,7 +27,7 @@ func TestAccess(t *testing.T) {
 		{"API keys and an empty FORWARD_KEY", []string{"OPENAI_API_KEY=sk-1", "HOST=0.0.0.0", "FORWARD_KEY="}, "", true},
 		{"API keys and FORWARD_KEY of blanks and commas", []string{"OPENAI_API_KEY=sk-1", "HOST=0.0.0.0", "FORWARD_KEY= , ,"}, "", true},
 		{"API keys and an empty JSON FORWARD_KEY", []string{"OPENAI_API_KEY=sk-1", "HOST=0.0.0.0", "FORWARD_KEY={}"}, "", true},
-		{"OPEN_ACCESS", []string{"OPENAI_API_KEY=sk-1", "HOST=0.0.0.0", "OPEN_ACCESS=yes"}, "everybody who reaches 0.0.0.0", false},
+		{"OPEN_ACCESS", []string{"OPENAI_API_KEY=sk-1", "HOST=0.0.0.0", "OPEN_ACCESS=yes"}, "every client that reaches 0.0.0.0", false},
 		{"both kinds of keys", []string{"OPENAI_API_KEY=sk-1", "FORWARD_KEY=fk-1", "HOST=0.0.0.0"}, "", false},
 		{"forward keys only", []string{"FORWARD_KEY=fk-1"}, "no API key to swap them for", false},
 		{"forward keys only, with passthrough", []string{"FORWARD_KEY=fk-1", "PASSTHROUGH_KEYS=1"}, "", false},

@@ -23,8 +23,8 @@ func (l *loader) check() {
 	}
 }
 
-// checkAccess keeps a gateway that spends somebody's API keys from standing
-// open to the world by accident.
+// checkAccess keeps a gateway that spends API keys from being open to the world
+// by accident.
 func (l *loader) checkAccess() {
 	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
 	// A FORWARD_KEY that was written and not understood is reported already;
@@ -36,9 +36,9 @@ func (l *loader) checkAccess() {
 	case withKeys && !withForward && loopback(l.cfg.Listen.Host):
 		l.warn(v, "not set, so every program on this machine can use your API keys without a key")
 	case withKeys && !withForward && l.cfg.Access.Open:
-		l.warn(v, "not set and OPEN_ACCESS=true, so everybody who reaches "+l.cfg.Listen.Host+" can spend your API keys")
+		l.warn(v, "not set and OPEN_ACCESS=true, so every client that reaches "+l.cfg.Listen.Host+" can spend your API keys")
 	case withKeys && !withForward:
-		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Listen.Host + " is not a loopback address: everybody could spend them",
+		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Listen.Host + " is not a loopback address: every client could spend them",
 			Fix: "set FORWARD_KEY=fk-…, make a key by forward keys add NAME, or set HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
 	case withForward && !withKeys && !l.cfg.Access.Passthrough && !l.cfg.Access.ExtraAuth:
 		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")

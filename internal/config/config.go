@@ -37,7 +37,7 @@ import (
 	"forward/internal/upstream"
 )
 
-// Source says which layer a value comes from.
+// Source is the layer that a value comes from.
 type Source string
 
 // The layers, lowest first.
@@ -110,8 +110,8 @@ type Listen struct {
 	ShutdownTimeout time.Duration // how long it then waits for running requests
 }
 
-// Route is one mount: requests below Prefix go to BaseURL. It is what the
-// settings say; an upstream.Route also has the state of keys and base URLs.
+// Route is one mount: requests below Prefix go to BaseURL. An upstream.Route is
+// made of it and also has the state of keys and base URLs.
 type Route struct {
 	Name    string     // unique; the prefix with "/" as "_", the root is "openai"
 	Prefix  string     // "/" or "/name", no trailing slash

@@ -95,7 +95,7 @@ func splitDotEnv(file, text string) ([]statement, []Problem) {
 	return statements, problems
 }
 
-// leadingQuote returns the quote a value begins with, or 0.
+// leadingQuote returns the quote that a value starts with, or 0.
 func leadingQuote(s string) byte {
 	if s != "" && (s[0] == '\'' || s[0] == '"') {
 		return s[0]

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// value is what one layer says about one name.
+// value is what one layer has for one name.
 type value struct {
 	node
 	name   string // as written: an older name of the setting, perhaps
 	source Source
 	where  string // file:line, or the source
-	cut    *cut   // not nil when only the beginning of a JSON text arrived
+	cut    *cut   // not nil when only the start of a JSON text arrived
 }
 
 // layer is one source of settings, by name.
 type layer map[string]value
 
-// cut describes a multi-line JSON of which `docker --env-file` passed the first
-// line only.
+// cut is a JSON text of several lines whose first line alone arrived, as
+// `docker --env-file` passes it.
 type cut struct {
-	begin string // what arrived, without the opening quote
+	start string // what arrived, without the opening quote
 	whole string // the same, closed after its last whole entry; "" when there is none
 }
 
@@ -122,7 +122,7 @@ func complete(text string, quote byte, following []string) (string, *cut) {
 			return whole, nil
 		}
 	}
-	return text, &cut{begin: text, whole: closeJSON(text)}
+	return text, &cut{start: text, whole: closeJSON(text)}
 }
 
 // jsonEnd returns the index after the bracket that closes the first one, or -1
@@ -197,7 +197,7 @@ func scanJSON(text string, mark func(i, depth int, c byte)) {
 // asked first, then its whole entries are used. Nothing may be lost in silence,
 // so the second case warns and a value without a whole entry is an error.
 func (v value) recover(dotenv layer) (value, *Warning, error) {
-	if file, ok := dotenv[v.name]; ok && strings.HasPrefix(squeeze(file.text), squeeze(v.cut.begin)) {
+	if file, ok := dotenv[v.name]; ok && strings.HasPrefix(squeeze(file.text), squeeze(v.cut.start)) {
 		return file, &Warning{v.name, "the environment holds only its first line, as `docker --env-file` leaves it; read from the file instead", file.where}, nil
 	}
 	fix := fmt.Sprintf("write the whole JSON on one line: %s={…}", v.name)
@@ -209,7 +209,7 @@ func (v value) recover(dotenv layer) (value, *Warning, error) {
 	if err != nil {
 		return v, nil, err
 	}
-	w := &Warning{v.name, fmt.Sprintf("THE REST IS LOST: only the first line of a JSON of several lines arrived, as `docker --env-file` leaves it; %d whole %s in force; %s",
+	w := &Warning{v.name, fmt.Sprintf("THE REST IS LOST: only the first line of a JSON of several lines arrived, as `docker --env-file` leaves it; %d whole %s applied; %s",
 		len(n.items)+len(n.pairs), plural(len(n.items)+len(n.pairs), "entry is", "entries are"), fix), v.where}
 	return v, w, nil
 }

@@ -29,7 +29,7 @@ func TestDockerEnvFile(t *testing.T) {
 		{"the rest is in .env", []string{`REQ_RATE_LIMIT='{"/a": "1/minute",`}, map[string]string{".env": "REQ_RATE_LIMIT='{\"/a\":\"1/minute\",\n\"/b\":\"2/minute\"}'\n"}, "/a=1/minute /b=2/minute", "read from the file instead"},
 		{"nothing but the brace, and .env has the rest", []string{`REQ_RATE_LIMIT='{`}, map[string]string{".env": "REQ_RATE_LIMIT='{\n\"/b\":\"2/minute\"}'\n"}, "/b=2/minute", "read from the file instead"},
 		{"the rest is lost", []string{`REQ_RATE_LIMIT='{"/a": "1/minute", "/b": "2/minute",`}, nil, "/a=1/minute /b=2/minute", "THE REST IS LOST"},
-		{"cut within an entry", []string{`REQ_RATE_LIMIT='{"/a": "1/minute", "/b": "2/min`}, nil, "/a=1/minute", "1 whole entry is in force"},
+		{"cut within an entry", []string{`REQ_RATE_LIMIT='{"/a": "1/minute", "/b": "2/min`}, nil, "/a=1/minute", "1 whole entry is applied"},
 		{"levels", []string{`REQ_RATE_LIMIT='{"/a": [{"level": 0, "limit": "1/minute"}], "/b": [{"level": 0,`}, nil, "/a=1/minute", "THE REST IS LOST"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestDockerCutRoutes(t *testing.T) {
 	if len(c.Routes) != 3 || c.Routes[0].Prefix != "/a" {
 		t.Errorf("routes: %+v", c.Routes)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "1 whole entry is in force") {
+	if len(warnings) != 1 || !strings.Contains(warnings[0].Message, "1 whole entry is applied") {
 		t.Errorf("warnings: %v", warnings)
 	}
 }

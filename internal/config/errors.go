@@ -68,8 +68,8 @@ func (w Warning) String() string {
 	return fmt.Sprintf("%s (%s): %s", w.Name, w.Where, w.Message)
 }
 
-// fault is what a parser says about a value: the caller adds name, value and
-// place.
+// fault is what a parser finds wrong with a value: the caller adds name, value
+// and place.
 type fault struct{ problem, fix string }
 
 func (f *fault) Error() string {

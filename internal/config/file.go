@@ -109,8 +109,8 @@ func topName(key string) string {
 // plainName is what a misspelt setting looks like, and a key does not.
 var plainName = regexp.MustCompile(`^[A-Za-z_. ]{1,60}$`)
 
-// unknownName is the problem of a name at a place. candidates are the names that
-// it may stand for, which prefix leads to.
+// unknownName is the problem of a name at a place. candidates are the names
+// that it may stand for, which prefix leads to.
 func unknownName(path, where, prefix string, candidates []string) Problem {
 	if !plainName.MatchString(path) {
 		path = keys.Mask(path) // a key whose line lost its indentation, perhaps

@@ -42,9 +42,9 @@ func (f *fileSettings) rateLimiting(path string, section node) {
 }
 
 // scopes makes QUOTAS of limits and overrides. In llm-proxy the limits hold in
-// every scope, for all requests together too, so that an override above them has
-// no effect. That is kept and reported in a warning: lifting a limit that a team
-// relies on would be worse.
+// every scope, for all requests together too, so that an override above them
+// has no effect. That is kept and reported in a warning: lifting a limit that a
+// team relies on would be worse.
 func (f *fileSettings) scopes(path string, section node) {
 	limits, _ := section.get("limits")
 	overrides, _ := section.get("overrides")

@@ -195,8 +195,8 @@ func addForwardPair(p pair, add func(secret string, k keys.Key)) error {
 	return nil
 }
 
-// keyPolicy reads what an object says of a key: the settings of `forward keys`,
-// lists as lists.
+// keyPolicy reads the object of a key: the settings of `forward keys`, lists as
+// lists.
 func keyPolicy(n node) (keys.Key, error) {
 	var names []string
 	for _, f := range keys.Fields() {

@@ -22,7 +22,7 @@ type loader struct {
 	managedKeys func(dataDir string) bool
 	running     *Config          // nil at the start
 	file        string           // the YAML file read, "" for none
-	chosen      map[string]value // by setting name: the value in force
+	chosen      map[string]value // by setting name: the value that counts
 	problems    []Problem
 	warnings    []Warning
 
@@ -51,7 +51,7 @@ func Load(f Flags, environ []string) (*Config, []Warning, error) {
 }
 
 // readLayers reads flags, environment, .env and forward.yaml, and complains
-// about names nobody knows.
+// about unknown names.
 func (l *loader) readLayers(f Flags, environ []string) {
 	flags := layer{}
 	if f.Host != nil {
@@ -137,9 +137,9 @@ func cause(err error) string {
 	return err.Error()
 }
 
-// pick returns the value in force for a setting: the highest layer that says
-// something. An empty value says nothing, in any layer: an unset ${FORWARD_KEY}
-// in a compose file must not take the keys away that .env has.
+// pick returns the value of a setting from the highest layer that has one. An
+// empty value is none, in any layer: an unset ${FORWARD_KEY} in a compose file
+// must not remove the keys of .env.
 func (l *loader) pick(s setting) value {
 	var found []value
 	for _, values := range l.layers {
@@ -170,8 +170,8 @@ func (l *loader) pick(s setting) value {
 	return whole
 }
 
-// apply parses the value in force of one setting into the Config and remembers
-// what may be shown of it.
+// apply parses the value of one setting into the Config and remembers what may
+// be shown of it.
 func (l *loader) apply(s setting) {
 	v := l.pick(s)
 	l.chosen[s.name] = v
@@ -277,8 +277,8 @@ var (
 	keyInText = regexp.MustCompile(`\b[sf]k-[A-Za-z0-9_-]{4,}`)
 )
 
-// hideSecrets removes what may be secret from a value that is not: passwords
-// and queries of URLs, and keys in a place where none belongs.
+// hideSecrets removes what may be secret from a value that should hold no
+// secret: passwords and queries of URLs, and misplaced keys.
 func hideSecrets(s string) string {
 	s = urlQuery.ReplaceAllString(userinfo.ReplaceAllString(s, "://…@"), "$1?…")
 	return keyInText.ReplaceAllStringFunc(s, keys.Mask)

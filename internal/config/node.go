@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// kind tells the three shapes of a node apart.
+// kind is one of the three shapes of a node.
 type kind int
 
 const (
@@ -51,7 +51,7 @@ func (n node) texts() (out []string) {
 	return out
 }
 
-// empty reports whether the node says nothing: "", null, [] or {}.
+// empty reports whether the node holds nothing: "", null, [] or {}.
 func (n node) empty() bool {
 	return n.kind == scalar && strings.TrimSpace(n.text) == "" || n.kind != scalar && len(n.items)+len(n.pairs) == 0
 }
@@ -129,9 +129,10 @@ func looksJSON(text string) bool {
 	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
 }
 
-// parseJSON reads one JSON value, by way of YAML, of which JSON is a part: one
-// tree for both. encoding/json checks it first, since YAML accepts more, and its
-// errors can be explained. They have the place and no text, which may hold keys.
+// parseJSON reads one JSON value, by way of YAML, since JSON is YAML: one tree
+// for both. encoding/json checks it first, since YAML accepts more, and its
+// errors can be explained. They have the place and no text, which may hold
+// keys.
 func parseJSON(text string) (node, error) {
 	d := json.NewDecoder(strings.NewReader(text))
 	err := checkJSON(d)

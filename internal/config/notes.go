@@ -6,14 +6,14 @@ import (
 )
 
 // foreign are names that look like ours and belong to the providers' own SDKs
-// and tools; nothing is said about them.
+// and tools; they are never reported.
 var foreign = []string{"OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID", "OPENAI_PROJECT", "OPENAI_API_BASE", "OPENAI_API_TYPE",
 	"OPENAI_API_VERSION", "OPENAI_MODEL", "OPENAI_ADMIN_KEY", "OPENAI_WEBHOOK_SECRET", "OPENAI_LOG", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_MODEL", "ANTHROPIC_LOG",
 	"GEMINI_MODEL", "LOG_PATH", "LOG_FILE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 
 // noteUnknown points out names that were probably meant to be ours. The
-// environment is everybody's, so only a near miss counts there; .env is mostly
-// ours, so a name with one of our beginnings counts too.
+// environment is shared, so only a near miss counts there; .env is mostly ours,
+// so a name with one of our prefixes counts too.
 func (l *loader) noteUnknown(environ []string) {
 	names := slices.DeleteFunc(allNames(), func(n string) bool { return len(n) < 8 })
 	look := func(name, where string, prefixes ...string) {
@@ -47,7 +47,7 @@ func (l layer) names() []string {
 	return out
 }
 
-// noteIgnored says once which accepted settings have no effect here, and why.
+// noteIgnored reports which accepted settings have no effect here, and why.
 func (l *loader) noteIgnored(f Flags) {
 	if f.Workers != nil {
 		l.warnings = append(l.warnings, Warning{Name: "--workers", Message: "not needed: one process uses all processors"})

@@ -16,8 +16,8 @@ const (
 	maxQuota = 1 << 50
 )
 
-// quotas reads limits on requests and tokens by scope and name. What an entry
-// does not say, it has from the "*" of its scope; 0 lifts it:
+// quotas reads limits on requests and tokens by scope and name. An entry
+// inherits from the "*" of its scope; 0 lifts a limit:
 //
 //	quotas:
 //	  global: {tokens_per_day: 50000000}
@@ -68,7 +68,7 @@ func (l *loader) quotaScope(scope string, n node) (wrong []error) {
 		}
 		for _, have := range l.cfg.Limits.Quotas {
 			if have.Scope == q.Scope && have.Match == q.Match {
-				wrong = append(wrong, bad(path+" is said twice", "keep one of the two"))
+				wrong = append(wrong, bad(path+" is written twice", "keep one of the two"))
 			}
 		}
 		l.cfg.Limits.Quotas = append(l.cfg.Limits.Quotas, q)
@@ -160,7 +160,7 @@ func estimation(l *loader, v value) (string, error) {
 				wrong = append(wrong, bad(fmt.Sprintf("%s is %q", name, shorten(p.value.compact())), "write bytes, such as 20000; 0 for all, -1 for none"))
 			}
 		default:
-			wrong = append(wrong, bad(fmt.Sprintf("%q says nothing about estimates", shorten(p.key)), estimationExample))
+			wrong = append(wrong, bad(fmt.Sprintf("%q is no setting of estimates", shorten(p.key)), estimationExample))
 		}
 	}
 	return "", errors.Join(wrong...)

@@ -73,8 +73,8 @@ queue_keepalive: often
 	}
 	for _, want := range []string{
 		`quotas: "modell" is not a scope; did you mean model?`, "key.a.tokens_per_minut is no limit; did you mean tokens_per_minute?", `key.a.rpm is "-1"; write a whole number`, `key.a.tpd is "many"`,
-		"key.b has no limits", `key.c.shadow is "perhaps"`, "key.c is said twice", "global has no limits", `chars_per_token is "0"`, `max_sample_bytes is "big"`, `provider_chars_per_token.openai is "x"`,
-		`"chars" says nothing`, "default_max_tokens: not a whole number", "queue_keepalive: not a duration",
+		"key.b has no limits", `key.c.shadow is "perhaps"`, "key.c is written twice", "global has no limits", `chars_per_token is "0"`, `max_sample_bytes is "big"`, `provider_chars_per_token.openai is "x"`,
+		`"chars" is no setting`, "default_max_tokens: not a whole number", "queue_keepalive: not a duration",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("missing: %s", want)
@@ -116,7 +116,7 @@ func TestInstaworkLimits(t *testing.T) {
 	}
 	dir(t, map[string]string{"forward.yaml": strings.Replace(section, "true", "false", 1)})
 	if c, _ := mustLoad(t); len(c.Limits.Quotas) > 0 || c.Limits.Backend != "memory" {
-		t.Error("what is not enabled is in force")
+		t.Error("limits that are not enabled are applied")
 	}
 	dir(t, map[string]string{"forward.yaml": "features:\n  pii_redact: {enabled: true}\n  rate_limiting: {backend: redis, redis: {address: 'h:1'}, overrides: {per_provider: {}}, limit: 3}\n"})
 	said := fmt.Sprint(problems(t))

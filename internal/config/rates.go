@@ -29,7 +29,7 @@ func globalRate(l *loader, v value) (string, error) {
 func parseRates(s string) ([]limits.Rate, error) {
 	rates, err := limits.ParseRates(strings.TrimSpace(s))
 	if err != nil {
-		problem, _, _ := strings.Cut(err.Error(), "write it like") // it says how, too, but not for a list of paths
+		problem, _, _ := strings.Cut(err.Error(), "write it like") // its example does not fit a list of paths
 		return nil, bad(strings.TrimRight(problem, "; :"), `write e.g. "100/2minutes", "60/minute;600/hour" or "inf"`)
 	}
 	return rates, nil

@@ -24,8 +24,8 @@ func newReading() reading {
 }
 
 // note remembers what a setting is set to, the empty value included. A fixed
-// setting that is now written otherwise than it is in force is checked and then
-// keeps what it has: note has set it, and reports so.
+// setting whose text differs from the running gateway's is checked and then
+// keeps the running value: note has set it, and reports so.
 func (l *loader) note(s setting, v value) (kept bool) {
 	l.noteFiles(v.node)
 	sum := sha256.Sum256([]byte(v.compact()))
@@ -42,10 +42,10 @@ func (l *loader) note(s setting, v value) (kept bool) {
 	}
 	l.cfg.restart = append(l.cfg.restart, s.name)
 	if !v.empty() {
-		inForce := l.cfg
-		l.cfg = &Config{reading: newReading()}
+		cfg := l.cfg
+		l.cfg = &Config{reading: newReading()} // the value is only checked
 		_, err := s.set(l, v)
-		l.cfg = inForce
+		l.cfg = cfg
 		if err != nil {
 			l.fail(s, v, err)
 		}
@@ -92,8 +92,8 @@ func (l *loader) noteFiles(n node) {
 // would be read if they were.
 func (c *Config) Files() []string { return slices.Clone(c.files) }
 
-// NeedsRestart returns the settings that are written otherwise by now than they
-// are in force, because only a restart can change them.
+// NeedsRestart returns the settings whose text has changed and whose value has
+// not, because only a restart can change it.
 func (c *Config) NeedsRestart() []string { return slices.Clone(c.restart) }
 
 // Changed returns the names of the settings that differ from those of before,
@@ -105,7 +105,7 @@ func (c *Config) Changed(before *Config) []string {
 			names = append(names, s.name)
 		}
 	}
-	// Where nothing is written otherwise, a file that holds a key is.
+	// No text has changed, so the content of a file with a key has.
 	silent := len(names) == 0 && !(reflect.DeepEqual(c.Routes, before.Routes) && reflect.DeepEqual(c.Models, before.Models))
 	if silent || c.sums[routesName] != before.sums[routesName] {
 		names = append(names, routesName)
@@ -118,7 +118,7 @@ func (c *Config) Changed(before *Config) []string {
 func DataDir(f Flags, environ []string) (string, error) {
 	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}}
 	l.readLayers(f, environ)
-	l.problems = nil // of other settings, and for the gateway to tell
+	l.problems = nil // of other settings: the gateway reports them
 	for _, s := range table() {
 		if s.name == "DATA_DIR" {
 			l.apply(s)

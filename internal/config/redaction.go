@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"forward/internal/chatlog"
@@ -43,16 +44,14 @@ func redactions(l *loader, v value) (string, error) {
 	}
 	shown := make([]string, len(found))
 	for i, r := range found {
-		who := r.Name
-		if shown[i] = r.RE2; who == "" {
-			who = fmt.Sprint(i + 1)
-		}
+		shown[i] = r.RE2
+		name := cmp.Or(r.Name, fmt.Sprint(i+1))
 		re, err := regexp.Compile(r.RE2)
 		if wrong := (*syntax.Error)(nil); errors.As(err, &wrong) {
-			return "", bad(fmt.Sprintf("pattern %s, %q, cannot be read: %s", who, shorten(r.RE2), wrong.Code), "write it as RE2 has it, without look-around and back references: https://github.com/google/re2/wiki/Syntax")
+			return "", bad(fmt.Sprintf("pattern %s, %q, cannot be read: %s", name, shorten(r.RE2), wrong.Code), "write it as RE2 has it, without look-around and back references: https://github.com/google/re2/wiki/Syntax")
 		}
 		if err != nil || re.MatchString("") {
-			return "", bad(fmt.Sprintf("pattern %s, %q, is found in the empty text, and so everywhere", who, shorten(r.RE2)), "make it need at least one character")
+			return "", bad(fmt.Sprintf("pattern %s, %q, is found in the empty text, and so everywhere", name, shorten(r.RE2)), "make it need at least one character")
 		}
 	}
 	l.cfg.Log.Redact = found

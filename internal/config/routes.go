@@ -28,7 +28,7 @@ func cleanPrefix(s string) string { return "/" + strings.Trim(strings.TrimSpace(
 
 var prefixForm = regexp.MustCompile(`^(/|(/[A-Za-z0-9_~.-]+)+)$`)
 
-// checkPrefix says what is wrong with a cleaned prefix.
+// checkPrefix returns what is wrong with a cleaned prefix.
 func checkPrefix(prefix string) error {
 	for segment := range strings.SplitSeq(prefix, "/") {
 		if segment == "." || segment == ".." {
@@ -173,8 +173,8 @@ func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edi
 	}
 }
 
-// buildRoutes mounts what was written, then what is always there unless
-// somebody else took its prefix.
+// buildRoutes mounts the configured routes, then the built-in ones whose prefix
+// is free.
 func (l *loader) buildRoutes() {
 	openaiWritten := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
 	if openaiWritten || len(l.forward) == 0 && !l.rootWritten() {
@@ -227,7 +227,7 @@ func (l *loader) mounted(prefix string) bool {
 	return slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return r.Prefix == prefix })
 }
 
-// show changes what `forward check` prints for a setting that is not in force.
+// show changes what `forward check` prints for a setting that has no effect.
 func (l *loader) show(name, text string) {
 	for i := range l.cfg.settings {
 		if l.cfg.settings[i].Name == name {

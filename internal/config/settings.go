@@ -14,7 +14,7 @@ import (
 type setting struct {
 	name  string
 	def   string
-	older []string // names of earlier generations and of the tools we replace; read when name says nothing
+	older []string // names of earlier generations and of the tools we replace; read when name has no value
 	// secret settings are never shown as written, and may be file:PATH.
 	secret bool
 	// url settings may hold a password: they may be file:PATH, and are shown
@@ -168,16 +168,16 @@ func placeSettings() []setting {
 // here, each with the reason.
 func ignored() map[string]string {
 	return map[string]string{
-		"CHAT_COMPLETION_ROUTE":   "operations are told by their path on every route",
-		"COMPLETION_ROUTE":        "operations are told by their path on every route",
-		"EMBEDDING_ROUTE":         "operations are told by their path on every route",
+		"CHAT_COMPLETION_ROUTE":   "operations are known by their path on every route",
+		"COMPLETION_ROUTE":        "operations are known by their path on every route",
+		"EMBEDDING_ROUTE":         "operations are known by their path on every route",
 		"CUSTOM_GENERAL_ROUTE":    "models are checked on every route",
 		"CUSTOM_MODEL_CONFIG":     "model names are not rewritten; point a route at the server's OpenAI-compatible address",
 		"DEFAULT_STREAM_RESPONSE": "answers are always relayed as they arrive",
 		"ITER_CHUNK_TYPE":         "streams are relayed event by event",
 		"LOG_CACHE_DB_INFO":       "the cache reports in the ordinary log",
 		"LOG_GENERAL":             "LOG_CHAT covers every route",
-		"CACHE_GENERAL":           "CACHE_ROUTES says what else is cached",
+		"CACHE_GENERAL":           "CACHE_ROUTES lists what else is cached",
 		"WEBUI_RESTART_PORT":      "there is no separate web UI process",
 		"WEBUI_LOG_PORT":          "there is no separate web UI process",
 		"OPENAI_FORWARD_HOST":     "there is no separate web UI process",

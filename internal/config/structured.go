@@ -120,8 +120,8 @@ func (l *loader) readRoute(path string, p pair) {
 	l.readModels(path+".models", cleanPrefix(t.prefix), models)
 }
 
-// A model that says nothing of its queue has one: to wait is what its rpm and
-// tpm are for.
+// The defaults of a model's queue. It has one unless it is set to 0: rpm and
+// tpm are there so that requests wait.
 const (
 	defaultQueueSize = 100
 	defaultQueueWait = 60 * time.Second
