@@ -19,11 +19,11 @@ func BenchmarkExchange(b *testing.B) {
 			b.Run(content+"/"+name, func(b *testing.B) {
 				l := open(b, chatlog.Options{Dir: b.TempDir(), Content: content})
 				ask := body(b, `{"model":"m","messages":[{"role":"user","content":"`+strings.Repeat("Some text, as people write it. ", size/31)+`"}],"stream":true}`)
-				said := answer(b, dialect.Chat, hello)
+				reply := answer(b, dialect.Chat, hello)
 				b.ReportAllocs()
 				for b.Loop() {
 					l.Request(chatlog.Request{Route: "openai", UID: "0123456789", IP: "127.0.0.1", Key: "alice", Time: noon, Operation: dialect.Chat, Body: ask})
-					l.Result(chatlog.Result{Route: "openai", UID: "0123456789", Operation: dialect.Chat, Answer: said, Status: 200, Complete: true, Elapsed: time.Second})
+					l.Result(chatlog.Result{Route: "openai", UID: "0123456789", Operation: dialect.Chat, Answer: reply, Status: 200, Complete: true, Elapsed: time.Second})
 				}
 				b.ReportMetric(float64(l.Dropped())/float64(2*b.N), "dropped/line") // the disk may be slower than the loop
 			})

@@ -18,9 +18,9 @@ import (
 // one conversation.
 func TestOtherConversations(t *testing.T) {
 	tests := []struct {
-		op        dialect.Operation
-		d         *dialect.Dialect
-		ask, said string
+		op             dialect.Operation
+		d              *dialect.Dialect
+		request, reply string
 	}{
 		{dialect.Responses, openai.Dialect, `{"model":"m","instructions":"Be kind.","input":"hi"}`,
 			`{"id":"r","status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Hello!"}]}]}`},
@@ -34,10 +34,10 @@ func TestOtherConversations(t *testing.T) {
 			dir := t.TempDir()
 			l := open(t, chatlog.Options{Dir: dir})
 			var a dialect.Answer
-			if err := tt.d.Body(tt.op, &a, []byte(tt.said)); err != nil {
+			if err := tt.d.Body(tt.op, &a, []byte(tt.reply)); err != nil {
 				t.Fatal(err)
 			}
-			l.Request(chatlog.Request{Route: "r", UID: "u", Time: noon, Operation: tt.op, Body: body(t, tt.ask), Model: "m"})
+			l.Request(chatlog.Request{Route: "r", UID: "u", Time: noon, Operation: tt.op, Body: body(t, tt.request), Model: "m"})
 			l.Result(chatlog.Result{Route: "r", UID: "u", Operation: tt.op, Answer: &a, Status: 200, Complete: true})
 			l.Close()
 			if n := len(linesOf(t, filepath.Join(dir, "r", string(tt.op), string(tt.op)+".log"))); n != 2 {

@@ -174,7 +174,7 @@ func TestDamagedArchive(t *testing.T) {
 	}
 }
 
-// pack compresses text as a name says it is.
+// pack compresses text as the suffix of a name demands.
 func pack(t testing.TB, name, text string) string {
 	t.Helper()
 	var b bytes.Buffer

@@ -11,7 +11,8 @@ import (
 	"forward/internal/dialect/openai"
 )
 
-// An exchange is logged in two halves, and converted into the form of openai-forward.
+// An exchange is logged in two halves, and converted into the form of
+// openai-forward.
 func Example() {
 	dir, err := os.MkdirTemp("", "Log")
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // TestFullDisk fills a file system of 1 MiB. Every line in the log is whole,
-// every other one is counted, and when there is room again the log goes on.
+// every other one is counted, and when there is space again the log goes on.
 func TestFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"); err != nil {
@@ -27,8 +27,8 @@ func TestFullDisk(t *testing.T) {
 	if err := os.WriteFile(filler, make([]byte, 512<<10), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var said strings.Builder
-	l := open(t, chatlog.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	var warnings strings.Builder
+	l := open(t, chatlog.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&warnings, nil))})
 	long := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("x", 1501) + `"}]}`
 	logged := 0
 	for ; logged < 1000; logged++ {
@@ -49,13 +49,13 @@ func TestFullDisk(t *testing.T) {
 	}
 	l.Close()
 	if n := len(allLines(t, filepath.Join(dir, "openai/chat"))); n != full+100 || l.Dropped() != lost {
-		t.Errorf("%d lines after there was room for 100 more than %d", n, full)
+		t.Errorf("%d lines after there was space for 100 more than %d", n, full)
 	}
-	if n := strings.Count(said.String(), "loses lines"); n != 1 {
-		t.Errorf("said %d times: %s", n, said.String())
+	if n := strings.Count(warnings.String(), "loses lines"); n != 1 {
+		t.Errorf("warned %d times: %s", n, warnings.String())
 	}
 
-	// A log that is opened on a full disk works as well, once there is room.
+	// A log that is opened on a full disk works as well, once there is space.
 	if err := os.WriteFile(filler, bytes.Repeat([]byte{1}, 2<<20), 0o600); err == nil {
 		t.Fatal("the disk is not full")
 	}

@@ -23,7 +23,7 @@ import (
 func TestKill(t *testing.T) {
 	const rounds = 6
 	dir := t.TempDir()
-	known := make(map[int]int) // by process: how many exchanges it said were there
+	known := make(map[int]int) // by process: how many exchanges it reported
 	for range rounds {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), childDir+"="+dir)
@@ -35,17 +35,17 @@ func TestKill(t *testing.T) {
 		if err := child.Start(); err != nil {
 			t.Fatal(err)
 		}
-		said := bufio.NewScanner(out)
+		reports := bufio.NewScanner(out)
 		for range 1 + rand.IntN(10) {
-			if !said.Scan() {
+			if !reports.Scan() {
 				t.Fatal("the child ended by itself")
 			}
 		}
 		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond)
 		child.Process.Kill()
-		line := said.Text()
-		for said.Scan() {
-			line = said.Text()
+		line := reports.Text()
+		for reports.Scan() {
+			line = reports.Text()
 		}
 		child.Wait()
 		var pid, n int

@@ -94,11 +94,11 @@ func TestRequestLine(t *testing.T) {
 func TestResultLine(t *testing.T) {
 	const done = "data: [DONE]\n\n"
 	tests := []struct {
-		name string
-		op   dialect.Operation
-		said string // a body, a stream, or nothing
-		edit func(*chatlog.Result)
-		want string
+		name  string
+		op    dialect.Operation
+		reply string // a body, a stream, or nothing
+		edit  func(*chatlog.Result)
+		want  string
 	}{
 		{"stream with a usage chunk", dialect.Chat,
 			`data: {"choices":[{"index":0,"delta":{"role":"assistant","content":null}}]}` + "\n\n" +
@@ -134,8 +134,8 @@ func TestResultLine(t *testing.T) {
 			dir := t.TempDir()
 			l := open(t, chatlog.Options{Dir: dir})
 			a := answer(t, tt.op, "data: {}\n\n")
-			if tt.said != "" {
-				a = answer(t, tt.op, tt.said)
+			if tt.reply != "" {
+				a = answer(t, tt.op, tt.reply)
 			}
 			r := chatlog.Result{Route: "openai", UID: "u", Operation: tt.op, Answer: a, Status: 200, Cache: "miss", Elapsed: 12 * time.Millisecond, Complete: a.Complete()}
 			if tt.edit != nil {
@@ -163,7 +163,7 @@ func TestContentModes(t *testing.T) {
 	ask := strings.ReplaceAll(`{"model":"m","messages":[{"role":"user","content":X},{"role":"user","content":[{"type":"text","text":X}]},
 		{"role":"assistant","content":null,"tool_calls":[{"id":"1","function":{"name":"f","arguments":X}}]}],"tools":[{"description":X}],
 		"stop":[X],"metadata":{"x":X},"response_format":{"schema":X},X:1,"prediction":X,"status":X,"prompt":X,"input":X}`, "X", escaped)
-	said := strings.ReplaceAll(`{"choices":[{"index":0,"message":{"content":X,"refusal":X,"reasoning_content":X,
+	reply := strings.ReplaceAll(`{"choices":[{"index":0,"message":{"content":X,"refusal":X,"reasoning_content":X,
 		"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":X}}]},"finish_reason":"stop"},
 		{"index":1,"message":{"content":X},"finish_reason":"stop"}],"usage":{"prompt_tokens":1}}`, "X", escaped)
 	tests := []struct {
@@ -179,7 +179,7 @@ func TestContentModes(t *testing.T) {
 			b := body(t, ask)
 			for _, op := range []dialect.Operation{dialect.Chat, dialect.Completion, dialect.Embedding} {
 				l.Request(chatlog.Request{Route: "r", UID: "4111111111111111", Time: noon, Operation: op, Body: b})
-				a := answer(t, dialect.Chat, said)
+				a := answer(t, dialect.Chat, reply)
 				a.Error = all
 				l.Result(chatlog.Result{Route: "r", UID: "4111111111111111", Operation: op, Answer: a, Status: 200})
 			}
@@ -190,7 +190,7 @@ func TestContentModes(t *testing.T) {
 					if gjson.Get(line, "uid").Str != "4111111111111111" {
 						t.Errorf("uid is gone: %s", line)
 					}
-					// Unescaped, as whoever looks for it would.
+					// Unescaped, as a reader of the log would see it.
 					for _, s := range flatten(gjson.Parse(line)) {
 						text += "\n" + s
 					}
@@ -222,7 +222,7 @@ func flatten(v gjson.Result) (all []string) {
 	return all
 }
 
-func TestMetaTellsRolesAndSizes(t *testing.T) {
+func TestMetaHasRolesAndSizes(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, chatlog.Options{Dir: dir, Content: "meta"})
 	exchange(t, l, "u", `{"model":"m","user":"bob","messages":[{"role":"system","content":"12345"},{"role":"evil text","content":null,"tool_calls":[{},{}]}],"stream":true,"max_tokens":5}`, hello)
@@ -284,16 +284,16 @@ func TestOpenErrors(t *testing.T) {
 }
 
 func TestAfterClose(t *testing.T) {
-	var said strings.Builder
-	l := open(t, chatlog.Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&said, nil))})
+	var logged strings.Builder
+	l := open(t, chatlog.Options{Dir: t.TempDir(), Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	for range 100 {
 		l.Request(chatlog.Request{Route: "r", Operation: dialect.Chat})
 	}
-	if l.Dropped() != 100 || strings.Count(said.String(), "\n") != 1 {
-		t.Errorf("dropped %d, said %q", l.Dropped(), said.String())
+	if l.Dropped() != 100 || strings.Count(logged.String(), "\n") != 1 {
+		t.Errorf("dropped %d, logged %q", l.Dropped(), logged.String())
 	}
 	if err := l.Close(); err != nil {
 		t.Error(err)

@@ -52,7 +52,7 @@ func body(t testing.TB, raw string) *dialect.Body {
 }
 
 // answer reads an answer the way the gateway does: a body, or a stream if it
-// does not begin with a brace.
+// does not start with a brace.
 func answer(t testing.TB, op dialect.Operation, raw string) *dialect.Answer {
 	t.Helper()
 	a := new(dialect.Answer)
@@ -75,11 +75,11 @@ func answer(t testing.TB, op dialect.Operation, raw string) *dialect.Answer {
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 // exchange logs a request and, if there is one, its answer.
-func exchange(t testing.TB, l *chatlog.Log, uid, ask, said string) {
+func exchange(t testing.TB, l *chatlog.Log, uid, request, reply string) {
 	t.Helper()
-	l.Request(chatlog.Request{Route: "openai", UID: uid, IP: "127.0.0.1", Key: "alice", Time: noon, Operation: dialect.Chat, Body: body(t, ask)})
-	if said != "" {
-		a := answer(t, dialect.Chat, said)
+	l.Request(chatlog.Request{Route: "openai", UID: uid, IP: "127.0.0.1", Key: "alice", Time: noon, Operation: dialect.Chat, Body: body(t, request)})
+	if reply != "" {
+		a := answer(t, dialect.Chat, reply)
 		l.Result(chatlog.Result{Route: "openai", UID: uid, Operation: dialect.Chat, Answer: a, Status: 200, Cache: "miss",
 			Elapsed: 1500 * time.Microsecond, Complete: a.Complete()})
 	}
@@ -101,8 +101,8 @@ func linesOf(t testing.TB, path string) (lines []string) {
 	return lines
 }
 
-// allLines returns the lines of all logs in a directory, each of which has to
-// be JSON.
+// allLines returns the lines of all logs in a directory, which must be
+// JSON.
 func allLines(t testing.TB, dir string) (lines []string) {
 	t.Helper()
 	paths, err := filepath.Glob(filepath.Join(dir, "*.log"))
@@ -120,8 +120,7 @@ func allLines(t testing.TB, dir string) (lines []string) {
 	return lines
 }
 
-// logUntilKilled writes exchanges and tells on stdout how many of them the file
-// has.
+// logUntilKilled writes exchanges and prints how many of them the file has.
 func logUntilKilled(dir string) {
 	l, err := chatlog.Open(chatlog.Options{Dir: dir, MaxSize: 64 << 10, Location: time.UTC})
 	if err != nil {

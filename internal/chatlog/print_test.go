@@ -13,7 +13,7 @@ import (
 )
 
 func TestPrint(t *testing.T) {
-	tests := []struct{ name, ask, said, want string }{
+	tests := []struct{ name, request, reply, want string }{
 		{"a chat", `{"model":"m","messages":[{"role":"system","content":"be brief"},{"role":"user","content":"hi\nyou"}]}`, hello,
 			"── 0123abcd · openai · m · alice · 127.0.0.1 · 2026-11-21 12:00:00\nsystem: be brief\nuser: hi\n  you\n" +
 				"── 0123abcd · 200 · stop · 1.5 ms · 9+2 tokens · miss\nassistant: Hello!\n"},
@@ -30,7 +30,7 @@ func TestPrint(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var shown strings.Builder
 			l := open(t, chatlog.Options{Dir: t.TempDir(), Print: &shown})
-			exchange(t, l, "0123456789-0123abcd", tt.ask, tt.said)
+			exchange(t, l, "0123456789-0123abcd", tt.request, tt.reply)
 			l.Close()
 			if diff := cmp.Diff(tt.want, shown.String()); diff != "" {
 				t.Error(diff)

@@ -32,7 +32,7 @@ type queue struct {
 
 func newQueue(max int) *queue { return &queue{ready: make(chan struct{}, 1), max: max} }
 
-// put reports whether there was room.
+// put reports whether there was space.
 func (q *queue) put(n line) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -60,8 +60,8 @@ type ownPattern struct {
 	word string // replaces what matches
 }
 
-// secretParts are strings one of which is in every match of the pattern for
-// secrets.
+// secretParts are strings such that every match of the pattern for
+// secrets has one.
 var secretParts = []string{"k-", "AIza", "AKIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "xox", "eyJ"}
 
 // NewRedactor returns a redactor with patterns of the operator's own. The

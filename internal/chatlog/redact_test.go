@@ -11,7 +11,7 @@ import (
 	"forward/internal/chatlog"
 )
 
-// TestRedaction holds what is replaced, and what is not. Both sides are JSON
+// TestRedaction checks what is replaced and what stays. Both sides are JSON
 // strings, as they are in the body and in the log.
 func TestRedaction(t *testing.T) {
 	image := "data:image/png;base64," + base64.StdEncoding.EncodeToString(make([]byte, 3000)) + "/4111111111111111/"

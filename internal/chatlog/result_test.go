@@ -12,7 +12,7 @@ import (
 	"forward/internal/dialect"
 )
 
-// TestAccounts: the result line tells what the ledger knows, and one that is
+// TestAccounts: the result line has what the ledger knows, and one that is
 // not full has pseudonyms for users that are no names.
 func TestAccounts(t *testing.T) {
 	redactor, err := chatlog.NewRedactor(nil, []byte("salt"))
@@ -42,10 +42,10 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
-// TestAudio: of speech the text that was asked for is kept and no sound, of a
-// recording what was heard in it, unless the log has no text.
+// TestAudio: the log keeps the text to be spoken and no sound, and the
+// transcript of a recording, unless it keeps no text.
 func TestAudio(t *testing.T) {
-	for content, heard := range map[string]string{"full": "hello a@b.org", "redacted": "hello [email]", "meta": ""} {
+	for content, text := range map[string]string{"full": "hello a@b.org", "redacted": "hello [email]", "meta": ""} {
 		dir := t.TempDir()
 		l := open(t, chatlog.Options{Dir: dir, Content: content})
 		l.Request(chatlog.Request{Route: "r", UID: "1", Operation: dialect.Audio, Model: "whisper-1"})
@@ -54,8 +54,8 @@ func TestAudio(t *testing.T) {
 		l.Result(chatlog.Result{Route: "r", UID: "2", Operation: dialect.Speech, Status: 200, Complete: true})
 		l.Close()
 		audio, speech := linesOf(t, filepath.Join(dir, "r/audio/audio.log")), linesOf(t, filepath.Join(dir, "r/speech/speech.log"))
-		if got := gjson.Get(audio[1], "text").String(); got != heard {
-			t.Errorf("%s: heard %q, want %q", content, got, heard)
+		if got := gjson.Get(audio[1], "text").String(); got != text {
+			t.Errorf("%s: %q, want %q", content, got, text)
 		}
 		if got := gjson.Get(speech[0], "input").String(); (got == "say") != (content != "meta") {
 			t.Errorf("%s: %s", content, speech[0])

@@ -126,8 +126,8 @@ func TestTornTail(t *testing.T) {
 	}
 }
 
-// TestFileTaken: when somebody moves the file away or deletes it, a new one
-// begins.
+// TestFileTaken: after the file was moved or deleted, lines go to a new
+// one.
 func TestFileTaken(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "openai/chat/chat.log")
@@ -156,14 +156,14 @@ func TestNotRotatable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer os.Chmod(chat, 0o700)
-	var said strings.Builder
-	l := open(t, chatlog.Options{Dir: dir, MaxSize: 1, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	var logged strings.Builder
+	l := open(t, chatlog.Options{Dir: dir, MaxSize: 1, Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	for range 3 {
 		exchange(t, l, "u", ask, "")
 	}
 	l.Close()
-	if n := len(allLines(t, chat)); n != 4 || l.Dropped() != 0 || strings.Count(said.String(), "\n") != 1 {
-		t.Errorf("%d lines, %d dropped, said %q", n, l.Dropped(), said.String())
+	if n := len(allLines(t, chat)); n != 4 || l.Dropped() != 0 || strings.Count(logged.String(), "\n") != 1 {
+		t.Errorf("%d lines, %d dropped, logged %q", n, l.Dropped(), logged.String())
 	}
 }
 
@@ -183,7 +183,7 @@ func TestRetention(t *testing.T) {
 		{"a/chat/chat." + stamp(old) + ".log.gz", old, false},
 		{"a/chat/chat." + stamp(old) + ".log.bak", old, true}, // not ours
 		{"a/chat/chat." + stamp(old) + "1.log", fresh, true},  // openai-forward names files by their first line
-		{"a/chat/chat." + stamp(fresh) + ".log", old, true},   // its name says that it is new
+		{"a/chat/chat." + stamp(fresh) + ".log", old, true},   // its name has a new time
 		{"a/chat/chat.log", old, false},                       // of a route that is gone
 		{"b/chat/chat.log", fresh, true},                      // of a route that is quiet
 		{"b/embedding/embedding." + stamp(old) + ".log", old, false},
@@ -207,8 +207,8 @@ func TestRetention(t *testing.T) {
 }
 
 // TestRetentionOfSlowLogs: a file that never gets full is set aside when it was
-// written to for a tenth of the retention, or its first lines would stay for
-// ever.
+// written to for a tenth of the retention, or its first lines would stay
+// forever.
 func TestRetentionOfSlowLogs(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first string
@@ -232,8 +232,8 @@ func TestRetentionOfSlowLogs(t *testing.T) {
 	}
 }
 
-// TestUnwritable: lines that cannot be written are counted, said once, and
-// delay nobody.
+// TestUnwritable: lines that cannot be written are counted, logged once, and
+// delay no caller.
 func TestUnwritable(t *testing.T) {
 	if _, err := os.Stat("/dev/full"); err != nil {
 		t.Skip(err)
@@ -246,20 +246,20 @@ func TestUnwritable(t *testing.T) {
 	if err := os.Symlink("/dev/full", path); err != nil {
 		t.Fatal(err)
 	}
-	var said strings.Builder
-	l := open(t, chatlog.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&said, nil))})
+	var logged strings.Builder
+	l := open(t, chatlog.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&logged, nil))})
 	for range 100 {
 		exchange(t, l, "u", ask, hello)
 	}
 	l.Close()
 	want := []string{`level=WARN msg="chat log loses lines"`, `level=WARN msg="chat log lost lines" lost=200`}
-	got := strings.Split(strings.TrimSpace(said.String()), "\n")
+	got := strings.Split(strings.TrimSpace(logged.String()), "\n")
 	if l.Dropped() != 200 || len(got) != 2 || !strings.Contains(got[0], want[0]) || !strings.Contains(got[1], want[1]) {
-		t.Errorf("dropped %d, said %q", l.Dropped(), got)
+		t.Errorf("dropped %d, logged %q", l.Dropped(), got)
 	}
 }
 
-// TestStuckTerminal: somebody who does not read what is printed holds up
+// TestStuckTerminal: a terminal that does not read what is printed holds up
 // neither the log nor the end.
 func TestStuckTerminal(t *testing.T) {
 	r, w, err := os.Pipe()
