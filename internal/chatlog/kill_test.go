@@ -5,13 +5,17 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/tidwall/gjson"
 
 	"forward/internal/chatlog"
@@ -55,13 +59,9 @@ func TestKill(t *testing.T) {
 		known[pid] = n + 1
 	}
 
-	lines, torn := make(map[int]int), 0
-	paths, _ := filepath.Glob(filepath.Join(dir, "openai/chat/*.log"))
-	for _, path := range paths {
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
+	lines := make(map[int]int)
+	torn := 0
+	for _, raw := range logTexts(t, filepath.Join(dir, "openai/chat")) {
 		for line := range bytes.Lines(raw) {
 			if !json.Valid(line) {
 				torn++
@@ -88,4 +88,38 @@ func TestKill(t *testing.T) {
 		t.Errorf("converted %+v, %v", summary, err)
 	}
 	t.Logf("%d torn lines, %+v", torn, len(lines))
+}
+
+// logTexts returns the texts of all logs in a directory, oldest first. On a slow
+// machine a child lives long enough to compress the files of the one before; of
+// a file that is there plain and compressed the plain one counts.
+func logTexts(t *testing.T, dir string) [][]byte {
+	t.Helper()
+	paths, _ := filepath.Glob(filepath.Join(dir, "*.log*"))
+	texts := make(map[string][]byte)
+	for _, path := range paths { // sorted: the plain file comes first
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, packed := strings.CutSuffix(path, ".zst")
+		if packed && texts[plain] == nil {
+			z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[plain], err = z.DecodeAll(raw, nil)
+			z.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+		} else if !packed {
+			texts[plain] = raw
+		}
+	}
+	var sorted [][]byte
+	for _, path := range slices.Sorted(maps.Keys(texts)) {
+		sorted = append(sorted, texts[path])
+	}
+	return sorted
 }
