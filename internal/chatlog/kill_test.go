@@ -90,9 +90,9 @@ func TestKill(t *testing.T) {
 	t.Logf("%d torn lines, %+v", torn, len(lines))
 }
 
-// logTexts returns the texts of all logs in a directory, oldest first. On a slow
-// machine a child lives long enough to compress the files of the one before; of
-// a file that is there plain and compressed the plain one counts.
+// logTexts returns the texts of all logs in a directory, oldest first. On a
+// slow machine a child lives long enough to compress the files of the one
+// before; of a file that is there plain and compressed the plain one counts.
 func logTexts(t *testing.T, dir string) [][]byte {
 	t.Helper()
 	paths, _ := filepath.Glob(filepath.Join(dir, "*.log*"))

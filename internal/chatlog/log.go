@@ -2,22 +2,24 @@ package chatlog
 
 import (
 	"cmp"
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"forward/internal/backlog"
 )
 
 const (
 	defaultDir     = "Log"
 	defaultMaxSize = 50_000_000
-	queueBytes     = 64 << 20 // of lines that wait to be written
-	printBytes     = 4 << 20  // of lines that wait to be printed
 	warnEvery      = time.Minute
 )
 
@@ -26,12 +28,12 @@ const (
 type Log struct {
 	encoders map[string]*encoder // by content; "" is that of Options.Content
 	writer   writer
-	lines    *queue
+	lines    *backlog.Queue[line]
 	packer   *packer
 	screen   *printer // nil without Options.Print
 	noFiles  atomic.Bool
 	log      *slog.Logger
-	done     chan struct{} // closed when the writer has ended
+	closing  sync.Once
 
 	dropped atomic.Int64
 	opened  time.Time
@@ -41,12 +43,7 @@ type Log struct {
 // Open opens the chat log in a directory. It fails if no file can be created
 // there, except on a full disk, which may have space again later.
 func Open(o Options) (*Log, error) {
-	l := &Log{
-		lines:  newQueue(queueBytes),
-		log:    cmp.Or(o.Log, slog.Default()),
-		done:   make(chan struct{}),
-		opened: time.Now(),
-	}
+	l := &Log{log: cmp.Or(o.Log, slog.Default()), opened: time.Now()}
 	l.warned.Store(int64(-warnEvery))
 	location := cmp.Or(o.Location, time.Local)
 	redactor := o.Redactor
@@ -85,10 +82,7 @@ func Open(o Options) (*Log, error) {
 		l.screen = newPrinter(o.Print)
 	}
 	go l.packer.run()
-	go func() {
-		defer close(l.done)
-		l.writer.run(l.lines)
-	}()
+	l.lines = backlog.New(l.writer.options())
 	return l, nil
 }
 
@@ -160,9 +154,9 @@ var errFull = errors.New("lines come faster than they can be written")
 
 func (l *Log) put(n line) {
 	if l.screen != nil {
-		l.screen.lines.put(n)
+		l.screen.lines.Put(n)
 	}
-	if !l.noFiles.Load() && !l.lines.put(n) {
+	if !l.noFiles.Load() && !l.lines.Put(n) {
 		l.drop(errFull)
 	}
 }
@@ -183,12 +177,14 @@ func (l *Log) Dropped() int64 { return l.dropped.Load() }
 
 // Close writes the queued lines and closes the files. Lines that are logged
 // after it are dropped.
-func (l *Log) Close() error {
-	if !l.lines.close() {
-		<-l.done
-		return nil
-	}
-	<-l.done
+func (l *Log) Close() (err error) {
+	l.closing.Do(func() { err = l.close() })
+	return err
+}
+
+func (l *Log) close() error {
+	// The writer drops what it cannot write, so nothing is left over.
+	_ = l.lines.Close(context.Background())
 	if l.screen != nil {
 		l.screen.close()
 	}

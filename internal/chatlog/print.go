@@ -2,6 +2,7 @@ package chatlog
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -12,11 +13,14 @@ import (
 	"github.com/tidwall/gjson"
 	"golang.org/x/term"
 
+	"forward/internal/backlog"
 	"forward/internal/jsonscan"
 )
 
-// printWait bounds how long close waits for a terminal.
-const printWait = 2 * time.Second
+const (
+	printBytes = 4 << 20         // bound of the lines that wait to be printed
+	printWait  = 2 * time.Second // bound of how long close waits for a terminal
+)
 
 // printer shows conversations as they happen. It has a queue and a goroutine of
 // its own, so that a blocked terminal (Ctrl-S, a full pipe) delays neither
@@ -24,48 +28,40 @@ const printWait = 2 * time.Second
 type printer struct {
 	w      io.Writer
 	colour bool
-	lines  *queue
-	done   chan struct{}
+	lines  *backlog.Queue[line]
 }
 
 func newPrinter(w io.Writer) *printer {
-	p := &printer{w: w, lines: newQueue(printBytes), done: make(chan struct{})}
+	p := &printer{w: w}
 	if f, ok := w.(*os.File); ok {
 		p.colour = term.IsTerminal(int(f.Fd()))
 	}
-	go func() {
-		defer close(p.done)
-		p.run()
-	}()
+	p.lines = backlog.New(backlog.Options[line]{Write: p.print, MaxBytes: printBytes, Size: line.size})
 	return p
 }
 
 // close prints the queued lines. It leaves the goroutine behind if the terminal
-// is blocked: a write to it cannot be interrupted.
+// is blocked, for a write to it cannot be interrupted.
 func (p *printer) close() {
-	p.lines.close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = p.lines.Close(context.Background())
+	}()
 	select {
-	case <-p.done:
+	case <-done:
 	case <-time.After(printWait):
 	}
 }
 
-func (p *printer) run() {
-	var batch []line
+func (p *printer) print(_ context.Context, batch []line) error {
 	var out bytes.Buffer
-	for open := true; open; {
-		<-p.lines.ready
-		for {
-			if batch, open = p.lines.take(batch); len(batch) == 0 {
-				break
-			}
-			for _, n := range batch {
-				out.Reset()
-				p.show(&out, n, jsonscan.View(n.text[:len(n.text)-1]))
-				p.w.Write(out.Bytes())
-			}
-		}
+	for _, n := range batch {
+		out.Reset()
+		p.show(&out, n, jsonscan.View(n.text[:len(n.text)-1]))
+		p.w.Write(out.Bytes())
 	}
+	return nil
 }
 
 // show prints a line of the log.

@@ -2,15 +2,37 @@ package chatlog
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
 	"unicode"
+
+	"forward/internal/backlog"
+	"forward/internal/dialect"
 )
 
-// writer is the goroutine that owns the files.
+// queueBytes bounds the lines that wait to be written.
+const queueBytes = 64 << 20
+
+// target names a log file.
+type target struct {
+	route     string
+	operation dialect.Operation
+}
+
+// line is a line for a file, with its line end.
+type line struct {
+	target
+	text []byte
+}
+
+func (n line) size() int64 { return int64(len(n.text)) }
+
+// writer owns the files. Its methods are called by the goroutine of the queue
+// only.
 type writer struct {
 	dir       string
 	maxSize   int64
@@ -23,35 +45,23 @@ type writer struct {
 	log       *slog.Logger
 }
 
-// run writes lines until the queue is closed and empty.
-func (w *writer) run(q *queue) {
-	var sweep <-chan time.Time
+// options are those of the queue of lines that wait to be written.
+func (w *writer) options() backlog.Options[line] {
+	o := backlog.Options[line]{Write: w.writeAll, MaxBytes: queueBytes, Size: line.size}
 	if w.retention > 0 {
-		w.sweep()
-		ticker := time.NewTicker(min(w.segment(), time.Hour))
-		defer ticker.Stop()
-		sweep = ticker.C
+		o.Tick = w.sweep
+		o.Interval = min(w.segment(), time.Hour)
 	}
-	var batch []line
-	for {
-		select {
-		case <-sweep:
-			w.sweep()
-		case <-q.ready:
-			for {
-				var open bool
-				if batch, open = q.take(batch); len(batch) == 0 {
-					if !open {
-						return
-					}
-					break
-				}
-				for rest := batch; len(rest) > 0; {
-					rest = rest[w.write(rest):]
-				}
-			}
-		}
+	return o
+}
+
+// writeAll writes a batch. It drops lines that cannot be written instead of
+// returning an error: those that come after them may still fit.
+func (w *writer) writeAll(_ context.Context, batch []line) error {
+	for len(batch) > 0 {
+		batch = batch[w.write(batch):]
 	}
+	return nil
 }
 
 // write writes the first of lines, together with those that follow it for the
