@@ -19,8 +19,8 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 	}
 	if g.Ledger == nil {
 		if len(a.who.policy.Budgets) > 0 {
-			return nil, &refusal{status: http.StatusServiceUnavailable, code: "ledger_unavailable",
-				message: "Your key has a budget, and the gateway keeps no ledger to hold it to. Its administrator can take the budget away, or set LEDGER and DATA_DIR so that there is one."}
+			return nil, refused(http.StatusServiceUnavailable, "ledger_unavailable",
+				"Your key has a budget, and the gateway keeps no ledger to hold it to. Its administrator can take the budget away, or set LEDGER and DATA_DIR so that there is one.")
 		}
 		return nil, nil
 	}

@@ -19,10 +19,10 @@ import (
 )
 
 // Batches are made through one request and answered hours later through
-// another, and only their results tell what was used. So the ledger remembers
-// who made a batch and in which file its results are, and when somebody fetches
-// these, the batch is settled at its price: once, whoever fetches them and
-// however often, to the key that made it.
+// another, and only their results report what was used. So the ledger remembers
+// which key made a batch and in which file its results are. When the results are
+// fetched, by any key and however often, the batch is settled at its price,
+// once, to the key that made it.
 
 const (
 	// maxBatchAhead bounds what of an answer about batches is held back until
@@ -59,20 +59,20 @@ func (g *Gateway) checkBatch(a *ask) error {
 	if use != dialect.MakesBatch || a.said.Model != "" {
 		return nil
 	}
-	refused := &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
+	unclear := &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
 		message: fmt.Sprintf("Key %q may not use every model, and the gateway cannot tell which ones this batch asks.", a.who.name)}
 	if a.body == nil {
-		return refused
+		return unclear
 	}
 	requests := a.body.Get("requests")
 	if !requests.IsArray() {
-		return refused
+		return unclear
 	}
 	for _, r := range requests.Array() {
 		params, once := member(r, "params")
 		model, named := member(params, "model")
 		if !once || !named {
-			return refused
+			return unclear
 		}
 		if !g.allowsModel(&a.who, model.String()) {
 			return modelNotAllowed(&a.who, model.String())
@@ -164,28 +164,29 @@ type batchWatch struct {
 	to    target
 	batch *batch
 	left  int64               // bytes until the announced length; negative when there is none
-	lines *ledger.BatchReader // of results
-	body  bytes.Buffer        // of anything else
+	lines *ledger.BatchReader // reads results; nil for other answers
+	body  bytes.Buffer        // the answer, to be read when it is whole
 	over  bool                // it is too long to be kept
-	held  []byte              // of it what the client does not have yet
-	err   error               // what follows
-	begun bool
-	done  bool
+	ahead []byte              // of it what was read and not returned
+	err   error               // what follows after ahead
+	read  bool                // readAhead was called
+	done  bool                // the answer was read
 }
 
+// Read implements io.Reader.
 func (w *batchWatch) Read(p []byte) (int, error) {
 	if w.lines != nil {
 		n, err := w.ReadCloser.Read(p)
 		w.look(p[:n], err)
 		return n, err
 	}
-	if !w.begun {
-		w.begun = true
+	if !w.read {
+		w.read = true
 		w.readAhead()
 	}
-	if len(w.held) > 0 {
-		n := copy(p, w.held)
-		w.held = w.held[n:]
+	if len(w.ahead) > 0 {
+		n := copy(p, w.ahead)
+		w.ahead = w.ahead[n:]
 		return n, nil
 	}
 	if w.err != nil {
@@ -197,29 +198,33 @@ func (w *batchWatch) Read(p []byte) (int, error) {
 }
 
 // readAhead reads the body as far as it is short, so that a batch is remembered
-// before anybody can know of it.
+// before a client can know of it.
 func (w *batchWatch) readAhead() {
 	buf := w.g.buffers.Get()
 	defer w.g.buffers.Put(buf)
-	for len(w.held) < maxBatchAhead && w.err == nil && !w.done {
+	for len(w.ahead) < maxBatchAhead && w.err == nil && !w.done {
 		n, err := w.ReadCloser.Read(buf)
-		w.held, w.err = append(w.held, buf[:n]...), err
+		w.ahead = append(w.ahead, buf[:n]...)
+		w.err = err
 		w.look(buf[:n], err)
 	}
 }
 
 // look takes what came, and acts when it was all.
 func (w *batchWatch) look(p []byte, err error) {
-	if w.lines != nil {
+	w.over = w.over || w.body.Len()+len(p) > maxBatchBody
+	switch {
+	case w.lines != nil:
 		w.lines.Write(p)
-	} else if w.over = w.over || w.body.Len()+len(p) > maxBatchBody; !w.over {
-		w.body.Write(p)
-	} else {
+	case w.over:
 		w.body = bytes.Buffer{}
+	default:
+		w.body.Write(p)
 	}
-	had := w.left >= 0
+	announced := w.left >= 0
 	w.left -= int64(len(p))
-	if w.done || err != io.EOF && (err != nil || !had || w.left != 0) {
+	ended := err == io.EOF || (err == nil && announced && w.left == 0)
+	if w.done || !ended {
 		return
 	}
 	w.done = true
@@ -228,7 +233,8 @@ func (w *batchWatch) look(p []byte, err error) {
 		w.lines.Close()
 		w.settle(w.batch.results)
 	case w.over:
-		w.g.warnOfBatch(w.ask, "", fmt.Errorf("the answer is longer than %d bytes; batches in it are not remembered, and results in it not settled", maxBatchBody))
+		w.g.warnOfBatch(w.ask, "", fmt.Errorf("the answer is longer than %d bytes; "+
+			"batches in it are not remembered, and results in it not settled", maxBatchBody))
 	default:
 		w.note(w.body.Bytes())
 	}

@@ -30,7 +30,7 @@ func BenchmarkRoute() *upstream.Route {
 	}
 }
 
-// cannedAnswers are told in turn.
+// cannedAnswers are given in turn.
 var cannedAnswers = []string{
 	"The quick brown fox jumps over the lazy dog, and the dog does not mind at all.",
 	"A gateway is at its best when nobody notices that it is there.",
@@ -65,7 +65,7 @@ func (c *canned) RoundTrip(r *http.Request) (*http.Response, error) {
 	text := cannedAnswers[c.turn.Add(1)%uint64(len(cannedAnswers))]
 	in, out := tokens.Count(ask.Model, string(ask.Messages)), tokens.Count(ask.Model, text)
 	answer := cannedAnswer{
-		head:  fmt.Sprintf(`"id":"chatcmpl-benchmark","created":%d,"model":%s`, time.Now().Unix(), quote(ask.Model)),
+		head:  fmt.Sprintf(`"id":"chatcmpl-benchmark","created":%d,"model":%s`, time.Now().Unix(), quoted(ask.Model)),
 		text:  text,
 		usage: fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":%d,"total_tokens":%d}`, in, out, in+out),
 	}
@@ -80,7 +80,7 @@ type cannedAnswer struct{ head, text, usage string }
 
 func (a *cannedAnswer) body() []byte {
 	return fmt.Appendf(nil, `{%s,"object":"chat.completion","choices":[{"index":0,`+
-		`"message":{"role":"assistant","content":%s},"logprobs":null,"finish_reason":"stop"}],"usage":%s}`, a.head, quote(a.text), a.usage)
+		`"message":{"role":"assistant","content":%s},"logprobs":null,"finish_reason":"stop"}],"usage":%s}`, a.head, quoted(a.text), a.usage)
 }
 
 // word matches what is about a token: a word with the space before it, or a
@@ -100,22 +100,13 @@ func (a *cannedAnswer) stream(includeUsage bool) (events []byte) {
 	const choice = `"choices":[{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}]%s}`
 	send(choice, `{"role":"assistant","content":""}`, "null", tail)
 	for _, w := range word.FindAllString(a.text, -1) {
-		send(choice, `{"content":`+quote(w)+`}`, "null", tail)
+		send(choice, `{"content":`+quoted(w)+`}`, "null", tail)
 	}
 	send(choice, "{}", `"stop"`, tail)
 	if includeUsage {
 		send(`"choices":[],"usage":%s}`, a.usage)
 	}
 	return framing.SSE.Append(events, []byte("[DONE]"))
-}
-
-// quote writes s as a JSON string.
-func quote(s string) string {
-	var b strings.Builder
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.Encode(s) // strings always encode
-	return strings.TrimSuffix(b.String(), "\n")
 }
 
 func cannedResponse(r *http.Request, status int, contentType string, body []byte) *http.Response {

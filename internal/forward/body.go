@@ -61,19 +61,21 @@ func (g *Gateway) slurp(a *ask) ([]byte, error) {
 	case errors.Is(err, errCrowded):
 		return nil, overloaded()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, &refusal{status: http.StatusRequestTimeout, code: "request_timeout", message: "The request body came too slowly.", err: err}
+		return nil, refused(http.StatusRequestTimeout, "request_timeout",
+			"The request body came too slowly.").because(err)
 	case r.Context().Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		// An unexpected EOF ends the context too, but the client may have
 		// closed only its half of the connection.
 		return nil, r.Context().Err()
 	default: // the client's framing is broken: the upstream is not to blame
-		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_body", message: "The request body could not be read: it is cut or badly framed.", err: err}
+		return nil, refused(http.StatusBadRequest, "invalid_body",
+			"The request body could not be read: it is cut or badly framed.").because(err)
 	}
 }
 
 func tooLarge(limit int64) error {
-	return &refusal{status: http.StatusRequestEntityTooLarge, code: "request_too_large",
-		message: fmt.Sprintf("The request body is larger than %d bytes. Send less, or ask for a higher MAX_BODY_BYTES.", limit)}
+	return refused(http.StatusRequestEntityTooLarge, "request_too_large",
+		fmt.Sprintf("The request body is larger than %d bytes. Send less, or ask for a higher MAX_BODY_BYTES.", limit))
 }
 
 // modelOfForm reads the model field of a multipart body. It has to buffer the
@@ -96,7 +98,8 @@ func (g *Gateway) modelOfForm(a *ask) (string, error) {
 			return model, nil
 		}
 		if err != nil {
-			return "", &refusal{status: http.StatusBadRequest, code: "invalid_body", message: "The multipart body is broken.", err: err}
+			return "", refused(http.StatusBadRequest, "invalid_body",
+				"The multipart body is broken.").because(err)
 		}
 		if part.FormName() != "model" {
 			continue

@@ -2,13 +2,13 @@ package forward
 
 import (
 	"bytes"
-	"encoding/json"
 	"io"
 	"net/http"
 	"regexp"
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/jsonscan"
 )
 
 // composed is the body that goes upstream.
@@ -97,10 +97,8 @@ func prepend(object []byte, member string) []byte {
 	return append(out, object[at:]...)
 }
 
-func quoted(s string) string {
-	b, _ := json.Marshal(s) // never fails for a string
-	return string(b)
-}
+// quoted writes s as a JSON string.
+func quoted(s string) string { return string(jsonscan.AppendString(nil, s)) }
 
 // usageRefusedFor is for how long a route is not asked again for usage that it
 // refused to report.

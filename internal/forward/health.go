@@ -18,8 +18,8 @@ type healthRoute struct {
 	Bases   []string            `json:"base_urls,omitempty"` // states, in their order, where there are several
 }
 
-// healthLine is the line of one model.
-type healthLine struct {
+// healthQueue is the line of one model.
+type healthQueue struct {
 	Route    string `json:"route"`
 	Model    string `json:"model"`
 	Waiting  int    `json:"waiting"`
@@ -35,7 +35,7 @@ type healthPart struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-// health tells the state of each route and store. It names no host and no key.
+// health reports the state of each route and store. It names no host and no key.
 func (g *Gateway) health(c *gin.Context) {
 	routes := []healthRoute{}
 	for _, r := range g.Routes.Routes() {
@@ -51,17 +51,17 @@ func (g *Gateway) health(c *gin.Context) {
 	if g.draining.Load() {
 		status = "draining"
 	}
-	c.JSON(http.StatusOK, gin.H{"status": status, "version": g.Version, "routes": routes, "stores": parts, "lines": g.lines()})
+	c.JSON(http.StatusOK, gin.H{"status": status, "version": g.Version, "routes": routes, "stores": parts, "lines": g.queues()})
 }
 
-// lines reports who waits for which model.
-func (g *Gateway) lines() []healthLine {
-	list := []healthLine{}
+// queues reports how many callers wait for which model.
+func (g *Gateway) queues() []healthQueue {
+	list := []healthQueue{}
 	if g.Scheduler == nil {
 		return list
 	}
 	for _, l := range g.Scheduler.Report() {
-		list = append(list, healthLine{l.Route, l.Model, l.Waiting, l.Callers, l.Longest.Milliseconds(), l.InFlight, l.Held.Milliseconds()})
+		list = append(list, healthQueue{l.Route, l.Model, l.Waiting, l.Callers, l.Longest.Milliseconds(), l.InFlight, l.Held.Milliseconds()})
 	}
 	return list
 }

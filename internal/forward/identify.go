@@ -47,11 +47,13 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 		return from, who, err
 	}
 	if !g.admitsIP(ip) {
-		return from, who, &refusal{status: http.StatusForbidden, code: "ip_not_allowed", message: "Requests from your address are not allowed here."}
+		return from, who, refused(http.StatusForbidden, "ip_not_allowed",
+			"Requests from your address are not allowed here.")
 	}
 	if in.r.Method == http.MethodTrace || in.r.Method == http.MethodConnect {
 		in.w.Header().Set("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
-		return from, who, &refusal{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "Method " + in.r.Method + " is not forwarded."}
+		return from, who, refused(http.StatusMethodNotAllowed, "method_not_allowed",
+			"Method "+in.r.Method+" is not forwarded.")
 	}
 	if user == "" {
 		user = in.r.Header.Get("X-User-Id")
@@ -68,7 +70,8 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 		who.user = user
 	}
 	if !who.policy.AllowsIP(ip) {
-		return from, who, &refusal{status: http.StatusForbidden, code: "ip_not_allowed", message: "Your key may not be used from your address."}
+		return from, who, refused(http.StatusForbidden, "ip_not_allowed",
+			"Your key may not be used from your address.")
 	}
 	return from, who, who.checkRoute(from.route)
 }

@@ -40,7 +40,8 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 	}
 	route, mount, rest, ok := g.Routes.Match(path)
 	if !ok {
-		return from, "", &refusal{status: http.StatusNotFound, code: "route_not_found", message: "No route of this gateway begins with this path."}
+		return from, "", refused(http.StatusNotFound, "route_not_found",
+			"No route of this gateway begins with this path.")
 	}
 	from.route = route
 	from.mount = mount

@@ -99,8 +99,8 @@ func (g *Gateway) checkModel(a *ask) error {
 	model := a.said.Model
 	if model == "" && a.body == nil && a.in.r.ContentLength != 0 {
 		if isEncoded(a.in.r) {
-			return &refusal{status: http.StatusUnsupportedMediaType, code: "unsupported_encoding",
-				message: "Your key is limited to some models, so the request body must not be compressed."}
+			return refused(http.StatusUnsupportedMediaType, "unsupported_encoding",
+				"Your key is limited to some models, so the request body must not be compressed.")
 		}
 		var err error
 		model, err = g.modelOfForm(a)
@@ -135,7 +135,8 @@ func modelNotAllowed(who *caller, model string) *refusal {
 func modelOfQuery(rawQuery string) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return "", &refusal{status: http.StatusBadRequest, code: "invalid_query", message: "Your key is limited to some models, and the query cannot be read.", err: err}
+		return "", refused(http.StatusBadRequest, "invalid_query",
+			"Your key is limited to some models, and the query cannot be read.").because(err)
 	}
 	named := query["model"]
 	if len(named) > 1 {

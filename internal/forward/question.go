@@ -43,7 +43,8 @@ func (g *Gateway) ask(m *memory, a *ask, to target) error {
 	if a.body != nil {
 		q.Body, err = jsonscan.Canonical(a.body.Raw(), a.isTransportField)
 		if err != nil {
-			return &refusal{status: http.StatusBadRequest, code: "invalid_json", message: "The request body cannot be cached: " + err.Error() + "."}
+			return refused(http.StatusBadRequest, "invalid_json",
+				"The request body cannot be cached: "+err.Error()+".")
 		}
 	} else {
 		q.ContentType = a.in.r.Header.Get("Content-Type")
@@ -66,7 +67,8 @@ func (g *Gateway) cacheTTL(h http.Header) (time.Duration, error) {
 	}
 	ttl, err := duration.ParseSeconds(value)
 	if err != nil || ttl <= 0 {
-		return 0, &refusal{status: http.StatusBadRequest, code: "invalid_cache_ttl", message: "X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h."}
+		return 0, refused(http.StatusBadRequest, "invalid_cache_ttl",
+			"X-Forward-Cache-TTL is not a number of seconds or a duration such as 12h.")
 	}
 	if g.CacheTTL > 0 {
 		ttl = min(ttl, g.CacheTTL)

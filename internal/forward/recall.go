@@ -51,32 +51,16 @@ func (g *Gateway) recall(a *ask, to target) (m *memory, logged bool, err error) 
 	control := cacheControl(a.in.r.Header)
 	offline := g.CacheMode == CacheOffline
 	only := offline || control["only-if-cached"]
-	if g.Cache == nil || !g.cacheable(a) {
-		if offline {
-			return m, false, cacheOnlyMiss("This kind of request is not cached, and the gateway answers only from its cache (CACHE_MODE=offline).")
-		}
-		if g.Cache != nil && only {
-			return m, false, cacheOnlyMiss("This kind of request is not cached, and it may only be answered from the cache.")
-		}
-		return m, false, nil
-	}
-	want := g.CachingDefault || offline
-	if a.said.Caching != nil {
-		want = *a.said.Caching
-	}
-	if !want || control["no-store"] {
-		m.status = "BYPASS"
-		m.detail = "fwd=bypass; detail=not-asked"
-		if only {
-			return m, false, cacheOnlyMiss("This request does not ask for caching, and it may only be answered from the cache.")
-		}
-		return m, false, nil
+	wanted, err := g.wantsCache(m, a, control)
+	if err != nil || !wanted {
+		return m, false, err
 	}
 	err = g.ask(m, a, to)
 	if err != nil {
 		return m, false, err
 	}
 	m.status = "MISS"
+	m.detail = "fwd=miss"
 	m.store = true
 	switch {
 	case !offline && (control["no-cache"] || g.CacheMode == CacheRefresh):
@@ -88,13 +72,42 @@ func (g *Gateway) recall(a *ask, to target) (m *memory, logged bool, err error) 
 		}
 		return m, g.logRequest(a, to), nil
 	case a.said.Array || a.in.r.Header.Get("X-Forward-Max-Wait") != "":
-		// The deadline is nobody else's, and an array neither of the two forms.
-		m.detail = "fwd=miss"
+		// The deadline is one caller's own, and an array is neither of the two
+		// forms that callers share.
 		found := g.lookup(m, a)
 		return m, found && g.logRequest(a, to), nil
 	}
 	logged, err = g.share(m, a, to)
 	return m, logged, err
+}
+
+// wantsCache reports whether a request is to be answered from the cache, and
+// refuses one that may only be answered from it and is not to.
+func (g *Gateway) wantsCache(m *memory, a *ask, control map[string]bool) (bool, error) {
+	offline := g.CacheMode == CacheOffline
+	only := offline || control["only-if-cached"]
+	if g.Cache == nil || !g.cacheable(a) {
+		switch {
+		case offline:
+			return false, cacheOnlyMiss("This kind of request is not cached, and the gateway answers only from its cache (CACHE_MODE=offline).")
+		case g.Cache != nil && only:
+			return false, cacheOnlyMiss("This kind of request is not cached, and it may only be answered from the cache.")
+		}
+		return false, nil
+	}
+	asks := g.CachingDefault || offline
+	if a.said.Caching != nil {
+		asks = *a.said.Caching
+	}
+	if asks && !control["no-store"] {
+		return true, nil
+	}
+	m.status = "BYPASS"
+	m.detail = "fwd=bypass; detail=not-asked"
+	if only {
+		return false, cacheOnlyMiss("This request does not ask for caching, and it may only be answered from the cache.")
+	}
+	return false, nil
 }
 
 // share joins or starts the upstream call for the question of a request. The
@@ -147,7 +160,8 @@ func (g *Gateway) cacheMiss(m *memory, a *ask) error {
 }
 
 func cacheOnlyMiss(message string) error {
-	return &refusal{status: http.StatusGatewayTimeout, code: "cache_only_miss", message: message}
+	return refused(http.StatusGatewayTimeout, "cache_only_miss",
+		message)
 }
 
 // cacheable reports whether answers to this operation are cached at all.

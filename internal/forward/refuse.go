@@ -24,6 +24,18 @@ type refusal struct {
 	err                  error
 }
 
+// refused returns a refusal whose message names the fix.
+func refused(status int, code, message string) *refusal {
+	return &refusal{status: status, code: code, message: message}
+}
+
+// because adds the error behind a refusal, for the log.
+func (r *refusal) because(err error) *refusal {
+	r.err = err
+	return r
+}
+
+// Error implements error.
 func (r *refusal) Error() string {
 	if r.err != nil {
 		return r.message + " (" + r.err.Error() + ")"

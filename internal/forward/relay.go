@@ -119,22 +119,22 @@ func followsKeepalive(res *http.Response) bool {
 // afterKeepalive makes an error of an answer that cannot follow comments.
 func afterKeepalive(res *http.Response, route string) error {
 	head, _ := io.ReadAll(io.LimitReader(res.Body, 64<<10))
-	refused := &refusal{
+	failed := &refusal{
 		status:  res.StatusCode,
 		code:    gjson.GetBytes(head, "error.code").String(),
 		message: gjson.GetBytes(head, "error.message").String(),
 	}
-	if refused.code == "" {
-		refused.code = "upstream_error"
+	if failed.code == "" {
+		failed.code = "upstream_error"
 	}
-	if refused.message == "" {
-		refused.message = fmt.Sprintf("The upstream '%s' answered with status %d.", route, res.StatusCode)
+	if failed.message == "" {
+		failed.message = fmt.Sprintf("The upstream '%s' answered with status %d.", route, res.StatusCode)
 	}
-	if refused.status < 400 {
-		refused.status = http.StatusBadGateway
-		refused.message = "The upstream '" + route + "' did not answer with a stream of events."
+	if failed.status < 400 {
+		failed.status = http.StatusBadGateway
+		failed.message = "The upstream '" + route + "' did not answer with a stream of events."
 	}
-	return refused
+	return failed
 }
 
 func isJSON(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/json") }

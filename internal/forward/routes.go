@@ -43,7 +43,7 @@ func (g *Gateway) Handler() http.Handler {
 	if g.Admin != nil {
 		e.Any("/_/*path", g.onlyAllowed, gin.WrapH(g.Admin))
 		billing := func(c *gin.Context) {
-			if g.Ring.Len() == 0 { // nobody has a key that we could answer for
+			if g.Ring.Len() == 0 { // there is no key for which the gateway could answer
 				forward(c)
 				return
 			}
@@ -62,7 +62,7 @@ func (g *Gateway) Handler() http.Handler {
 
 // interimWriter lets 1xx answers out as they come (RFC 9110, section 15.2: a
 // proxy must); gin takes them for a status to be sent later. 100 Continue is
-// net/http's to say, and HTTP/1.0 clients know none.
+// net/http's to send, and HTTP/1.0 knows none.
 type interimWriter struct {
 	gin.ResponseWriter
 	r *http.Request
@@ -72,7 +72,7 @@ func (w interimWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w interimWriter) WriteHeader(status int) {
 	if w.Written() {
-		return // comments to a client who waited in line
+		return // keepalive comments were sent
 	}
 	under, ok := w.ResponseWriter.(interface{ Unwrap() http.ResponseWriter })
 	if ok && status > http.StatusSwitchingProtocols && status < http.StatusOK {
@@ -86,7 +86,7 @@ func (w interimWriter) WriteHeader(status int) {
 	}
 }
 
-// recovery turns a panic into a 500, unless the answer has begun or the panic
+// recovery turns a panic into a 500, unless the answer has started or the panic
 // is the one with which deliver aborts a connection: gin's own recovery
 // swallows that one, and a cut answer then reaches the client as a complete one
 // (measured: the read ended with a nil error). Headers are never logged; keys
@@ -142,7 +142,7 @@ func (g *Gateway) cors(c *gin.Context) {
 	c.AbortWithStatus(http.StatusNoContent)
 }
 
-// onlyAllowed keeps out whom IP_WHITELIST and IP_BLACKLIST keep out.
+// onlyAllowed refuses the addresses that IP_WHITELIST and IP_BLACKLIST refuse.
 func (g *Gateway) onlyAllowed(c *gin.Context) {
 	if !g.admitsIP(clientip.Of(c.Request, g.TrustedProxies)) {
 		c.AbortWithStatus(http.StatusForbidden)

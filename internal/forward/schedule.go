@@ -116,7 +116,8 @@ func maxWait(h http.Header) (time.Duration, error) {
 	}
 	d, err := duration.ParseSeconds(value)
 	if err != nil || d <= 0 {
-		return 0, &refusal{status: http.StatusBadRequest, code: "invalid_max_wait", message: "X-Forward-Max-Wait is not a number of seconds or a duration such as 1500ms."}
+		return 0, refused(http.StatusBadRequest, "invalid_max_wait",
+			"X-Forward-Max-Wait is not a number of seconds or a duration such as 1500ms.")
 	}
 	return d, nil
 }

@@ -94,7 +94,8 @@ func (who *caller) checkRoute(r *upstream.Route) error {
 	if who.policy.AllowsRoute(r.Name, r.Prefix) {
 		return nil
 	}
-	return &refusal{status: http.StatusForbidden, code: "route_not_allowed", message: "Key '" + who.name + "' may not use the route '" + r.Name + "'."}
+	return refused(http.StatusForbidden, "route_not_allowed",
+		"Key '"+who.name+"' may not use the route '"+r.Name+"'.")
 }
 
 // restricted reports whether there may be a model that the caller may not use,

@@ -49,5 +49,6 @@ func checkUser(user string) error {
 func (g *Gateway) namesUsers(who *caller) bool { return g.TrustUserIDs || who.policy.SetUser }
 
 func badUser() error {
-	return &refusal{status: http.StatusBadRequest, code: "invalid_user", message: "The name of the user is not UTF-8, holds control characters or has more than 256 bytes. Name an id of yours in /meta/{user}/… or X-User-ID."}
+	return refused(http.StatusBadRequest, "invalid_user",
+		"The name of the user is not UTF-8, holds control characters or has more than 256 bytes. Name an id of yours in /meta/{user}/… or X-User-ID.")
 }
