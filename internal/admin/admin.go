@@ -1,9 +1,12 @@
-// Package admin answers questions about keys and usage over HTTP, in JSON: those of the administrator under /_/api/, and those of a key's
-// holder about himself.
+// Package admin answers questions about keys and usage over HTTP, in JSON:
+// those of the administrator under /_/api/, and those of a key's holder about
+// himself.
 //
-// It reads and changes nothing. Keys are made and changed on the machine, by `forward keys`, so that whoever gets hold of ADMIN_KEY sees
-// what was spent and cannot spend. No answer holds a secret, for the store has none and those of the settings are left out. The names in
-// answers are promises; openapi.json has them all, and the tests hold every answer to it.
+// It reads and changes nothing. Keys are made and changed on the machine, by
+// `forward keys`, so that whoever gets hold of ADMIN_KEY sees what was spent
+// and cannot spend. No answer holds a secret, for the store has none and those
+// of the settings are left out. The names in answers are promises; openapi.json
+// has them all, and the tests hold every answer to it.
 package admin
 
 import (
@@ -24,15 +27,18 @@ import (
 	"forward/internal/ledger"
 )
 
-// Options set up a handler. Ledger and Caller are required; other zero fields mean the defaults.
+// Options set up a handler. Ledger and Caller are required; other zero fields
+// mean the defaults.
 type Options struct {
 	Keys     *keys.Store // managed keys; nil: there are none
 	Declared []keys.Key  // those of the settings
 	Ledger   *ledger.Ledger
 	AdminKey keys.Secret // without one nobody is the administrator
-	// Caller tells whose forward key a request carries; its errors are those of keys.Ring.Lookup and keys.Presented.
+	// Caller tells whose forward key a request carries; its errors are those of
+	// keys.Ring.Lookup and keys.Presented.
 	Caller func(*http.Request) (*keys.Key, error)
-	// Address tells where a request comes from; by default from its peer. Wrong credentials are counted by it, and keys may be bound to it.
+	// Address tells where a request comes from; by default from its peer. Wrong
+	// credentials are counted by it, and keys may be bound to it.
 	Address  func(*http.Request) netip.Addr
 	Location *time.Location // whose days and months are meant; default time.Local
 	Now      func() time.Time
@@ -89,7 +95,8 @@ func New(o Options) (http.Handler, error) {
 	return mux, nil
 }
 
-// question is a request that has an answer, or an error: a *problem, or one that only the log is told.
+// question is a request that has an answer, or an error: a *problem, or one
+// that only the log is told.
 type question func(*http.Request) (any, error)
 
 // answer writes what a question returns.
@@ -127,8 +134,9 @@ func peer(r *http.Request) netip.Addr {
 	return p.Addr()
 }
 
-// guarded asks a question, unless too many came from its address with wrong credentials. It looks at none then, not even right ones, or a
-// refusal would tell which they are.
+// guarded asks a question, unless too many came from its address with wrong
+// credentials. It looks at none then, not even right ones, or a refusal would
+// tell which they are.
 func (s *server) guarded(q question) question {
 	return func(r *http.Request) (any, error) {
 		from, now := s.Address(r), s.Now()
@@ -150,7 +158,8 @@ func brings(r *http.Request) bool {
 	return presented != "" || err != nil
 }
 
-// administrator lets those ask who have ADMIN_KEY. It comes in a header only, for addresses are written into logs.
+// administrator lets those ask who have ADMIN_KEY. It comes in a header only,
+// for addresses are written into logs.
 func (s *server) administrator(q question) question {
 	return s.guarded(func(r *http.Request) (any, error) {
 		if s.AdminKey.IsZero() {
@@ -193,7 +202,8 @@ type problem struct {
 
 func (p *problem) Error() string { return p.message }
 
-// refuse answers in the form of OpenAI's errors, which is the one of the gateway's own.
+// refuse answers in the form of OpenAI's errors, which is the one of the
+// gateway's own.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {

@@ -240,7 +240,8 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A holder sees his own key and nothing of others, nor what his administrator notes about him.
+// A holder sees his own key and nothing of others, nor what his administrator
+// notes about him.
 func TestMe(t *testing.T) {
 	h := newHouse(t).spent()
 	me := get[key](h, "/_/api/me", "bob")
@@ -269,7 +270,8 @@ type billed struct {
 	} `json:"daily_costs"`
 }
 
-// What ChatGPT-Next-Web does: it asks for the month until tomorrow, divides cents by 100 and shows both numbers.
+// What ChatGPT-Next-Web does: it asks for the month until tomorrow, divides
+// cents by 100 and shows both numbers.
 func TestBilling(t *testing.T) {
 	h := newHouse(t).spent()
 	const month = "/dashboard/billing/usage?start_date=2026-11-01&end_date=2026-11-22"
@@ -290,7 +292,8 @@ func TestBilling(t *testing.T) {
 	}
 }
 
-// The difference of the two numbers is what can still be spent, also when the budget is not by month.
+// The difference of the two numbers is what can still be spent, also when the
+// budget is not by month.
 func TestBillingTellsWhatIsLeft(t *testing.T) {
 	for budget, left := range map[string]float64{"20usd/month": 16.5, "4usd/day": 1.5, "15usd/total": 4.5, "20usd/month,4usd/day": 1.5, "1usd/month": 0, "5mtokens/day,15usd/total": 4.5} {
 		h := newHouse(t)

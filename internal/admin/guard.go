@@ -14,8 +14,10 @@ const (
 	maxGuarded  = 10_000      // addresses that are remembered
 )
 
-// guard counts wrong credentials by address, so that nobody can guess keys here as fast as he can ask: these endpoints do not pass the
-// request limits of routes. Right ones do not count, and whoever has no address counts with all who have none. Safe for concurrent use.
+// guard counts wrong credentials by address, so that nobody can guess keys here
+// as fast as he can ask: these endpoints do not pass the request limits of
+// routes. Right ones do not count, and whoever has no address counts with all
+// who have none. Safe for concurrent use.
 type guard struct {
 	mu       sync.Mutex // guards failures
 	failures map[string]*failures
@@ -27,7 +29,8 @@ type failures struct {
 	ends  time.Time
 }
 
-// wait returns how long an address has to wait before it is listened to again, 0 for not at all.
+// wait returns how long an address has to wait before it is listened to again,
+// 0 for not at all.
 func (g *guard) wait(from netip.Addr, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -52,8 +55,8 @@ func (g *guard) fail(from netip.Addr, now time.Time) {
 	f.count++
 }
 
-// makeRoom forgets what is over, and when that is not enough, whoever comes first: an attacker with so many addresses has as many tries
-// in any case.
+// makeRoom forgets what is over, and when that is not enough, whoever comes
+// first: an attacker with so many addresses has as many tries in any case.
 func (g *guard) makeRoom(now time.Time) {
 	if g.failures == nil {
 		g.failures = map[string]*failures{}

@@ -24,7 +24,8 @@ func (h *house) from(address, target, key string) *httptest.ResponseRecorder {
 	return w
 }
 
-// TestGuessing lets one address try keys at every door. After ten wrong ones it is not listened to for a minute, also with right ones.
+// TestGuessing lets one address try keys at every door. After ten wrong ones it
+// is not listened to for a minute, also with right ones.
 func TestGuessing(t *testing.T) {
 	at := now
 	h := newHouse(t, func(o *admin.Options) { o.Now = func() time.Time { return at } })
@@ -65,7 +66,8 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
-// TestKeysAreBoundToAddresses: what a key may not be used for elsewhere it does not tell there either.
+// TestKeysAreBoundToAddresses: what a key may not be used for elsewhere it does
+// not tell there either.
 func TestKeysAreBoundToAddresses(t *testing.T) {
 	h := newHouse(t)
 	h.add("office", map[string]string{"ips": "192.0.2.0/24"})

@@ -29,7 +29,8 @@ const (
 // now is when all tests happen.
 var now = time.Date(2026, 11, 21, 15, 0, 0, 0, time.UTC)
 
-// house is a handler on real stores: alice has budgets, bob has none, carol's key is disabled, and one key is of the settings.
+// house is a handler on real stores: alice has budgets, bob has none, carol's
+// key is disabled, and one key is of the settings.
 type house struct {
 	http.Handler
 	t       *testing.T

@@ -12,7 +12,8 @@ import (
 	"forward/internal/ledger"
 )
 
-// keyView is a key as it is shown, with the names that `forward keys -o json` has.
+// keyView is a key as it is shown, with the names that `forward keys -o json`
+// has.
 type keyView struct {
 	ID      string      `json:"id"`
 	Name    string      `json:"name"`
@@ -61,7 +62,8 @@ func (s *server) view(m *keys.Managed, origin string) keyView {
 		Expires: local(m.Expires), Grace: local(m.Grace), Created: local(m.Created), Updated: local(m.Updated)}
 }
 
-// declared shows a key of the settings, by its masked secret when it has no name, as logs and `forward keys` do.
+// declared shows a key of the settings, by its masked secret when it has no
+// name, as logs and `forward keys` do.
 func (s *server) declared(k *keys.Key) keyView {
 	m := keys.Managed{ID: k.ID(), Disabled: k.Disabled, Revoked: k.Revoked,
 		Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}

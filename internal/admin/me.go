@@ -10,7 +10,8 @@ import (
 	"forward/internal/price"
 )
 
-// limitsView is what of a policy concerns its holder; tags, priority and how he is logged are his administrator's.
+// limitsView is what of a policy concerns its holder; tags, priority and how he
+// is logged are his administrator's.
 type limitsView struct {
 	Models   []string `json:"models"` // globs; empty: all of his level
 	Routes   []string `json:"routes"`
@@ -43,12 +44,15 @@ func (s *server) me(r *http.Request, k *keys.Key) (any, error) {
 		Limits: limitsView{append([]string{}, p.Models...), append([]string{}, p.Routes...), p.RPM, p.TPM, p.Parallel}}, nil
 }
 
-// unlimited is what clients are told of a key without a budget in dollars. They want a number, and take one this large for no limit.
+// unlimited is what clients are told of a key without a budget in dollars. They
+// want a number, and take one this large for no limit.
 const unlimited = 100_000_000
 
-// subscription answers as OpenAI's old billing endpoint, as far as clients read it. They show what was used this month against
-// hard_limit_usd and know no other period, so it is what was used this month and what the tightest budget has left: the difference is what
-// the key can still spend, whatever the period of its budgets. For a budget by month it is the budget.
+// subscription answers as OpenAI's old billing endpoint, as far as clients read
+// it. They show what was used this month against hard_limit_usd and know no
+// other period, so it is what was used this month and what the tightest budget
+// has left: the difference is what the key can still spend, whatever the period
+// of its budgets. For a budget by month it is the budget.
 func (s *server) subscription(r *http.Request, k *keys.Key) (any, error) {
 	limit, err := s.hardLimit(r.Context(), k)
 	if err != nil {
@@ -97,8 +101,9 @@ type costItem struct {
 	Cost float64 `json:"cost"` // cents
 }
 
-// billed answers as OpenAI's old endpoint of usage: cents from start_date until end_date, which is not of the period any more, and this
-// month when they are not there.
+// billed answers as OpenAI's old endpoint of usage: cents from start_date until
+// end_date, which is not of the period any more, and this month when they are
+// not there.
 func (s *server) billed(r *http.Request, k *keys.Key) (any, error) {
 	values := r.URL.Query() // clients send more than this, such as normalized_usage
 	now := s.Now().In(s.Location)

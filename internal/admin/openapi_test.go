@@ -16,7 +16,8 @@ import (
 
 type schema = map[string]any
 
-// fits reports in what a value is not as its schema says. It knows the few words of JSON Schema that openapi.json uses.
+// fits reports in what a value is not as its schema says. It knows the few
+// words of JSON Schema that openapi.json uses.
 func fits(doc schema, s schema, v any, at string) (wrong []string) {
 	if ref, ok := s["$ref"].(string); ok {
 		return fits(doc, doc["components"].(schema)["schemas"].(schema)[strings.TrimPrefix(ref, "#/components/schemas/")].(schema), v, at)

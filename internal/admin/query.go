@@ -32,7 +32,8 @@ func of[T any](p page, list []T) []T {
 	return list[from:min(from+p.limit, len(list))]
 }
 
-// query reads the parameters of a request and refuses those that nobody knows: a misspelt filter must not answer for everything.
+// query reads the parameters of a request and refuses those that nobody knows:
+// a misspelt filter must not answer for everything.
 func query(r *http.Request, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

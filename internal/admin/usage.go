@@ -77,7 +77,8 @@ func (s *server) usage(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// flat are sums by their names, for a group has the names of what it is grouped by beside them, as `forward usage -o json` writes it.
+// flat are sums by their names, for a group has the names of what it is grouped
+// by beside them, as `forward usage -o json` writes it.
 func flat(s ledger.Sums) (map[string]any, error) {
 	text, err := json.Marshal(s)
 	if err != nil {

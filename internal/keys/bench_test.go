@@ -49,8 +49,9 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkChange measures from the begin of a change, with its fsync, until a gateway that watches the store holds to it. Half a
-// pollInterval of it is waiting.
+// BenchmarkChange measures from the begin of a change, with its fsync, until a
+// gateway that watches the store holds to it. Half a pollInterval of it is
+// waiting.
 func BenchmarkChange(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
 		s := many(b, n)

@@ -21,7 +21,8 @@ const (
 	budgetExample = "write an amount and a period, such as 20usd/month, 500ktokens/day or 100usd/total; a time zone may follow: 20usd/month@Europe/Berlin"
 )
 
-// ParseBudget reads 20usd/month, $5/day, 500ktokens/week or 2mtokens/total@Europe/Berlin. Without a period it is a total.
+// ParseBudget reads 20usd/month, $5/day, 500ktokens/week or
+// 2mtokens/total@Europe/Berlin. Without a period it is a total.
 func ParseBudget(s string) (Budget, error) {
 	wrong := func(what string) (Budget, error) {
 		return Budget{}, fmt.Errorf("%q is no budget: %s; %s", s, what, budgetExample)
@@ -66,7 +67,8 @@ func ParseBudget(s string) (Budget, error) {
 	return b, nil
 }
 
-// decimal reads digits with at most one point, times scale, if that is a whole number.
+// decimal reads digits with at most one point, times scale, if that is a whole
+// number.
 func decimal(s string, scale int64) (int64, bool) {
 	if s == "" || len(s) > 30 || strings.Trim(s, "0123456789.") != "" {
 		return 0, false

@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// The form of a managed key: fk-, its public id, the secret part and a checksum, all letters and digits, so that a double click
-// selects it whole and it needs no escaping anywhere.
+// The form of a managed key: fk-, its public id, the secret part and a
+// checksum, all letters and digits, so that a double click selects it whole and
+// it needs no escaping anywhere.
 const (
 	keyPrefix    = "fk-"
 	idLength     = 8  // 47 bits; unique in the database
@@ -20,13 +21,15 @@ const (
 	alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// ErrMistyped says that a key has the form of a managed one and a wrong checksum. It is an ErrUnknown.
+// ErrMistyped says that a key has the form of a managed one and a wrong
+// checksum. It is an ErrUnknown.
 var ErrMistyped = fmt.Errorf("%w: its checksum is wrong, so it was mistyped or cut", ErrUnknown)
 
 // ErrNotManaged says that a text has not the form of a managed key.
 var ErrNotManaged = errors.New("not a managed key: those are fk- and 46 letters and digits")
 
-// ParseManaged returns the public id in a managed key. It needs no database: what was mistyped is found by the checksum.
+// ParseManaged returns the public id in a managed key. It needs no database:
+// what was mistyped is found by the checksum.
 func ParseManaged(key string) (id string, err error) {
 	if len(key) != keyLength || !strings.HasPrefix(key, keyPrefix) {
 		return "", ErrNotManaged

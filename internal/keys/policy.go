@@ -8,7 +8,8 @@ import (
 	"forward/internal/glob"
 )
 
-// Policy is what a key may do. The zero value lets it do everything that its level allows.
+// Policy is what a key may do. The zero value lets it do everything that its
+// level allows.
 type Policy struct {
 	Models   []string       `json:"models,omitempty"` // globs as in Levels; those that begin with ! take away
 	Routes   []string       `json:"routes,omitempty"` // names or prefixes of routes, globs too, ! takes away
@@ -17,7 +18,8 @@ type Policy struct {
 	TPM      int64          `json:"tpm,omitempty"`    // tokens a minute; 0: no limit
 	Parallel int            `json:"parallel,omitempty"`
 	Budgets  []Budget       `json:"budgets,omitempty"`
-	// UnknownPrice says what a budget in dollars does with a model that has no price: deny (also "") or allow.
+	// UnknownPrice says what a budget in dollars does with a model that has no
+	// price: deny (also "") or allow.
 	UnknownPrice string   `json:"unknown_price,omitempty"`
 	CacheScope   string   `json:"cache_scope,omitempty"` // key or shared; "": as CACHE_SCOPE says
 	Log          string   `json:"log,omitempty"`         // full, meta, redacted or off; "": as LOG_CONTENT says
@@ -26,13 +28,16 @@ type Policy struct {
 	SetUser      bool     `json:"set_user,omitempty"` // it may name the user that it asks for
 }
 
-// AllowsModel reports whether the key may use the model, as far as its policy goes.
+// AllowsModel reports whether the key may use the model, as far as its policy
+// goes.
 func (p *Policy) AllowsModel(model string) bool { return allows(p.Models, model) }
 
-// RestrictsModels reports whether there may be a model that the key may not use.
+// RestrictsModels reports whether there may be a model that the key may not
+// use.
 func (p *Policy) RestrictsModels() bool { return len(p.Models) > 0 }
 
-// AllowsRoute reports whether the key may use the route of this name and prefix.
+// AllowsRoute reports whether the key may use the route of this name and
+// prefix.
 func (p *Policy) AllowsRoute(name, prefix string) bool { return allows(p.Routes, name, prefix) }
 
 // AllowsIP reports whether a request of the key may come from ip.
@@ -40,8 +45,8 @@ func (p *Policy) AllowsIP(ip netip.Addr) bool {
 	return len(p.IPs) == 0 || clientip.In(p.IPs, ip)
 }
 
-// allows reports whether a list lets one of the names of a thing in: no glob with a ! matches any of them, and one without does, if
-// the list has one.
+// allows reports whether a list lets one of the names of a thing in: no glob
+// with a ! matches any of them, and one without does, if the list has one.
 func allows(globs []string, names ...string) bool {
 	allowed, lists := false, false
 	for _, item := range globs {

@@ -9,7 +9,8 @@ import (
 // Slot is a place of a request in which a key can come.
 type Slot int
 
-// The slots, in the order in which Presented names one when the same key is in several.
+// The slots, in the order in which Presented names one when the same key is in
+// several.
 const (
 	NoSlot      Slot = iota
 	Bearer           // Authorization: Bearer …, OpenAI
@@ -19,16 +20,19 @@ const (
 	QueryKey         // ?key=…, Gemini
 )
 
-// headerSlots are the slots of one header each. Authorization has a syntax of its own.
+// headerSlots are the slots of one header each. Authorization has a syntax of
+// its own.
 var headerSlots = [...]struct {
 	slot Slot
 	name string
 }{{XAPIKey, "X-Api-Key"}, {APIKey, "Api-Key"}, {XGoogAPIKey, "X-Goog-Api-Key"}}
 
-// Presented returns the key that a request carries and where it came; no key is NoSlot and no error. The same key in
-// several slots is one key, two different ones are ErrConflict, and so are two Authorization headers, since hops differ
-// in which one they read. An Authorization that is not of scheme Bearer followed by one token is no key: neither a bare
-// "fk-1", nor "Bearer,fk-1", nor Basic.
+// Presented returns the key that a request carries and where it came; no key is
+// NoSlot and no error. The same key in several slots is one key, two different
+// ones are ErrConflict, and so are two Authorization headers, since hops differ
+// in which one they read. An Authorization that is not of scheme Bearer
+// followed by one token is no key: neither a bare "fk-1", nor "Bearer,fk-1",
+// nor Basic.
 func Presented(h http.Header, rawQuery string) (value string, slot Slot, err error) {
 	take := func(v string, s Slot) {
 		switch {
@@ -61,7 +65,8 @@ func Presented(h http.Header, rawQuery string) (value string, slot Slot, err err
 	return value, slot, nil
 }
 
-// bearer returns the token of an Authorization value, or "" if it is no Bearer one (RFC 6750, section 2.1).
+// bearer returns the token of an Authorization value, or "" if it is no Bearer
+// one (RFC 6750, section 2.1).
 func bearer(v string) string {
 	v = strings.Trim(v, " \t")
 	const scheme = "bearer"
@@ -75,7 +80,8 @@ func bearer(v string) string {
 	return token
 }
 
-// Strip removes every header in which a key can come, so that the client's never goes upstream.
+// Strip removes every header in which a key can come, so that the client's
+// never goes upstream.
 func Strip(h http.Header) {
 	delete(h, "Authorization")
 	for _, s := range headerSlots {
@@ -83,8 +89,9 @@ func Strip(h http.Header) {
 	}
 }
 
-// StripQuery removes every parameter named key, however its name is percent-encoded, and keeps all other bytes and their
-// order. Both & and ; separate parameters, for some servers still read a ; so.
+// StripQuery removes every parameter named key, however its name is
+// percent-encoded, and keeps all other bytes and their order. Both & and ;
+// separate parameters, for some servers still read a ; so.
 func StripQuery(rawQuery string) string {
 	params := parameters(rawQuery)
 	found := false
@@ -109,13 +116,15 @@ func StripQuery(rawQuery string) string {
 	return kept.String()
 }
 
-// parameter is one raw name=value of a query, and the byte before it (of the first one: '&').
+// parameter is one raw name=value of a query, and the byte before it (of the
+// first one: '&').
 type parameter struct {
 	separator byte
 	text      string
 }
 
-// parameters cuts a query. It returns nothing when no parameter can be named key, which is nearly always.
+// parameters cuts a query. It returns nothing when no parameter can be named
+// key, which is nearly always.
 func parameters(rawQuery string) (params []parameter) {
 	if !strings.ContainsAny(rawQuery, "k%") {
 		return nil

@@ -116,7 +116,8 @@ func TestStripQuery(t *testing.T) {
 	}
 }
 
-// TestStripQueryKeepsTheRest puts key parameters at any place between others and wants the others back.
+// TestStripQueryKeepsTheRest puts key parameters at any place between others
+// and wants the others back.
 func TestStripQueryKeepsTheRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		others := rapid.SliceOf(rapid.StringMatching(`[a-jl-z%=+0-9]{0,6}`)).Draw(t, "others")

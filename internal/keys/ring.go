@@ -1,17 +1,22 @@
 // Package keys knows forward keys: who a caller is and which models he may use.
 //
-// A request carries its key in one of five slots, the four headers that official SDKs use and Gemini's ?key=. Presented
-// finds it without trusting any of them: two different keys in one request are refused, because whichever part of the
-// way picked the other one would check one caller and charge the next. Strip and StripQuery take all of it out again.
+// A request carries its key in one of five slots, the four headers that
+// official SDKs use and Gemini's ?key=. Presented finds it without trusting any
+// of them: two different keys in one request are refused, because whichever
+// part of the way picked the other one would check one caller and charge the
+// next. Strip and StripQuery take all of it out again.
 //
-// A Ring looks keys up by a keyed digest. The digest is what an attacker cannot steer, so neither the map nor the
-// comparison tells by its timing how much of a guess was right, and an unknown key costs what a disabled one costs.
+// A Ring looks keys up by a keyed digest. The digest is what an attacker cannot
+// steer, so neither the map nor the comparison tells by its timing how much of
+// a guess was right, and an unknown key costs what a disabled one costs.
 //
-// Keys come from the settings, which only their files can change, and from a Store, where the command line manages them while
-// the gateway runs: the store keeps what it can recognise a key by and nothing that a key could be made of. Watch carries its
-// changes into the Ring, which holds all of them in memory.
+// Keys come from the settings, which only their files can change, and from a
+// Store, where the command line manages them while the gateway runs: the store
+// keeps what it can recognise a key by and nothing that a key could be made of.
+// Watch carries its changes into the Ring, which holds all of them in memory.
 //
-// Every key of the program, also a provider's, travels as a Secret, which prints masked in whatever way it is printed.
+// Every key of the program, also a provider's, travels as a Secret, which
+// prints masked in whatever way it is printed.
 package keys
 
 import (
@@ -37,7 +42,8 @@ var (
 	ErrConflict = errors.New("two different keys in one request") // it is not clear who asks
 )
 
-// Key is one forward key. Its Secret is what a caller presents; everything else is policy.
+// Key is one forward key. Its Secret is what a caller presents; everything else
+// is policy.
 type Key struct {
 	Name     string // what logs call its holder; NewRing fills in the masked secret if empty
 	Secret   Secret // zero for a managed key: nobody has it but its holder
@@ -49,8 +55,9 @@ type Key struct {
 	Policy   Policy
 }
 
-// ID returns a stable name of the key that is not secret: the public id, or the first 12 hexadecimal digits of the SHA-256 of its
-// secret. Limits, logs and the cache know a caller by it, so it survives a restart and a change of Name.
+// ID returns a stable name of the key that is not secret: the public id, or the
+// first 12 hexadecimal digits of the SHA-256 of its secret. Limits, logs and
+// the cache know a caller by it, so it survives a restart and a change of Name.
 func (k *Key) ID() string {
 	if k.PublicID != "" {
 		return k.PublicID
@@ -59,8 +66,10 @@ func (k *Key) ID() string {
 	return hex.EncodeToString(sum[:6])
 }
 
-// RefusedError says which key of ours was refused and why; Err is one of the sentinels above. ID and Name are empty for a key that
-// nobody knows, and ID for one of the settings. Logs may tell all of it, clients only what the sentinel says.
+// RefusedError says which key of ours was refused and why; Err is one of the
+// sentinels above. ID and Name are empty for a key that nobody knows, and ID
+// for one of the settings. Logs may tell all of it, clients only what the
+// sentinel says.
 type RefusedError struct {
 	ID, Name string
 	Err      error
@@ -79,8 +88,10 @@ func (e *RefusedError) Error() string {
 // Unwrap returns the sentinel.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
-// Ring holds all forward keys. Those of the settings never change, other ones make another ring, see With; those of a Store are replaced
-// as a whole by Store.Watch and Store.Load, in all rings that With has made of one. It is safe for concurrent use.
+// Ring holds all forward keys. Those of the settings never change, other ones
+// make another ring, see With; those of a Store are replaced as a whole by
+// Store.Watch and Store.Load, in all rings that With has made of one. It is
+// safe for concurrent use.
 type Ring struct {
 	sum      func(secret string) digest // fields, so that a test can count what each answer costs
 	equal    func(a, b []byte) int
@@ -108,8 +119,9 @@ type entry struct {
 // nobody stands in for unknown keys; no HMAC is all zeros in practice.
 var nobody entry
 
-// NewRing returns a ring of ks. A key that is empty, that comes twice, or that no request header could carry in one piece is
-// an error; all of them are reported at once, masked.
+// NewRing returns a ring of ks. A key that is empty, that comes twice, or that
+// no request header could carry in one piece is an error; all of them are
+// reported at once, masked.
 func NewRing(ks []Key) (*Ring, error) {
 	pepper := make([]byte, sha256.Size)
 	rand.Read(pepper) // never fails, see its documentation
@@ -122,8 +134,8 @@ func newRing(ks []Key, pepper []byte) (*Ring, error) {
 	return none.With(ks)
 }
 
-// With returns a ring with other keys of the settings and the same managed ones, now and whenever they change. Its errors are those of
-// NewRing.
+// With returns a ring with other keys of the settings and the same managed
+// ones, now and whenever they change. Its errors are those of NewRing.
 func (r *Ring) With(ks []Key) (*Ring, error) {
 	next := &Ring{sum: r.sum, equal: r.equal, managed: r.managed, declared: make(map[digest]*entry, len(ks))}
 	var errs []error
@@ -157,7 +169,8 @@ func (r *Ring) replace(managed []*entry) {
 	r.merge(&managed)
 }
 
-// change puts some managed keys in force and leaves the others: fresh are all secrets of the keys that changed, by id.
+// change puts some managed keys in force and leaves the others: fresh are all
+// secrets of the keys that changed, by id.
 func (r *Ring) change(changed map[string]Key, fresh []*entry) {
 	before := *r.managed.Load()
 	managed := make([]*entry, 0, len(before)+len(fresh))
@@ -178,7 +191,8 @@ func (r *Ring) now() *index {
 	return r.merge(managed) // they were changed through another ring
 }
 
-// merge makes the index. A key that is both in the settings and managed is managed, or it could not be revoked.
+// merge makes the index. A key that is both in the settings and managed is
+// managed, or it could not be revoked.
 func (r *Ring) merge(managed *[]*entry) *index {
 	next := &index{managed: managed, byMAC: make(map[digest]*entry, len(r.declared)+len(*managed))}
 	for mac, e := range r.declared {
@@ -194,8 +208,9 @@ func (r *Ring) merge(managed *[]*entry) *index {
 	return next
 }
 
-// Len returns how many secrets there are, those of disabled, expired and revoked keys included: a gateway whose last key was
-// revoked still asks for one. A nil Ring has none.
+// Len returns how many secrets there are, those of disabled, expired and
+// revoked keys included: a gateway whose last key was revoked still asks for
+// one. A nil Ring has none.
 func (r *Ring) Len() int {
 	if r == nil {
 		return 0
@@ -203,9 +218,11 @@ func (r *Ring) Len() int {
 	return len(r.now().byMAC)
 }
 
-// Lookup returns the key whose secret was presented, or a *RefusedError with ErrUnknown, ErrMistyped, ErrDisabled, ErrExpired or
-// ErrRevoked. The key is the ring's own and must not be changed. Its timing tells neither how much of a wrong key was right nor
-// which of the reasons it was: each costs one HMAC, one look into the index and one comparison. Only a mistyped key is told by
+// Lookup returns the key whose secret was presented, or a *RefusedError with
+// ErrUnknown, ErrMistyped, ErrDisabled, ErrExpired or ErrRevoked. The key is
+// the ring's own and must not be changed. Its timing tells neither how much of
+// a wrong key was right nor which of the reasons it was: each costs one HMAC,
+// one look into the index and one comparison. Only a mistyped key is told by
 // its checksum alone, of which anybody can compute as much.
 func (r *Ring) Lookup(presented string) (*Key, error) {
 	if r == nil || presented == "" {
@@ -248,8 +265,9 @@ func (e *entry) verdict(same bool, now time.Time) error {
 	return nil
 }
 
-// summer returns the keyed digest. Making an HMAC costs more than using it, so those that were used are kept: in a list of ours, for a
-// sync.Pool forgets some, and what a key costs must not differ.
+// summer returns the keyed digest. Making an HMAC costs more than using it, so
+// those that were used are kept: in a list of ours, for a sync.Pool forgets
+// some, and what a key costs must not differ.
 func summer(pepper []byte) func(string) digest {
 	idle := make(chan hash.Hash, 64)
 	return func(secret string) (d digest) {
@@ -270,7 +288,8 @@ func summer(pepper []byte) func(string) digest {
 	}
 }
 
-// presentable reports whether secret can come through a header and Presented unchanged.
+// presentable reports whether secret can come through a header and Presented
+// unchanged.
 func presentable(secret string) bool {
 	for i := range len(secret) {
 		if secret[i] <= ' ' || secret[i] == 0x7f {

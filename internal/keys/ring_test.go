@@ -114,7 +114,8 @@ func TestNewRingReportsAllThatIsWrong(t *testing.T) {
 
 func TestIDIsStableAndTellsNothing(t *testing.T) {
 	k := keys.Key{Name: "alice", Secret: keys.NewSecret(plain)}
-	// printf %s fk-a1B2c3D4e5F6g7H8i9J0x9Zt | sha256sum: limits in Redis and cached answers go by it, so it must never change.
+	// printf %s fk-a1B2c3D4e5F6g7H8i9J0x9Zt | sha256sum: limits in Redis and
+	// cached answers go by it, so it must never change.
 	if got := k.ID(); got != "a5a89e81527c" {
 		t.Errorf("ID() = %s", got)
 	}

@@ -13,11 +13,11 @@ import (
 //
 // keys_keys has a row a key, and keeps it: a revoked key must stay known. Its
 // version is the number of the key's last change, so that only what changed is
-// read again. keys_secrets has a row for each secret a key ever had, as its HMAC;
-// ends is when the grace of a replaced one is over. keys_state has one row: the
-// number of the last change of all, by which a running gateway notices it, and an
-// HMAC of a fixed text, by which a wrong secret is noticed. Times are Unix
-// seconds.
+// read again. keys_secrets has a row for each secret a key ever had, as its
+// HMAC; ends is when the grace of a replaced one is over. keys_state has one
+// row: the number of the last change of all, by which a running gateway notices
+// it, and an HMAC of a fixed text, by which a wrong secret is noticed. Times
+// are Unix seconds.
 var schema = database.Schema{Table: "keys_schema", First: 2, Steps: []string{`
 CREATE TABLE keys_keys (
 	id TEXT PRIMARY KEY, name TEXT NOT NULL, level INTEGER NOT NULL, disabled INTEGER NOT NULL, revoked INTEGER NOT NULL,

@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// Secret is a key that cannot be printed by accident: whatever prints, encodes or logs it gets its masked form. Only
-// Reveal gives the plaintext. The zero value is no secret at all. A Secret is immutable and safe for concurrent use.
+// Secret is a key that cannot be printed by accident: whatever prints, encodes
+// or logs it gets its masked form. Only Reveal gives the plaintext. The zero
+// value is no secret at all. A Secret is immutable and safe for concurrent use.
 type Secret struct {
-	// A pointer, because fmt calls no methods on unexported fields of other people's structs: there it prints what is
-	// inside, and a pointer prints as an address. TestSecretInsideAnUnexportedField fails with a plain string.
+	// A pointer, because fmt calls no methods on unexported fields of other
+	// people's structs: there it prints what is inside, and a pointer prints as
+	// an address. TestSecretInsideAnUnexportedField fails with a plain string.
 	plain *string
 }
 
@@ -24,7 +26,8 @@ func NewSecret(s string) Secret {
 	return Secret{&s}
 }
 
-// Reveal returns the plaintext. It is for the one place that sends the secret and the one that looks for it.
+// Reveal returns the plaintext. It is for the one place that sends the secret
+// and the one that looks for it.
 func (s Secret) Reveal() string {
 	if s.plain == nil {
 		return ""
@@ -41,7 +44,8 @@ func (s Secret) String() string { return Mask(s.Reveal()) }
 // GoString implements fmt.GoStringer with the masked form.
 func (s Secret) GoString() string { return "keys.Secret(" + strconv.Quote(s.String()) + ")" }
 
-// Format implements fmt.Formatter. It takes every verb, for %x, %d or %p would otherwise look inside.
+// Format implements fmt.Formatter. It takes every verb, for %x, %d or %p would
+// otherwise look inside.
 func (s Secret) Format(f fmt.State, verb rune) {
 	switch {
 	case verb == 'v' && f.Flag('#'):
@@ -53,7 +57,8 @@ func (s Secret) Format(f fmt.State, verb rune) {
 	}
 }
 
-// MarshalText implements encoding.TextMarshaler with the masked form; XML, YAML and JSON map keys use it.
+// MarshalText implements encoding.TextMarshaler with the masked form; XML, YAML
+// and JSON map keys use it.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // MarshalJSON implements json.Marshaler with the masked form.
@@ -62,12 +67,15 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() +
 // LogValue implements slog.LogValuer with the masked form.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// publicPrefixes are beginnings of keys that tell the kind of a key and nothing of its secret; longer ones first.
+// publicPrefixes are beginnings of keys that tell the kind of a key and nothing
+// of its secret; longer ones first.
 var publicPrefixes = [...]string{"sk-ant-api03-", "sk-svcacct-", "sk-or-v1-", "sk-proj-", "fk-", "sk-"}
 
-// Mask returns s so that a person recognises it and nobody can use it: "fk-a1B2…x9Zt". Of the secret itself, without
-// a prefix that only tells its kind, it shows at most 8 characters and at most a third, and none when s is shorter than
-// 16 bytes. The result is plain letters, digits and punctuation, whatever s holds, so that it can go into any log.
+// Mask returns s so that a person recognises it and nobody can use it:
+// "fk-a1B2…x9Zt". Of the secret itself, without a prefix that only tells its
+// kind, it shows at most 8 characters and at most a third, and none when s is
+// shorter than 16 bytes. The result is plain letters, digits and punctuation,
+// whatever s holds, so that it can go into any log.
 func Mask(s string) string {
 	prefix := ""
 	for _, p := range publicPrefixes {

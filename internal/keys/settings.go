@@ -17,7 +17,8 @@ import (
 	"forward/internal/duration"
 )
 
-// Settings is all that an administrator decides about a key. Apply sets it from texts.
+// Settings is all that an administrator decides about a key. Apply sets it from
+// texts.
 type Settings struct {
 	Name    string
 	Level   int
@@ -92,9 +93,11 @@ func Fields() (list []Field) {
 	return list
 }
 
-// Apply sets fields from their texts; an empty text takes a setting away. All that is wrong is one error, a line each with what to
-// write, and then nothing is changed. Durations count from now, and dates are those of its time zone; where now is zero, as in
-// a file that is read more than once, durations are refused.
+// Apply sets fields from their texts; an empty text takes a setting away. All
+// that is wrong is one error, a line each with what to write, and then nothing
+// is changed. Durations count from now, and dates are those of its time zone;
+// where now is zero, as in a file that is read more than once, durations are
+// refused.
 func (s *Settings) Apply(texts map[string]string, now time.Time) error {
 	next, known := *s, map[string]bool{}
 	var wrong []error
@@ -225,7 +228,8 @@ func setTags(s *Settings, text string, _ time.Time) error {
 	return nil
 }
 
-// parseExpiry reads 90d, 12h, 2026-12-31 (to the end of that day), an RFC 3339 time or never.
+// parseExpiry reads 90d, 12h, 2026-12-31 (to the end of that day), an RFC 3339
+// time or never.
 func parseExpiry(text string, now time.Time) (time.Time, error) {
 	if text == "" || strings.EqualFold(text, "never") {
 		return time.Time{}, nil

@@ -18,9 +18,10 @@ var (
 	ErrGone      = errors.New("the key is revoked, which is for good; add a new one")
 )
 
-// Store keeps managed keys in the database: their settings, and the HMACs of their secrets. Every change is one transaction that
-// is on disk when the method returns. It is safe for concurrent use, also by several processes. Open makes one; the database stays
-// the caller's.
+// Store keeps managed keys in the database: their settings, and the HMACs of
+// their secrets. Every change is one transaction that is on disk when the
+// method returns. It is safe for concurrent use, also by several processes.
+// Open makes one; the database stays the caller's.
 type Store struct {
 	db  *sql.DB
 	mac func(string) digest
@@ -50,8 +51,9 @@ func (m *Managed) State(now time.Time) string {
 	return "active"
 }
 
-// Open makes the tables if they are not there. secret is that of the HMACs; now tells the time, nil: time.Now. A secret other than
-// the one the keys were made with is ErrOtherSecret.
+// Open makes the tables if they are not there. secret is that of the HMACs; now
+// tells the time, nil: time.Now. A secret other than the one the keys were made
+// with is ErrOtherSecret.
 func Open(ctx context.Context, db *sql.DB, secret Secret, now func() time.Time) (*Store, error) {
 	if len(secret.Reveal()) < minSecret {
 		return nil, fmt.Errorf("the secret of the forward keys is shorter than %d bytes; write a longer KEY_SECRET", minSecret)
@@ -81,8 +83,8 @@ func (s *Store) Ring(ctx context.Context, declared []Key) (*Ring, error) {
 	return r, err
 }
 
-// Any reports whether a database holds a managed key, revoked ones included. It changes nothing; a database without the tables
-// holds none.
+// Any reports whether a database holds a managed key, revoked ones included. It
+// changes nothing; a database without the tables holds none.
 func Any(ctx context.Context, db *sql.DB) (found bool, err error) {
 	if err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE name = 'keys_keys')`).Scan(&found); err == nil && found {
 		err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM keys_keys)`).Scan(&found)
@@ -90,8 +92,9 @@ func Any(ctx context.Context, db *sql.DB) (found bool, err error) {
 	return found, err
 }
 
-// Find returns the managed key of an id or a name out of a database, for those who need no store: nothing is made, and no secret
-// needed. Without such a key the error is ErrNoSuchKey.
+// Find returns the managed key of an id or a name out of a database, for those
+// who need no store: nothing is made, and no secret needed. Without such a key
+// the error is ErrNoSuchKey.
 func Find(ctx context.Context, db *sql.DB, ref string) (*Managed, error) {
 	found, err := Any(ctx, db)
 	if err != nil {
@@ -128,11 +131,13 @@ func (s *Store) Update(ctx context.Context, ref string, edit func(*Managed) erro
 	return s.update(ctx, ref, func(_ *sql.Tx, m *Managed) error { return edit(m) })
 }
 
-// Rotate gives a key a new secret and returns it. The one before is good until the grace is over.
+// Rotate gives a key a new secret and returns it. The one before is good until
+// the grace is over.
 func (s *Store) Rotate(ctx context.Context, ref string, grace time.Duration) (m *Managed, secret Secret, err error) {
 	ends := s.now().Add(grace).Truncate(time.Second)
 	m, err = s.update(ctx, ref, func(tx *sql.Tx, m *Managed) error {
-		// A secret that was replaced before keeps its own end, if that is sooner.
+		// A secret that was replaced before keeps its own end, if that is
+		// sooner.
 		if _, err := tx.ExecContext(ctx, `UPDATE keys_secrets SET ends = MIN(COALESCE(ends, ?1), ?1) WHERE key = ?2`, ends.Unix(), m.ID); err != nil {
 			return err
 		}
@@ -164,10 +169,12 @@ func (s *Store) update(ctx context.Context, ref string, edit func(*sql.Tx, *Mana
 	return m, nil
 }
 
-// Find returns the key of this id or name; of a name that was given again, the key that is not revoked.
+// Find returns the key of this id or name; of a name that was given again, the
+// key that is not revoked.
 func (s *Store) Find(ctx context.Context, ref string) (*Managed, error) { return find(ctx, s.db, ref) }
 
-// Whois returns the key that a secret belongs to, and whether the secret was replaced since.
+// Whois returns the key that a secret belongs to, and whether the secret was
+// replaced since.
 func (s *Store) Whois(ctx context.Context, presented string) (m *Managed, replaced bool, err error) {
 	if _, err := ParseManaged(presented); err != nil {
 		return nil, false, err

@@ -200,7 +200,8 @@ func TestTheSecretIsMadeOnce(t *testing.T) {
 	}
 }
 
-// A change made through another connection pool, as another process has it, comes into the ring; what others write does not disturb.
+// A change made through another connection pool, as another process has it,
+// comes into the ring; what others write does not disturb.
 func TestWatchCarriesChangesOver(t *testing.T) {
 	dir := t.TempDir()
 	running, command := mustStore(t, mustDB(t, dir)), mustStore(t, mustDB(t, dir))
@@ -258,7 +259,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// changeForEver makes and changes keys and says each that the store has acknowledged.
+// changeForEver makes and changes keys and says each that the store has
+// acknowledged.
 func changeForEver(dir string) {
 	db, err := database.Open(dir)
 	check := func(err error) {
@@ -293,8 +295,8 @@ func changeForEver(dir string) {
 	}
 }
 
-// TestKillLosesNothing ends two processes that change keys at once by SIGKILL, again and again, and then looks for all that they
-// had acknowledged.
+// TestKillLosesNothing ends two processes that change keys at once by SIGKILL,
+// again and again, and then looks for all that they had acknowledged.
 func TestKillLosesNothing(t *testing.T) {
 	rounds := 200
 	if testing.Short() {
@@ -359,7 +361,8 @@ func TestKillLosesNothing(t *testing.T) {
 	t.Logf("%d processes killed, acknowledged and kept: %v", rounds, counted)
 }
 
-// A ring of other settings sees the managed keys that a watch brings into the one before, and the other way round.
+// A ring of other settings sees the managed keys that a watch brings into the
+// one before, and the other way round.
 func TestRingsOfOneStoreShareItsKeys(t *testing.T) {
 	s := mustStore(t, mustDB(t, t.TempDir()))
 	first, err := s.Ring(t.Context(), []keys.Key{{Secret: keys.NewSecret(plain)}})

@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// pollInterval is how often a Watch looks: a change must be in force within a second, also on a busy machine.
+// pollInterval is how often a Watch looks: a change must be in force within a
+// second, also on a busy machine.
 const pollInterval = 200 * time.Millisecond
 
-// Load puts the keys of the store in force in the ring and returns the version of what it read.
+// Load puts the keys of the store in force in the ring and returns the version
+// of what it read.
 func (s *Store) Load(ctx context.Context, r *Ring) (version int64, err error) {
 	return s.load(ctx, r, all)
 }
@@ -20,7 +22,8 @@ func (s *Store) Load(ctx context.Context, r *Ring) (version int64, err error) {
 // all is the version since which every key changed.
 const all = -1
 
-// load puts the keys in force that changed since a version; the others stay as they are in the ring.
+// load puts the keys in force that changed since a version; the others stay as
+// they are in the ring.
 func (s *Store) load(ctx context.Context, r *Ring, since int64) (version int64, err error) {
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // the version and the keys of one moment
 	if err != nil {
@@ -42,7 +45,8 @@ func (s *Store) load(ctx context.Context, r *Ring, since int64) (version int64, 
 	return version, nil
 }
 
-// entries returns the keys that changed since a version, by id, and all secrets of theirs.
+// entries returns the keys that changed since a version, by id, and all secrets
+// of theirs.
 func entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key, list []*entry, err error) {
 	rows, err := tx.QueryContext(ctx, selectKeys+` WHERE version > ?`, since)
 	if err != nil {
@@ -88,9 +92,12 @@ type Watcher struct {
 	done sync.WaitGroup
 }
 
-// Watch carries every change of the store, whichever process makes it, into the ring within a second. It holds a connection of its
-// own and asks SQLite whether anybody else has written (https://sqlite.org/pragma.html#pragma_data_version); only then it reads, and
-// only the keys that changed. While the database cannot be read, the keys stay as they were and the log says so.
+// Watch carries every change of the store, whichever process makes it, into the
+// ring within a second. It holds a connection of its own and asks SQLite
+// whether anybody else has written
+// (https://sqlite.org/pragma.html#pragma_data_version); only then it reads, and
+// only the keys that changed. While the database cannot be read, the keys stay
+// as they were and the log says so.
 func (s *Store) Watch(r *Ring, log *slog.Logger) (*Watcher, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	conn, err := s.db.Conn(ctx)
@@ -126,7 +133,8 @@ func (s *Store) Watch(r *Ring, log *slog.Logger) (*Watcher, error) {
 	return w, nil
 }
 
-// poll reads the keys if they changed. seen is what the connection knows of others' writing, version what the ring holds.
+// poll reads the keys if they changed. seen is what the connection knows of
+// others' writing, version what the ring holds.
 func (s *Store) poll(ctx context.Context, conn *sql.Conn, r *Ring, seen, version *int64) error {
 	var written, now int64
 	if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&written); err != nil || written == *seen {

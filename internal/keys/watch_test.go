@@ -12,8 +12,9 @@ import (
 	"forward/internal/keys"
 )
 
-// TestWatchReadsOnlyWhatChanged holds a ring that follows changes to one that reads everything: after random changes both say the same of
-// every secret that ever was, also of those of keys that did not change.
+// TestWatchReadsOnlyWhatChanged holds a ring that follows changes to one that
+// reads everything: after random changes both say the same of every secret that
+// ever was, also of those of keys that did not change.
 func TestWatchReadsOnlyWhatChanged(t *testing.T) {
 	dir := t.TempDir()
 	s := mustStore(t, mustDB(t, dir))
@@ -82,7 +83,8 @@ func TestWatchReadsOnlyWhatChanged(t *testing.T) {
 	}
 }
 
-// TestAnOlderDatabaseIsReadAsAWhole brings a backup back under a running gateway: versions begin anew in it.
+// TestAnOlderDatabaseIsReadAsAWhole brings a backup back under a running
+// gateway: versions begin anew in it.
 func TestAnOlderDatabaseIsReadAsAWhole(t *testing.T) {
 	db := mustDB(t, t.TempDir())
 	s := mustStore(t, db)

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// Whoever measures must not learn why a key was refused: each reason costs as many HMACs, comparisons and allocations.
+// Whoever measures must not learn why a key was refused: each reason costs as
+// many HMACs, comparisons and allocations.
 func TestEveryRefusalCostsTheSame(t *testing.T) {
 	r, err := NewRing(nil)
 	if err != nil {

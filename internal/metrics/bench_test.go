@@ -61,7 +61,8 @@ func (d discard) Header() http.Header         { return d.h }
 func (d discard) Write(p []byte) (int, error) { return io.Discard.Write(p) }
 func (d discard) WriteHeader(int)             {}
 
-// BenchmarkRead reads all metrics of one route with as many models as have labels.
+// BenchmarkRead reads all metrics of one route with as many models as have
+// labels.
 func BenchmarkRead(b *testing.B) {
 	for _, models := range []int{10, 100} {
 		b.Run(fmt.Sprint(models, "models"), func(b *testing.B) {

@@ -11,11 +11,13 @@ import (
 // other is the label of everything that is too much to have its own.
 const other = "other"
 
-// maxLabel is the longest value of a label, in bytes. The longest model names in use, those of Bedrock's inference profiles, have about 120.
+// maxLabel is the longest value of a label, in bytes. The longest model names
+// in use, those of Bedrock's inference profiles, have about 120.
 const maxLabel = 200
 
-// bounded is a map that is read with every request and grows a few times in the life of the process: readers take no lock, and who adds
-// copies it. What finds no room shares the entry of the key rest. Set it up with init.
+// bounded is a map that is read with every request and grows a few times in the
+// life of the process: readers take no lock, and who adds copies it. What finds
+// no room shares the entry of the key rest. Set it up with init.
 type bounded[K comparable, V any] struct {
 	most    int
 	rest    K
@@ -31,7 +33,8 @@ func (b *bounded[K, V]) init(most int, rest K, make func(K) V) {
 	b.entries.Store(&map[K]V{})
 }
 
-// get returns the entry of k, and makes it if there is room. Otherwise it returns that of the rest.
+// get returns the entry of k, and makes it if there is room. Otherwise it
+// returns that of the rest.
 func (b *bounded[K, V]) get(k K) V {
 	entries := *b.entries.Load()
 	v, ok := entries[k]
@@ -69,7 +72,8 @@ func (b *bounded[K, V]) add(k K) V {
 	return v
 }
 
-// fit makes a text fit to be a label: the client library panics at one that is not UTF-8.
+// fit makes a text fit to be a label: the client library panics at one that is
+// not UTF-8.
 func fit(s string) string {
 	return strings.ToValidUTF8(s[:min(len(s), maxLabel)], "�")
 }

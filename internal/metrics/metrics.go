@@ -1,15 +1,21 @@
-// Package metrics counts what the gateway does, for Prometheus. It alone imports the client library.
+// Package metrics counts what the gateway does, for Prometheus. It alone
+// imports the client library.
 //
-// A request costs it a few map reads and atomic additions: the counters and histograms of a route and a model are looked up once and
-// then kept (series.go), for WithLabelValues at each of them is ten times the price of the addition.
+// A request costs it a few map reads and atomic additions: the counters and
+// histograms of a route and a model are looked up once and then kept
+// (series.go), for WithLabelValues at each of them is ten times the price of
+// the addition.
 //
-// Labels are bounded, for clients choose model names, and every new one is series that the process and the database keep for ever. A
-// model gets a label of its own when a request for it was answered with 2xx, and only as many of each route do as Options says; all
-// others are "other", and so is whatever an upstream makes up. A request that names no model has an empty label, which in Prometheus is
-// none.
+// Labels are bounded, for clients choose model names, and every new one is
+// series that the process and the database keep for ever. A model gets a label
+// of its own when a request for it was answered with 2xx, and only as many of
+// each route do as Options says; all others are "other", and so is whatever an
+// upstream makes up. A request that names no model has an empty label, which in
+// Prometheus is none.
 //
-// What other rooms know (who waits in line, what the cache holds) is asked of functions when somebody reads the metrics. There is no
-// global registry: each Metrics has its own, and a nil one counts nothing.
+// What other rooms know (who waits in line, what the cache holds) is asked of
+// functions when somebody reads the metrics. There is no global registry: each
+// Metrics has its own, and a nil one counts nothing.
 package metrics
 
 import (
@@ -24,14 +30,16 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Buckets in seconds. A completion takes from a replayed hit's milliseconds to the ten minutes after which SDKs give up.
+// Buckets in seconds. A completion takes from a replayed hit's milliseconds to
+// the ten minutes after which SDKs give up.
 var (
 	durationBuckets = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 600}
 	firstBuckets    = []float64{.05, .1, .2, .3, .5, .75, 1, 1.5, 2.5, 5, 10, 20, 60}
 	queueBuckets    = []float64{.01, .1, .5, 1, 2.5, 5, 10, 20, 40, 80, 160}
 )
 
-// Options set up Metrics. Zero fields mean the defaults, and a nil function that there is nothing to tell of its kind.
+// Options set up Metrics. Zero fields mean the defaults, and a nil function
+// that there is nothing to tell of its kind.
 type Options struct {
 	Version string // of forward, in forward_build_info
 	Models  int    // of each route that have labels of their own; 100 by default
@@ -39,7 +47,8 @@ type Options struct {
 	Log     *slog.Logger // told when the metrics cannot be gathered
 }
 
-// Request is what is counted of one request when it is over. Fields that do not apply stay zero.
+// Request is what is counted of one request when it is over. Fields that do not
+// apply stay zero.
 type Request struct {
 	Route      string // its name; "" when the request came to none
 	Model      string // as asked for
@@ -52,14 +61,16 @@ type Request struct {
 	Attempts   int    // of asking an upstream
 	Cause      string // why it did not go well, in the words of the error codes
 
-	// Input holds CachedRead and Output holds Reasoning, as providers count them.
+	// Input holds CachedRead and Output holds Reasoning, as providers count
+	// them.
 	Input, Output, CachedRead, Reasoning int64
 	Estimated                            bool  // the tokens are a count of the gateway's
 	CostNano                             int64 // nano-dollars
 	Unpriced                             bool  // CostNano is not known, which is not the same as nothing
 }
 
-// Metrics counts requests. New makes one; it is safe for concurrent use, and a nil one does nothing.
+// Metrics counts requests. New makes one; it is safe for concurrent use, and a
+// nil one does nothing.
 type Metrics struct {
 	models   int
 	registry *prometheus.Registry
@@ -101,7 +112,8 @@ func New(o Options) *Metrics {
 			ConstLabels: prometheus.Labels{"version": fit(o.Version), "go_version": runtime.Version()},
 		}, func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	// One source in trouble must not hide the others, and readers that come at once share one gathering.
+	// One source in trouble must not hide the others, and readers that come at
+	// once share one gathering.
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorHandling: promhttp.ContinueOnError, CoalesceGather: true, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelError),
 	})
@@ -158,7 +170,8 @@ func (m *Metrics) Observe(r Request) {
 	route.series(&r).observe(&r)
 }
 
-// Handler answers GET and HEAD with all metrics, in the text format or in the one that the reader prefers. It checks nobody's rights.
+// Handler answers GET and HEAD with all metrics, in the text format or in the
+// one that the reader prefers. It checks nobody's rights.
 func (m *Metrics) Handler() http.Handler {
 	if m == nil {
 		return http.NotFoundHandler()

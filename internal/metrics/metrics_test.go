@@ -226,7 +226,8 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
-// Names are part of what users build on, and the linter of Prometheus knows its rules better than we do.
+// Names are part of what users build on, and the linter of Prometheus knows its
+// rules better than we do.
 func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
 	m := metrics.New(metrics.Options{Sources: everySource()})
 	m.Observe(metrics.Request{Route: "openai", Model: "gpt-4o", Status: 200, Stream: true, FirstToken: 1, Queued: 1, Cache: "miss", Input: 1, Estimated: true, Unpriced: true, CostNano: 1})
@@ -250,8 +251,9 @@ func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
 	}
 }
 
-// Clients choose model names, upstreams statuses. Whatever they do, there are no more series than the bounds say, every model with a label
-// of its own was answered, and every request is counted once.
+// Clients choose model names, upstreams statuses. Whatever they do, there are
+// no more series than the bounds say, every model with a label of its own was
+// answered, and every request is counted once.
 func TestLabelsAreBounded(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		most := rapid.IntRange(1, 5).Draw(rt, "models")
@@ -379,7 +381,8 @@ func TestIsPackedForWhoTakesIt(t *testing.T) {
 	}
 }
 
-// Nothing is lost when many requests end at once, first of a model or not, while somebody reads.
+// Nothing is lost when many requests end at once, first of a model or not,
+// while somebody reads.
 func TestManyAtOnce(t *testing.T) {
 	m := metrics.New(metrics.Options{Models: 20})
 	const workers, each = 8, 3000

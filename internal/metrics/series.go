@@ -10,8 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The bounds of labels other than model. All of these are few unless somebody makes them up: routes come from the settings, codes of
-// errors from the gateway, but statuses from the upstream.
+// The bounds of labels other than model. All of these are few unless somebody
+// makes them up: routes come from the settings, codes of errors from the
+// gateway, but statuses from the upstream.
 const (
 	maxRoutes   = 1000
 	maxStatuses = 24 // of one model
@@ -121,7 +122,8 @@ func (s *series) observe(q *Request) {
 	if q.Stream && q.FirstToken > 0 && q.Cache != "hit" {
 		s.first().Observe(q.FirstToken.Seconds())
 	}
-	// Prometheus wants labels over which sums mean something, so what providers count in another number is taken out of it.
+	// Prometheus wants labels over which sums mean something, so what providers
+	// count in another number is taken out of it.
 	count(s.input, q.Input-q.CachedRead)
 	count(s.cachedRead, q.CachedRead)
 	count(s.output, q.Output-q.Reasoning)
@@ -137,7 +139,8 @@ func (s *series) observe(q *Request) {
 	}
 }
 
-// count adds to a counter. Upstreams say what they want, and counters panic below zero.
+// count adds to a counter. Upstreams say what they want, and counters panic
+// below zero.
 func count(c func() prometheus.Counter, n int64) {
 	if n > 0 {
 		c().Add(float64(n))

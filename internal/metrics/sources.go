@@ -2,8 +2,9 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Sources are asked whenever somebody reads the metrics. What they return is what stands in other rooms at that time; counts among it are
-// those since the start. They must be safe for concurrent use and quick.
+// Sources are asked whenever somebody reads the metrics. What they return is
+// what stands in other rooms at that time; counts among it are those since the
+// start. They must be safe for concurrent use and quick.
 type Sources struct {
 	Lines   func() []Line          // of the models with rpm or tpm
 	APIKeys func() []APIKeys       // of the routes
@@ -20,7 +21,8 @@ type Line struct {
 	InFlight     int
 }
 
-// APIKeys says how many of a route's API keys are in a state: ok, resting or set_aside.
+// APIKeys says how many of a route's API keys are in a state: ok, resting or
+// set_aside.
 type APIKeys struct {
 	Route, State string
 	Count        int
@@ -133,7 +135,8 @@ func (c collector) collectLines(gauge func(*prometheus.Desc, int64, ...string)) 
 	running.each(queueRunning, gauge)
 }
 
-// sums adds up by two labels. Two metrics of the same labels would spoil the whole answer, and names that are cut may become the same.
+// sums adds up by two labels. Two metrics of the same labels would spoil the
+// whole answer, and names that are cut may become the same.
 type sums map[[2]string]int64
 
 func (s sums) add(a, b string, n int) { s[[2]string{fit(a), fit(b)}] += int64(n) }

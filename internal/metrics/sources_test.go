@@ -53,7 +53,8 @@ func TestWithoutSourcesNothingIsTold(t *testing.T) {
 	}
 }
 
-// Names that a label cannot hold, and those that become the same when they are cut, spoil nothing.
+// Names that a label cannot hold, and those that become the same when they are
+// cut, spoil nothing.
 func TestOddNamesOfSources(t *testing.T) {
 	long := strings.Repeat("x", 300)
 	got := text(t, metrics.New(metrics.Options{Sources: metrics.Sources{Lines: func() []metrics.Line {

@@ -15,19 +15,23 @@ import (
 // Place is an API key at a base URL, as a digest that can be stored.
 type Place string
 
-// Places returns how many pairs of API key and base URL the route's requests are spread over.
+// Places returns how many pairs of API key and base URL the route's requests
+// are spread over.
 func (r *Route) Places() int { return max(r.Keys.Len(), 1) * len(r.order()) }
 
-// Affinity remembers which API key at which base URL made an object that the provider keeps, such as a file, a batch or a
-// response: with several keys on a route, only that one can find it again. It is kept in the database, so that it outlives
-// a restart, and is safe for concurrent use. The names of objects are kept as digests: clients choose some of them.
+// Affinity remembers which API key at which base URL made an object that the
+// provider keeps, such as a file, a batch or a response: with several keys on a
+// route, only that one can find it again. It is kept in the database, so that
+// it outlives a restart, and is safe for concurrent use. The names of objects
+// are kept as digests: clients choose some of them.
 type Affinity struct {
 	db  *sql.DB
 	now func() time.Time
 }
 
-// unused is after how long an object nobody asked for is forgotten. OpenAI keeps files until they are deleted, so this
-// is long; Responses are kept for 30 days, cached contents for hours.
+// unused is after how long an object nobody asked for is forgotten. OpenAI
+// keeps files until they are deleted, so this is long; Responses are kept for
+// 30 days, cached contents for hours.
 const unused = 400 * 24 * time.Hour
 
 // schema makes the table of an Affinity. The first gateways made it without a
@@ -60,7 +64,8 @@ func digest(object string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Remember notes where objects of a route were made. It returns when that would survive the end of the process.
+// Remember notes where objects of a route were made. It returns when that would
+// survive the end of the process.
 func (a *Affinity) Remember(ctx context.Context, route string, objects []string, p Place) error {
 	for _, object := range objects {
 		_, err := a.db.ExecContext(ctx, `INSERT INTO affinity_objects VALUES (?, ?, ?, ?)

@@ -16,9 +16,11 @@ import (
 	"forward/internal/keys"
 )
 
-// Attempts is the RoundTripper of one request. It sets an API key, tries the next one when the upstream limits or refuses
-// it, and tries the route's next base URL, or the same again, after a failure in which nothing was sent. Route and Transport are needed; the zero value of all
-// other fields is ready. It is for one request at a time and must not be used by two goroutines.
+// Attempts is the RoundTripper of one request. It sets an API key, tries the
+// next one when the upstream limits or refuses it, and tries the route's next
+// base URL, or the same again, after a failure in which nothing was sent. Route
+// and Transport are needed; the zero value of all other fields is ready. It is
+// for one request at a time and must not be used by two goroutines.
 type Attempts struct {
 	Route     *Route
 	Level     int               // of the caller; chooses the API keys
@@ -27,8 +29,9 @@ type Attempts struct {
 	Swap      bool              // set one of the route's API keys instead of whatever credential the client sent
 	Stick     Place             // the only API key and base URL to use, if the route still has them; see Affinity
 
-	// Replay returns the request's body from its beginning. Nil: the body can be sent once only, so that only failures in
-	// which none of it was read are tried again.
+	// Replay returns the request's body from its beginning. Nil: the body can
+	// be sent once only, so that only failures in which none of it was read are
+	// tried again.
 	Replay func() io.ReadCloser
 
 	Retries     int           // further tries, after failures in which nothing was sent and after RetryStatus
@@ -47,18 +50,23 @@ type Attempts struct {
 	Place    Place // out: both, for Affinity; empty when the route has only one
 }
 
-// maxRetryAfter is the longest pause asked for by a RetryStatus answer that a request waits; the client does longer ones.
+// maxRetryAfter is the longest pause asked for by a RetryStatus answer that a
+// request waits; the client does longer ones.
 const maxRetryAfter = 5 * time.Second
 
 // RoundTrip implements http.RoundTripper. Its errors are *Error.
 //
-// With Swap, the keys of the level are tried in turn: 429 lets a key rest for as long as the upstream asks, 401 sets it aside,
-// 403 only passes on to the next, since it may be about the request. When no key is left, the upstream's last answer is
-// returned unchanged, but never a 401 about a key of ours: the client's own key is fine, and the text may quote ours.
+// With Swap, the keys of the level are tried in turn: 429 lets a key rest for
+// as long as the upstream asks, 401 sets it aside, 403 only passes on to the
+// next, since it may be about the request. When no key is left, the upstream's
+// last answer is returned unchanged, but never a 401 about a key of ours: the
+// client's own key is fine, and the text may quote ours.
 //
-// Where nothing was sent, the route's next base URL is tried at once, and those that have been failing are passed over. After
-// the last one the first is tried again, but not for a certificate that does not verify, a port without TLS and a connect
-// timeout: the first two would fail in the same way, and the last has cost the client ten seconds already.
+// Where nothing was sent, the route's next base URL is tried at once, and those
+// that have been failing are passed over. After the last one the first is tried
+// again, but not for a certificate that does not verify, a port without TLS and
+// a connect timeout: the first two would fail in the same way, and the last has
+// cost the client ten seconds already.
 func (a *Attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	t := &trip{Attempts: a, r: r, body: newBody(r.Body, a.Replay), pause: cmp.Or(a.Backoff, 200*time.Millisecond)}
 	defer t.body.release()
@@ -132,8 +140,8 @@ type trip struct {
 	retried int           // tries used of Retries
 	pause   time.Duration // before the next one
 
-	// The last answer that is no 401, from a key before the current one. It is read no further until it is clear that
-	// no key does better.
+	// The last answer that is no 401, from a key before the current one. It is
+	// read no further until it is clear that no key does better.
 	spare    *http.Response
 	spareKey *PoolKey
 }
@@ -184,7 +192,8 @@ func (t *trip) try() (res *http.Response, failure *Error) {
 	return nil, t.describe(err, f)
 }
 
-// stick leaves only the API key and the base URL that Stick names, if they are still there for this caller.
+// stick leaves only the API key and the base URL that Stick names, if they are
+// still there for this caller.
 func (t *trip) stick() {
 	ks := t.keys
 	if len(ks) == 0 {
@@ -210,7 +219,8 @@ func (t *trip) transport() http.RoundTripper {
 	return t.Transport
 }
 
-// describe returns how an attempt failed, and whether the same may be tried once more.
+// describe returns how an attempt failed, and whether the same may be tried
+// once more.
 func (t *trip) describe(err error, f *flight) *Error {
 	if t.Sent = !f.nothingSent(err); t.r.Context().Err() != nil {
 		return t.canceled()
@@ -229,7 +239,8 @@ func (t *trip) describe(err error, f *flight) *Error {
 	return e
 }
 
-// canceled returns the error of a request whose context has ended, with the reason that whoever ended it gave.
+// canceled returns the error of a request whose context has ended, with the
+// reason that whoever ended it gave.
 func (t *trip) canceled() *Error {
 	ctx := t.r.Context()
 	err, cause := ctx.Err(), Canceled
@@ -242,8 +253,9 @@ func (t *trip) canceled() *Error {
 	return t.fail(cause, err)
 }
 
-// fail returns an Error about this trip. Should err quote the API key, as net/http does of answers that it
-// cannot parse, it is replaced by its masked text.
+// fail returns an Error about this trip. Should err quote the API key, as
+// net/http does of answers that it cannot parse, it is replaced by its masked
+// text.
 func (t *trip) fail(c Cause, err error) *Error {
 	if k := t.key(); k != nil {
 		if text := err.Error(); strings.Contains(text, k.Secret.Reveal()) {
@@ -309,7 +321,8 @@ func (t *trip) judge(res *http.Response) (verdict, *Error) {
 	return give, nil
 }
 
-// concernsKey reports whether another API key may get a better answer than this one.
+// concernsKey reports whether another API key may get a better answer than this
+// one.
 func concernsKey(status int) bool {
 	return status == http.StatusTooManyRequests || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
@@ -324,7 +337,8 @@ func (t *trip) keepSpare(res *http.Response) {
 	t.spare, t.spareKey = res, t.key()
 }
 
-// wait pauses before a retry. It ends at once, with an error, when the client leaves.
+// wait pauses before a retry. It ends at once, with an error, when the client
+// leaves.
 func (t *trip) wait() *Error {
 	timer := time.NewTimer(t.pause)
 	defer timer.Stop()

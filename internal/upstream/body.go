@@ -24,8 +24,8 @@ func newBody(first io.ReadCloser, replay func() io.ReadCloser) *body {
 
 func (b *body) empty() bool { return b.first == nil || b.first == http.NoBody }
 
-// next returns the body for the next attempt. An absent body stays exactly that: net/http would send another empty reader
-// in chunks.
+// next returns the body for the next attempt. An absent body stays exactly
+// that: net/http would send another empty reader in chunks.
 func (b *body) next() io.ReadCloser {
 	switch {
 	case b.empty():
@@ -43,7 +43,8 @@ func (b *body) next() io.ReadCloser {
 // again reports whether the body can be sent from its beginning once more.
 func (b *body) again() bool { return b.stream == nil || b.stream.untouched() }
 
-// broken returns the error that reading the client's body ended with, nil if it did not fail.
+// broken returns the error that reading the client's body ended with, nil if it
+// did not fail.
 func (b *body) broken() error {
 	if b.stream == nil {
 		return nil
@@ -63,8 +64,9 @@ func (b *body) release() {
 	}
 }
 
-// stream is a body that can be read once. The transport closes a request's body also when it found no connection for it; a
-// stream of which nothing was read stays open then, for the next attempt. The transport may still read it after
+// stream is a body that can be read once. The transport closes a request's body
+// also when it found no connection for it; a stream of which nothing was read
+// stays open then, for the next attempt. The transport may still read it after
 // it has given the answer, hence the lock.
 type stream struct {
 	io.ReadCloser
@@ -106,7 +108,8 @@ func (s *stream) untouched() bool {
 	return !s.touched
 }
 
-// release lets Close through from now on, and makes up for one that was held back; or closes, if nobody else will.
+// release lets Close through from now on, and makes up for one that was held
+// back; or closes, if nobody else will.
 func (s *stream) release(unused bool) {
 	s.mu.Lock()
 	s.held = false

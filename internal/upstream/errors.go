@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// Cause says in one word why no answer came. Its text is the error code that clients see.
+// Cause says in one word why no answer came. Its text is the error code that
+// clients see.
 type Cause string
 
 // The causes. "Nothing was sent" is certain for the first six.
@@ -35,14 +36,15 @@ const (
 	Canceled       Cause = "canceled"              // the request's context ended
 )
 
-// ErrNoKey is inside the Error of a request for whose level the route has no API key.
+// ErrNoKey is inside the Error of a request for whose level the route has no
+// API key.
 var ErrNoKey = errors.New("no API key for the level")
 
 // errBroken is inside the Error of a request that found no base URL in order.
 var errBroken = errors.New("the circuit breaker is open")
 
-// Error is why no answer came. Its text is for logs: it names route and host, but no key and no query. What a client may
-// read is Message.
+// Error is why no answer came. Its text is for logs: it names route and host,
+// but no key and no query. What a client may read is Message.
 type Error struct {
 	Cause Cause
 	Err   error  // what happened; free of secrets
@@ -71,7 +73,8 @@ func (e *Error) Error() string {
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Message returns what happened and what to do about it in sentences fit for clients: the route is named, the host is not.
+// Message returns what happened and what to do about it in sentences fit for
+// clients: the route is named, the host is not.
 func (e *Error) Message() string {
 	name := "The upstream"
 	if e.Route != "" {
@@ -112,8 +115,8 @@ func (e *Error) Message() string {
 	return name + " did not answer."
 }
 
-// Classify returns err as an *Error: the one it already contains, or else one with the cause that err tells by itself. It
-// returns nil for nil.
+// Classify returns err as an *Error: the one it already contains, or else one
+// with the cause that err tells by itself. It returns nil for nil.
 func Classify(err error) *Error {
 	if err == nil {
 		return nil
@@ -173,13 +176,15 @@ func isTimeout(err error) bool {
 	return ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
 }
 
-// isExhausted reports whether the process or the machine has no descriptor left, which is no fault of the upstream. A name lookup
-// that finds none tells it in words alone.
+// isExhausted reports whether the process or the machine has no descriptor
+// left, which is no fault of the upstream. A name lookup that finds none tells
+// it in words alone.
 func isExhausted(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || is[*net.DNSError](err) && strings.HasSuffix(err.Error(), syscall.EMFILE.Error())
 }
 
-// isTLS reports whether a TLS handshake failed. An alert comes as an OpError with an operation of its own.
+// isTLS reports whether a TLS handshake failed. An alert comes as an OpError
+// with an operation of its own.
 func isTLS(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok && (op.Op == "remote error" || op.Op == "local error") {
 		return true
@@ -188,13 +193,14 @@ func isTLS(err error) bool {
 		strings.HasPrefix(err.Error(), "net/http: TLS handshake timeout")
 }
 
-// isPermanent reports whether connecting again would fail in the same way: the certificate is not the upstream's, or the
-// port speaks no TLS.
+// isPermanent reports whether connecting again would fail in the same way: the
+// certificate is not the upstream's, or the port speaks no TLS.
 func isPermanent(err error) bool {
 	return is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err)
 }
 
-// isMalformed reports whether what came was not HTTP. net/http has no exported errors for that.
+// isMalformed reports whether what came was not HTTP. net/http has no exported
+// errors for that.
 func isMalformed(err error) bool {
 	if is[textproto.ProtocolError](err) {
 		return true

@@ -61,8 +61,9 @@ func TestDeadConnectionsAreNeverUsedForASecondTry(t *testing.T) {
 	}
 }
 
-// TestIdempotencyKeyIsNoReasonToSendAgain pins that net/http does not re-send a POST by its own rules: it does so for one
-// with Idempotency-Key when a kept connection dies (measured: the upstream executed one call twice).
+// TestIdempotencyKeyIsNoReasonToSendAgain pins that net/http does not re-send a
+// POST by its own rules: it does so for one with Idempotency-Key when a kept
+// connection dies (measured: the upstream executed one call twice).
 func TestIdempotencyKeyIsNoReasonToSendAgain(t *testing.T) {
 	for _, name := range []string{"Idempotency-Key", "X-Idempotency-Key", "None"} {
 		for _, body := range []string{"replayable", "none"} {

@@ -11,8 +11,9 @@ import (
 	"sync/atomic"
 )
 
-// flight watches how far one attempt got. The transport tells it about connections, and goes on telling from its own
-// goroutines after the attempt has ended, hence the lock.
+// flight watches how far one attempt got. The transport tells it about
+// connections, and goes on telling from its own goroutines after the attempt
+// has ended, hence the lock.
 type flight struct {
 	mu        sync.Mutex
 	looked    bool // for a connection
@@ -32,7 +33,8 @@ func (f *flight) end() {
 	f.mu.Unlock()
 }
 
-// interim passes an interim answer on, as long as somebody waits for the answer itself.
+// interim passes an interim answer on, as long as somebody waits for the answer
+// itself.
 func (f *flight) interim(status int, header textproto.MIMEHeader) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -79,7 +81,8 @@ func (f *flight) land() {
 	f.writes = nil
 }
 
-// nothingSent reports whether it is certain that not a byte of the request was written. err is how the attempt ended.
+// nothingSent reports whether it is certain that not a byte of the request was
+// written. err is how the attempt ended.
 func (f *flight) nothingSent(err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -87,16 +90,19 @@ func (f *flight) nothingSent(err error) bool {
 	return f.looked && !f.sent || refused(err)
 }
 
-// grounded reports whether the attempt ended for want of a connection, and how its TLS handshake failed, if that was it.
+// grounded reports whether the attempt ended for want of a connection, and how
+// its TLS handshake failed, if that was it.
 func (f *flight) grounded() (bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.looked && !f.connected, f.tls
 }
 
-// refused reports whether an HTTP/2 server said that it has not looked at the request (RFC 9113, section 8.7). Busy
-// providers end connections this way every thousand requests or so. net/http would send again by itself if it had
-// GetBody, but then it also does so where nothing is certain; and its errors have no exported types.
+// refused reports whether an HTTP/2 server said that it has not looked at the
+// request (RFC 9113, section 8.7). Busy providers end connections this way
+// every thousand requests or so. net/http would send again by itself if it had
+// GetBody, but then it also does so where nothing is certain; and its errors
+// have no exported types.
 func refused(err error) bool {
 	text := err.Error()
 	return strings.HasPrefix(text, "http2: Transport: cannot retry err [") &&

@@ -18,7 +18,8 @@ import (
 	"forward/internal/dialect/openai"
 )
 
-// dyingConn is a connection that the other side has ended without our having noticed: the next write fails.
+// dyingConn is a connection that the other side has ended without our having
+// noticed: the next write fails.
 type dyingConn struct {
 	net.Conn
 	dead    *atomic.Bool
@@ -37,9 +38,11 @@ func (c *dyingConn) Write(p []byte) (int, error) {
 	return n, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
 }
 
-// TestKeptConnectionThatDied pins when a request goes out again after a kept connection turned out to be dead: when not a
-// byte of it was written, and then also when its body has already been read into the transport's buffer. It is inside
-// the package because only a connection below the counter can fail so exactly.
+// TestKeptConnectionThatDied pins when a request goes out again after a kept
+// connection turned out to be dead: when not a byte of it was written, and then
+// also when its body has already been read into the transport's buffer. It is
+// inside the package because only a connection below the counter can fail so
+// exactly.
 func TestKeptConnectionThatDied(t *testing.T) {
 	for name, test := range map[string]struct {
 		secure, partial, goodbye, stream bool
@@ -130,7 +133,8 @@ func FuzzRetryAfter(f *testing.F) {
 	})
 }
 
-// BenchmarkRoundTrip shows what Attempts costs over the bare transport, against a server in the same process.
+// BenchmarkRoundTrip shows what Attempts costs over the bare transport, against
+// a server in the same process.
 func BenchmarkRoundTrip(b *testing.B) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

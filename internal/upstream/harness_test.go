@@ -82,7 +82,8 @@ func mustTransport(t testing.TB, o upstream.Options) *http.Transport {
 	return transport
 }
 
-// attempts returns the Attempts of a request with the body «the body», which can be replayed, and n API keys.
+// attempts returns the Attempts of a request with the body «the body», which
+// can be replayed, and n API keys.
 func attempts(t testing.TB, base string, n int) (*upstream.Attempts, *http.Request) {
 	t.Helper()
 	r := route(t, "openai", base, "/")
@@ -109,7 +110,8 @@ func read(t testing.TB, res *http.Response) string {
 	return string(b)
 }
 
-// wantError returns err as an *Error and fails the test unless it has the cause and tells clients neither host nor key.
+// wantError returns err as an *Error and fails the test unless it has the cause
+// and tells clients neither host nor key.
 func wantError(t testing.TB, err error, cause upstream.Cause) *upstream.Error {
 	t.Helper()
 	e, ok := errors.AsType[*upstream.Error](err)
@@ -135,7 +137,8 @@ func wantError(t testing.TB, err error, cause upstream.Cause) *upstream.Error {
 	return e
 }
 
-// closer notes that a body was closed, and like a server's cannot be read any more then.
+// closer notes that a body was closed, and like a server's cannot be read any
+// more then.
 type closer struct {
 	io.ReadCloser
 	closed *bool
@@ -150,7 +153,8 @@ func (c closer) Read(p []byte) (int, error) {
 
 func (c closer) Close() error { *c.closed = true; return c.ReadCloser.Close() }
 
-// raw is an upstream that speaks through bare sockets: it reads one request of each connection and hands the connection over.
+// raw is an upstream that speaks through bare sockets: it reads one request of
+// each connection and hands the connection over.
 type raw struct {
 	net.Listener
 	requests atomic.Int64 // that came whole
@@ -204,7 +208,8 @@ func answerWith(text string) func(*net.TCPConn, int64) {
 	return func(conn *net.TCPConn, _ int64) { io.WriteString(conn, text) }
 }
 
-// greeter is a TLS port that is none: it says text, reads a little and hangs up.
+// greeter is a TLS port that is none: it says text, reads a little and hangs
+// up.
 func greeter(t *testing.T, text string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -233,7 +238,8 @@ func (failing) Read([]byte) (int, error) { return 0, errors.New("malformed chunk
 
 var quiet = log.New(io.Discard, "", 0)
 
-// fullListener returns an address whose queue of connections is full: further ones get no answer at all.
+// fullListener returns an address whose queue of connections is full: further
+// ones get no answer at all.
 func fullListener(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)

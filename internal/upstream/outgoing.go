@@ -8,7 +8,8 @@ import (
 	"forward/internal/keys"
 )
 
-// outgoing returns the request of one attempt: a copy, since a RoundTripper must not change the one it was given.
+// outgoing returns the request of one attempt: a copy, since a RoundTripper
+// must not change the one it was given.
 func (t *trip) outgoing(f *flight) *http.Request {
 	out := t.r.WithContext(f.watch(t.r.Context()))
 	if out.Header = maps.Clone(t.r.Header); out.Header == nil { // its values are set anew, never changed
@@ -18,9 +19,11 @@ func (t *trip) outgoing(f *flight) *http.Request {
 		out.URL, out.Host = at.move(out.URL, t.Route.Base), ""
 	}
 	out.Body = t.body.next()
-	// net/http sends a POST again after its connection died, executed or not, if it has GetBody (or no body) and
-	// one of these headers (measured: two executions of one call). It looks for them by their canonical names only, and
-	// names mean the same in lower case, so it passes them on and does not see them.
+	// net/http sends a POST again after its connection died, executed or not,
+	// if it has GetBody (or no body) and one of these headers (measured: two
+	// executions of one call). It looks for them by their canonical names only,
+	// and names mean the same in lower case, so it passes them on and does not
+	// see them.
 	out.GetBody = nil
 	for _, name := range [...]string{"Idempotency-Key", "X-Idempotency-Key"} {
 		if v, ok := out.Header[name]; ok {

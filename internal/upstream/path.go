@@ -8,13 +8,15 @@ type ErrPath struct{ Reason string }
 // Error returns the reason as a sentence.
 func (e *ErrPath) Error() string { return "The path of the request " + e.Reason + "." }
 
-// maxEscaping is how many layers of percent-encoding CheckPath takes off. Each hop on the way decodes at most once, and
-// deeper nesting has no honest use.
+// maxEscaping is how many layers of percent-encoding CheckPath takes off. Each
+// hop on the way decodes at most once, and deeper nesting has no honest use.
 const maxEscaping = 3
 
-// CheckPath refuses an escaped path that another server could read as a different one than the gateway matched,
-// limited and logged: dot segments (raw, encoded, encoded twice, or with a path parameter as in "..;"), empty
-// segments, backslashes and control bytes. An encoded slash is no reason: it is forwarded as it is. The error is an *ErrPath.
+// CheckPath refuses an escaped path that another server could read as a
+// different one than the gateway matched, limited and logged: dot segments
+// (raw, encoded, encoded twice, or with a path parameter as in "..;"), empty
+// segments, backslashes and control bytes. An encoded slash is no reason: it is
+// forwarded as it is. The error is an *ErrPath.
 func CheckPath(escaped string) error {
 	if !strings.HasPrefix(escaped, "/") {
 		return &ErrPath{"does not begin with a slash"}
@@ -43,7 +45,8 @@ func CheckPath(escaped string) error {
 	}
 }
 
-// checkLayer returns what is wrong with a path from which some layers of escapes were taken off, or "".
+// checkLayer returns what is wrong with a path from which some layers of
+// escapes were taken off, or "".
 func checkLayer(p string) string {
 	segment := 0 // where the current segment begins
 	for i := 0; i <= len(p); i++ {
@@ -60,21 +63,24 @@ func checkLayer(p string) string {
 		case c < ' ' || c == 0x7f:
 			return "contains a control character"
 		case c == 0xc0 || c == 0xc1:
-			// Never part of UTF-8, except in the overlong spellings of ASCII that careless decoders take for "." and "/".
+			// Never part of UTF-8, except in the overlong spellings of ASCII
+			// that careless decoders take for "." and "/".
 			return "contains a byte that is not UTF-8"
 		}
 	}
 	return ""
 }
 
-// dots reports whether a segment is . or .., perhaps with a path parameter: servers that know those (";jsessionid=…")
-// cut them off before they resolve the dots.
+// dots reports whether a segment is . or .., perhaps with a path parameter:
+// servers that know those (";jsessionid=…") cut them off before they resolve
+// the dots.
 func dots(segment string) bool {
 	segment, _, _ = strings.Cut(segment, ";")
 	return segment == "." || segment == ".."
 }
 
-// decode takes one layer of percent-encoding off and leaves what is no escape as it is; broken reports that there was such.
+// decode takes one layer of percent-encoding off and leaves what is no escape
+// as it is; broken reports that there was such.
 func decode(p string) (decoded string, broken bool) {
 	var b strings.Builder
 	b.Grow(len(p))

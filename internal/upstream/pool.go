@@ -8,8 +8,9 @@ import (
 	"forward/internal/keys"
 )
 
-// setAsideFor is how long a key that the upstream refused is left alone. It is then tried once again, for providers
-// also refuse good keys in bad hours, and a key must not stay lost until the next restart.
+// setAsideFor is how long a key that the upstream refused is left alone. It is
+// then tried once again, for providers also refuse good keys in bad hours, and
+// a key must not stay lost until the next restart.
 const setAsideFor = 10 * time.Minute
 
 // APIKey is a provider's key as configured.
@@ -18,7 +19,8 @@ type APIKey struct {
 	Levels []int // the levels of forward keys it serves; empty: all
 }
 
-// Pool holds the API keys of one route and deals them out in turn. It is safe for concurrent use; a nil Pool is empty.
+// Pool holds the API keys of one route and deals them out in turn. It is safe
+// for concurrent use; a nil Pool is empty.
 type Pool struct {
 	now  func() time.Time
 	keys []*PoolKey
@@ -41,7 +43,8 @@ type condition struct {
 	aside bool      // refused by the upstream, and not used with success since
 }
 
-// KeyState is how a key is doing. It does not tell which key it is, for /health asks nobody who he is.
+// KeyState is how a key is doing. It does not tell which key it is, for /health
+// asks nobody who he is.
 type KeyState struct {
 	Index  int    `json:"index"`            // place in the configuration, from 0
 	Levels []int  `json:"levels,omitempty"` // empty: all
@@ -62,8 +65,9 @@ func NewPool(ks []APIKey, now func() time.Time) *Pool {
 	return p
 }
 
-// takeOver makes a pool that nobody uses yet go on where another stands: a key that both have rests in both, also when it is
-// limited later by an answer to a request that the other one serves.
+// takeOver makes a pool that nobody uses yet go on where another stands: a key
+// that both have rests in both, also when it is limited later by an answer to a
+// request that the other one serves.
 func (p *Pool) takeOver(before *Pool) {
 	if p == nil || before == nil {
 		return
@@ -86,12 +90,14 @@ func (p *Pool) Len() int {
 	return len(p.keys)
 }
 
-// Serves reports whether there is a key for callers of the level, in whatever state.
+// Serves reports whether there is a key for callers of the level, in whatever
+// state.
 func (p *Pool) Serves(level int) bool {
 	return p != nil && slices.ContainsFunc(p.keys, func(k *PoolKey) bool { return k.serves(level) })
 }
 
-// Count returns how many keys there are for callers of the level, in whatever state.
+// Count returns how many keys there are for callers of the level, in whatever
+// state.
 func (p *Pool) Count(level int) (n int) {
 	for _, k := range p.all() {
 		if k.serves(level) {
@@ -112,8 +118,9 @@ func (k *PoolKey) serves(level int) bool {
 	return len(k.Levels) == 0 || slices.Contains(k.Levels, level)
 }
 
-// Order returns the keys that a request of the level should try, in this order: those that are usable, beginning one
-// further at each call. When none is, it returns the resting ones, the soonest first, and when there are none either,
+// Order returns the keys that a request of the level should try, in this order:
+// those that are usable, beginning one further at each call. When none is, it
+// returns the resting ones, the soonest first, and when there are none either,
 // those set aside: the upstream's own answer is better than a guess at it.
 func (p *Pool) Order(level int) []*PoolKey {
 	if p == nil {
@@ -146,7 +153,8 @@ func (p *Pool) Order(level int) []*PoolKey {
 	return resting
 }
 
-// Rest leaves the key alone for d: the upstream has limited its rate. A longer rest that it already has stays.
+// Rest leaves the key alone for d: the upstream has limited its rate. A longer
+// rest that it already has stays.
 func (k *PoolKey) Rest(d time.Duration) {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
@@ -155,7 +163,8 @@ func (k *PoolKey) Rest(d time.Duration) {
 	}
 }
 
-// SetAside leaves the key alone for ten minutes: the upstream does not accept it.
+// SetAside leaves the key alone for ten minutes: the upstream does not accept
+// it.
 func (k *PoolKey) SetAside() { k.setAside() }
 
 // setAside reports whether this is news: true once until the key works again.
@@ -167,7 +176,8 @@ func (k *PoolKey) setAside() (news bool) {
 	return news
 }
 
-// Restore makes a key that was set aside usable again. It changes nothing about a key that rests.
+// Restore makes a key that was set aside usable again. It changes nothing about
+// a key that rests.
 func (k *PoolKey) Restore() {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
@@ -179,7 +189,8 @@ func (k *PoolKey) Restore() {
 // Index returns the key's place in the configuration, from 0.
 func (k *PoolKey) Index() int { return k.index }
 
-// Report returns the state of every key, in the order of the configuration. It is never nil.
+// Report returns the state of every key, in the order of the configuration. It
+// is never nil.
 func (p *Pool) Report() []KeyState {
 	states := []KeyState{}
 	if p == nil {

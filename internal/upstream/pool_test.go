@@ -32,7 +32,8 @@ func (c *clock) advance(d time.Duration) {
 	c.t = c.t.Add(d)
 }
 
-// apiKey is the i-th API key of the tests; long enough to be looked for in answers.
+// apiKey is the i-th API key of the tests; long enough to be looked for in
+// answers.
 func apiKey(i int) string { return fmt.Sprintf("sk-canary-%d-0123456789abcdef", i) }
 
 // pool returns a pool of n keys for all levels.
@@ -69,7 +70,8 @@ func TestOrderByLevel(t *testing.T) {
 	p := upstream.NewPool([]upstream.APIKey{
 		{Secret: keys.NewSecret("a"), Levels: []int{0, 1}}, {Secret: keys.NewSecret("b"), Levels: []int{1}}, {Secret: keys.NewSecret("c")},
 	}, nil)
-	// Two levels that take turns must both go through all of their keys: one counter for both would give each the same key for ever.
+	// Two levels that take turns must both go through all of their keys: one
+	// counter for both would give each the same key for ever.
 	for _, want := range []struct {
 		level int
 		order string

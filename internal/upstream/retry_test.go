@@ -109,7 +109,8 @@ func TestRetryStatus(t *testing.T) {
 	}
 }
 
-// TestBackoff sees the pauses between attempts that found no connection, on a clock of its own.
+// TestBackoff sees the pauses between attempts that found no connection, on a
+// clock of its own.
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
@@ -139,7 +140,8 @@ func TestBackoff(t *testing.T) {
 	})
 }
 
-// TestAStreamSurvivesARefusedConnection sends a body that can be read only once after an attempt that found no connection.
+// TestAStreamSurvivesARefusedConnection sends a body that can be read only once
+// after an attempt that found no connection.
 func TestAStreamSurvivesARefusedConnection(t *testing.T) {
 	f := serve(t, func(http.ResponseWriter, *http.Request) {})
 	a, r := attempts(t, f.URL, 1)
@@ -165,7 +167,8 @@ func TestAStreamSurvivesARefusedConnection(t *testing.T) {
 	}
 }
 
-// TestDiscardedAnswersDoNotHoldTheRequest has an answer that never ends before the good one.
+// TestDiscardedAnswersDoNotHoldTheRequest has an answer that never ends before
+// the good one.
 func TestDiscardedAnswersDoNotHoldTheRequest(t *testing.T) {
 	for name, length := range map[string]string{"short": "10", "long": "9999999", "unknown": ""} {
 		t.Run(name, func(t *testing.T) {
@@ -195,7 +198,8 @@ func TestDiscardedAnswersDoNotHoldTheRequest(t *testing.T) {
 	}
 }
 
-// TestDiscardedAnswersGiveTheirConnectionBack counts the connections of many answers that were short and not wanted.
+// TestDiscardedAnswersGiveTheirConnectionBack counts the connections of many
+// answers that were short and not wanted.
 func TestDiscardedAnswersGiveTheirConnectionBack(t *testing.T) {
 	var conns atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

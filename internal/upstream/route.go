@@ -1,16 +1,22 @@
-// Package upstream knows where requests go and gets them there: routes and the table of their prefixes, the API keys of
-// a route, the transport, and the attempts of one request.
+// Package upstream knows where requests go and gets them there: routes and the
+// table of their prefixes, the API keys of a route, the transport, and the
+// attempts of one request.
 //
-// Two promises shape it. The authority of an outgoing request, its scheme, host and port, comes from configuration alone:
-// prefixes match in whole segments, paths are joined as parsed parts and never as strings, and redirects are not followed.
-// openai-forward appended "/p.evil.example/x" to a base URL and sent the real API key there.
+// Two promises shape it. The authority of an outgoing request, its scheme, host
+// and port, comes from configuration alone: prefixes match in whole segments,
+// paths are joined as parsed parts and never as strings, and redirects are not
+// followed. openai-forward appended "/p.evil.example/x" to a base URL and sent
+// the real API key there.
 //
-// And a request of which a byte may have been written is never sent again, for it may have been executed and billed.
-// Attempts counts what goes through each connection, so it knows "nothing was sent" instead of guessing it from
-// an error, and it keeps net/http's own rules from re-sending a POST (see outgoing).
+// And a request of which a byte may have been written is never sent again, for
+// it may have been executed and billed. Attempts counts what goes through each
+// connection, so it knows "nothing was sent" instead of guessing it from an
+// error, and it keeps net/http's own rules from re-sending a POST (see
+// outgoing).
 //
-// API keys are set here, in one place, and looked for in what comes back, in one place (Scrubber). An Error says what to do
-// in Message, for clients, and what happened in Error, for logs; neither contains a key.
+// API keys are set here, in one place, and looked for in what comes back, in
+// one place (Scrubber). An Error says what to do in Message, for clients, and
+// what happened in Error, for logs; neither contains a key.
 package upstream
 
 import (
@@ -23,7 +29,8 @@ import (
 	"forward/internal/dialect"
 )
 
-// Route is one upstream as the gateway offers it. Routes do not change after NewTable.
+// Route is one upstream as the gateway offers it. Routes do not change after
+// NewTable.
 type Route struct {
 	Name      string     // what logs and messages call it
 	Prefix    string     // the path it is mounted on: "/" or "/openai", without a slash at its end
@@ -46,8 +53,9 @@ func (r *Route) order() []*target {
 	return r.targets
 }
 
-// BaseStates returns how each base URL is doing, closed (in order), open (left alone) or half-open (tried with one request) in the
-// words of circuit breakers; nil where there is only one.
+// BaseStates returns how each base URL is doing, closed (in order), open (left
+// alone) or half-open (tried with one request) in the words of circuit
+// breakers; nil where there is only one.
 func (r *Route) BaseStates() (states []string) {
 	if len(r.Also) > 0 {
 		for _, t := range r.order() {
@@ -57,9 +65,11 @@ func (r *Route) BaseStates() (states []string) {
 	return states
 }
 
-// URL returns where a request goes whose path after the route's prefix is rest (escaped) and whose query is rawQuery. The
-// path is joined to the base's without a double slash and keeps its escapes byte for byte; scheme, host and port are the
-// base's whatever rest holds. The bare prefix, rest "/", is the base URL itself.
+// URL returns where a request goes whose path after the route's prefix is rest
+// (escaped) and whose query is rawQuery. The path is joined to the base's
+// without a double slash and keeps its escapes byte for byte; scheme, host and
+// port are the base's whatever rest holds. The bare prefix, rest "/", is the
+// base URL itself.
 func (r *Route) URL(rest, rawQuery string) *url.URL { return join(r.Base, rest, rawQuery) }
 
 func join(base *url.URL, rest, rawQuery string) *url.URL {

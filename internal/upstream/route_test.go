@@ -134,7 +134,8 @@ func TestURL(t *testing.T) {
 	}
 }
 
-// TestRequestURI sees what arrives at the upstream byte for byte, for url.URL has its own ideas of when to trust RawPath.
+// TestRequestURI sees what arrives at the upstream byte for byte, for url.URL
+// has its own ideas of when to trust RawPath.
 func TestRequestURI(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -204,8 +205,9 @@ func TestCheckPath(t *testing.T) {
 	}
 }
 
-// FuzzPath wants of every path that passes CheckPath: however often it is decoded, cleaning it changes nothing; it reaches one
-// route; and where it goes has the authority of the configuration.
+// FuzzPath wants of every path that passes CheckPath: however often it is
+// decoded, cleaning it changes nothing; it reaches one route; and where it goes
+// has the authority of the configuration.
 func FuzzPath(f *testing.F) {
 	for _, seed := range []string{"/p/x", "/p:81/x", "/p@evil/x", "/%2e%2e/x", "/p/%252e%252e%252fx", "/..;/x", "/a%5cb", "/p/a%2F%2Fb", "//h/x", "/p/%zz", "/%c0%ae/"} {
 		f.Add(seed)

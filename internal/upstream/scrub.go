@@ -10,10 +10,13 @@ import (
 	"forward/internal/keys"
 )
 
-// NewScrubber returns body with every occurrence of a secret replaced by as many asterisks, also one that arrives in pieces:
-// an upstream that echoes its request must not tell clients the API key. Nothing else changes, lengths included, and
-// nothing waits but an end that may be the beginning of a secret, until the next bytes tell. Secrets that
-// could be ordinary words are not looked for, see searchable. The result is read by one goroutine and closes body.
+// NewScrubber returns body with every occurrence of a secret replaced by as
+// many asterisks, also one that arrives in pieces: an upstream that echoes its
+// request must not tell clients the API key. Nothing else changes, lengths
+// included, and nothing waits but an end that may be the beginning of a secret,
+// until the next bytes tell. Secrets that could be ordinary words are not
+// looked for, see searchable. The result is read by one goroutine and closes
+// body.
 func NewScrubber(body io.ReadCloser, secrets ...keys.Secret) io.ReadCloser {
 	s := &scrubber{body: body}
 	for _, secret := range secrets {
@@ -25,7 +28,8 @@ func NewScrubber(body io.ReadCloser, secrets ...keys.Secret) io.ReadCloser {
 	if len(s.secrets) == 0 {
 		return body
 	}
-	// Longer ones first, or a secret that begins with another one would be found by its beginning only.
+	// Longer ones first, or a secret that begins with another one would be
+	// found by its beginning only.
 	slices.SortFunc(s.secrets, func(a, b []byte) int { return len(b) - len(a) })
 	return s
 }
@@ -45,8 +49,9 @@ func ScrubHeader(h http.Header, s keys.Secret) {
 	}
 }
 
-// searchable reports whether a secret can be told from ordinary text. Servers without keys of their own are given "EMPTY",
-// "ollama" or "lm-studio" as one, and answers must be able to say those words.
+// searchable reports whether a secret can be told from ordinary text. Servers
+// without keys of their own are given "EMPTY", "ollama" or "lm-studio" as one,
+// and answers must be able to say those words.
 func searchable(secret string) bool {
 	switch {
 	case len(secret) < 8:
@@ -91,7 +96,8 @@ func (s *scrubber) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads into p, which has room for what is held and more, until there is something to give.
+// fill reads into p, which has room for what is held and more, until there is
+// something to give.
 func (s *scrubber) fill(p []byte) (int, error) {
 	for s.err == nil {
 		kept := copy(p, s.held)
@@ -127,7 +133,8 @@ func mask(data, secret []byte) {
 	}
 }
 
-// unsure returns the length of the longest end of data that a secret begins with.
+// unsure returns the length of the longest end of data that a secret begins
+// with.
 func (s *scrubber) unsure(data []byte) int {
 	longest := 0
 	for _, secret := range s.secrets {

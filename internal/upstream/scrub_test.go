@@ -36,7 +36,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 
 func (p *pieces) Close() error { p.closed = true; return nil }
 
-// scrub returns what comes out of a scrubber for the parts, read with a buffer of size bytes.
+// scrub returns what comes out of a scrubber for the parts, read with a buffer
+// of size bytes.
 func scrub(t interface {
 	Helper()
 	Fatal(...any)
@@ -103,7 +104,8 @@ func TestScrubberOfSeveralSecrets(t *testing.T) {
 	}
 }
 
-// TestScrubberChangesNothingElse compares with strings.ReplaceAll over random texts made of bits of the secret.
+// TestScrubberChangesNothingElse compares with strings.ReplaceAll over random
+// texts made of bits of the secret.
 func TestScrubberChangesNothingElse(t *testing.T) {
 	const small = "aab-aab1aab2" // overlaps with itself
 	rapid.Check(t, func(t *rapid.T) {
@@ -117,7 +119,8 @@ func TestScrubberChangesNothingElse(t *testing.T) {
 	})
 }
 
-// TestScrubberHoldsNothingBack wants every event of a stream as soon as it is there: only what may be the beginning of a secret waits.
+// TestScrubberHoldsNothingBack wants every event of a stream as soon as it is
+// there: only what may be the beginning of a secret waits.
 func TestScrubberHoldsNothingBack(t *testing.T) {
 	events := []string{"data: one\n\n", "data: sk-ab", "\n\n", "data: task-", "xs\n\n"}
 	given := []string{"data: one\n\n", "data: ", "sk-ab\n\n", "data: ta", "sk-xs\n\n"}

@@ -7,20 +7,23 @@ import (
 	"strings"
 )
 
-// Table finds the route of a path. It does not change after NewTable and is safe for concurrent use.
+// Table finds the route of a path. It does not change after NewTable and is
+// safe for concurrent use.
 type Table struct {
 	routes []*Route
 	mounts []mount // longest prefix first
 }
 
-// mount is one prefix of a route; the root's is "", so that every prefix is followed by the end or a slash.
+// mount is one prefix of a route; the root's is "", so that every prefix is
+// followed by the end or a slash.
 type mount struct {
 	prefix string
 	route  *Route
 }
 
-// NewTable returns a table of the routes. A prefix that comes twice, one that is no clean path and a base URL that
-// is not usable are errors; all of them are reported at once.
+// NewTable returns a table of the routes. A prefix that comes twice, one that
+// is no clean path and a base URL that is not usable are errors; all of them
+// are reported at once.
 func NewTable(routes []*Route) (*Table, error) {
 	t := &Table{routes: slices.Clone(routes)}
 	owner := map[string]*Route{}
@@ -48,8 +51,10 @@ func NewTable(routes []*Route) (*Table, error) {
 	return t, nil
 }
 
-// TakeOver makes a table that nobody uses yet go on where another stands: in routes of the same name, API keys that rest go on
-// resting, and the breakers of base URLs know what they knew. Requests under way on the other one tell both.
+// TakeOver makes a table that nobody uses yet go on where another stands: in
+// routes of the same name, API keys that rest go on resting, and the breakers
+// of base URLs know what they knew. Requests under way on the other one tell
+// both.
 func (t *Table) TakeOver(before *Table) {
 	for _, r := range t.routes {
 		for _, had := range before.routes {
@@ -65,9 +70,10 @@ func cleanPrefix(p string) bool {
 	return p == "/" || !strings.HasSuffix(p, "/") && !strings.ContainsAny(p, "?#") && CheckPath(p) == nil
 }
 
-// Match returns the route whose prefix is the longest one that the path begins with, in whole segments: /p matches /p
-// and /p/x, never /px, /p:81/x or /p@evil/x. Prefix returns as mount, and the path after it as rest, which keeps its
-// escapes and begins with a slash.
+// Match returns the route whose prefix is the longest one that the path begins
+// with, in whole segments: /p matches /p and /p/x, never /px, /p:81/x or
+// /p@evil/x. Prefix returns as mount, and the path after it as rest, which
+// keeps its escapes and begins with a slash.
 func (t *Table) Match(escapedPath string) (r *Route, mount, rest string, ok bool) {
 	for _, m := range t.mounts {
 		rest, found := strings.CutPrefix(escapedPath, m.prefix)

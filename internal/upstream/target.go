@@ -11,8 +11,10 @@ import (
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
 )
 
-// A breaker opens when at least half of the attempts of the last ten seconds failed, if there were a few of them: fewer
-// where another base URL can take over, for nothing is lost by going there. One attempt may then try every five seconds.
+// A breaker opens when at least half of the attempts of the last ten seconds
+// failed, if there were a few of them: fewer where another base URL can take
+// over, for nothing is lost by going there. One attempt may then try every five
+// seconds.
 const (
 	breakerWindow  = 10 * time.Second
 	breakerDelay   = 5 * time.Second
@@ -29,7 +31,8 @@ type target struct {
 	breaker circuitbreaker.CircuitBreaker[any]
 }
 
-// newTargets returns what a route's requests can be sent to, in the order in which it is tried.
+// newTargets returns what a route's requests can be sent to, in the order in
+// which it is tried.
 func newTargets(bases []*url.URL) []*target {
 	var list []*target
 	for i, base := range bases {
@@ -55,8 +58,10 @@ func takeOver(targets, before []*target) {
 	}
 }
 
-// judge tells the breaker how an attempt ended. What a client, an API key or the gateway is to blame for says nothing of the
-// target, and a 5xx counts only where there is another target to go to: it is an answer, and better than none.
+// judge tells the breaker how an attempt ended. What a client, an API key or
+// the gateway is to blame for says nothing of the target, and a 5xx counts only
+// where there is another target to go to: it is an answer, and better than
+// none.
 func (t *target) judge(res *http.Response, e *Error) {
 	switch {
 	case e != nil && (e.Cause == Canceled || e.Cause == ClientBody || e.Cause == Overloaded):
@@ -70,8 +75,9 @@ func (t *target) judge(res *http.Response, e *Error) {
 	}
 }
 
-// place names an API key at a base URL, for Affinity. It is a digest, so that it stays the same when the configuration is
-// put in another order, and tells nobody the key.
+// place names an API key at a base URL, for Affinity. It is a digest, so that
+// it stays the same when the configuration is put in another order, and tells
+// nobody the key.
 func (t *target) place(k *PoolKey) Place {
 	h := sha256.New()
 	h.Write([]byte(t.base.String() + "\x00"))

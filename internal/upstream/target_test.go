@@ -86,7 +86,8 @@ func TestAllBasesAreTriedAgain(t *testing.T) {
 	}
 }
 
-// statuses is a transport whose hosts answer with a status, 0 for a connection that is refused.
+// statuses is a transport whose hosts answer with a status, 0 for a connection
+// that is refused.
 type statuses map[string]int
 
 func (s statuses) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -153,8 +154,9 @@ func TestOneBaseAnswersFailures(t *testing.T) {
 	}
 }
 
-// A table of other settings goes on where the one before stands, in routes of the same name: API keys rest, base URLs are left alone,
-// and what the one before learns later the other one knows.
+// A table of other settings goes on where the one before stands, in routes of
+// the same name: API keys rest, base URLs are left alone, and what the one
+// before learns later the other one knows.
 func TestTakeOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hosts := statuses{"first.test": 503, "second.test": 200}

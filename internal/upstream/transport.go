@@ -26,11 +26,14 @@ type Options struct {
 	RootCAs        *x509.CertPool // who may sign an upstream's certificate; nil: the system's list
 }
 
-// maxHeaderBytes bounds an answer's headers. No provider sends more than a few kilobytes.
+// maxHeaderBytes bounds an answer's headers. No provider sends more than a few
+// kilobytes.
 const maxHeaderBytes = 256 << 10
 
-// NewTransport returns a transport for all upstreams. It passes compressed answers on as they are, follows no redirects,
-// and its connections count what is written to them, which Attempts relies on. Whoever made it calls CloseIdleConnections.
+// NewTransport returns a transport for all upstreams. It passes compressed
+// answers on as they are, follows no redirects, and its connections count what
+// is written to them, which Attempts relies on. Whoever made it calls
+// CloseIdleConnections.
 func NewTransport(o Options) (*http.Transport, error) {
 	connect := cmp.Or(o.ConnectTimeout, 10*time.Second)
 	dialer := &net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}
@@ -44,7 +47,8 @@ func NewTransport(o Options) (*http.Transport, error) {
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		DisableCompression:     true, // or it would ask for gzip and undo it behind our back
 		ForceAttemptHTTP2:      true, // a DialContext of one's own turns HTTP/2 off otherwise
-		// A connection that died silently would hold its requests until HeaderTimeout.
+		// A connection that died silently would hold its requests until
+		// HeaderTimeout.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
 	}
 	if p := o.Proxy; p != nil {
@@ -73,8 +77,9 @@ func NewTransport(o Options) (*http.Transport, error) {
 	return t, nil
 }
 
-// socks returns a dial function through a SOCKS5 proxy, which also looks up the names. net/http speaks SOCKS too, but without a
-// bound on the proxy's part of the handshake.
+// socks returns a dial function through a SOCKS5 proxy, which also looks up the
+// names. net/http speaks SOCKS too, but without a bound on the proxy's part of
+// the handshake.
 func socks(p *url.URL, dialer *net.Dialer) (func(context.Context, string, string) (net.Conn, error), error) {
 	var auth *proxy.Auth
 	if p.User != nil {
@@ -96,16 +101,18 @@ func socks(p *url.URL, dialer *net.Dialer) (func(context.Context, string, string
 	}, nil
 }
 
-// countedConn counts the writes to a connection, so that a count which has not changed proves that nothing was sent. A
-// write counts while it is made, and no longer once it has failed without a byte.
+// countedConn counts the writes to a connection, so that a count which has not
+// changed proves that nothing was sent. A write counts while it is made, and no
+// longer once it has failed without a byte.
 type countedConn struct {
 	net.Conn
 	writes   atomic.Int64 // all
 	requests atomic.Int64 // those that are longer than alertSize
 }
 
-// alertSize is the length in bytes of the longest alert with which a TLS connection says goodbye (TLS 1.2 with AES-GCM). The
-// shortest request in a TLS record is longer, so a connection that only said goodbye has sent no request.
+// alertSize is the length in bytes of the longest alert with which a TLS
+// connection says goodbye (TLS 1.2 with AES-GCM). The shortest request in a TLS
+// record is longer, so a connection that only said goodbye has sent no request.
 const alertSize = 31
 
 func (c *countedConn) Write(p []byte) (int, error) {
@@ -124,7 +131,8 @@ func (c *countedConn) count(size int, one int64) {
 	}
 }
 
-// CloseWrite lets an upgraded connection end one direction; ReverseProxy looks for it.
+// CloseWrite lets an upgraded connection end one direction; ReverseProxy looks
+// for it.
 func (c *countedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -132,8 +140,9 @@ func (c *countedConn) CloseWrite() error {
 	return c.Conn.Close()
 }
 
-// counter returns the counter of a connection that carries one request at a time. HTTP/2 connections carry many
-// and write when it suits them, so a count says nothing about one request.
+// counter returns the counter of a connection that carries one request at a
+// time. HTTP/2 connections carry many and write when it suits them, so a count
+// says nothing about one request.
 func counter(conn net.Conn) (*atomic.Int64, bool) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		c, ok := secure.NetConn().(*countedConn)
