@@ -55,16 +55,8 @@ func keysVerb(c *cobra.Command, operand string, do func(*keysCall, string) error
 	})
 }
 
-// declared returns the error that refuses to change a key of the settings, or
-// nil for any other.
-func (c *keysCall) declared(ref string) error {
-	for _, k := range c.cfg.Access.Keys {
-		if ref == k.Name || ref == k.ID() {
-			return fmt.Errorf("key %q is declared in FORWARD_KEY or forward.yaml: change it there", ref)
-		}
-	}
-	return nil
-}
+// declared returns the keys of the settings.
+func (c *keysCall) declared() keys.Declared { return c.cfg.Access.Keys }
 
 // fieldFlags adds a flag for each setting of a key, and returns the function
 // that reads those that were given.
@@ -106,7 +98,7 @@ func keysAdd() *cobra.Command {
 		if err := s.Apply(texts, c.now()); err != nil {
 			return &usageError{err}
 		}
-		if err := c.declared(name); err != nil {
+		if err := c.declared().MayChange(name); err != nil {
 			return err
 		}
 		m, secret, err := c.store.Add(c.Context(), s)
@@ -142,7 +134,7 @@ func keysRotate() *cobra.Command {
 		if err != nil {
 			return &usageError{fmt.Errorf("--grace: %w", err)}
 		}
-		if err := c.declared(ref); err != nil {
+		if err := c.declared().MayChange(ref); err != nil {
 			return err
 		}
 		m, secret, err := c.store.Rotate(c.Context(), ref, d)
@@ -170,7 +162,7 @@ func keysRevoke() *cobra.Command {
 	c := &cobra.Command{Use: "revoke", Short: "Take a key back for good"}
 	yes := c.Flags().Bool("yes", false, "do not ask")
 	return keysVerb(c, "KEY", func(c *keysCall, ref string) error {
-		if err := c.declared(ref); err != nil {
+		if err := c.declared().MayChange(ref); err != nil {
 			return err
 		}
 		m, err := c.store.Find(c.Context(), ref)
@@ -191,7 +183,7 @@ func keysRevoke() *cobra.Command {
 
 // change edits a key and says on stderr what was done.
 func (c *keysCall) change(ref, done string, edit func(*keys.Managed) error) error {
-	if err := c.declared(ref); err != nil {
+	if err := c.declared().MayChange(ref); err != nil {
 		return err
 	}
 	m, err := c.store.Update(c.Context(), ref, edit)

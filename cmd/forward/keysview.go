@@ -16,42 +16,18 @@ import (
 	"forward/internal/keys"
 )
 
-// keyView is a key as JSON shows it. The names are a promise.
+// keyView is a key as JSON shows it, with its secret when it was just made.
 type keyView struct {
-	Key     string      `json:"key,omitempty"` // the secret, when it was just made
-	ID      string      `json:"id"`
-	Name    string      `json:"name"`
-	State   string      `json:"state"`  // active, disabled, expired or revoked
-	Origin  string      `json:"origin"` // managed or settings
-	Level   int         `json:"level"`
-	Expires *time.Time  `json:"expires,omitempty"`
-	Grace   *time.Time  `json:"grace,omitempty"` // until when the secret before the last rotation is good
-	Created *time.Time  `json:"created,omitempty"`
-	Updated *time.Time  `json:"updated,omitempty"`
-	Policy  keys.Policy `json:"policy"`
+	Key string `json:"key,omitempty"`
+	keys.View
 }
 
-func (c *keysCall) view(m *keys.Managed) keyView {
-	return keyView{ID: m.ID, Name: m.Name, State: m.State(time.Now()), Origin: "managed", Level: m.Level, Policy: m.Policy,
-		Expires: c.when(m.Expires), Grace: c.when(m.Grace), Created: c.when(m.Created), Updated: c.when(m.Updated)}
-}
-
-// when is a time in the gateway's time zone; nil: none.
-func (c *keysCall) when(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	t = t.In(c.cfg.Location)
-	return &t
-}
+func (c *keysCall) view(m *keys.Managed) keyView { return keyView{View: m.View(c.now())} }
 
 // declaredViews are the keys of the settings.
 func (c *keysCall) declaredViews() (list []keyView) {
-	for _, k := range c.cfg.Access.Keys {
-		m := keys.Managed{ID: k.ID(), Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}
-		v := c.view(&m)
-		v.Origin = "settings"
-		list = append(list, v)
+	for _, v := range c.declared().Views(c.now()) {
+		list = append(list, keyView{View: v})
 	}
 	return list
 }
@@ -76,10 +52,8 @@ func keysList() *cobra.Command {
 
 func keysShow() *cobra.Command {
 	return keysVerb(&cobra.Command{Use: "show", Short: "Show all that is known of a key"}, "KEY", func(c *keysCall, ref string) error {
-		for _, v := range c.declaredViews() {
-			if ref == v.Name || ref == v.ID {
-				return c.show(v)
-			}
+		if v, ok := c.declared().Find(ref, c.now()); ok {
+			return c.show(keyView{View: v})
 		}
 		m, err := c.store.Find(c.Context(), ref)
 		if err != nil {

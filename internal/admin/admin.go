@@ -30,8 +30,8 @@ import (
 // Options set up a handler. Ledger and Caller are required; other zero fields
 // mean the defaults.
 type Options struct {
-	Keys     *keys.Store // managed keys; nil: there are none
-	Declared []keys.Key  // those of the settings
+	Keys     *keys.Store   // managed keys; nil: there are none
+	Declared keys.Declared // those of the settings
 	Ledger   *ledger.Ledger
 	AdminKey keys.Secret // without one nobody is the administrator
 	// Caller tells whose forward key a request carries; its errors are those of

@@ -300,7 +300,8 @@ func TestBillingTellsWhatIsLeft(t *testing.T) {
 		if _, err := h.store.Update(t.Context(), "alice", func(m *keys.Managed) error { return m.Settings.Apply(map[string]string{"budget": budget}, now) }); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := h.store.Load(t.Context(), h.ring); err != nil {
+		var err error
+		if h.ring, err = h.store.Ring(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 		h.spent()

@@ -76,7 +76,8 @@ func TestKeysAreBoundToAddresses(t *testing.T) {
 			t.Errorf("%s: %d", door, w.Code)
 		}
 	}
-	if _, err := h.store.Load(t.Context(), h.ring); err != nil {
+	var err error
+	if h.ring, err = h.store.Ring(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, door := range []string{"/_/api/me", "/dashboard/billing/subscription", "/dashboard/billing/usage"} {

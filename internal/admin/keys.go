@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -12,16 +11,16 @@ import (
 	"forward/internal/ledger"
 )
 
-// keyView is a key as it is shown, with the names that `forward keys -o json`
-// has.
+// keyView is a keys.View whose times are null where there are none: the API
+// promises each of its fields.
 type keyView struct {
 	ID      string      `json:"id"`
 	Name    string      `json:"name"`
-	State   string      `json:"state"`  // active, disabled, expired or revoked
-	Origin  string      `json:"origin"` // managed or settings
+	State   string      `json:"state"`
+	Origin  string      `json:"origin"`
 	Level   int         `json:"level"`
 	Expires *time.Time  `json:"expires"`
-	Grace   *time.Time  `json:"grace"` // until when the secret before the last rotation is good
+	Grace   *time.Time  `json:"grace"`
 	Created *time.Time  `json:"created"`
 	Updated *time.Time  `json:"updated"`
 	Policy  keys.Policy `json:"policy"`
@@ -51,29 +50,12 @@ type usedView struct {
 	Month ledger.Sums `json:"month"`
 }
 
-func (s *server) view(m *keys.Managed, origin string) keyView {
-	local := func(t time.Time) *time.Time {
-		if t.IsZero() {
-			return nil
-		}
-		return when(t.In(s.Location))
-	}
-	return keyView{ID: m.ID, Name: m.Name, State: m.State(s.Now()), Origin: origin, Level: m.Level, Policy: m.Policy,
-		Expires: local(m.Expires), Grace: local(m.Grace), Created: local(m.Created), Updated: local(m.Updated)}
-}
-
-// declared shows a key of the settings, by its masked secret when it has no
-// name, as logs and `forward keys` do.
-func (s *server) declared(k *keys.Key) keyView {
-	m := keys.Managed{ID: k.ID(), Disabled: k.Disabled, Revoked: k.Revoked,
-		Settings: keys.Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}}
-	return s.view(&m, "settings")
-}
+func (s *server) now() time.Time { return s.Now().In(s.Location) }
 
 func (s *server) views(ctx context.Context) ([]keyView, error) {
 	views := []keyView{}
-	for i := range s.Declared {
-		views = append(views, s.declared(&s.Declared[i]))
+	for _, v := range s.Declared.Views(s.now()) {
+		views = append(views, keyView(v))
 	}
 	if s.Keys == nil {
 		return views, nil
@@ -83,7 +65,7 @@ func (s *server) views(ctx context.Context) ([]keyView, error) {
 		return nil, err
 	}
 	for _, m := range managed {
-		views = append(views, s.view(m, "managed"))
+		views = append(views, keyView(m.View(s.now())))
 	}
 	return views, nil
 }
@@ -120,10 +102,8 @@ func (s *server) showKey(r *http.Request) (any, error) {
 		return nil, err
 	}
 	ref := r.PathValue("key")
-	for i := range s.Declared {
-		if v := s.declared(&s.Declared[i]); v.ID == ref || v.Name == ref {
-			return s.detail(r.Context(), v)
-		}
+	if v, ok := s.Declared.Find(ref, s.now()); ok {
+		return s.detail(r.Context(), keyView(v))
 	}
 	if s.Keys == nil {
 		return nil, noSuchKey
@@ -135,7 +115,7 @@ func (s *server) showKey(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.detail(r.Context(), s.view(m, "managed"))
+	return s.detail(r.Context(), keyView(m.View(s.now())))
 }
 
 var noSuchKey = &problem{status: http.StatusNotFound, code: "key_not_found", message: "There is no key of this id or name.", param: "key"}
@@ -177,7 +157,7 @@ func standing(p keys.Policy, balances []ledger.Balance) []budgetView {
 func left(b ledger.Balance) int64 { return max(0, b.Budget.Amount-b.Spent-b.Held) }
 
 func (s *server) used(ctx context.Context, id string) (used usedView, err error) {
-	now := s.Now().In(s.Location)
+	now := s.now()
 	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, s.Location)
 	groups, err := s.since(ctx, id, today)
 	if err != nil {

@@ -40,7 +40,7 @@ func (s *server) me(r *http.Request, k *keys.Key) (any, error) {
 		return nil, err
 	}
 	p := k.Policy
-	return meView{ID: k.ID(), Name: s.declared(k).Name, Level: k.Level, Expires: when(k.Expires), Budgets: standing(p, balances), Used: used,
+	return meView{ID: k.ID(), Name: k.Name, Level: k.Level, Expires: when(k.Expires), Budgets: standing(p, balances), Used: used,
 		Limits: limitsView{append([]string{}, p.Models...), append([]string{}, p.Routes...), p.RPM, p.TPM, p.Parallel}}, nil
 }
 
@@ -70,7 +70,7 @@ func (s *server) subscription(r *http.Request, k *keys.Key) (any, error) {
 		SystemLimit  float64 `json:"system_hard_limit_usd"`
 		AccessUntil  int64   `json:"access_until"`
 		AccountLabel string  `json:"account_name"`
-	}{"billing_subscription", true, limit, limit, limit, until, s.declared(k).Name}, nil
+	}{"billing_subscription", true, limit, limit, limit, until, k.Name}, nil
 }
 
 func (s *server) hardLimit(ctx context.Context, k *keys.Key) (dollars float64, err error) {
@@ -106,7 +106,7 @@ type costItem struct {
 // not there.
 func (s *server) billed(r *http.Request, k *keys.Key) (any, error) {
 	values := r.URL.Query() // clients send more than this, such as normalized_usage
-	now := s.Now().In(s.Location)
+	now := s.now()
 	q := ledger.Query{
 		By: []ledger.Dimension{ledger.ByDay, ledger.ByModel}, Filter: map[ledger.Dimension]string{ledger.ByKey: k.ID()},
 		Since: time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, s.Location),

@@ -1,12 +1,12 @@
 // Package backlog holds what waits to be written: a bounded queue with one
 // goroutine that writes it in batches.
 //
-// The ledger, the cache and the chat log must not hold up a request, however slow
-// their database, disk or terminal is. So a request puts a value and goes on. What
-// finds no room is refused, and the caller counts it. What was taken is written
-// in order, and again until that succeeds: it leaves the queue only afterwards,
-// so that at every moment a value is in the queue or where it is written to, and
-// the memory of a batch under way counts.
+// The ledger, the cache and the chat log must not hold up a request, however
+// slow their database, disk or terminal is. So a request puts a value and goes
+// on. What finds no space is refused, and the caller counts it. What was taken
+// is written in order, and again until that succeeds: it leaves the queue only
+// afterwards, so that at every moment a value is in the queue or where it is
+// written to, and the memory of a batch under way counts.
 //
 // The writer is the only goroutine that writes, so what it owns (open files,
 // prepared statements) needs no lock. Tick and Between are for other work that
@@ -22,13 +22,13 @@ import (
 	"time"
 )
 
-// Options say what a Queue may hold and how it is written. Write is needed; zero
-// fields mean no bound, no delay and no tick.
+// Options set what a Queue may hold and how it is written. Write is needed;
+// zero fields mean no bound, no delay and no tick.
 type Options[T any] struct {
-	// Write writes a batch and does not keep the slice. After an error the values
-	// stay where they are, and are written again after a pause of 100 ms, which
-	// doubles up to 5 s; a Write that rather loses them counts them and returns nil.
-	// The context ends when Close is out of patience.
+	// Write writes a batch and does not keep the slice. After an error the
+	// values stay where they are, and are written again after a pause of 100
+	// ms, which doubles up to 5 s; a Write that rather loses them counts them
+	// and returns nil. The context ends when Close is out of patience.
 	Write func(ctx context.Context, batch []T) error
 
 	MaxCount int           // values, with those of the batch under way
@@ -63,8 +63,8 @@ type Queue[T any] struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the writer has ended
 
-	// writing is held while a batch is written and leaves the queue. It is taken
-	// before mu.
+	// writing is held while a batch is written and leaves the queue. It is
+	// taken before mu.
 	writing sync.Mutex
 	batch   []T // used again
 
@@ -97,8 +97,8 @@ func New[T any](o Options[T]) *Queue[T] {
 	return q
 }
 
-// Put appends v without waiting, and reports whether there was room. A caller that
-// rather waits calls Flush and puts again.
+// Put appends v without waiting, and reports whether there was space. A caller
+// that rather waits calls Flush and puts again.
 func (q *Queue[T]) Put(v T) bool {
 	var size int64
 	if q.o.Size != nil {
@@ -115,7 +115,7 @@ func (q *Queue[T]) Put(v T) bool {
 	return true
 }
 
-// fits reports whether there is room for a value. One value always fits, or a
+// fits reports whether there is space for a value. One value always fits, or a
 // long one could never be written.
 func (q *Queue[T]) fits(size int64) bool {
 	switch {
@@ -127,8 +127,8 @@ func (q *Queue[T]) fits(size int64) bool {
 	return q.o.MaxBytes == 0 || q.bytes+size <= q.o.MaxBytes
 }
 
-// Each calls f with every value that waits, in order, those of the batch under way
-// included. f must not use the queue.
+// Each calls f with every value that waits, in order, those of the batch under
+// way included. f must not use the queue.
 func (q *Queue[T]) Each(f func(T)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -144,7 +144,8 @@ func (q *Queue[T]) Pending() (count int, bytes int64) {
 	return len(q.items), q.bytes
 }
 
-// Failure returns why the last batch could not be written and since when, or nil.
+// Failure returns why the last batch could not be written and since when, or
+// nil.
 func (q *Queue[T]) Failure() (err error, since time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -192,9 +193,9 @@ func (q *Queue[T]) Flush(ctx context.Context) error {
 }
 
 // Close refuses further values, writes those that wait, and returns when the
-// writer has ended. When ctx ends first, the batch under way is the last one, its
-// context ends, and the error says how many values are left. They stay visible to
-// Each.
+// writer has ended. When ctx ends first, the batch under way is the last one,
+// its context ends, and the error has the number of values that are left. They
+// stay visible to Each.
 func (q *Queue[T]) Close(ctx context.Context) error {
 	q.mu.Lock()
 	q.closed = true
@@ -254,8 +255,8 @@ func (q *Queue[T]) ended() bool {
 	return q.ctx.Err() != nil || (q.closed && len(q.items) == 0)
 }
 
-// write writes a batch, again until it is written or Close is out of patience. It
-// reports whether there may be more.
+// write writes a batch, again until it is written or Close is out of patience.
+// It reports whether there may be more.
 func (q *Queue[T]) write() bool {
 	pause := minPause
 	for {
@@ -318,8 +319,8 @@ func (q *Queue[T]) take() {
 	}
 }
 
-// sleep waits for d, or until there is a token in cut. It reports false when Close
-// is out of patience.
+// sleep waits for d, or until there is a token in cut. It reports false when
+// Close is out of patience.
 func (q *Queue[T]) sleep(d time.Duration, cut <-chan struct{}) bool {
 	if d == 0 {
 		return true

@@ -243,9 +243,9 @@ func TestTick(t *testing.T) {
 	})
 }
 
-// TestNothingIsInBetween puts values from several goroutines. At every moment that
-// Between shows, each of them is written or waits, and in the end all are written
-// once and in order.
+// TestNothingIsInBetween puts values from several goroutines. At every moment
+// that Between shows, each of them is written or waits, and in the end all are
+// written once and in order.
 func TestNothingIsInBetween(t *testing.T) {
 	const goroutines, each = 4, 500
 	var written []int

@@ -2,10 +2,10 @@
 // that an address counts for.
 //
 // Limits, allow lists and the guard against guessing of keys all go by address,
-// so they must agree on it, and a client must not be able to choose it. Only the
-// part of X-Forwarded-For that trusted proxies wrote counts, read from the right;
-// a client can put anything to the left of it. IPv4 addresses that are mapped
-// into IPv6 are IPv4 addresses here.
+// so they must agree on it, and a client must not be able to choose it. Only
+// the part of X-Forwarded-For that trusted proxies wrote counts, read from the
+// right; a client can put anything to the left of it. IPv4 addresses that are
+// mapped into IPv6 are IPv4 addresses here.
 package clientip
 
 import (

@@ -6,8 +6,8 @@
 // beside a running gateway: SQLite's write-ahead log lets them read while one
 // writes, a writer waits for another, and a transaction takes the lock for
 // writing when it starts, since one that upgrades from reading cannot wait
-// (https://sqlite.org/rescode.html#busy_snapshot). What was committed survives a
-// crash of the machine: the log is synced at each commit
+// (https://sqlite.org/rescode.html#busy_snapshot). What was committed survives
+// a crash of the machine: the log is synced at each commit
 // (https://sqlite.org/pragma.html#pragma_synchronous).
 //
 // The driver is modernc.org/sqlite, which needs no C compiler. No other package
@@ -40,15 +40,15 @@ const (
 	maxIdleConnections = 4
 )
 
-// Open opens the database in dir. It makes both where they are missing, readable
-// by their owner alone. The caller closes the database.
+// Open opens the database in dir. It makes both where they are missing,
+// readable by their owner alone. The caller closes the database.
 func Open(dir string) (*sql.DB, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making DATA_DIR: %w", err)
 	}
 	path := filepath.Join(dir, name)
-	// SQLite gives its log and its index the rights of the database, so the file
-	// is made before SQLite makes it.
+	// SQLite gives its log and its index the rights of the database, so the
+	// file is made before SQLite makes it.
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database in DATA_DIR: %w", err)

@@ -14,8 +14,8 @@ type Schema struct {
 	// First is the version that the first step makes out of nothing; 0 means 1.
 	// Versions before it were never released, and are refused.
 	First int
-	// Steps bring the tables from one version to the next, in SQL. A step that was
-	// released is never edited.
+	// Steps bring the tables from one version to the next, in SQL. A step that
+	// was released is never edited.
 	Steps []string
 }
 

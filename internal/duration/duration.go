@@ -3,9 +3,9 @@
 //
 // It is time.ParseDuration with days and weeks, which are what retention,
 // expiry and reports are given in, and without negative ones, which none of
-// them can use. A day is 24 hours. Settings and headers also take a plain number
-// for seconds: openai-forward's TIMEOUT is written so, and so is every header of
-// HTTP that holds a time.
+// them can use. A day is 24 hours. Settings and headers also take a plain
+// number for seconds: openai-forward's TIMEOUT is written so, and so is every
+// header of HTTP that holds a time.
 package duration
 
 import (

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Specificity orders patterns of which the most specific one counts: a name
+// Specificity orders patterns where the most specific one counts: a name
 // before every pattern with a wildcard, and of those the one with the most
 // characters other than stars and question marks.
 func Specificity(pattern string) int {

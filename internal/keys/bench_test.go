@@ -49,7 +49,7 @@ func BenchmarkStart(b *testing.B) {
 	}
 }
 
-// BenchmarkChange measures from the begin of a change, with its fsync, until a
+// BenchmarkChange measures from the start of a change, with its fsync, until a
 // gateway that watches the store holds to it. Half a pollInterval of it is
 // waiting.
 func BenchmarkChange(b *testing.B) {

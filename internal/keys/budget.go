@@ -12,7 +12,7 @@ import (
 type Budget struct {
 	Unit   string // "usd" or "tokens"
 	Amount int64  // nano-dollars, or tokens
-	Period string // "day", "week", "month" or "total"; a week begins on Monday
+	Period string // "day", "week", "month" or "total"; a week starts on Monday
 	Zone   string // the IANA name of the time zone whose calendar it is; "": the gateway's
 }
 

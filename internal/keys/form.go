@@ -10,8 +10,8 @@ import (
 )
 
 // The form of a managed key: fk-, its public id, the secret part and a
-// checksum, all letters and digits, so that a double click selects it whole and
-// it needs no escaping anywhere.
+// checksum, all letters and digits. So a double click selects it whole, and it
+// needs no escaping anywhere.
 const (
 	keyPrefix    = "fk-"
 	idLength     = 8  // 47 bits; unique in the database
@@ -21,26 +21,27 @@ const (
 	alphabet     = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
 
-// ErrMistyped says that a key has the form of a managed one and a wrong
-// checksum. It is an ErrUnknown.
-var ErrMistyped = fmt.Errorf("%w: its checksum is wrong, so it was mistyped or cut", ErrUnknown)
+// errMistyped is the ErrUnknown of a key that has the form of a managed one and
+// a wrong checksum.
+var errMistyped = fmt.Errorf("%w: its checksum is wrong, so it was mistyped or cut", ErrUnknown)
 
-// ErrNotManaged says that a text has not the form of a managed key.
-var ErrNotManaged = errors.New("not a managed key: those are fk- and 46 letters and digits")
+// errNotManaged is returned for a text that does not have the form of a managed
+// key.
+var errNotManaged = errors.New("not a managed key: those are fk- and 46 letters and digits")
 
-// ParseManaged returns the public id in a managed key. It needs no database:
-// what was mistyped is found by the checksum.
-func ParseManaged(key string) (id string, err error) {
+// parseManaged returns the public id in a managed key. It needs no database:
+// the checksum shows what was mistyped.
+func parseManaged(key string) (id string, err error) {
 	if len(key) != keyLength || !strings.HasPrefix(key, keyPrefix) {
-		return "", ErrNotManaged
+		return "", errNotManaged
 	}
 	for i := len(keyPrefix); i < len(key); i++ {
 		if c := key[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
-			return "", ErrNotManaged
+			return "", errNotManaged
 		}
 	}
 	if sum := checksum(key[:keyLength-sumLength]); string(sum[:]) != key[keyLength-sumLength:] {
-		return "", ErrMistyped
+		return "", errMistyped
 	}
 	return key[len(keyPrefix) : len(keyPrefix)+idLength], nil
 }
@@ -70,7 +71,8 @@ func random(n int) string {
 func checksum(text string) (sum [sumLength]byte) {
 	n := crc32.ChecksumIEEE([]byte(text))
 	for i := sumLength - 1; i >= 0; i-- {
-		sum[i], n = alphabet[n%uint32(len(alphabet))], n/uint32(len(alphabet))
+		sum[i] = alphabet[n%uint32(len(alphabet))]
+		n /= uint32(len(alphabet))
 	}
 	return sum
 }

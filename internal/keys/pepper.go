@@ -11,17 +11,16 @@ import (
 	"strings"
 )
 
-// secretFile is where the secret of the HMACs is kept, beside the database:
-// whoever has only one of the two cannot even test guesses.
+// secretFile holds the secret of the HMACs, beside the database: with only one
+// of the two, not even guesses can be tested.
 const secretFile = "keys.secret"
 
-// minSecret is the least length of a secret that is given by a setting, in
-// bytes.
+// minSecret is the least length of a secret that a setting gives, in bytes.
 const minSecret = 16
 
-// LoadSecret returns the secret in dir and makes it when there is none,
-// readable by its owner alone. Of several processes that make it at once one
-// wins, and all return what the winner wrote.
+// LoadSecret returns the secret in dir. It makes one where there is none,
+// readable by its owner alone. Of several processes that make one at the same
+// time one wins, and all return what the winner wrote.
 func LoadSecret(dir string) (Secret, error) {
 	path := filepath.Join(dir, secretFile)
 	text, err := os.ReadFile(path)
@@ -45,8 +44,8 @@ func LoadSecret(dir string) (Secret, error) {
 	return NewSecret(secret), nil
 }
 
-// makeSecret writes the whole file under another name and links it: a link to a
-// name that is taken fails, so nobody sees half a secret and nobody's is
+// makeSecret writes the whole file under another name and links it. A link to a
+// name that is taken fails, so no process reads half a secret and none is
 // replaced.
 func makeSecret(dir, path string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

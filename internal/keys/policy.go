@@ -11,21 +11,21 @@ import (
 // Policy is what a key may do. The zero value lets it do everything that its
 // level allows.
 type Policy struct {
-	Models   []string       `json:"models,omitempty"` // globs as in Levels; those that begin with ! take away
-	Routes   []string       `json:"routes,omitempty"` // names or prefixes of routes, globs too, ! takes away
+	Models   []string       `json:"models,omitempty"` // patterns as in Levels; those that start with ! take away
+	Routes   []string       `json:"routes,omitempty"` // names or prefixes of routes, patterns too, ! takes away
 	IPs      []netip.Prefix `json:"ips,omitempty"`    // where its requests may come from; none: from everywhere
 	RPM      int64          `json:"rpm,omitempty"`    // requests a minute; 0: no limit
 	TPM      int64          `json:"tpm,omitempty"`    // tokens a minute; 0: no limit
 	Parallel int            `json:"parallel,omitempty"`
 	Budgets  []Budget       `json:"budgets,omitempty"`
-	// UnknownPrice says what a budget in dollars does with a model that has no
+	// UnknownPrice is what a budget in dollars does with a model that has no
 	// price: deny (also "") or allow.
 	UnknownPrice string   `json:"unknown_price,omitempty"`
-	CacheScope   string   `json:"cache_scope,omitempty"` // key or shared; "": as CACHE_SCOPE says
-	Log          string   `json:"log,omitempty"`         // full, meta, redacted or off; "": as LOG_CONTENT says
+	CacheScope   string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
+	Log          string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
 	Priority     int      `json:"priority,omitempty"`    // higher ones leave a queue first
 	Tags         []string `json:"tags,omitempty"`
-	SetUser      bool     `json:"set_user,omitempty"` // it may name the user that it asks for
+	SetUser      bool     `json:"set_user,omitempty"` // it may name the user of a request
 }
 
 // AllowsModel reports whether the key may use the model, as far as its policy
@@ -45,7 +45,7 @@ func (p *Policy) AllowsIP(ip netip.Addr) bool {
 	return len(p.IPs) == 0 || clientip.In(p.IPs, ip)
 }
 
-// allows reports whether a list lets one of the names of a thing in: no glob
+// allows reports whether a list lets one of the names of a thing in: no pattern
 // with a ! matches any of them, and one without does, if the list has one.
 func allows(globs []string, names ...string) bool {
 	allowed, lists := false, false

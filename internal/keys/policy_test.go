@@ -142,6 +142,6 @@ func TestSettingsApply(t *testing.T) {
 		}
 	}
 	if err := s.Apply(map[string]string{"expires": "90d"}, time.Time{}); err == nil {
-		t.Error("a duration in a file has no begin")
+		t.Error("a duration in a file has no start")
 	}
 }

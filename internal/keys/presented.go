@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Slot is a place of a request in which a key can come.
+// Slot is a place of a request that can carry a key.
 type Slot int
 
 // The slots, in the order in which Presented names one when the same key is in
@@ -65,8 +65,8 @@ func Presented(h http.Header, rawQuery string) (value string, slot Slot, err err
 	return value, slot, nil
 }
 
-// bearer returns the token of an Authorization value, or "" if it is no Bearer
-// one (RFC 6750, section 2.1).
+// bearer returns the token of an Authorization value, or "" if it is not a
+// Bearer one (RFC 6750, section 2.1).
 func bearer(v string) string {
 	v = strings.Trim(v, " \t")
 	const scheme = "bearer"
@@ -80,8 +80,8 @@ func bearer(v string) string {
 	return token
 }
 
-// Strip removes every header in which a key can come, so that the client's
-// never goes upstream.
+// Strip removes every header that can carry a key, so that the client's never
+// goes upstream.
 func Strip(h http.Header) {
 	delete(h, "Authorization")
 	for _, s := range headerSlots {
@@ -91,7 +91,7 @@ func Strip(h http.Header) {
 
 // StripQuery removes every parameter named key, however its name is
 // percent-encoded, and keeps all other bytes and their order. Both & and ;
-// separate parameters, for some servers still read a ; so.
+// separate parameters, for some servers still read a ; that way.
 func StripQuery(rawQuery string) string {
 	params := parameters(rawQuery)
 	found := false

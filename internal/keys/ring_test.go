@@ -68,7 +68,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-func TestEmptyRingKnowsNobody(t *testing.T) {
+func TestEmptyRingKnowsNoKey(t *testing.T) {
 	for _, r := range []*keys.Ring{nil, mustRing(t)} {
 		for _, presented := range []string{"", "fk-1"} {
 			if k, err := r.Lookup(presented); k != nil || !errors.Is(err, keys.ErrUnknown) {
@@ -112,7 +112,7 @@ func TestNewRingReportsAllThatIsWrong(t *testing.T) {
 	}
 }
 
-func TestIDIsStableAndTellsNothing(t *testing.T) {
+func TestIDIsStableAndShowsNothing(t *testing.T) {
 	k := keys.Key{Name: "alice", Secret: keys.NewSecret(plain)}
 	// printf %s fk-a1B2c3D4e5F6g7H8i9J0x9Zt | sha256sum: limits in Redis and
 	// cached answers go by it, so it must never change.

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// Secret is a key that cannot be printed by accident: whatever prints, encodes
-// or logs it gets its masked form. Only Reveal gives the plaintext. The zero
-// value is no secret at all. A Secret is immutable and safe for concurrent use.
+// Secret is a key that cannot be printed by accident: printing, encoding and
+// logging all give its masked form. Only Reveal gives the plaintext. The zero
+// value holds no secret. A Secret is immutable and safe for concurrent use.
 type Secret struct {
 	// A pointer, because fmt calls no methods on unexported fields of other
 	// people's structs: there it prints what is inside, and a pointer prints as
@@ -67,12 +67,12 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + s.String() +
 // LogValue implements slog.LogValuer with the masked form.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// publicPrefixes are beginnings of keys that tell the kind of a key and nothing
-// of its secret; longer ones first.
+// publicPrefixes are starts of keys that show the kind of a key and nothing of
+// its secret; longer ones first.
 var publicPrefixes = [...]string{"sk-ant-api03-", "sk-svcacct-", "sk-or-v1-", "sk-proj-", "fk-", "sk-"}
 
-// Mask returns s so that a person recognises it and nobody can use it:
-// "fk-a1B2…x9Zt". Of the secret itself, without a prefix that only tells its
+// Mask returns s so that its owner recognises it and no reader can use it:
+// "fk-a1B2…x9Zt". Of the secret itself, without a prefix that only shows its
 // kind, it shows at most 8 characters and at most a third, and none when s is
 // shorter than 16 bytes. The result is plain letters, digits and punctuation,
 // whatever s holds, so that it can go into any log.
@@ -92,7 +92,8 @@ func Mask(s string) string {
 	return prefix + printable(secret[:half]) + "…" + printable(secret[len(secret)-half:])
 }
 
-// printable replaces what is no letter, digit, "-", "_" or "." by "*".
+// printable replaces every character but letters, digits, "-", "_" and "." by
+// "*".
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -87,7 +87,7 @@ func TestSecretInsideAnUnexportedField(t *testing.T) {
 	}
 }
 
-// wantMasked fails the test if got tells more of plain than its mask does.
+// wantMasked fails the test if got shows more of plain than its mask does.
 func wantMasked(t *testing.T, how, got string) {
 	t.Helper()
 	for _, leak := range []string{"c3D4", "g7H8", fmt.Sprintf("%x", "c3D4"), fmt.Sprintf("%X", "c3D4"), fmt.Sprintf("% x", "c3D4"), "[102 107 45"} {

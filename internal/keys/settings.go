@@ -17,7 +17,7 @@ import (
 	"forward/internal/duration"
 )
 
-// Settings is all that an administrator decides about a key. Apply sets it from
+// Settings are what an administrator decides about a key. Apply sets them from
 // texts.
 type Settings struct {
 	Name    string
@@ -94,10 +94,10 @@ func Fields() (list []Field) {
 }
 
 // Apply sets fields from their texts; an empty text takes a setting away. All
-// that is wrong is one error, a line each with what to write, and then nothing
-// is changed. Durations count from now, and dates are those of its time zone;
-// where now is zero, as in a file that is read more than once, durations are
-// refused.
+// mistakes are one error, with a line and what to write for each, and then
+// nothing changes. Durations count from now, and dates are those of its time
+// zone. Where now is zero, as for a file that is read more than once, durations
+// are refused.
 func (s *Settings) Apply(texts map[string]string, now time.Time) error {
 	next, known := *s, map[string]bool{}
 	var wrong []error
@@ -153,7 +153,7 @@ func oneOf(at func(*Settings) *string, words ...string) func(*Settings, string, 
 	}
 }
 
-// list cuts at commas; nothing is no list.
+// list cuts at commas; the empty text is the empty list.
 func list(text string) (items []string) {
 	for item := range strings.SplitSeq(text, ",") {
 		if item = strings.TrimSpace(item); item != "" {

@@ -11,7 +11,7 @@ import (
 	"forward/internal/database"
 )
 
-// What a Store answers when a change cannot be made.
+// Errors of changes that a Store cannot make.
 var (
 	ErrNoSuchKey = errors.New("no such key")
 	ErrNameTaken = errors.New("another key has this name")
@@ -20,8 +20,8 @@ var (
 
 // Store keeps managed keys in the database: their settings, and the HMACs of
 // their secrets. Every change is one transaction that is on disk when the
-// method returns. It is safe for concurrent use, also by several processes.
-// Open makes one; the database stays the caller's.
+// method returns. Open makes one; it is safe for concurrent use, also by
+// several processes. The database stays the caller's to close.
 type Store struct {
 	db  *sql.DB
 	mac func(string) digest
@@ -29,7 +29,7 @@ type Store struct {
 	now func() time.Time
 }
 
-// Managed is a key as the store knows it.
+// Managed is a key as the store has it.
 type Managed struct {
 	ID string
 	Settings
@@ -38,7 +38,8 @@ type Managed struct {
 	Grace             time.Time // until when the secret before the last rotation is good; zero: there is none
 }
 
-// State says in a word how a key stands: active, disabled, expired or revoked.
+// State returns a word for the state of the key: active, disabled, expired or
+// revoked.
 func (m *Managed) State(now time.Time) string {
 	switch {
 	case m.Revoked:
@@ -51,9 +52,9 @@ func (m *Managed) State(now time.Time) string {
 	return "active"
 }
 
-// Open makes the tables if they are not there. secret is that of the HMACs; now
-// tells the time, nil: time.Now. A secret other than the one the keys were made
-// with is ErrOtherSecret.
+// Open makes the tables if they are missing. secret keys the HMACs; a secret
+// other than the one that the keys were made with is ErrOtherSecret. A nil now
+// is time.Now.
 func Open(ctx context.Context, db *sql.DB, secret Secret, now func() time.Time) (*Store, error) {
 	if len(secret.Reveal()) < minSecret {
 		return nil, fmt.Errorf("the secret of the forward keys is shorter than %d bytes; write a longer KEY_SECRET", minSecret)
@@ -79,7 +80,7 @@ func (s *Store) Ring(ctx context.Context, declared []Key) (*Ring, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.Load(ctx, r)
+	_, err = s.load(ctx, r, all)
 	return r, err
 }
 
@@ -92,9 +93,9 @@ func Any(ctx context.Context, db *sql.DB) (found bool, err error) {
 	return found, err
 }
 
-// Find returns the managed key of an id or a name out of a database, for those
-// who need no store: nothing is made, and no secret needed. Without such a key
-// the error is ErrNoSuchKey.
+// Find returns the managed key of an id or a name out of a database. Unlike a
+// Store, it makes no tables and needs no secret. Without a key of that id or
+// name the error is ErrNoSuchKey.
 func Find(ctx context.Context, db *sql.DB, ref string) (*Managed, error) {
 	found, err := Any(ctx, db)
 	if err != nil {
@@ -106,7 +107,7 @@ func Find(ctx context.Context, db *sql.DB, ref string) (*Managed, error) {
 	return find(ctx, db, ref)
 }
 
-// Add makes a key and returns its secret, which nobody can show again.
+// Add makes a key and returns its secret, which cannot be shown again.
 func (s *Store) Add(ctx context.Context, settings Settings) (m *Managed, secret Secret, err error) {
 	now := s.now().Truncate(time.Second)
 	m = &Managed{ID: newID(), Settings: settings, Created: now}
@@ -131,8 +132,8 @@ func (s *Store) Update(ctx context.Context, ref string, edit func(*Managed) erro
 	return s.update(ctx, ref, func(_ *sql.Tx, m *Managed) error { return edit(m) })
 }
 
-// Rotate gives a key a new secret and returns it. The one before is good until
-// the grace is over.
+// Rotate gives a key a new secret and returns it. The secret before it is good
+// until the grace is over.
 func (s *Store) Rotate(ctx context.Context, ref string, grace time.Duration) (m *Managed, secret Secret, err error) {
 	ends := s.now().Add(grace).Truncate(time.Second)
 	m, err = s.update(ctx, ref, func(tx *sql.Tx, m *Managed) error {
@@ -169,14 +170,14 @@ func (s *Store) update(ctx context.Context, ref string, edit func(*sql.Tx, *Mana
 	return m, nil
 }
 
-// Find returns the key of this id or name; of a name that was given again, the
-// key that is not revoked.
+// Find returns the key with this id or name. Where a name was given to several
+// keys, it is the one that is not revoked.
 func (s *Store) Find(ctx context.Context, ref string) (*Managed, error) { return find(ctx, s.db, ref) }
 
 // Whois returns the key that a secret belongs to, and whether the secret was
 // replaced since.
 func (s *Store) Whois(ctx context.Context, presented string) (m *Managed, replaced bool, err error) {
-	if _, err := ParseManaged(presented); err != nil {
+	if _, err := parseManaged(presented); err != nil {
 		return nil, false, err
 	}
 	mac := s.mac(presented)
@@ -209,7 +210,8 @@ func (s *Store) List(ctx context.Context) (list []*Managed, err error) {
 	return list, rows.Err()
 }
 
-// change runs f in a transaction, and tells running gateways.
+// change runs f in a transaction, and raises the number by which running
+// gateways notice a change.
 func (s *Store) change(ctx context.Context, f func(*sql.Tx) error) error {
 	return database.Write(ctx, s.db, func(tx *sql.Tx) error {
 		if err := f(tx); err != nil {

@@ -50,7 +50,7 @@ func mustAdd(t testing.TB, s *keys.Store, name string) (*keys.Managed, string) {
 	return m, secret.Reveal()
 }
 
-// wants checks what a ring says of a key.
+// wants checks how a ring judges a key.
 func wants(t *testing.T, s *keys.Store, secret string, want error) {
 	t.Helper()
 	ring, err := s.Ring(t.Context(), nil)
@@ -253,15 +253,15 @@ func TestAny(t *testing.T) {
 // TestMain lets the test binary be the process that is killed.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("KEYS_KILL_DIR"); dir != "" {
-		changeForEver(dir)
+		changeForever(dir)
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// changeForEver makes and changes keys and says each that the store has
+// changeForever makes and changes keys and prints each that the store has
 // acknowledged.
-func changeForEver(dir string) {
+func changeForever(dir string) {
 	db, err := database.Open(dir)
 	check := func(err error) {
 		if err != nil {
@@ -302,7 +302,7 @@ func TestKillLosesNothing(t *testing.T) {
 	if testing.Short() {
 		rounds = 10
 	}
-	dir, said := t.TempDir(), map[string]string{}
+	dir, printed := t.TempDir(), map[string]string{}
 	var mu sync.Mutex
 	for range rounds / 2 {
 		var both sync.WaitGroup
@@ -328,7 +328,7 @@ func TestKillLosesNothing(t *testing.T) {
 						t.Error(lines.Text())
 					}
 					mu.Lock()
-					said[secret] = word
+					printed[secret] = word
 					mu.Unlock()
 				}
 				c.Wait()
@@ -342,11 +342,11 @@ func TestKillLosesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	counted := map[string]int{}
-	for secret, word := range said {
+	for secret, word := range printed {
 		_, err := ring.Lookup(secret)
 		counted[word]++
 		switch {
-		case word == "good" && err != nil && !errors.Is(err, keys.ErrRevoked), // rotated, and killed before it said so
+		case word == "good" && err != nil && !errors.Is(err, keys.ErrRevoked), // rotated, and killed before it printed it
 			word == "revoked" && !errors.Is(err, keys.ErrRevoked), word == "about" && errors.Is(err, keys.ErrUnknown):
 			t.Errorf("a key that was %s: %v", word, err)
 		}
@@ -356,7 +356,7 @@ func TestKillLosesNothing(t *testing.T) {
 		t.Error(verdict, err)
 	}
 	if counted["good"] < rounds/4 || counted["revoked"] < rounds/4 {
-		t.Errorf("too little was acknowledged to tell: %v", counted)
+		t.Errorf("too little was acknowledged to judge: %v", counted)
 	}
 	t.Logf("%d processes killed, acknowledged and kept: %v", rounds, counted)
 }

@@ -9,21 +9,15 @@ import (
 	"time"
 )
 
-// pollInterval is how often a Watch looks: a change must be in force within a
+// pollInterval is how often a Watcher looks: a change must count within a
 // second, also on a busy machine.
 const pollInterval = 200 * time.Millisecond
 
-// Load puts the keys of the store in force in the ring and returns the version
-// of what it read.
-func (s *Store) Load(ctx context.Context, r *Ring) (version int64, err error) {
-	return s.load(ctx, r, all)
-}
-
-// all is the version since which every key changed.
+// all is the version after which every key has changed.
 const all = -1
 
-// load puts the keys in force that changed since a version; the others stay as
-// they are in the ring.
+// load reads the keys that changed after a version into the ring, and returns
+// the version of what it read. The other keys of the ring stay as they are.
 func (s *Store) load(ctx context.Context, r *Ring, since int64) (version int64, err error) {
 	tx, err := s.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // the version and the keys of one moment
 	if err != nil {
@@ -45,8 +39,8 @@ func (s *Store) load(ctx context.Context, r *Ring, since int64) (version int64, 
 	return version, nil
 }
 
-// entries returns the keys that changed since a version, by id, and all secrets
-// of theirs.
+// entries returns the keys that changed after a version, by id, and all their
+// secrets.
 func entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key, list []*entry, err error) {
 	rows, err := tx.QueryContext(ctx, selectKeys+` WHERE version > ?`, since)
 	if err != nil {
@@ -88,73 +82,80 @@ func entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key,
 
 // Watcher carries changes of a store into a ring. Close ends it.
 type Watcher struct {
-	stop context.CancelFunc
-	done sync.WaitGroup
+	store *Store
+	ring  *Ring
+	conn  *sql.Conn
+	log   *slog.Logger
+	stop  context.CancelFunc
+	done  sync.WaitGroup
+
+	seen    int64 // data_version of the connection when the ring was brought up to date
+	version int64 // what the ring holds
 }
 
-// Watch carries every change of the store, whichever process makes it, into the
-// ring within a second. It holds a connection of its own and asks SQLite
-// whether anybody else has written
+// Watch carries every change of the store, made by any process, into the ring
+// within a second. It holds a connection of its own and asks SQLite whether
+// another connection has written
 // (https://sqlite.org/pragma.html#pragma_data_version); only then it reads, and
 // only the keys that changed. While the database cannot be read, the keys stay
-// as they were and the log says so.
+// as they were, and the log has one line about it.
 func (s *Store) Watch(r *Ring, log *slog.Logger) (*Watcher, error) {
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, stop := context.WithCancel(context.Background()) // until Close
 	conn, err := s.db.Conn(ctx)
 	if err != nil {
 		stop()
 		return nil, fmt.Errorf("watching the forward keys: %w", err)
 	}
-	w := &Watcher{stop: stop}
-	w.done.Go(func() {
-		defer conn.Close()
-		ticker := time.NewTicker(pollInterval)
-		defer ticker.Stop()
-		var seen, version int64 = -1, all
-		var failed bool
-		for {
-			err := s.poll(ctx, conn, r, &seen, &version)
-			switch {
-			case ctx.Err() != nil:
-				return
-			case err != nil && !failed:
-				log.Error("changes of forward keys are not seen", "error", err)
-			case err == nil && failed:
-				log.Info("changes of forward keys are seen again")
-			}
-			failed = err != nil
-			select {
-			case <-ctx.Done():
-				return
-			case <-ticker.C:
-			}
-		}
-	})
+	w := &Watcher{store: s, ring: r, conn: conn, log: log, stop: stop, seen: -1, version: all}
+	w.done.Go(func() { w.run(ctx) })
 	return w, nil
 }
 
-// poll reads the keys if they changed. seen is what the connection knows of
-// others' writing, version what the ring holds.
-func (s *Store) poll(ctx context.Context, conn *sql.Conn, r *Ring, seen, version *int64) error {
-	var written, now int64
-	if err := conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&written); err != nil || written == *seen {
+func (w *Watcher) run(ctx context.Context) {
+	defer w.conn.Close()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	failed := false
+	for {
+		err := w.poll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failed:
+			w.log.Error("changes of forward keys are not seen", "error", err)
+		case err == nil && failed:
+			w.log.Info("changes of forward keys are seen again")
+		}
+		failed = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// poll reads the keys if they changed.
+func (w *Watcher) poll(ctx context.Context) error {
+	var written, current int64
+	if err := w.conn.QueryRowContext(ctx, `PRAGMA data_version`).Scan(&written); err != nil || written == w.seen {
 		return err
 	}
-	if err := conn.QueryRowContext(ctx, `SELECT version FROM keys_state`).Scan(&now); err != nil {
+	if err := w.conn.QueryRowContext(ctx, `SELECT version FROM keys_state`).Scan(&current); err != nil {
 		return err
 	}
-	if now != *version {
-		since := *version
-		if now < since { // somebody has brought back an older database
+	if current != w.version {
+		since := w.version
+		if current < since { // an older database was brought back
 			since = all
 		}
-		loaded, err := s.load(ctx, r, since)
+		loaded, err := w.store.load(ctx, w.ring, since)
 		if err != nil {
 			return err
 		}
-		*version = loaded
+		w.version = loaded
 	}
-	*seen = written // last, so that what failed is tried again
+	w.seen = written // last, so that what failed is tried again
 	return nil
 }
 

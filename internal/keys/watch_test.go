@@ -13,7 +13,7 @@ import (
 )
 
 // TestWatchReadsOnlyWhatChanged holds a ring that follows changes to one that
-// reads everything: after random changes both say the same of every secret that
+// reads everything: after random changes both judge every secret alike that
 // ever was, also of those of keys that did not change.
 func TestWatchReadsOnlyWhatChanged(t *testing.T) {
 	dir := t.TempDir()
@@ -36,7 +36,7 @@ func TestWatchReadsOnlyWhatChanged(t *testing.T) {
 	}
 	defer w.Close()
 	other := mustStore(t, mustDB(t, dir)) // the process of the command
-	says := func(r *keys.Ring) string {
+	verdicts := func(r *keys.Ring) string {
 		var out strings.Builder
 		for _, secret := range secrets {
 			k, err := r.Lookup(secret)
@@ -75,16 +75,16 @@ func TestWatchReadsOnlyWhatChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(20 * time.Second); says(ring) != says(full); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(20 * time.Second); verdicts(ring) != verdicts(full); time.Sleep(10 * time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("round %d: the ring says\n%s and everything is\n%s", round, says(ring), says(full))
+				t.Fatalf("round %d: the ring has\n%s and everything is\n%s", round, verdicts(ring), verdicts(full))
 			}
 		}
 	}
 }
 
 // TestAnOlderDatabaseIsReadAsAWhole brings a backup back under a running
-// gateway: versions begin anew in it.
+// gateway: versions start again in it.
 func TestAnOlderDatabaseIsReadAsAWhole(t *testing.T) {
 	db := mustDB(t, t.TempDir())
 	s := mustStore(t, db)

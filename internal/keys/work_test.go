@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Whoever measures must not learn why a key was refused: each reason costs as
-// many HMACs, comparisons and allocations.
+// An attacker who measures must not learn why a key was refused: each reason
+// costs as many HMACs, comparisons and allocations.
 func TestEveryRefusalCostsTheSame(t *testing.T) {
 	r, err := NewRing(nil)
 	if err != nil {
@@ -47,7 +47,7 @@ func TestEveryRefusalCostsTheSame(t *testing.T) {
 	old := mistyped[20] // by another letter: what is none does not look like a key of ours
 	for mistyped[20] = alphabet[0]; mistyped[20] == old; mistyped[20] = alphabet[1] {
 	}
-	if _, err := r.Lookup(string(mistyped)); !errors.Is(err, ErrMistyped) || !errors.Is(err, ErrUnknown) || macs != 0 {
+	if _, err := r.Lookup(string(mistyped)); !errors.Is(err, errMistyped) || !errors.Is(err, ErrUnknown) || macs != 0 {
 		t.Errorf("a mistyped key: %v after %d HMACs", err, macs)
 	}
 }
@@ -57,7 +57,7 @@ func TestTheFormOfManagedKeys(t *testing.T) {
 	for range 200 {
 		id := newID()
 		key := newSecretOf(id).Reveal()
-		if got, err := ParseManaged(key); err != nil || got != id || len(key) != 49 || seen[key] || strings.Trim(key[3:], alphabet) != "" {
+		if got, err := parseManaged(key); err != nil || got != id || len(key) != 49 || seen[key] || strings.Trim(key[3:], alphabet) != "" {
 			t.Fatalf("%q: %q, %v", key, got, err)
 		}
 		seen[key] = true
@@ -67,12 +67,12 @@ func TestTheFormOfManagedKeys(t *testing.T) {
 		wrong := []byte(key)
 		for wrong[i] = alphabet[0]; wrong[i] == key[i]; wrong[i] = alphabet[1] {
 		}
-		if _, err := ParseManaged(string(wrong)); !errors.Is(err, ErrMistyped) {
+		if _, err := parseManaged(string(wrong)); !errors.Is(err, errMistyped) {
 			t.Errorf("letter %d: %v", i, err)
 		}
 	}
 	for _, other := range []string{"", "fk-", "fk-team", key[:48], key + "0", "sk-" + key[3:], key[:20] + "-" + key[21:]} {
-		if _, err := ParseManaged(other); !errors.Is(err, ErrNotManaged) {
+		if _, err := parseManaged(other); !errors.Is(err, errNotManaged) {
 			t.Errorf("%q: %v", other, err)
 		}
 	}

@@ -1,0 +1,86 @@
+package keys
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// View is a key as JSON shows it, by the command line and by the gateway's API.
+// The names of its fields are a promise.
+type View struct {
+	ID      string     `json:"id"`
+	Name    string     `json:"name"`
+	State   string     `json:"state"`  // active, disabled, expired or revoked
+	Origin  string     `json:"origin"` // managed or settings
+	Level   int        `json:"level"`
+	Expires *time.Time `json:"expires,omitempty"`
+	Grace   *time.Time `json:"grace,omitempty"` // until when the secret before the last rotation is good
+	Created *time.Time `json:"created,omitempty"`
+	Updated *time.Time `json:"updated,omitempty"`
+	Policy  Policy     `json:"policy"`
+}
+
+// View returns the key as it is shown at a time, whose zone is that of the
+// view's times.
+func (m *Managed) View(now time.Time) View {
+	local := func(t time.Time) *time.Time {
+		if t.IsZero() {
+			return nil
+		}
+		t = t.In(now.Location())
+		return &t
+	}
+	return View{
+		ID:      m.ID,
+		Name:    m.Name,
+		State:   m.State(now),
+		Origin:  "managed",
+		Level:   m.Level,
+		Expires: local(m.Expires),
+		Grace:   local(m.Grace),
+		Created: local(m.Created),
+		Updated: local(m.Updated),
+		Policy:  m.Policy,
+	}
+}
+
+// Declared are the keys of the settings. Only an edit of their files changes
+// them.
+type Declared []Key
+
+// Find returns the view of the key with this id or name, and whether there is
+// one.
+func (d Declared) Find(ref string, now time.Time) (v View, ok bool) {
+	views := d.Views(now)
+	i := slices.IndexFunc(views, func(v View) bool { return v.ID == ref || v.Name == ref })
+	if i < 0 {
+		return View{}, false
+	}
+	return views[i], true
+}
+
+// Views returns the keys as they are shown at a time. A key without a name has
+// its masked secret in place of one, as in logs.
+func (d Declared) Views(now time.Time) []View {
+	views := make([]View, len(d))
+	for i, k := range d {
+		m := Managed{ID: k.ID(), Disabled: k.Disabled, Revoked: k.Revoked}
+		m.Settings = Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}
+		views[i] = m.View(now)
+		views[i].Origin = "settings"
+	}
+	return views
+}
+
+// MayChange returns an error where the key with this id or name is one of the
+// settings.
+func (d Declared) MayChange(ref string) error {
+	for _, k := range d {
+		if ref == k.Name || ref == k.ID() {
+			return fmt.Errorf("key %q is declared in FORWARD_KEY or forward.yaml: change it there", ref)
+		}
+	}
+	return nil
+}
