@@ -54,16 +54,17 @@ const (
 	InBlocks             // an array of blocks
 )
 
-// Write writes the events of a list of blocks. at are the members that events
-// of the list have, each with a comma before it. ok is false for blocks that
-// are not what the table expects.
-func (b *Blocks) Write(s *Stream, list, at string) (ok bool) {
+// Write writes the events of a list of blocks. at are members of all of these
+// events, each with a comma before it. It reports false for blocks that are not
+// what the table expects.
+func (b *Blocks) Write(s *Stream, list, at string) bool {
 	for i, raw := range Items(list) {
 		block, ok := ParseObject(raw)
 		id := block.Get("id")
 		if !ok || !IsString(block.Get("type")) || (b.ID != "" && !IsText(id)) {
 			return false
 		}
+		// Events around an item have its place, those inside its id as well.
 		own := at + `,"` + b.Index + `":` + strconv.Itoa(i)
 		inside := own
 		if b.ID != "" {
@@ -92,6 +93,8 @@ func (b *Blocks) Write(s *Stream, list, at string) (ok bool) {
 	return true
 }
 
+// write writes the events of a part. Text that a template is filled with is not
+// searched for placeholders again.
 func (p *Part) write(s *Stream, block Object, at string) bool {
 	value := block.Get(p.Name)
 	if p.Kind == Unsent || IsAbsent(value) {

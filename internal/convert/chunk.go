@@ -11,8 +11,9 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// writeChunks writes a body as a chunk that Fold makes it of again, and its
-// usage, if that comes on demand, as another.
+// writeChunks writes a body as one chunk, and the usage, where it is sent on
+// demand, as another. Clients of OpenAI's protocol expect null for the usage in
+// all chunks before the one that has it.
 func (f *Form) writeChunks(s *Stream, body Object, includeUsage bool) bool {
 	chunk, ok := f.Body.chunk(body)
 	if f.Usage == "" {
@@ -33,39 +34,46 @@ func (f *Form) writeChunks(s *Stream, body Object, includeUsage bool) bool {
 	return ok
 }
 
-// chunk returns an object of the body as a chunk has it. ok is false if it
-// lacks what Fold would add by itself.
+// chunk returns an object of the body as a chunk has it: the way of Fold, back.
+// ok is false if it lacks content that Fold would add by itself, such as the
+// message of a choice, for the object is not an answer then.
 func (s *Shape) chunk(body Object) (chunk Object, ok bool) {
 	for _, m := range body {
 		f := s.inBody(m.Name)
-		switch {
-		case f.Rule == Nested && IsObject(m.Value):
-			inner, _ := ParseObject(m.Value)
-			if inner, ok = f.Shape.chunk(inner); !ok {
-				return nil, false
-			}
-			m.Value = inner.String()
-		case f.Rule == Keyed && IsArray(m.Value):
-			if m.Value, ok = f.chunks(m.Value); !ok {
-				return nil, false
-			}
+		value, ok := f.chunk(m.Value)
+		if !ok {
+			return nil, false
 		}
-		chunk = append(chunk, Member{cmp.Or(f.Name, m.Name), m.Value})
+		chunk = append(chunk, Member{cmp.Or(f.Name, m.Name), value})
 	}
 	for _, f := range s.Fields {
 		value := chunk.Get(f.Name)
-		switch {
-		case f.Chunk != "":
-			chunk.Set(f.Name, f.Chunk)
-		case f.Default != "" && ((f.Rule == Nested && !IsObject(value)) || (f.Rule == Text && !IsString(value))):
+		lacks := (f.Rule == Nested && !IsObject(value)) || (f.Rule == Text && !IsString(value))
+		if lacks && f.Default != "" {
 			return nil, false
+		}
+		if f.Chunk != "" {
+			chunk.Set(f.Name, f.Chunk)
 		}
 	}
 	return chunk, true
 }
 
-// chunks returns a list of the body as a chunk has it: with the index of each
-// item, by which items are known.
+// chunk returns a value of the body as a chunk has it.
+func (f *Field) chunk(value string) (chunk string, ok bool) {
+	switch {
+	case f.Rule == Nested && IsObject(value):
+		object, parsed := ParseObject(value)
+		inner, ok := f.Shape.chunk(object)
+		return inner.String(), parsed && ok
+	case f.Rule == Keyed && IsArray(value):
+		return f.chunks(value)
+	}
+	return value, true
+}
+
+// chunks returns a list of the body as a chunk has it: there an item needs an
+// index, by which its pieces are known.
 func (f *Field) chunks(list string) (chunks string, ok bool) {
 	index := f.Shape.field("index")
 	var items []string
@@ -86,11 +94,14 @@ func (f *Field) chunks(list string) (chunks string, ok bool) {
 }
 
 // withoutUsage returns a stream without the chunks that have nothing but usage.
-// name is the usage's, in quotes: most events do not have it, and are not
-// parsed.
-func (f *Form) withoutUsage(stream, name []byte) []byte {
+func (f *Form) withoutUsage(stream []byte) []byte {
+	name := []byte(`"` + f.Usage + `"`) // most events lack it, and are not parsed
+	if !bytes.Contains(stream, name) {
+		return stream
+	}
 	var out []byte
-	copied, read := 0, 0
+	copied := 0
+	read := 0
 	f.Framing.Each(stream, func(raw []byte, ev framing.Event, ok bool) bool {
 		start := read
 		read += len(raw)
@@ -106,6 +117,7 @@ func (f *Form) withoutUsage(stream, name []byte) []byte {
 	return append(out, stream[copied:]...)
 }
 
+// onlyUsage reports whether a chunk has usage and no answer.
 func (f *Form) onlyUsage(data []byte) bool {
 	if !jsonscan.Valid(data) {
 		return false

@@ -77,35 +77,28 @@ func (all Forms) With(op dialect.Operation, f *Form) Forms {
 
 // Fold is the Fold of a dialect; see [Form.Fold].
 func (all Forms) Fold(op dialect.Operation, stream []byte) (body []byte, ok bool) {
-	f, ok := all[op]
-	if !ok {
-		return nil, false
+	if f := all[op]; f != nil {
+		return f.Fold(stream)
 	}
-	return f.Fold(stream)
+	return nil, false
 }
 
 // Cut is the Cut of a dialect; see [Form.Cut].
 func (all Forms) Cut(op dialect.Operation, body []byte, includeUsage bool) (stream []byte, ok bool) {
-	f, ok := all[op]
-	if !ok {
-		return nil, false
+	if f := all[op]; f != nil {
+		return f.Cut(body, includeUsage)
 	}
-	return f.Cut(body, includeUsage)
+	return nil, false
 }
 
 // WithUsage is the WithUsage of a dialect: unless include is set, it takes the
 // chunks that have nothing but usage out of a stream. Chunks that have usage
 // beside an answer are the upstream's own way and stay.
 func (all Forms) WithUsage(op dialect.Operation, stream []byte, include bool) []byte {
-	f, ok := all[op]
-	if include || !ok || f.Usage == "" {
-		return stream
+	if f := all[op]; f != nil && f.Usage != "" && !include {
+		return f.withoutUsage(stream)
 	}
-	name := []byte(`"` + f.Usage + `"`)
-	if !bytes.Contains(stream, name) {
-		return stream
-	}
-	return f.withoutUsage(stream, name)
+	return stream
 }
 
 // Fold joins the events of a complete stream, or of a JSON array of them, to
@@ -160,7 +153,8 @@ func (f *Form) Cut(body []byte, includeUsage bool) (stream []byte, ok bool) {
 	if !ok || s.full() {
 		return nil, false
 	}
-	// What Fold refuses, readers of streams take for something else.
+	// A stream that Fold refuses would be read as something else, or not at
+	// all.
 	_, ok = f.Fold(s.out)
 	return s.out, ok
 }

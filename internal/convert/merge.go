@@ -2,11 +2,7 @@ package convert
 
 import (
 	"cmp"
-	"encoding/json"
-	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"forward/internal/dialect"
 	"forward/internal/jsonscan"
@@ -21,7 +17,7 @@ type merging struct {
 	ended  bool // whether Form.End was read
 }
 
-// read merges an event. It reports whether it could.
+// read merges an event. It reports false for one that leaves no body.
 func (g *merging) read(data []byte) bool {
 	switch {
 	case len(data) == 0 || g.ended:
@@ -51,9 +47,10 @@ func (g *merging) read(data []byte) bool {
 // searched one by one.
 const maxItems = 1024
 
-// object merges the members of an object into n.
+// object merges the members of an object into n. It reports false if a member
+// cannot be merged, or if raw or the value of n is not an object.
 func (g *merging) object(n *node, raw string, s *Shape) bool {
-	var few [16]Member
+	var few [16]Member // on the stack: there is an object or more in each event
 	o, ok := parseObject(few[:0], raw)
 	if !ok || (n.kind > isNull && n.kind != isObject) {
 		return false
@@ -70,7 +67,7 @@ func (g *merging) object(n *node, raw string, s *Shape) bool {
 	return true
 }
 
-// value merges a value of the field f into n. It reports whether it could.
+// value merges a value of the field f into n, by the rule of f.
 func (g *merging) value(n *node, raw string, f *Field) bool {
 	if f.Rule == Drop {
 		return true
@@ -83,15 +80,15 @@ func (g *merging) value(n *node, raw string, f *Field) bool {
 	}
 	switch f.Rule.of(raw) {
 	case Text:
-		return IsString(raw) && n.join(raw, isText)
+		return n.join(raw, isText)
 	case List:
-		return IsArray(raw) && n.join(raw, isArray)
+		return n.join(raw, isArray)
 	case Nested:
 		return g.object(n, raw, f.Shape)
 	case Keyed:
-		return IsArray(raw) && n.become(isItems) && g.keyed(n, Items(raw), f)
+		return n.list(raw) && g.keyed(n, Items(raw), f)
 	case Parts:
-		return IsArray(raw) && n.become(isItems) && g.parts(n, Items(raw), f)
+		return n.list(raw) && g.parts(n, Items(raw), f)
 	case Encoded:
 		return n.encoded(raw)
 	case Refuse:
@@ -111,17 +108,20 @@ func (r Rule) of(raw string) Rule {
 	return r
 }
 
-// keyed merges items into those with the same key.
+// keyed merges items into those with the same key, or adds them. Items without
+// a Key function are known by their index alone, so an index that comes twice
+// in an event is an error; compatible servers do repeat it for tool calls.
 func (g *merging) keyed(n *node, items []string, f *Field) bool {
 	for _, raw := range items {
 		o, ok := ParseObject(raw)
 		if !ok {
 			return false
 		}
-		var key dialect.CallKey
+		index, numbered := number(o.Get("index"))
+		key := dialect.CallKey{Index: index}
 		if f.Key != nil {
 			key = f.Key(o)
-		} else if key.Index, ok = number(o.Get("index")); !ok {
+		} else if !numbered {
 			return false
 		}
 		item, found := dialect.FindCall(n.nodes, key)
@@ -132,7 +132,7 @@ func (g *merging) keyed(n *node, items []string, f *Field) bool {
 			item = &node{CallKey: key.Start(len(n.nodes))}
 			n.nodes = append(n.nodes, item)
 		case f.Key == nil && item.event == g.event:
-			return false // two items of one event that cannot be distinguished
+			return false
 		}
 		item.event = g.event
 		if !g.object(item, raw, f.Shape) {
@@ -179,193 +179,4 @@ func (g *merging) parts(n *node, items []string, f *Field) bool {
 		}
 	}
 	return true
-}
-
-// node is a value of the body that is put together.
-type node struct {
-	dialect.CallKey        // of a keyed item
-	name            string // of a member; the mark of a plain part
-	field           *Field // of a member
-	kind            kind
-	text            []byte  // isText, isEncoded: between the quotes; isArray: between the brackets; isOther: all
-	nodes           []*node // isObject: members; isItems: items
-	event           int     // of a keyed item: the last event that had it
-}
-
-type kind int
-
-const (
-	unset kind = iota
-	isNull
-	isText
-	isArray
-	isOther
-	isEncoded
-	isObject
-	isItems
-)
-
-// start makes n an object, with a place for each field whose place is fixed.
-func (n *node) start(s *Shape) {
-	n.kind = isObject
-	for i := range s.Fields {
-		if s.Fields[i].Default == "" {
-			continue
-		}
-		for j := len(n.nodes); j <= i; j++ {
-			n.child(cmp.Or(s.Fields[j].As, s.Fields[j].Name), &s.Fields[j])
-		}
-	}
-}
-
-// child returns a member, which it adds if it is not there.
-func (n *node) child(name string, f *Field) *node {
-	for _, c := range n.nodes {
-		if c.name == name {
-			return c
-		}
-	}
-	c := &node{name: name, field: f}
-	n.nodes = append(n.nodes, c)
-	return c
-}
-
-// become makes n a node of kind k if it has no value yet, and reports whether
-// it is of that kind.
-func (n *node) become(k kind) bool {
-	if n.kind <= isNull {
-		n.kind = k
-	}
-	return n.kind == k
-}
-
-// isEmpty reports whether a value has no content; Azure's last chunk repeats
-// its filter's fields so.
-func isEmpty(raw string) bool {
-	return raw == "null" || raw == `""` || raw == "{}" || raw == "[]"
-}
-
-// scalar merges a value that is not joined, by one of the rules First, Last,
-// Latest and Same, which is also that of Join.
-func (n *node) scalar(raw string, rule Rule) bool {
-	if !n.become(isOther) {
-		return false
-	}
-	had := jsonscan.UnsafeString(n.text)
-	if had != "" && !isEmpty(had) && (rule != First || had != "0") {
-		switch {
-		case rule == First, isEmpty(raw):
-			return true
-		case rule == Same, rule == Join:
-			return had == raw
-		}
-	}
-	if had == "" || !isEmpty(raw) {
-		n.text = append(n.text[:0], raw...)
-	}
-	return true
-}
-
-// encoded merges a piece of the JSON that takes the place of {}.
-func (n *node) encoded(raw string) bool {
-	switch {
-	case n.kind == unset:
-		return n.scalar(raw, Same)
-	case n.kind == isNull, !IsString(raw):
-		return false
-	case n.kind == isOther && string(n.text) == "{}" && raw != `""`:
-		*n = node{name: n.name, field: n.field}
-	}
-	return raw == `""` || n.join(raw, isEncoded)
-}
-
-// join adds what is between the quotes or brackets of a value to that of the
-// values before. It reports whether all are of kind k.
-func (n *node) join(raw string, k kind) bool {
-	if !n.become(k) {
-		return false
-	}
-	inner := Inner(raw)
-	if k == isArray {
-		inner = strings.TrimSpace(inner)
-		if len(n.text) > 0 && inner != "" {
-			n.text = append(n.text, ',')
-		}
-	}
-	n.text = append(n.text, inner...)
-	return true
-}
-
-// appendTo writes the value; objects and items are of shape s. ok is false if
-// it lacks what the shape demands.
-func (n *node) appendTo(dst []byte, s *Shape) (body []byte, ok bool) {
-	switch n.kind {
-	case isText:
-		return append(append(append(dst, '"'), n.text...), '"'), true
-	case isArray:
-		return append(append(append(dst, '['), n.text...), ']'), true
-	case isOther:
-		return append(dst, n.text...), true
-	case isEncoded:
-		return n.appendDecoded(dst)
-	case isItems:
-		return n.appendItems(dst, s)
-	case isObject:
-		return n.appendObject(dst, s)
-	}
-	return append(dst, "null"...), true
-}
-
-func (n *node) appendItems(dst []byte, s *Shape) (body []byte, ok bool) {
-	slices.SortStableFunc(n.nodes, func(x, y *node) int { return cmp.Compare(x.Index, y.Index) })
-	dst = append(dst, '[')
-	for i, item := range n.nodes {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		if dst, ok = item.appendTo(dst, s); !ok {
-			return nil, false
-		}
-	}
-	return append(dst, ']'), true
-}
-
-func (n *node) appendObject(dst []byte, s *Shape) (body []byte, ok bool) {
-	required := 0
-	dst = append(dst, '{')
-	empty := len(dst)
-	for _, m := range n.nodes {
-		if m.kind == unset && m.field.Default == "" {
-			continue
-		}
-		if m.field.Required && m.kind == isOther && IsText(string(m.text)) {
-			required++
-		}
-		if len(dst) > empty {
-			dst = append(dst, ',')
-		}
-		dst = append(jsonscan.AppendString(dst, m.name), ':')
-		if m.kind <= isNull && m.field.Default != "" {
-			dst = append(dst, m.field.Default...)
-		} else if dst, ok = m.appendTo(dst, m.field.Shape); !ok {
-			return nil, false
-		}
-	}
-	for _, f := range s.Fields {
-		if f.Required {
-			required--
-		}
-	}
-	return append(dst, '}'), required == 0
-}
-
-// appendDecoded writes the object whose JSON came in strings. ok is false if
-// the JSON is not whole, as when the answer was cut at its longest, or holds
-// U+FFFD: decoding yields that for bytes that are not UTF-8 and for halves of
-// surrogate pairs.
-func (n *node) appendDecoded(dst []byte) (body []byte, ok bool) {
-	var text string
-	err := json.Unmarshal(slices.Concat([]byte{'"'}, n.text, []byte{'"'}), &text)
-	whole := err == nil && !strings.ContainsRune(text, utf8.RuneError) && jsonscan.Valid([]byte(text))
-	return append(dst, text...), whole && IsObject(strings.TrimSpace(text))
 }

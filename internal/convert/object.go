@@ -25,6 +25,7 @@ const maxMembers = 256
 // of surrogate pairs and bytes that are not UTF-8.
 func ParseObject(raw string) (o Object, ok bool) { return parseObject(nil, raw) }
 
+// parseObject is ParseObject with a place for the members.
 func parseObject(dst Object, raw string) (o Object, ok bool) {
 	o = dst
 	if !IsObject(raw) {

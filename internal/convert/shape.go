@@ -86,7 +86,8 @@ func (s *Shape) inBody(name string) *Field {
 func (s *Shape) mark(part Object) (mark string, hasText, plain bool) {
 	var rest Object
 	for _, m := range part {
-		switch f := s.field(m.Name); {
+		f := s.field(m.Name)
+		switch {
 		case f.Name == "", f.Rule == Text && !IsString(m.Value):
 			return "", false, false
 		case f.Rule == Text:

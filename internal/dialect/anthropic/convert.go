@@ -24,17 +24,21 @@ var messageForm = &convert.Form{
 	Write:  writeMessage,
 	Body: &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
 		{Name: "stop_reason", Rule: convert.Last, Required: true},
-		{Name: "usage", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Last}}, // counts are cumulative
-		{Name: "content", Rule: convert.Keyed, Shape: &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
-			{Name: "index", Rule: convert.Drop},
-			{Name: "text", Rule: convert.Join},
-			{Name: "thinking", Rule: convert.Join},
-			{Name: "citations", Rule: convert.Join},
-			{Name: "signature", Rule: convert.Same}, // SDKs replace one, so two leave no body
-			{Name: "input", Rule: convert.Encoded},
-		}}},
+		{Name: "usage", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Last}}, // cumulative
+		{Name: "content", Rule: convert.Keyed, Shape: contentBlock},
 	}},
 }
+
+// contentBlock is how the pieces of a block are merged. A block of an unknown
+// type may have members of these names too, which come whole then.
+var contentBlock = &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
+	{Name: "index", Rule: convert.Drop},
+	{Name: "text", Rule: convert.Join},
+	{Name: "thinking", Rule: convert.Join},
+	{Name: "citations", Rule: convert.Join},
+	{Name: "signature", Rule: convert.Same}, // SDKs replace one, so two leave no body
+	{Name: "input", Rule: convert.Encoded},
+}}
 
 // messageReader reads the events of a message, whose blocks come one after the
 // other.
@@ -61,7 +65,8 @@ func (m *messageReader) Piece(e convert.Object) (piece string, ok bool) {
 	case `"message_start"`:
 		m.started = true
 		message, ok := convert.ParseObject(e.Get("message"))
-		return message.String(), ok && message.Get("content") == "[]" && e.Only("type", "message")
+		ok = ok && message.Get("content") == "[]" && e.Only("type", "message")
+		return message.String(), ok
 	case `"content_block_start"`:
 		return m.blockStart(e)
 	case `"content_block_delta"`:
@@ -83,9 +88,11 @@ func (m *messageReader) inBlock(e convert.Object) bool {
 	return m.open && e.Get("index") == strconv.Itoa(m.blocks-1)
 }
 
+// blockStart reads the start of a block, which follows the one before.
 func (m *messageReader) blockStart(e convert.Object) (piece string, ok bool) {
 	block, ok := convert.ParseObject(e.Get("content_block"))
-	if !ok || m.open || m.stopped || e.Get("index") != strconv.Itoa(m.blocks) || !e.Only("type", "index", "content_block") {
+	next := !m.open && !m.stopped && e.Get("index") == strconv.Itoa(m.blocks)
+	if !ok || !next || !e.Only("type", "index", "content_block") {
 		return "", false
 	}
 	m.open = true
@@ -118,14 +125,17 @@ var deltas = map[string]struct {
 	block   string
 	members map[string]string
 }{
-	`"text_delta"`:       {`"text"`, map[string]string{"text": `"text":$`}},
-	`"citations_delta"`:  {`"text"`, map[string]string{"citation": `"citations":[$]`}},
-	`"thinking_delta"`:   {`"thinking"`, map[string]string{"thinking": `"thinking":$`, "estimated_tokens": ""}},
-	`"signature_delta"`:  {`"thinking"`, map[string]string{"signature": `"signature":$`}},
-	`"compaction_delta"`: {`"compaction"`, map[string]string{"content": `"content":$`, "encrypted_content": `"encrypted_content":$`}},
+	`"text_delta"`:      {`"text"`, map[string]string{"text": `"text":$`}},
+	`"citations_delta"`: {`"text"`, map[string]string{"citation": `"citations":[$]`}},
+	`"thinking_delta"`:  {`"thinking"`, map[string]string{"thinking": `"thinking":$`, "estimated_tokens": ""}},
+	`"signature_delta"`: {`"thinking"`, map[string]string{"signature": `"signature":$`}},
+	`"compaction_delta"`: {`"compaction"`, map[string]string{
+		"content": `"content":$`, "encrypted_content": `"encrypted_content":$`,
+	}},
 	`"input_json_delta"`: {"", map[string]string{"partial_json": `"input":$`}},
 }
 
+// blockDelta reads a piece of the open block.
 func (m *messageReader) blockDelta(e convert.Object) (piece string, ok bool) {
 	delta, ok := convert.ParseObject(e.Get("delta"))
 	known, isKnown := deltas[delta.Get("type")]
@@ -161,11 +171,11 @@ func (m *messageReader) messageDelta(e convert.Object) (piece string, ok bool) {
 }
 
 // The fields of a message that message_delta has: in its delta, beside it, and
-// in its usage. Of the last, those of growing are not known at the start.
+// in its usage. Of these counts, those that grow are not known at the start.
 var (
 	inDelta     = []string{"stop_reason", "stop_sequence", "stop_details", "container"}
 	besideDelta = []string{"context_management", "input_transformations"}
-	inUsage     = append([]string{"input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"}, growing...)
+	constant    = []string{"input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"}
 	growing     = []string{"output_tokens_details", "server_tool_use", "iterations", "fallback_credit"}
 )
 
@@ -173,14 +183,19 @@ var (
 // block, message_delta with what is known at the end, and message_stop.
 func writeMessage(s *convert.Stream, m convert.Object) bool {
 	usage, ok := convert.ParseObject(m.Get("usage"))
-	if !ok || m.Get("type") != `"message"` || !convert.IsArray(m.Get("content")) || convert.IsAbsent(usage.Get("output_tokens")) {
+	content := m.Get("content")
+	counted := ok && !convert.IsAbsent(usage.Get("output_tokens"))
+	if !counted || m.Get("type") != `"message"` || !convert.IsArray(content) {
 		return false
 	}
 	delta, _ := m.Split(inDelta...)
 	beside, _ := m.Split(besideDelta...)
-	final, _ := usage.Split(inUsage...)
-	final = slices.DeleteFunc(final, func(count convert.Member) bool { return count.Value == "null" })
-	end := append(convert.Object{{Name: "delta", Value: delta.String()}, {Name: "usage", Value: final.String()}}, beside...)
+	counts, _ := usage.Split(slices.Concat(constant, growing, []string{"output_tokens"})...)
+	counts = slices.DeleteFunc(counts, func(c convert.Member) bool { return c.Value == "null" })
+	var end convert.Object
+	end.Set("delta", delta.String())
+	end.Set("usage", counts.String())
+	end = append(end, beside...)
 
 	usage.Reset("null", growing...)
 	usage.Reset("0", "output_tokens")
@@ -189,7 +204,7 @@ func writeMessage(s *convert.Stream, m convert.Object) bool {
 	start.Reset(usage.String(), "usage")
 	start.Reset("[]", "content")
 	s.Event("message_start", `,"message":`+start.String())
-	ok = blocks.Write(s, m.Get("content"), "")
+	ok = blocks.Write(s, content, "")
 	s.Event("message_delta", ","+convert.Inner(end.String()))
 	s.Event("message_stop", "")
 	return ok && fallsBackToModel(m)
@@ -215,21 +230,27 @@ var blocks = &convert.Blocks{
 	Name: "content_block", Index: "index",
 	Types: map[string][]convert.Part{
 		"text": {
-			delta("text", convert.AsString, `""`, `{"type":"text_delta","text":$value}`, true),
-			delta("citations", convert.Listed, "[]", `{"type":"citations_delta","citation":$value}`, false),
+			required(delta("text", convert.AsString, `""`, `{"type":"text_delta","text":$value}`)),
+			delta("citations", convert.Listed, "[]", `{"type":"citations_delta","citation":$value}`),
 		},
 		"thinking": {
-			delta("thinking", convert.AsString, `""`, `{"type":"thinking_delta","thinking":$value}`, true),
-			delta("signature", convert.AsString, `""`, `{"type":"signature_delta","signature":$value}`, false),
+			required(delta("thinking", convert.AsString, `""`, `{"type":"thinking_delta","thinking":$value}`)),
+			delta("signature", convert.AsString, `""`, `{"type":"signature_delta","signature":$value}`),
 		},
 		"tool_use":        {toolInput},
 		"server_tool_use": {toolInput},
 	},
 }
 
-var toolInput = delta("input", convert.AsText, "{}", `{"type":"input_json_delta","partial_json":$value}`, true)
+var toolInput = required(delta("input", convert.AsText, "{}", `{"type":"input_json_delta","partial_json":$value}`))
 
-// delta returns the part of a block that an event has.
-func delta(name string, kind convert.Kind, empty, data string, required bool) convert.Part {
-	return convert.Part{Name: name, Kind: kind, Empty: empty, Required: required, Event: "content_block_delta", Data: `,"delta":` + data}
+// delta returns the part of a block that is sent in a delta.
+func delta(name string, kind convert.Kind, empty, data string) convert.Part {
+	return convert.Part{Name: name, Kind: kind, Empty: empty, Event: "content_block_delta", Data: `,"delta":` + data}
+}
+
+// required returns a part that a block must have.
+func required(p convert.Part) convert.Part {
+	p.Required = true
+	return p
 }

@@ -31,15 +31,19 @@ var contentForm = &convert.Form{
 }
 
 var candidate = &convert.Shape{Rest: convert.Same, Fields: []convert.Field{
-	{Name: "content", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Same, Fields: []convert.Field{
-		{Name: "parts", Rule: convert.Parts, Shape: textPart, Whole: wholePart},
-	}}},
+	{Name: "content", Rule: convert.Nested, Shape: content},
 	{Name: "finishReason", Rule: convert.Same, Required: true},
 	{Name: "tokenCount", Rule: convert.Last},
-	{Name: "logprobsResult", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Same, Fields: []convert.Field{
-		{Name: "topCandidates", Rule: convert.List},
-		{Name: "chosenCandidates", Rule: convert.List},
-	}}},
+	{Name: "logprobsResult", Rule: convert.Nested, Shape: logprobs},
+}}
+
+var content = &convert.Shape{Rest: convert.Same, Fields: []convert.Field{
+	{Name: "parts", Rule: convert.Parts, Shape: textPart, Whole: wholePart},
+}}
+
+var logprobs = &convert.Shape{Rest: convert.Same, Fields: []convert.Field{
+	{Name: "topCandidates", Rule: convert.List},
+	{Name: "chosenCandidates", Rule: convert.List},
 }}
 
 // textPart is a part that the next chunk may continue. A part with a thought

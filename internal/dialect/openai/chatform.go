@@ -31,15 +31,15 @@ func choicesForm(whole, chunk string, content ...convert.Field) *convert.Form {
 	choice := []convert.Field{{Name: "index", Default: "0"}}
 	choice = append(choice, content...)
 	choice = append(choice,
-		convert.Field{Name: "logprobs", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Join}},
-		convert.Field{Name: "finish_reason", Rule: convert.Last, Required: true}, // some servers' null is ""
+		convert.Field{Name: "logprobs", Rule: convert.Nested, Shape: logprobs},
+		convert.Field{Name: "finish_reason", Rule: convert.Last, Required: true}, // some servers send ""
 	)
 	return &convert.Form{
 		End:   "[DONE]",
 		List:  "choices",
 		Usage: "usage",
 		Body: &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
-			{Name: "id", Rule: convert.First}, // empty in Azure's first chunk, as are created and model
+			{Name: "id", Rule: convert.First}, // Azure's first chunk has "", and 0 for created
 			{Name: "object", Rule: convert.Drop, Default: `"` + whole + `"`, Chunk: `"` + chunk + `"`},
 			{Name: "created", Rule: convert.First},
 			{Name: "model", Rule: convert.First},
@@ -61,17 +61,24 @@ var message = &convert.Shape{Rest: convert.Join, Fields: []convert.Field{
 	{Name: "type", Rule: convert.First},
 	{Name: "name", Rule: convert.First},
 	{Name: "function_call", Rule: convert.Nested, Shape: function},
-	{Name: "tool_calls", Rule: convert.Keyed, Key: callKey, Shape: &convert.Shape{Rest: convert.Join, Fields: []convert.Field{
-		{Name: "index", Rule: convert.Drop},
-		{Name: "id", Rule: convert.First},
-		{Name: "type", Rule: convert.First},
-		{Name: "function", Rule: convert.Nested, Shape: function},
-		{Name: "custom", Rule: convert.Nested, Shape: function},
-	}}},
+	{Name: "tool_calls", Rule: convert.Keyed, Key: callKey, Shape: toolCall},
+}}
+
+var toolCall = &convert.Shape{Rest: convert.Join, Fields: []convert.Field{
+	{Name: "index", Rule: convert.Drop},
+	{Name: "id", Rule: convert.First},
+	{Name: "type", Rule: convert.First},
+	{Name: "function", Rule: convert.Nested, Shape: function},
+	{Name: "custom", Rule: convert.Nested, Shape: function},
 }}
 
 // function is what a call calls; its arguments or input come in pieces.
-var function = &convert.Shape{Rest: convert.Join, Fields: []convert.Field{{Name: "name", Rule: convert.First}}}
+var function = &convert.Shape{Rest: convert.Join, Fields: []convert.Field{
+	{Name: "name", Rule: convert.First},
+}}
+
+// logprobs are lists, of one item for each token.
+var logprobs = &convert.Shape{Rest: convert.Join}
 
 // callKey returns what identifies the tool call that a delta is a piece of.
 func callKey(call convert.Object) dialect.CallKey {

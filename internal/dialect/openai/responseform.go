@@ -95,19 +95,26 @@ var outputItems = &convert.Blocks{
 	Start: "response.output_item.added", Stop: "response.output_item.done", Repeat: true,
 	Name: "item", Index: "output_index", ID: "item_id",
 	Types: map[string][]convert.Part{
-		"message":          {running, contentOf(true)},
-		"reasoning":        {{Name: "summary", Kind: convert.InBlocks, Empty: "[]", Required: true, Blocks: summaries}, contentOf(false)},
-		"function_call":    {running, delta("arguments", "function_call_arguments"), named(done("arguments", "function_call_arguments"))},
-		"mcp_call":         {running, delta("arguments", "mcp_call_arguments"), done("arguments", "mcp_call_arguments"), {Name: "output", Empty: "null"}},
-		"custom_tool_call": {running, delta("input", "custom_tool_call_input"), done("input", "custom_tool_call_input")},
+		"message":          {running, listOf("content", contents, true)},
+		"reasoning":        {listOf("summary", summaries, true), listOf("content", contents, false)},
+		"function_call":    {running, delta("arguments", "function_call_arguments"), namedDone},
+		"mcp_call":         {running, delta("arguments", mcp), done("arguments", mcp), {Name: "output", Empty: "null"}},
+		"custom_tool_call": {running, delta("input", custom), done("input", custom)},
 	},
 }
+
+// The events of calls, without response. before and .delta or .done behind.
+const (
+	mcp    = "mcp_call_arguments"
+	custom = "custom_tool_call_input"
+)
 
 // running is the status of an item that has started.
 var running = convert.Part{Name: "status", Empty: `"in_progress"`}
 
-func contentOf(required bool) convert.Part {
-	return convert.Part{Name: "content", Kind: convert.InBlocks, Empty: "[]", Required: required, Blocks: contents}
+// listOf returns the part of an item that is a list of blocks.
+func listOf(name string, blocks *convert.Blocks, required bool) convert.Part {
+	return convert.Part{Name: name, Kind: convert.InBlocks, Empty: "[]", Required: required, Blocks: blocks}
 }
 
 var contents = &convert.Blocks{
@@ -116,8 +123,8 @@ var contents = &convert.Blocks{
 	Types: map[string][]convert.Part{
 		"output_text": {
 			scored(delta("text", "output_text")),
-			{Name: "annotations", Kind: convert.Listed, Empty: "[]", Event: "response.output_text.annotation.added",
-				Data: `,"annotation_index":$number,"annotation":$value`},
+			{Name: "annotations", Kind: convert.Listed, Empty: "[]",
+				Event: "response.output_text.annotation.added", Data: `,"annotation_index":$number,"annotation":$value`},
 			scored(done("text", "output_text")),
 			{Name: "logprobs", Empty: "[]"},
 		},
@@ -134,22 +141,22 @@ var summaries = &convert.Blocks{
 	},
 }
 
-// delta is the event with a text, which comes in one piece, and done the event
-// that repeats it at the end.
+// delta is the event with a text, which comes in one piece.
 func delta(name, event string) convert.Part {
-	return convert.Part{Name: name, Kind: convert.AsString, Empty: `""`, Event: "response." + event + ".delta", Data: `,"delta":$value`}
+	return convert.Part{Name: name, Kind: convert.AsString, Empty: `""`,
+		Event: "response." + event + ".delta", Data: `,"delta":$value`}
 }
 
+// done is the event that repeats a text at its end.
 func done(name, event string) convert.Part {
-	return convert.Part{Name: name, Kind: convert.AsString, Empty: `""`, Event: "response." + event + ".done", Data: `,"` + name + `":$value`}
+	return convert.Part{Name: name, Kind: convert.AsString, Empty: `""`,
+		Event: "response." + event + ".done", Data: `,"` + name + `":$value`}
 }
 
-// named adds the name of a function to the event.
-func named(p convert.Part) convert.Part {
-	p.Data += `,"name":$with`
-	p.With = convert.Member{Name: "name", Value: "null"}
-	return p
-}
+// namedDone is the end of a function's arguments, with its name.
+var namedDone = convert.Part{Name: "arguments", Kind: convert.AsString, Empty: `""`,
+	Event: "response.function_call_arguments.done", Data: `,"arguments":$value,"name":$with`,
+	With: convert.Member{Name: "name", Value: "null"}}
 
 // scored adds the logprobs of a text to the event, which the text must have.
 func scored(p convert.Part) convert.Part {
