@@ -28,7 +28,7 @@ func cacheCommand() *cobra.Command {
 		Long: "cache works on the remembered answers. While a gateway runs on the same DATA_DIR it asks that one, by the socket control.sock\n" +
 			"there; otherwise it opens the cache directory itself. CACHE_BACKEND=MEMORY lives in the gateway alone, so it has to run.",
 		RunE: func(*cobra.Command, []string) error {
-			return &usageError{errors.New("say what to do with the cache: stats, list, show, purge, export, import or verify")}
+			return &usageError{errors.New("choose what to do with the cache: stats, list, show, purge, export, import or verify")}
 		},
 	}
 	c.AddCommand(cacheStats(), cacheList(), cacheShow(), cachePurge(), cacheExport(), cacheImport(), cacheVerify())

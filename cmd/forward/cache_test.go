@@ -36,7 +36,7 @@ func cacheHome(t *testing.T, settings string) *config.Config {
 }
 
 // MustRemember puts answers to four questions into c: two of alice's, one of
-// bob's, one of everybody's.
+// bob's, one of all callers'.
 func MustRemember(t *testing.T, cfg *config.Config, c *cache.Cache) {
 	t.Helper()
 	alice := "key:" + (&keys.Key{Secret: cfg.Access.Keys[0].Secret}).ID()
@@ -49,8 +49,8 @@ func MustRemember(t *testing.T, cfg *config.Config, c *cache.Cache) {
 	}
 }
 
-// eachHolder runs a test with a running gateway's cache and with one that
-// nobody has open.
+// eachHolder runs a test with a running gateway's cache and with one that no
+// process has open.
 func eachHolder(t *testing.T, test func(t *testing.T)) {
 	for _, backend := range []string{"BADGER", "MEMORY", "no gateway"} {
 		t.Run(backend, func(t *testing.T) {
@@ -202,10 +202,10 @@ func TestCacheCommandsThatCannotWork(t *testing.T) {
 	cfg := cacheHome(t, "")
 	for name, test := range map[string]struct {
 		args  []string
-		says  string
+		want  string
 		usage bool
 	}{
-		"nothing to do":     {[]string{}, "say what", true},
+		"nothing to do":     {[]string{}, "choose what", true},
 		"unknown verb":      {[]string{"prune"}, "unknown command", true},
 		"an empty filter":   {[]string{"purge", "--key", "", "--yes"}, "--key is empty", true},
 		"no file":           {[]string{"export"}, "export FILE", true},
@@ -222,7 +222,7 @@ func TestCacheCommandsThatCannotWork(t *testing.T) {
 			os.RemoveAll(cfg.Cache.Dir)
 		}
 		_, _, err := execute(append([]string{"cache"}, test.args...)...)
-		if err == nil || !strings.Contains(err.Error(), test.says) || errors.As(err, new(*usageError)) != test.usage {
+		if err == nil || !strings.Contains(err.Error(), test.want) || errors.As(err, new(*usageError)) != test.usage {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

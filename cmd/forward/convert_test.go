@@ -40,9 +40,9 @@ func TestConvertChoosesExchanges(t *testing.T) {
 		{"--key bob --dedupe --since 2026-11-02", "b"},
 		{"--key carol", ""},
 	} {
-		out, said, err := execute(append([]string{"convert", dir, "-o", "-", "--format", "jsonl"}, strings.Fields(c.flags)...)...)
+		out, stderr, err := execute(append([]string{"convert", dir, "-o", "-", "--format", "jsonl"}, strings.Fields(c.flags)...)...)
 		if err != nil {
-			t.Errorf("%s: %v %s", c.flags, err, said)
+			t.Errorf("%s: %v %s", c.flags, err, stderr)
 		}
 		var uids []string
 		for line := range strings.Lines(out) {
@@ -52,8 +52,8 @@ func TestConvertChoosesExchanges(t *testing.T) {
 		if got := strings.Join(uids, " "); got != c.uids {
 			t.Errorf("%s: %q, want %q", c.flags, got, c.uids)
 		}
-		if !strings.Contains(said, "conversations from 2 files") {
-			t.Errorf("%s: said %q", c.flags, said)
+		if !strings.Contains(stderr, "conversations from 2 files") {
+			t.Errorf("%s: stderr %q", c.flags, stderr)
 		}
 	}
 	for format, want := range map[string]string{

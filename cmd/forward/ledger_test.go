@@ -17,16 +17,16 @@ import (
 	"forward/internal/price"
 )
 
-// TestTheLedgerTellsEverybody opens the ledger with all sinks, spends half a
-// budget and closes: everybody was told before Close returned.
-func TestTheLedgerTellsEverybody(t *testing.T) {
+// TestAllSinksGetTheRow opens the ledger with all sinks, spends half a budget
+// and closes: each sink has its copy before Close returns.
+func TestAllSinksGetTheRow(t *testing.T) {
 	var mu sync.Mutex
-	told := map[string]string{}
+	posted := map[string]string{}
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		text, _ := io.ReadAll(r.Body)
 		mu.Lock()
 		defer mu.Unlock()
-		told[r.URL.Path] += string(text)
+		posted[r.URL.Path] += string(text)
 		if r.Header.Get("X-Forward-Signature") == "" {
 			t.Error("a post is not signed")
 		}
@@ -57,8 +57,8 @@ func TestTheLedgerTellsEverybody(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"id":"a"`) {
 		t.Errorf("%q, %v", text, err)
 	}
-	if !strings.Contains(told["/usage"], `"cost_usd":1`) || !strings.Contains(told["/budget"], `"percent":50`) {
-		t.Errorf("%q", told)
+	if !strings.Contains(posted["/usage"], `"cost_usd":1`) || !strings.Contains(posted["/budget"], `"percent":50`) {
+		t.Errorf("%q", posted)
 	}
 }
 

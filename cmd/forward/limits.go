@@ -29,9 +29,9 @@ func (a *app) setGate(c *change) (err error) {
 	return err
 }
 
-// setScheduler makes the scheduler when forward.yaml bounds models for the first
-// time. It is the one component whose rules change in place: requests that wait
-// for a model's allowance must wait in one queue.
+// setScheduler makes the scheduler when forward.yaml bounds models for the
+// first time. It is the one component whose rules change in place: requests
+// that wait for a model's allowance must wait in one queue.
 func (a *app) setScheduler(c *change) (err error) {
 	if a.scheduler == nil && len(c.cfg.Models) == 0 {
 		return nil

@@ -1,10 +1,11 @@
 // Command forward is an LLM gateway: one binary between a team's programs and
 // the model providers.
 //
-// This package only wires: it turns settings into the option types of the
-// rooms, starts them in order and stops them in reverse. Answers go to stdout;
-// banners, hints and progress go to stderr. Exit status is 0 when it worked, 1
-// when it did not, 2 when it was called wrongly.
+// This package only wires, one file a command. app.go opens the components of a
+// running gateway, applies settings to them and closes them in reverse; the
+// files beside it set the options of one package each. Answers go to stdout;
+// banners, hints and progress go to stderr. The exit status is 0 for success, 1
+// for a failure, 2 for a wrong command line.
 package main
 
 import (
@@ -32,7 +33,7 @@ func main() {
 	os.Exit(1)
 }
 
-// usageError says that the command line is wrong.
+// usageError is a wrong command line.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }

@@ -37,7 +37,7 @@ func execute(args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
-func TestTheBannerTellsWhatIsInForceAndNoKey(t *testing.T) {
+func TestTheBannerShowsTheSettingsAndNoKey(t *testing.T) {
 	const api, own = "sk-CANARY0123456789abcdefghijkl", "fk-CANARY0123456789abcdefghijkl"
 	cfg := load(t, `OPENAI_API_KEY=`+api+`
 FORWARD_KEY=`+own+`

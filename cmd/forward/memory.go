@@ -26,7 +26,7 @@ const bodyShare = 8
 func limitMemory(logger *slog.Logger) {
 	provider := memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem)
 	if _, err := memlimit.Set(memlimit.WithRatio(0.9), memlimit.WithProvider(provider)); err != nil {
-		logger.Warn("memory is not limited to what the container or the machine has; GOMEMLIMIT can say how much may be used", "error", err)
+		logger.Warn("memory is not limited to what the container or the machine has; GOMEMLIMIT sets how much may be used", "error", err)
 	}
 }
 

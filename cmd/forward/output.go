@@ -133,11 +133,11 @@ func sizeText(n int64) string {
 	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
 }
 
-// agrees asks on a terminal whether to destroy something. Elsewhere nobody can
-// answer, so that is a wrong call.
+// agrees asks on a terminal whether to destroy something. Without a terminal
+// the question has no answer, so the call is a wrong one.
 func agrees(c *cobra.Command, question string) (bool, error) {
 	if in, ok := c.InOrStdin().(*os.File); !ok || !term.IsTerminal(int(in.Fd())) {
-		return false, &usageError{fmt.Errorf("%s Nobody can be asked here: say --yes", question)}
+		return false, &usageError{fmt.Errorf("%s There is no terminal to ask on: write --yes", question)}
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "%s [y/N] ", question)
 	line, err := bufio.NewReader(c.InOrStdin()).ReadString('\n')

@@ -154,11 +154,11 @@ func TestNoRequestFailsByAReload(t *testing.T) {
 	stop.Store(true)
 	askers.Wait()
 	if asked.Load() == 0 {
-		t.Error("nobody asked meanwhile")
+		t.Error("no request was sent meanwhile")
 	}
 }
 
-func TestAReloadSaysWhatChangedAndWhatNeedsARestart(t *testing.T) {
+func TestAReloadReportsWhatChangedAndWhatNeedsARestart(t *testing.T) {
 	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\nPORT=8000\n")
 	for _, test := range []struct {
 		name, env        string
@@ -188,26 +188,26 @@ func TestARefusedReloadChangesNothing(t *testing.T) {
 	up := upstreamOf(t)
 	good := "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-CANARY0123456789\nFORWARD_KEY=fk-1\n"
 	l, server := MustReload(t, good)
-	for _, test := range []struct{ env, says string }{
+	for _, test := range []struct{ env, want string }{
 		{"FORWARD_KEY=fk-2\nREQ_RATE_LIMIT={\"/\":\"10/fortnight\"}\n", ".env:2"},
 		{good + "PORT=eighty\n", ".env:4"},
 		{good + "OPENAI_API_KEY=sk-CANARY0123456789 and more\nFORWARD_KEY=fk-2\n", ".env:4"},
 	} {
 		writeEnv(t, test.env)
 		_, err := l.Reload("test")
-		if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "CANARY") {
-			t.Errorf("%q: error %v, want one of %s without a key", test.env, err, test.says)
+		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "CANARY") {
+			t.Errorf("%q: error %v, want one of %s without a key", test.env, err, test.want)
 		}
 		if status, text := ask(t, server.URL, "fk-1"); status != http.StatusOK {
 			t.Errorf("after %q: status %d: %s", test.env, status, text)
 		}
 		if status, _ := ask(t, server.URL, "fk-2"); status != http.StatusUnauthorized {
-			t.Errorf("after %q a key of it is in force: status %d", test.env, status)
+			t.Errorf("after %q a key of it is valid: status %d", test.env, status)
 		}
 	}
 }
 
-// A reload gives nobody a fresh window.
+// A reload gives no caller a fresh window.
 func TestLimitsCountOnThroughAReload(t *testing.T) {
 	up := upstreamOf(t)
 	env := func(more string) string {
@@ -235,20 +235,20 @@ func TestLimitsCountOnThroughAReload(t *testing.T) {
 	MustPut(t, l, env("QUOTAS={\"key\":{\"*\":{\"requests_per_day\":6}}}\n"))
 	for i, want := range []int{200, 200, 429} {
 		if got := status(); got != want {
-			t.Errorf("request %d with a quota alone, of which 4 of 6 are used: status %d, want %d", i+1, got, want)
+			t.Errorf("request %d with a quota alone, with 4 of 6 used: status %d, want %d", i+1, got, want)
 		}
 	}
 }
 
 // A stream that runs finishes at the upstream, with the key and in the chat log
 // of before, whatever the settings have become.
-func TestRequestsUnderWayFinishByTheSettingsTheyBeganWith(t *testing.T) {
-	begun, finish := make(chan struct{}), make(chan struct{})
+func TestRequestsUnderWayFinishByTheSettingsTheyStartedWith(t *testing.T) {
+	started, finish := make(chan struct{}), make(chan struct{})
 	old := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		io.WriteString(w, "data: {\"choices\":[{\"delta\":{\"content\":\"old\"}}]}\n\n")
 		w.(http.Flusher).Flush()
-		close(begun)
+		close(started)
 		<-finish
 		io.WriteString(w, "data: [DONE]\n\n")
 	}))
@@ -268,7 +268,7 @@ func TestRequestsUnderWayFinishByTheSettingsTheyBeganWith(t *testing.T) {
 		text, err := io.ReadAll(res.Body)
 		ended <- fmt.Sprintf("%s %v", text, err)
 	}()
-	<-begun
+	<-started
 	MustPut(t, l, "OPENAI_BASE_URL="+up.URL+"\nOPENAI_API_KEY=sk-2\nFORWARD_KEY=fk-2\nTIMEOUT=3s\n")
 	if status, text := ask(t, server.URL, "fk-2"); status != http.StatusOK {
 		t.Errorf("a new request: status %d: %s", status, text)
@@ -301,8 +301,8 @@ func TestComponentsThatWereClosedAtTheStartOpenByAReload(t *testing.T) {
 	}
 }
 
-// Stopping waits for a reload and lets no further one begin, so that nothing is
-// changed in rooms that are closed.
+// Stopping waits for a reload and lets no further one start, so that nothing is
+// changed in components that are closed.
 func TestNoReloadAfterStop(t *testing.T) {
 	l, _ := MustReload(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
 	l.Stop()
@@ -324,7 +324,7 @@ func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
 	writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nPORT=9\n")
 	out, _, err := execute("reload")
 	if want := "changed: FORWARD_KEY\nneeds a restart: PORT\n"; err != nil || out != want {
-		t.Errorf("said %q and error %v, want %q", out, err, want)
+		t.Errorf("output %q and error %v, want %q", out, err, want)
 	}
 	writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-2\nRETRIES=many\n")
 	if _, _, err := execute("reload"); err == nil || !strings.Contains(err.Error(), "RETRIES=many (.env:3): not a whole number in range; write a number from 0 to 10") {
@@ -332,9 +332,9 @@ func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
 	}
 }
 
-// Who waits in line stays in it, and goes by the limits that forward.yaml has
+// A queued request stays queued, and goes by the limits that forward.yaml has
 // by then. A bucket that is used up is not full again.
-func TestWhoWaitsInLineStaysInIt(t *testing.T) {
+func TestAQueuedRequestStaysQueued(t *testing.T) {
 	up := upstreamOf(t)
 	put := func(rpm int, more string) {
 		t.Helper()

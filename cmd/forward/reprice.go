@@ -31,7 +31,7 @@ func repriceCommand() *cobra.Command {
 	flags.BoolVar(&p.DryRun, "dry-run", false, "only show what would change")
 	frame{forms: tableOrJSON}.command(c, func(c *call) (err error) {
 		if *since == "" {
-			return &usageError{errors.New("say since when: --since 30d, a day, or all")}
+			return &usageError{errors.New("write since when: --since 30d, a day, or all")}
 		}
 		p.Since, p.Until, err = between(*since, *until, time.Now().In(c.cfg.Location))
 		if err != nil {

@@ -46,7 +46,8 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	signal.Notify(hangup, syscall.SIGHUP) // from the start, or SIGHUP would end a gateway that starts
 	defer signal.Stop(hangup)
 	limitMemory(logger)
-	defer tuneCollector()()
+	stopTuning := tuneCollector()
+	defer stopTuning()
 	var a *app
 	options.Log = logger
 	options.Apply = func(next *config.Config) ([]string, error) { return a.apply(next) }
@@ -140,7 +141,7 @@ func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 	defer cancel()
 	err := server.Shutdown(ctx)
 	end, _ := ctx.Deadline()
-	gateway.Wait(time.Until(end)) // for upgraded connections, of which Shutdown knows nothing
+	gateway.Wait(time.Until(end)) // for upgraded connections, which Shutdown does not know
 	gateway.Abort()
 	if err != nil {
 		last, cancel := context.WithTimeout(context.Background(), 2*time.Second)

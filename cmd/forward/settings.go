@@ -81,7 +81,7 @@ func printWarnings(w io.Writer, warnings []config.Warning) {
 	}
 }
 
-// settingsReader gives a command the flags that say where settings come from,
+// settingsReader gives a command the flags that name the sources of settings,
 // and returns the function that reads the settings beside those of a running
 // gateway, which are nil at its start.
 func settingsReader(c *cobra.Command, managedKeys func(dataDir string) bool) func(running *config.Config) (*config.Config, []config.Warning, error) {
@@ -94,7 +94,7 @@ func settingsReader(c *cobra.Command, managedKeys func(dataDir string) bool) fun
 	}
 }
 
-// settingsFlags gives a command the flags that say where settings come from,
+// settingsFlags gives a command the flags that name the sources of settings,
 // and returns the function that reads them.
 func settingsFlags(c *cobra.Command) func() config.Flags {
 	var f config.Flags

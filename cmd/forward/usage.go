@@ -107,8 +107,9 @@ func between(since, until string, now time.Time) (from, to time.Time, err error)
 	return from, to, nil
 }
 
-// moment reads a time as people write it. Ages in days and weeks begin at
-// midnight, so that a report has whole days; "" and all are open.
+// moment reads a time: an age, a day or a time of RFC 3339. Ages in days and
+// weeks start at midnight, so that a report has whole days; "" and all are
+// open.
 func moment(s string, now time.Time) (time.Time, error) {
 	if s == "" || s == "all" {
 		return time.Time{}, nil

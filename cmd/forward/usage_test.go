@@ -17,7 +17,8 @@ import (
 	"forward/internal/price"
 )
 
-// ledger makes a DATA_DIR with a running ledger in it, and returns flags that lead there.
+// ledgerWith makes a DATA_DIR with a running ledger in it, and returns flags
+// that lead there.
 func ledgerWith(t *testing.T, rows ...ledger.Row) (flags []string, l *ledger.Ledger) {
 	t.Helper()
 	dir := t.TempDir()
@@ -119,7 +120,7 @@ func TestWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"alice, id id-alice, user =SUM(A1)", "openai, upstream openai, API key 1", "chat, model gpt-4o, answered by gpt-4o-2024-08-06, streamed", "200, finish reason stop", "miss",
-		"1.5ms in line, 2s in all", "100 in, 40 of them cached, 10 out", "$0.00123, openai/gpt-4o in the table of 2026-11-10", "12µs", "cache: miss: asked for the first time·[31m"} {
+		"1.5ms in the queue, 2s in all", "100 in, 40 of them cached, 10 out", "$0.00123, openai/gpt-4o in the table of 2026-11-10", "12µs", "cache: miss: asked for the first time·[31m"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -8,8 +8,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by release builds (-ldflags "-X main.version=v1.2.3");
-// otherwise the build's own information tells.
+// version is set by release builds (-ldflags "-X main.version=v1.2.3"); other
+// builds have the version of their module.
 var version string
 
 func versionCommand() *cobra.Command {

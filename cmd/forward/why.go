@@ -63,14 +63,14 @@ func showWhy(c *call, r *ledger.Reader, id string) error {
 func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(name string, parts ...string) {
-		var said []string
+		var shown []string
 		for _, p := range parts {
 			if p != "" {
-				said = append(said, visible(p))
+				shown = append(shown, visible(p))
 			}
 		}
-		if len(said) > 0 {
-			fmt.Fprintf(t, "%s\t%s\n", name, strings.Join(said, ", "))
+		if len(shown) > 0 {
+			fmt.Fprintf(t, "%s\t%s\n", name, strings.Join(shown, ", "))
 		}
 	}
 	when := func(condition bool, format string, args ...any) string {
@@ -79,7 +79,7 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 		}
 		return fmt.Sprintf(format, args...)
 	}
-	subject, at, batch := "request", "began", r.Operation == ledger.BatchOperation
+	subject, at, batch := "request", "started", r.Operation == ledger.BatchOperation
 	if batch {
 		subject, at = "batch", "settled"
 	}
@@ -91,7 +91,7 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 	line("status", when(r.Status != 0 && !batch, "%d", r.Status), when(r.Cause != "", "cause %s", r.Cause), when(r.Finish != "", "finish reason %s", r.Finish))
 	line("cache", when(!batch, "%s", r.Cache), when(r.Saved > 0, "saved %s", r.Saved))
 	line("attempts", when(r.Attempts > 0, "%d", r.Attempts))
-	line("times", when(r.Queue > 0, "%s in line", short(r.Queue)), when(r.First > 0, "%s to the first token", short(r.First)),
+	line("times", when(r.Queue > 0, "%s in the queue", short(r.Queue)), when(r.First > 0, "%s to the first token", short(r.First)),
 		when(r.Ask > 0, "%s of the upstream", short(r.Ask)), when(r.Total > 0, "%s in all", short(r.Total)))
 	line("tokens", when(r.Usage.Input+r.Usage.Output > 0, "%d in", r.Usage.Input), when(r.Usage.CachedRead > 0, "%d of them cached", r.Usage.CachedRead),
 		when(r.Usage.CachedWrite > 0, "%d written to the cache", r.Usage.CachedWrite), when(r.Usage.Input+r.Usage.Output > 0, "%d out", r.Usage.Output),

@@ -38,7 +38,7 @@ func (c *Client) Close() { c.transport.CloseIdleConnections() }
 // connection lists all that is wrong.
 func (c *Client) Reload(ctx context.Context) (reload.Result, error) {
 	var result reload.Result
-	err := c.call(ctx, http.MethodPost, "/reload", nil, nil, &result)
+	err := c.call(ctx, request{method: http.MethodPost, path: "/reload"}, &result)
 	if refused, ok := errors.AsType[*answerError](err); ok && refused.status == http.StatusUnprocessableEntity {
 		err = fmt.Errorf("refused, and all settings stay as they were:\n%w", err)
 	}
@@ -47,14 +47,14 @@ func (c *Client) Reload(ctx context.Context) (reload.Result, error) {
 
 // Stats returns the counters of the cache.
 func (c *Client) Stats(ctx context.Context) (s cache.Stats, err error) {
-	err = c.call(ctx, http.MethodGet, "/cache/stats", nil, nil, &s)
+	err = c.call(ctx, request{method: http.MethodGet, path: "/cache/stats"}, &s)
 	return s, err
 }
 
 // List returns the entries that the filter selects, in no order. An entry that
 // is used meanwhile may be there twice.
 func (c *Client) List(ctx context.Context, f cache.Filter) ([]cache.Info, error) {
-	body, err := c.send(ctx, http.MethodGet, "/cache/entries", filterValues(f), nil)
+	body, err := c.send(ctx, request{method: http.MethodGet, path: "/cache/entries", query: filterValues(f)})
 	if err != nil {
 		return nil, err
 	}
@@ -75,32 +75,32 @@ func (c *Client) List(ctx context.Context, f cache.Filter) ([]cache.Info, error)
 // Show returns the entry whose key starts with prefix, as a line of an export
 // with its key.
 func (c *Client) Show(ctx context.Context, prefix string) (entry json.RawMessage, err error) {
-	err = c.call(ctx, http.MethodGet, "/cache/entries/"+url.PathEscape(prefix), nil, nil, &entry)
+	err = c.call(ctx, request{method: http.MethodGet, path: "/cache/entries/" + url.PathEscape(prefix)}, &entry)
 	return entry, err
 }
 
 // Count adds up the entries that the filter selects.
 func (c *Client) Count(ctx context.Context, f cache.Filter) (sum cache.Sum, err error) {
-	err = c.call(ctx, http.MethodGet, "/cache/count", filterValues(f), nil, &sum)
+	err = c.call(ctx, request{method: http.MethodGet, path: "/cache/count", query: filterValues(f)}, &sum)
 	return sum, err
 }
 
 // Purge deletes the entries that the filter selects.
 func (c *Client) Purge(ctx context.Context, f cache.Filter) (sum cache.Sum, err error) {
-	err = c.call(ctx, http.MethodPost, "/cache/purge", filterValues(f), nil, &sum)
+	err = c.call(ctx, request{method: http.MethodPost, path: "/cache/purge", query: filterValues(f)}, &sum)
 	return sum, err
 }
 
 // Verify reads every entry and compares it with its checksum.
 func (c *Client) Verify(ctx context.Context) (v cache.Verified, err error) {
-	err = c.call(ctx, http.MethodPost, "/cache/verify", nil, nil, &v)
+	err = c.call(ctx, request{method: http.MethodPost, path: "/cache/verify"}, &v)
 	return v, err
 }
 
 // Export returns the entries that the filter selects as an export, which the
 // caller closes.
 func (c *Client) Export(ctx context.Context, f cache.Filter) (io.ReadCloser, error) {
-	return c.send(ctx, http.MethodGet, "/cache/export", filterValues(f), nil)
+	return c.send(ctx, request{method: http.MethodGet, path: "/cache/export", query: filterValues(f)})
 }
 
 // Import stores the entries of an export for ttl, 0 for the cache's own.
@@ -109,13 +109,20 @@ func (c *Client) Import(ctx context.Context, export io.Reader, ttl time.Duration
 	if ttl > 0 {
 		query.Set("ttl", ttl.String())
 	}
-	err = c.call(ctx, http.MethodPost, "/cache/import", query, export, &result)
+	err = c.call(ctx, request{method: http.MethodPost, path: "/cache/import", query: query, body: export}, &result)
 	return result, err
 }
 
+// request is one request to a Handler.
+type request struct {
+	method, path string
+	query        url.Values
+	body         io.Reader
+}
+
 // call sends a request and reads its answer into result.
-func (c *Client) call(ctx context.Context, method, path string, query url.Values, body io.Reader, result any) error {
-	answer, err := c.send(ctx, method, path, query, body)
+func (c *Client) call(ctx context.Context, q request, result any) error {
+	answer, err := c.send(ctx, q)
 	if err != nil {
 		return err
 	}
@@ -136,8 +143,8 @@ func (e *answerError) Error() string { return e.message }
 
 // send sends a request and returns the body of its answer, which the caller
 // closes.
-func (c *Client) send(ctx context.Context, method, path string, query url.Values, body io.Reader) (io.ReadCloser, error) {
-	r, err := http.NewRequestWithContext(ctx, method, "http://forward"+path+"?"+query.Encode(), body)
+func (c *Client) send(ctx context.Context, q request) (io.ReadCloser, error) {
+	r, err := http.NewRequestWithContext(ctx, q.method, "http://forward"+q.path+"?"+q.query.Encode(), q.body)
 	if err != nil {
 		return nil, err
 	}

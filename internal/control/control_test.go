@@ -24,12 +24,12 @@ func MustControl(t *testing.T, dir string) *Server {
 	return c
 }
 
-// says asks the gateway on dir.
-func says(t *testing.T, dir string) string {
+// answerOf asks the gateway on dir.
+func answerOf(t *testing.T, dir string) string {
 	t.Helper()
 	client := NewClient(dir)
 	defer client.Close()
-	body, err := client.send(t.Context(), "GET", "/", nil, nil)
+	body, err := client.send(t.Context(), request{method: "GET", path: "/"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,7 +44,7 @@ func says(t *testing.T, dir string) string {
 func TestControlSocketIsOurs(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	c := MustControl(t, dir)
-	if got := says(t, dir); got != "hello" {
+	if got := answerOf(t, dir); got != "hello" {
 		t.Errorf("%q", got)
 	}
 	info, err := os.Stat(Path(dir))
@@ -80,7 +80,7 @@ func TestControlSocketOfADeadGatewayIsReplaced(t *testing.T) {
 		t.Fatal(answered, err)
 	}
 	MustControl(t, dir)
-	if got := says(t, dir); got != "hello" {
+	if got := answerOf(t, dir); got != "hello" {
 		t.Errorf("%q", got)
 	}
 }
@@ -91,7 +91,7 @@ func TestControlSocketOfALivingGatewayStays(t *testing.T) {
 	if _, err := Listen(dir, http.NotFoundHandler()); !errors.Is(err, ErrRunning) {
 		t.Error(err)
 	}
-	if got := says(t, dir); got != "hello" {
+	if got := answerOf(t, dir); got != "hello" {
 		t.Errorf("%q", got)
 	}
 }
@@ -102,7 +102,7 @@ func TestControlSocketInADeepDirectory(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), strings.Repeat("a-long-name/", 20))
 	t.Chdir(t.TempDir()) // so that no relative path is short by chance
 	c := MustControl(t, dir)
-	if got := says(t, dir); got != "hello" {
+	if got := answerOf(t, dir); got != "hello" {
 		t.Errorf("%q", got)
 	}
 	if _, err := Listen(dir, hello); !errors.Is(err, ErrRunning) {

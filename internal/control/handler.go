@@ -98,7 +98,7 @@ func showEntry(r *http.Request, c *cache.Cache, _ cache.Filter) (any, error) {
 	case errors.Is(err, cache.ErrAmbiguous):
 		return nil, &refusal{http.StatusConflict, "ambiguous_key", err}
 	case err == nil && detail == nil:
-		return nil, &refusal{http.StatusNotFound, "not_found", fmt.Errorf("no entry has a key that begins with %q", r.PathValue("key"))}
+		return nil, &refusal{http.StatusNotFound, "not_found", fmt.Errorf("no entry has a key that starts with %q", r.PathValue("key"))}
 	}
 	return detail, err
 }

@@ -23,7 +23,7 @@ func TestErrorsHaveTheFormOfOpenAI(t *testing.T) {
 		want           string
 	}{
 		{"GET", "/cache/count?before=yesterday", 400, `"message":"before is not a time such as 2026-01-02T03:04:05Z","type":"invalid_request_error"`},
-		{"GET", "/cache/entries/abcd", 404, `"message":"no entry has a key that begins with \"abcd\""`},
+		{"GET", "/cache/entries/abcd", 404, `"message":"no entry has a key that starts with \"abcd\""`},
 		{"POST", "/cache/import?ttl=soon", 400, `"code":"invalid_request"`},
 		{"POST", "/cache/import", 422, `(0 entries were imported before)`},
 	} {
@@ -49,7 +49,7 @@ func TestALocalHandlerStreams(t *testing.T) {
 			}
 		}
 	}))
-	body, err := client.send(t.Context(), "GET", "/abort", nil, nil)
+	body, err := client.send(t.Context(), request{method: "GET", path: "/abort"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestALocalHandlerStreams(t *testing.T) {
 		t.Errorf("%q, %v", text, err)
 	}
 	body.Close()
-	body, err = client.send(t.Context(), "GET", "/endless", nil, nil)
+	body, err = client.send(t.Context(), request{method: "GET", path: "/endless"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 	"forward/internal/config"
 )
 
-// Options say what a Reloader works on. All fields but Warnings are required.
+// Options are what a Reloader works on. All fields but Warnings are required.
 type Options struct {
 	Config   *config.Config   // the current settings
 	Warnings []config.Warning // that were shown when they were read

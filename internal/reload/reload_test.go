@@ -40,7 +40,7 @@ func TestAFileCountsOnceItIsWholeAndThere(t *testing.T) {
 	look(false, "")
 	write("")
 	look(false, "")
-	look(false, path) // empty, and stays so: said once
+	look(false, path) // empty, and stays so: reported once
 	look(false, "")
 	if err := os.Rename(path, path+"~"); err != nil { // as editors do
 		t.Fatal(err)
@@ -80,8 +80,8 @@ func TestAFileCountsOnceItIsWholeAndThere(t *testing.T) {
 	look(true, "")
 }
 
-// A change of the file is in force within a second of the watch's clock, and
-// the change that is wrong is told once.
+// A change of the file is applied within a second of the watch's clock, and a
+// wrong change is reported once.
 func TestAChangedFileIsReadWithinASecond(t *testing.T) {
 	t.Chdir(t.TempDir())
 	writeEnv(t, "OPENAI_API_KEY=sk-1\nFORWARD_KEY=fk-1\n")
@@ -108,7 +108,7 @@ func TestAChangedFileIsReadWithinASecond(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		if reads.Load() != 1 || refused.Load() != 1 {
-			t.Errorf("read %d times and said %d times what is wrong, want once", reads.Load(), refused.Load())
+			t.Errorf("read %d times and reported %d times what is wrong, want once", reads.Load(), refused.Load())
 		}
 	})
 }
