@@ -21,7 +21,8 @@ func (b *bench) names() []string {
 // proxies are the names without direct, which has no process to be measured.
 func (b *bench) proxies() []string { return b.names()[1:] }
 
-// compared are all of these names, or in short runs only forward's and those that bounds compare it with.
+// compared are all of these names, or in short runs only forward's and those
+// that bounds compare it with.
 func (b *bench) compared(all []string, with ...string) []string {
 	if b.plan.all {
 		return all

@@ -11,7 +11,8 @@ import (
 	"forward/bench/stats"
 )
 
-// tolerance is how much worse than its bound a ratio may be, for machines differ and are shared.
+// tolerance is how much worse than its bound a ratio may be, for machines
+// differ and are shared.
 const tolerance = 1.25
 
 // bound is a figure that hardly depends on the machine; less is better.
@@ -40,7 +41,8 @@ func (b *bench) bounds() []bound {
 	)
 }
 
-// recordBounds writes what was measured as bounds of later runs: the upper quartiles.
+// recordBounds writes what was measured as bounds of later runs: the upper
+// quartiles.
 func (b *bench) recordBounds(path string) error {
 	all := map[string]float64{}
 	for _, one := range b.bounds() {
@@ -56,8 +58,9 @@ func (b *bench) recordBounds(path string) error {
 	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
-// checkBounds compares with recorded bounds. What is beyond its bound is measured once more, since a neighbour on the machine may have
-// been at it, and judged by all rounds together.
+// checkBounds compares with recorded bounds. What is beyond its bound is
+// measured once more, since a neighbour on the machine may have been at it, and
+// judged by all rounds together.
 func (b *bench) checkBounds(path string) error {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -78,8 +81,8 @@ func (b *bench) checkBounds(path string) error {
 	return err
 }
 
-// beyond names each figure that is beyond its bound and the tolerance, those that only one side has, and the measurements that a second
-// look may help.
+// beyond names each figure that is beyond its bound and the tolerance, those
+// that only one side has, and the measurements that a second look may help.
 func beyond(measured []bound, recorded map[string]float64) (again []string, err error) {
 	var all []error
 	left := len(recorded)

@@ -11,7 +11,8 @@ import (
 	"forward/bench/stats"
 )
 
-// TestBeyond allows a quarter above the bound, and nothing that was not measured or has no bound.
+// TestBeyond allows a quarter above the bound, and nothing that was not
+// measured or has no bound.
 func TestBeyond(t *testing.T) {
 	recorded := map[string]float64{"a": 2, "b": 1}
 	for name, c := range map[string]struct {
@@ -40,7 +41,8 @@ func TestBeyond(t *testing.T) {
 	}
 }
 
-// TestBoundsAreWhatIsMeasured records bounds of a made-up run, which then holds them, and one that is slower does not.
+// TestBoundsAreWhatIsMeasured records bounds of a made-up run, which then holds
+// them, and one that is slower does not.
 func TestBoundsAreWhatIsMeasured(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bounds.json")
 	run := madeUp(1)
@@ -63,7 +65,8 @@ func TestBoundsAreWhatIsMeasured(t *testing.T) {
 	}
 }
 
-// TestRecordedBounds checks that bounds.json has a bound for everything that a short run compares.
+// TestRecordedBounds checks that bounds.json has a bound for everything that a
+// short run compares.
 func TestRecordedBounds(t *testing.T) {
 	var recorded map[string]float64
 	if err := json.Unmarshal([]byte(read(t, "bounds.json")), &recorded); err != nil {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestCPUOf reads the clock of this process: it goes on while it works, and never back.
+// TestCPUOf reads the clock of this process: it goes on while it works, and
+// never back.
 func TestCPUOf(t *testing.T) {
 	before, err := cpuOf(os.Getpid())
 	if err != nil {

@@ -20,14 +20,15 @@ type gateway struct {
 	fields  string                             // further fields of the bodies it is sent
 	program func(*lab) (string, error)         // its binary; an error is why it is missing
 	version func(*lab, string) (string, error) // of the binary
-	command func(*lab, *site) error            // says how to run it
+	command func(*lab, *site) error            // returns how to run it
 	static  string                             // path of a file that it serves by itself
 	must    bool                               // it is an error in CI if it is missing
 	slow    bool                               // it takes so long per request that it is not part of short runs
 	size    func(*lab, string) (int64, error)  // bytes that must be installed for it; by default its binary's
 }
 
-// site is where a gateway runs: what its command is made from, and what is made of it.
+// site is where a gateway runs: what its command is made from, and what is made
+// of it.
 type site struct {
 	dir, address, upstream string
 	binary                 string
@@ -40,11 +41,11 @@ func gateways() []*gateway {
 	return []*gateway{
 		{name: "direct", note: "the client talks to the upstream"},
 		{name: "nginx", note: "a worker for each core, keepalive upstream, proxy_buffering off, no access log; Debian's package",
-			program: lookPath("nginx"), version: told("-v"), command: nginx, static: "/answer.json", must: true},
+			program: lookPath("nginx"), version: printed("-v"), command: nginx, static: "/answer.json", must: true},
 		{name: "HAProxy", note: "HTTP mode, http-reuse always, http-no-delay, no log; Debian's package",
-			program: lookPath("haproxy"), version: told("-v"), command: haproxy, must: true},
+			program: lookPath("haproxy"), version: printed("-v"), command: haproxy, must: true},
 		{name: "Caddy", note: "reverse_proxy with flush_interval -1 and buffer_requests, without which it cuts off one answer in some hundreds, no access log; Debian's package",
-			program: lookPath("caddy"), version: told("version"), command: caddy, slow: true},
+			program: lookPath("caddy"), version: printed("version"), command: caddy, slow: true},
 		{name: bareName, note: "gin and httputil.ReverseProxy with a buffer pool and 512 idle connections, bench/bare",
 			program: func(l *lab) (string, error) { return l.bare, nil }, version: ginVersion, command: bare},
 		{name: "Portkey", note: "@portkey-ai/gateway from npm, run by node, x-portkey-custom-host",
@@ -269,8 +270,8 @@ routes:
 
 var versionText = regexp.MustCompile(`v?\d+\.\d+[\w.+~-]*`)
 
-// told asks a program for its version by these arguments.
-func told(args ...string) func(*lab, string) (string, error) {
+// printed returns the function that runs a program for its version.
+func printed(args ...string) func(*lab, string) (string, error) {
 	return func(l *lab, binary string) (string, error) {
 		c := exec.Command(binary, args...)
 		c.Dir = l.root
@@ -287,7 +288,7 @@ func told(args ...string) func(*lab, string) (string, error) {
 
 // ginVersion is that in go.mod.
 func ginVersion(l *lab, _ string) (string, error) {
-	return told("list", "-m", "github.com/gin-gonic/gin")(l, "go")
+	return printed("list", "-m", "github.com/gin-gonic/gin")(l, "go")
 }
 
 // portkeyVersion names node's too.
@@ -300,6 +301,6 @@ func portkeyVersion(l *lab, node string) (string, error) {
 	if err := json.Unmarshal(text, &module); err != nil {
 		return "", err
 	}
-	version, err := told("--version")(l, node)
+	version, err := printed("--version")(l, node)
 	return module.Version + " with node " + version, err
 }

@@ -43,9 +43,11 @@ func (b *bench) wants() []goal {
 	}
 }
 
-// addedBeside is the ratio of what two gateways add. What is added in a single round is small and may even be below nothing, so this
-// divides medians over all rounds, and has no spread of its own. It is infinite where what nginx adds cannot be told
-// from noise: in a quarter of the rounds or more it was faster than none.
+// addedBeside is the ratio of what two gateways add. What is added in a single
+// round is small and may even be below nothing, so this divides medians over
+// all rounds, and has no spread of its own. It is infinite where what nginx
+// adds cannot be distinguished from noise: in a quarter of the rounds or more
+// it was faster than none.
 func (s samples) addedBeside(what, who string) stats.Summary {
 	ours, theirs := s.added(what, who, "direct"), s.added(what, "nginx", "direct")
 	if ours.Size == 0 || theirs.Size == 0 {
@@ -65,7 +67,7 @@ func (g *goal) row() []string {
 	}
 	switch {
 	case math.IsInf(g.is.Median, 1):
-		return []string{g.what, fmt.Sprintf("%s %s %s", sign, figure(g.bound), g.unit), "–", "not decided: what nginx adds cannot be told from noise"}
+		return []string{g.what, fmt.Sprintf("%s %s %s", sign, figure(g.bound), g.unit), "–", "not decided: what nginx adds cannot be distinguished from noise"}
 	case worse > 0:
 		verdict = fmt.Sprintf("**missed by %.0f %%**", math.Ceil(100*worse))
 	}

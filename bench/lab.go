@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -17,7 +18,8 @@ import (
 	"forward/bench/load"
 )
 
-// lab is where all is measured: what was built, the upstream, and how many descriptors a process may have.
+// lab is where all is measured: what was built, the upstream, and how many
+// descriptors a process may have.
 type lab struct {
 	root, dir   string
 	commit      string // what of the repository was built
@@ -27,14 +29,15 @@ type lab struct {
 	upstream    *process
 	descriptors int
 	seq         load.Sequence
-	say         io.Writer // progress
+	log         io.Writer // progress
 
 	mu       sync.Mutex
 	launched []*process // all that were ever started
 }
 
-// newLab builds what is measured, by the line that the image is built by, and starts the upstream.
-func newLab(say io.Writer) (*lab, error) {
+// newLab builds what is measured, by the line that the image is built by, and
+// starts the upstream.
+func newLab(log io.Writer) (*lab, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
@@ -43,7 +46,7 @@ func newLab(say io.Writer) (*lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &lab{root: root, dir: dir, forward: filepath.Join(dir, "forward"), bare: filepath.Join(dir, "bare"), say: say}
+	l := &lab{root: root, dir: dir, forward: filepath.Join(dir, "forward"), bare: filepath.Join(dir, "bare"), log: log}
 	l.closeAtSignal()
 	if err := l.prepare(); err != nil {
 		l.close()
@@ -109,7 +112,8 @@ func (l *lab) build(binary, pkg string) error {
 	return nil
 }
 
-// closeAtSignal ends everything when the bench is interrupted: what it has started has process groups of its own, and would go on.
+// closeAtSignal ends everything when the bench is interrupted: what it has
+// started has process groups of its own, and would go on.
 func (l *lab) closeAtSignal() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -151,7 +155,8 @@ type party struct {
 	headers map[string]string
 }
 
-// start runs a gateway in a new directory and waits until it answers. The time is from its start to its first answer.
+// start runs a gateway in a new directory and waits until it answers. The time
+// is from its start to its first answer.
 func (l *lab) start(g *gateway) (*party, time.Duration, error) {
 	if g.command == nil {
 		return &party{gateway: g, process: l.upstream}, 0, nil
@@ -201,7 +206,7 @@ func (l *lab) firstAnswer(p *party) (time.Duration, error) {
 		}
 		c := load.NewConn(conn, 4<<10)
 		a, err := c.Do(t.Request, l.seq.Next())
-		took := time.Since(p.process.begun)
+		took := time.Since(p.process.started)
 		if err == nil {
 			err = t.Check(a)
 		}
@@ -211,7 +216,7 @@ func (l *lab) firstAnswer(p *party) (time.Duration, error) {
 			return took, nil
 		}
 		if took > 20*time.Second {
-			return 0, fmt.Errorf("it does not answer: %w: %s", err, p.process.said())
+			return 0, fmt.Errorf("it does not answer: %w: %s", err, p.process.output())
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -224,18 +229,14 @@ func (l *lab) stop(p *party) {
 	}
 }
 
-// prompt is ordinary prose, so that counting its tokens takes what it takes in earnest. With what is around it a request has 1.5 KB.
-const prompt = `You are the assistant of a small publishing house. Read the letter below and answer it politely, in no more than a hundred words, ` +
-	`without promising a date. Keep the tone warm, mention the attached contract, and ask whether the author has thought about an illustrator. ` +
-	`Dear editors, it has been nearly three months since I sent you the second draft of my novel about the lighthouse keeper's daughter, and ` +
-	`I have begun to wonder whether the parcel ever reached you. The post office in our village closed in March, and since then everything goes ` +
-	`through the town across the bay, where letters have been known to wait for weeks. If it did arrive, I would be glad to hear what you made of ` +
-	`the new ending: my sister thinks that it is too sad, my neighbour that it is not sad enough, and I have stopped trusting either of them. ` +
-	`I have also enclosed a few sketches by a friend who teaches drawing at the school here. They are only meant as a suggestion. ` +
-	`As for the contract, paragraphs four and seven seem to contradict each other, at least to somebody who has never read one before; perhaps ` +
-	`you could explain what happens to the translation rights after ten years. With kind regards and many thanks for your patience, Ines Halloran. `
+// prompt is ordinary prose, so that counting its tokens takes what it takes in
+// earnest. With what is around it a request has 1.5 KB.
+//
+//go:embed prompt.txt
+var prompt string
 
-// target makes a load for a party. What is played is said to the upstream; fields are further ones of the body, each with a comma behind it.
+// target makes a load for a party. The upstream plays what play names;
+// fields are further ones of the body, each with a comma behind it.
 func (l *lab) target(p *party, play, fields string, check func(*load.Answer) error) *load.Target {
 	body := `{"model":"gpt-4o-mini","max_tokens":256,` + fields + p.fields +
 		`"messages":[{"role":"system","content":"play:` + play + `"},{"role":"user","content":"` + prompt + load.Nonce + `"}]}`

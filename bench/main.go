@@ -1,7 +1,10 @@
-// Command bench measures forward beside what people would use in its place: nothing, nginx, HAProxy, Caddy, a ReverseProxy of their own
-// in gin, and the Portkey gateway. It builds forward, starts all of them on loopback before one scripted upstream, and measures them in
-// turn, in many short interleaved rounds, so that whatever else the machine does falls on all alike. Figures are medians over the rounds,
-// with the quartiles in parentheses; ratios are made round by round.
+// Command bench measures forward beside what people would use in its place:
+// nothing, nginx, HAProxy, Caddy, a ReverseProxy of their own in gin, and the
+// Portkey gateway. It builds forward, starts all of them on loopback before one
+// scripted upstream, and measures them in turn, in many short interleaved
+// rounds, so that whatever else the machine does falls on all alike. Figures
+// are medians over the rounds, with the quartiles in parentheses; ratios are
+// made round by round.
 //
 //	go run ./bench                 everything, in about ten minutes; writes bench/RESULTS.md
 //	go run ./bench -short          what is steady on a busy machine, in less than a minute; fails if a ratio is worse than its bound in
@@ -10,10 +13,13 @@
 //	go run ./bench -only chat      some of the measurements: chat, stored, large, latency, stream, held, hit, start; prints only
 //	go run ./bench -readme         copies figures of bench/RESULTS.md into the README
 //
-// What a gateway takes of the processors is read from the clock of its processes, children included, and of their work after the last
-// answer too; memory is Pss. Client and upstream share the machine with the gateway, so throughput is that of all three together.
-// It needs Linux, nginx, haproxy and caddy of Debian, and node with npm. What is missing is named in the tables with the reason; with
-// CI=true it is an error for nginx and HAProxy to be missing.
+// What a gateway takes of the processors is read from the clock of its
+// processes, children included, and of their work after the last answer too;
+// memory is Pss. Client and upstream share the machine with the gateway, so
+// throughput is that of all three together. It needs Linux, nginx, haproxy and
+// caddy of Debian, and node with npm. What is missing is named in the tables
+// with the reason; with CI=true it is an error for nginx and HAProxy to be
+// missing.
 package main
 
 import (
@@ -59,7 +65,8 @@ func main() {
 	}
 }
 
-// measure runs everything that is asked for, prints it, and writes or compares it.
+// measure runs everything that is asked for, prints it, and writes or compares
+// it.
 func measure(brief, record bool, some string) error {
 	l, err := newLab(os.Stderr)
 	if err != nil {
@@ -77,14 +84,14 @@ func measure(brief, record bool, some string) error {
 	if err := b.startAll(); err != nil {
 		return err
 	}
-	begun := time.Now()
+	start := time.Now()
 	b.warm()
 	b.measureAll()
 	var beyond error
 	if brief && !record && some == "" {
 		beyond = b.checkBounds(filepath.Join(l.root, "bench", "bounds.json"))
 	}
-	b.note("measured in %.0f s", time.Since(begun).Seconds())
+	b.note("measured in %.0f s", time.Since(start).Seconds())
 	report := b.report(brief)
 	fmt.Println(report)
 	switch {
@@ -142,7 +149,7 @@ func (b *bench) startOne(g *gateway) error {
 	return nil
 }
 
-// wanted says whether a measurement is asked for.
+// wanted reports whether a measurement is asked for.
 func (b *bench) wanted(name string) bool { return len(b.only) == 0 || slices.Contains(b.only, name) }
 
 // broken is the error of a run in which forward itself failed.

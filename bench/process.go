@@ -18,7 +18,7 @@ import (
 type process struct {
 	cmd     *exec.Cmd
 	address string // host:port that it listens on
-	begun   time.Time
+	started time.Time
 	done    chan struct{}
 	log     string // file with what it wrote
 }
@@ -34,7 +34,7 @@ func (l *lab) launch(dir, address string, env []string, command ...string) (*pro
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = dir, log, log
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}, env...)
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that its children end with it
-	p.begun = time.Now()
+	p.started = time.Now()
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -58,15 +58,15 @@ func (p *process) ready(within time.Duration) error {
 		}
 		select {
 		case <-p.done:
-			return fmt.Errorf("it ended: %s", p.said())
+			return fmt.Errorf("it ended: %s", p.output())
 		default:
 		}
 	}
-	return fmt.Errorf("it does not listen after %v: %s", within, p.said())
+	return fmt.Errorf("it does not listen after %v: %s", within, p.output())
 }
 
-// said is the end of what it wrote.
-func (p *process) said() string {
+// output returns the end of what it wrote.
+func (p *process) output() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
@@ -120,7 +120,8 @@ func (p *process) family() ([]int, error) {
 	return all, nil
 }
 
-// parentOf reads the ids of a process and its parent from its line of /proc/PID/stat: "7 (name, with any bytes) S 1 …".
+// parentOf reads the ids of a process and its parent from its line of
+// /proc/PID/stat: "7 (name, with any bytes) S 1 …".
 func parentOf(stat []byte) (pid, parent int, err error) {
 	open, close := bytes.IndexByte(stat, '('), bytes.LastIndexByte(stat, ')')
 	if open < 0 || close < 0 {
@@ -154,7 +155,8 @@ func (p *process) cpu() (time.Duration, error) {
 	return sum, nil
 }
 
-// memory is what the family holds resident, in bytes. Pages that several share count once among them (Pss).
+// memory is what the family holds resident, in bytes. Pages that several share
+// count once among them (Pss).
 func (p *process) memory() (int64, error) {
 	pids, err := p.family()
 	if err != nil {
@@ -186,7 +188,7 @@ func pss(text string) (int64, error) {
 	return 0, errors.New("no Pss in smaps_rollup")
 }
 
-// unused finds an address that nobody listens on.
+// unused finds an address without a listener.
 func unused() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 // The README's table stands between these lines.
 const (
-	readmeBegin = "<!-- from bench/RESULTS.md, by: go run ./bench -readme -->"
+	readmeStart = "<!-- from bench/RESULTS.md, by: go run ./bench -readme -->"
 	readmeEnd   = "<!-- end of what is from bench/RESULTS.md -->"
 )
 
@@ -55,15 +55,16 @@ func updateReadme() error {
 
 // aroundTable cuts the README at the lines between which its table stands.
 func aroundTable(readme string) (before, table, after string, err error) {
-	before, rest, begun := strings.Cut(readme, readmeBegin+"\n")
+	before, rest, started := strings.Cut(readme, readmeStart+"\n")
 	table, after, ended := strings.Cut(rest, readmeEnd)
-	if !begun || !ended {
-		return "", "", "", fmt.Errorf("the README has no table between %q and %q", readmeBegin, readmeEnd)
+	if !started || !ended {
+		return "", "", "", fmt.Errorf("the README has no table between %q and %q", readmeStart, readmeEnd)
 	}
-	return before + readmeBegin + "\n", table, readmeEnd + after, nil
+	return before + readmeStart + "\n", table, readmeEnd + after, nil
 }
 
-// readmeTable makes the README's table from the text of RESULTS.md: the medians, without their quartiles.
+// readmeTable makes the README's table from the text of RESULTS.md: the
+// medians, without their quartiles.
 func readmeTable(results string) (string, error) {
 	tables := parseTables(results)
 	var b strings.Builder
@@ -98,7 +99,8 @@ func median(cell string) string {
 	return value
 }
 
-// parseTables reads the tables of a text by their headings: row, then column, to cell.
+// parseTables reads the tables of a text by their headings: row, then column,
+// to cell.
 func parseTables(text string) map[string]map[string]map[string]string {
 	tables := map[string]map[string]map[string]string{}
 	var title string

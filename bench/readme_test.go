@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestReadmeCitesResults holds the README's table to RESULTS.md: it is the one that -readme makes, and each of its figures stands there
-// in a row of the same name.
+// TestReadmeCitesResults holds the README's table to RESULTS.md: it is the one
+// that -readme makes, and each of its figures stands there in a row of the same
+// name.
 func TestReadmeCitesResults(t *testing.T) {
 	results, readme := read(t, "RESULTS.md"), read(t, "../README.md")
 	_, table, _, err := aroundTable(readme)
@@ -25,7 +26,8 @@ func TestReadmeCitesResults(t *testing.T) {
 	}
 }
 
-// TestInventedFigures shows that the check above sees a figure that nobody measured, and one of another gateway.
+// TestInventedFigures shows that the check above finds a figure that was
+// not measured, and one of another gateway.
 func TestInventedFigures(t *testing.T) {
 	results := "## A\n\n|  | ms |\n|---|---|\n| nginx | 2.50 (2.00…3.00) |\n| forward | 1,234 (1.00…2.00) |\n"
 	for table, want := range map[string]int{
@@ -41,7 +43,8 @@ func TestInventedFigures(t *testing.T) {
 	}
 }
 
-// notCited names the figures of a table that RESULTS.md has in no row of the same name.
+// notCited names the figures of a table that RESULTS.md has in no row of the
+// same name.
 func notCited(table, results string) []string {
 	number := regexp.MustCompile(`-?\d[\d,]*(\.\d+)?`)
 	measured := map[string]map[string]bool{}

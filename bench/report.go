@@ -27,7 +27,7 @@ func (b *bench) report(brief bool) string {
 	return s.String()
 }
 
-// machine says what was measured, and on what.
+// machine describes what was measured, and on what.
 func (b *bench) machine() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "Machine: %d cores of %s, %s, %s; client, upstream and gateway share them. %s descriptors a process.\n\n",
@@ -93,7 +93,7 @@ func commitOf(root string) string {
 	return commit
 }
 
-// image says how large forward's image is, if there is an engine to ask.
+// image returns the size of forward's image, if there is an engine to ask.
 func (b *bench) image() string {
 	if err := exec.Command("docker", "info").Run(); err != nil {
 		return "The size of forward's image is missing: no Docker engine answers."

@@ -9,7 +9,8 @@ import (
 	"forward/bench/stats"
 )
 
-// samples are what was measured, by what it is ("chat cpu"), then by the name of the gateway; one value a round.
+// samples are what was measured, by what it is ("chat cpu"), then by the name
+// of the gateway; one value a round.
 type samples map[string]map[string][]float64
 
 // add notes a value.
@@ -33,8 +34,9 @@ func (s samples) added(what, who, to string) stats.Summary {
 	return stats.Of(stats.Differences(s[what][who], s[what][to]))
 }
 
-// measurement is one workload. Its rounds are interleaved: in each, every gateway has its turn, and each time another one begins, so
-// that whatever else the machine does falls on all of them alike.
+// measurement is one workload. Its rounds are interleaved: in each, every
+// gateway has its turn, and each time another one starts, so that whatever else
+// the machine does falls on all of them alike.
 type measurement struct {
 	name    string
 	rounds  int
@@ -44,7 +46,7 @@ type measurement struct {
 
 // run measures all parties and keeps why one could not be.
 func (b *bench) run(m measurement, parties []*party) {
-	begun := time.Now()
+	start := time.Now()
 	for round := range m.rounds {
 		for i := range parties {
 			p := parties[(round+i)%len(parties)]
@@ -64,10 +66,11 @@ func (b *bench) run(m measurement, parties []*party) {
 			}
 		}
 	}
-	b.note("%s: %d rounds of %d in %.1f s", m.name, m.rounds, len(parties), time.Since(begun).Seconds())
+	b.note("%s: %d rounds of %d in %.1f s", m.name, m.rounds, len(parties), time.Since(start).Seconds())
 }
 
-// fail keeps why something could not be measured. It is in the tables, in place of the figures.
+// fail keeps why something could not be measured. It is in the tables, in place
+// of the figures.
 func (b *bench) fail(what, who string, err error) {
 	text := strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "|", "/")), " ")
 	text = strings.NewReplacer(b.lab.dir, "DIR", b.lab.root, ".").Replace(text)
@@ -78,8 +81,8 @@ func (b *bench) fail(what, who string, err error) {
 	b.note("%s of %s failed: %s", what, who, text)
 }
 
-// note tells the progress.
-func (b *bench) note(format string, args ...any) { fmt.Fprintf(b.lab.say, "   "+format+"\n", args...) }
+// note prints the progress.
+func (b *bench) note(format string, args ...any) { fmt.Fprintf(b.lab.log, "   "+format+"\n", args...) }
 
 // only are the parties with these names, in their own order; none means all.
 func only(parties []*party, names ...string) []*party {

@@ -45,7 +45,8 @@ func figure(v float64) string {
 	}
 }
 
-// spread writes a median with its quartiles, if there are enough values to have any.
+// spread writes a median with its quartiles, if there are enough values to have
+// any.
 func spread(s stats.Summary) string {
 	if s.Size < 3 {
 		return figure(s.Median)
@@ -84,7 +85,8 @@ func (b *bench) above(name, what string) column {
 	}}
 }
 
-// tabulate makes a table with a row for each gateway, those that are missing or failed with the reason.
+// tabulate makes a table with a row for each gateway, those that are missing or
+// failed with the reason.
 func (b *bench) tabulate(title, text, measurement string, names []string, columns ...column) {
 	t := table{title: title, text: text, columns: []string{""}}
 	for _, c := range columns {
@@ -94,7 +96,7 @@ func (b *bench) tabulate(title, text, measurement string, names []string, column
 		row := []string{name}
 		reason := b.failures[measurement+" "+name]
 		if b.missing[name] != "" {
-			reason = "as said above"
+			reason = "as stated above"
 		}
 		for i, c := range columns {
 			switch {

@@ -26,16 +26,17 @@ func TestFigure(t *testing.T) {
 	}
 }
 
-// TestMissingIsNamed leaves no gateway out of a table: one that could not be had, and one that failed, say why.
+// TestMissingIsNamed leaves no gateway out of a table: one that could not be
+// had, and one that failed, give the reason.
 func TestMissingIsNamed(t *testing.T) {
 	b := madeUp(2)
-	b.lab = &lab{root: "/nowhere", dir: "/tmp/nowhere", say: &strings.Builder{}}
+	b.lab = &lab{root: "/nowhere", dir: "/tmp/nowhere", log: &strings.Builder{}}
 	b.missing["nginx"] = "nginx is not installed"
 	b.fail("chat", "HAProxy", errors.New("read /tmp/nowhere/x |\nbroken"))
 	b.tabulate("Chat", "Text.", "chat", b.names(), b.measured("CPU", "chat cpu"), b.times("chat cpu", bareName))
 	text := b.tables[0].markdown()
 	for _, want := range []string{
-		"| nginx | missing: as said above | – |", "| HAProxy | missing: read DIR/x / broken | – |",
+		"| nginx | missing: as stated above | – |", "| HAProxy | missing: read DIR/x / broken | – |",
 		"| gin + ReverseProxy | 12.0 (11.0…13.0) | 1 |", "| forward, all on | 24.0 (22.0…26.0) | 2.00 (2.00…2.00) |",
 	} {
 		if !strings.Contains(text, want) {
@@ -43,7 +44,7 @@ func TestMissingIsNamed(t *testing.T) {
 		}
 	}
 	if report := b.report(true); !strings.Contains(report, "- **nginx** missing: nginx is not installed") {
-		t.Errorf("the report does not say why nginx is missing:\n%s", report)
+		t.Errorf("the report has no reason why nginx is missing:\n%s", report)
 	}
 	for _, name := range b.names() {
 		if !strings.Contains(text, "| "+name+" |") {
@@ -52,13 +53,14 @@ func TestMissingIsNamed(t *testing.T) {
 	}
 }
 
-// TestGoalsSayByHowMuch compares with the bounds of the goals, in both directions.
-func TestGoalsSayByHowMuch(t *testing.T) {
+// TestGoalsShowByHowMuch compares with the bounds of the goals, in both
+// directions.
+func TestGoalsShowByHowMuch(t *testing.T) {
 	for want, g := range map[string]goal{
 		"met":                 {bound: 1.25, is: stats.Of([]float64{1.25})},
 		"**missed by 20 %**":  {bound: 1.25, is: stats.Of([]float64{1.5})},
 		"**missed by 100 %**": {bound: 0.8, atLeast: true, is: stats.Of([]float64{0.4})},
-		"not decided: what nginx adds cannot be told from noise": {bound: 1.5, is: stats.Summary{Size: 1, Median: math.Inf(1)}},
+		"not decided: what nginx adds cannot be distinguished from noise": {bound: 1.5, is: stats.Summary{Size: 1, Median: math.Inf(1)}},
 	} {
 		if row := g.row(); row[3] != want {
 			t.Errorf("%q, not %q", row[3], want)

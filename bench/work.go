@@ -9,7 +9,7 @@ import (
 	"forward/bench/stats"
 )
 
-// plan says how long and how often everything is measured.
+// plan sets how long and how often everything is measured.
 type plan struct {
 	rounds      int // of what is measured by the processors' time
 	turn        time.Duration
@@ -41,7 +41,8 @@ const (
 	settle         = 100 * time.Millisecond
 )
 
-// charge measures what of the processors a load takes in the gateway, with what it does after its last answer, such as writing down.
+// charge measures what of the processors a load takes in the gateway, with what
+// it does after its last answer, such as writing down.
 func charge(p *party, work func() load.Result) (load.Result, time.Duration, error) {
 	before, err := p.process.cpu()
 	if err != nil {
@@ -87,7 +88,9 @@ func (b *bench) large() measurement {
 func (b *bench) latency() measurement {
 	return measurement{name: "latency", rounds: b.plan.rateRounds, metrics: []string{"p50", "p99"}, turn: func(p *party) (map[string]float64, error) {
 		t := b.lab.target(p, "chat filtered", "", load.Plain(400, ""))
-		res := load.Open(t, &b.lab.seq, openConnection, b.plan.rate, b.plan.rateTurn, sleepExactly)
+		res := load.Open(t, &b.lab.seq, load.Pace{
+			Connections: openConnection, PerSecond: b.plan.rate, Duration: b.plan.rateTurn, Sleep: sleepExactly,
+		})
 		return map[string]float64{"p50": stats.Quantile(res.Latencies, 0.5) / 1e3, "p99": stats.Quantile(res.Latencies, 0.99) / 1e3}, res.Err()
 	}}
 }
@@ -108,8 +111,10 @@ func (b *bench) stream() measurement {
 	}}
 }
 
-// held measures what a stream that says little takes of memory, in a process that was started for it. An event comes every few seconds,
-// and memory is read when each stream had two more than its first, so that what a stream needs when it speaks is in it.
+// held measures what an idle stream takes of memory, in a process
+// that was started for it. An event comes every few seconds, and memory is read
+// when each stream had two more than its first, so that what a stream needs
+// when it speaks is in it.
 func (b *bench) held(name string, count, rounds int) measurement {
 	return measurement{name: name, rounds: rounds, metrics: []string{"kilobytes", "cpu"}, turn: func(p *party) (map[string]float64, error) {
 		fresh, _, err := b.lab.start(p.gateway)
@@ -155,7 +160,8 @@ func (b *bench) held(name string, count, rounds int) measurement {
 	}}
 }
 
-// hits compares answers out of the cache with a file that nginx serves. Both answers have the same size, but for what JSON needs.
+// hits compares answers out of the cache with a file that nginx serves. Both
+// answers have the same size, but for what JSON needs.
 func (b *bench) hits() measurement {
 	return b.closed("hit", b.plan.rounds, func(p *party) *load.Target {
 		if p.static != "" {
@@ -197,7 +203,8 @@ func (b *bench) startUp() measurement {
 	}}
 }
 
-// heldAtMost is how many streams a gateway can hold here: each takes it two descriptors, one to either side.
+// heldAtMost is how many streams a gateway can hold here: each takes it two
+// descriptors, one to either side.
 func (l *lab) heldAtMost(wanted int) int {
 	const others = 400 // listeners, files, event queues, and what HAProxy sets aside
 	return min(wanted, (l.descriptors-others)/2/100*100)

@@ -1,5 +1,6 @@
-// Command bare is what anybody could write in an afternoon: gin and a ReverseProxy, with a buffer pool and enough idle connections.
-// The bench measures it beside forward, since whoever does not take a gateway writes this.
+// Command bare is a proxy that takes an afternoon to write: gin and a
+// ReverseProxy, with a buffer pool and enough idle connections. The bench
+// measures it beside forward, because it is the alternative to a gateway.
 package main
 
 import (
@@ -36,7 +37,8 @@ func handler(base *url.URL) http.Handler {
 	e := gin.New()
 	e.NoRoute(func(c *gin.Context) {
 		c.Status(http.StatusOK) // gin's default here is 404
-		// The transport may still read the body when the answer is over, which the server forbids; a reader that ends by itself does not.
+		// The transport may still read the body when the answer is over, which
+		// the server forbids; a reader that ends by itself does not.
 		c.Request.Body = io.NopCloser(io.LimitReader(c.Request.Body, c.Request.ContentLength))
 		proxy.ServeHTTP(c.Writer, c.Request)
 	})

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Plain is the check of an answer that is no stream: its status, its size (at least), and where it came from, if that is asked.
+// Plain is the check of an answer that is no stream: its status, its size (at
+// least), and where it came from, if that is asked.
 func Plain(size int, cache string) func(*Answer) error {
 	return func(a *Answer) error {
 		switch {

@@ -1,6 +1,7 @@
-// Package load asks HTTP/1.1 servers for answers, cheaply and without mercy: requests are bytes made in advance, a connection is used
-// for one after the other, and answers are read only as far as is needed to know where they end. A client that takes half the machine
-// would measure itself.
+// Package load asks HTTP/1.1 servers for answers, cheaply and without mercy:
+// requests are bytes made in advance, a connection is used for one after the
+// other, and answers are read only as far as is needed to know where they end.
+// A client that takes half the machine would measure itself.
 package load
 
 import (
@@ -13,13 +14,15 @@ import (
 	"strconv"
 )
 
-// Request is a request as it goes over the wire. Between two requests only its nonce changes.
+// Request is a request as it goes over the wire. Between two requests only its
+// nonce changes.
 type Request struct {
 	head, body []byte
-	nonce      int // where in body its digits begin; -1 if there is none
+	nonce      int // where in body its digits start; -1 if there is none
 }
 
-// Nonce stands in a body where each request is to have digits of its own, so that no two bodies are the same.
+// Nonce stands in a body where each request is to have digits of its own, so
+// that no two bodies are the same.
 const Nonce = "NONCE-0000000000"
 
 // New makes a request. An empty body makes a GET.
@@ -44,7 +47,8 @@ func New(address, path string, headers map[string]string, body string) *Request 
 	return r
 }
 
-// Fixed is the same request without a nonce of its own: all that are sent are equal.
+// Fixed is the same request without a nonce of its own: all that are sent are
+// equal.
 func (r *Request) Fixed() *Request { return &Request{head: r.head, body: r.body, nonce: -1} }
 
 // bytes is the n-th request of its kind, written over buf.
@@ -69,7 +73,8 @@ type Answer struct {
 	Last   []byte // the end of the body, at most 64 bytes
 }
 
-// errClosing says that a complete answer was read, and that the server will close the connection after it.
+// errClosing means that a complete answer was read, and that the server will
+// close the connection after it.
 var errClosing = errors.New("the server closes the connection")
 
 // Conn is a connection that is kept alive. It is for one goroutine.
@@ -86,8 +91,9 @@ func NewConn(c net.Conn, buffer int) *Conn { return &Conn{conn: c, r: bufio.NewR
 // Close closes the connection.
 func (c *Conn) Close() error { return c.conn.Close() }
 
-// Do sends the n-th request of a kind and reads the whole answer, which is valid until the next call. An error means that the
-// connection is of no further use; with errClosing the answer is complete all the same.
+// Do sends the n-th request of a kind and reads the whole answer, which is
+// valid until the next call. An error means that the connection is of no
+// further use; with errClosing the answer is complete all the same.
 func (c *Conn) Do(r *Request, n uint64) (*Answer, error) {
 	if err := c.send(r, n); err != nil {
 		return nil, err
@@ -101,7 +107,8 @@ func (c *Conn) send(r *Request, n uint64) error {
 	return err
 }
 
-// read reads an answer. on is called at the end of each event, nil for answers that are no streams.
+// read reads an answer. on is called at the end of each event, nil for answers
+// that are no streams.
 func (c *Conn) read(on func()) (*Answer, error) {
 	a := &c.next
 	*a = Answer{Last: a.Last[:0]}
@@ -124,9 +131,10 @@ func (c *Conn) read(on func()) (*Answer, error) {
 	return a, err
 }
 
-// header is what of an answer's header says where the answer ends.
+// header is the part of an answer's header that determines where the answer
+// ends.
 type header struct {
-	length  int // -1: not said
+	length  int // -1: not given
 	chunked bool
 	closing bool
 }

@@ -19,7 +19,8 @@ func (p pipe) Read(b []byte) (int, error)  { return p.Reader.Read(b) }
 func (p pipe) Write(b []byte) (int, error) { return len(b), nil }
 func (p pipe) Close() error                { return nil }
 
-// TestReadsAnswers frames answers in all the ways of HTTP/1.1, and reads them whole and byte by byte.
+// TestReadsAnswers frames answers in all the ways of HTTP/1.1, and reads them
+// whole and byte by byte.
 func TestReadsAnswers(t *testing.T) {
 	closing, cut := errClosing, io.ErrUnexpectedEOF
 	for name, c := range map[string]struct {
@@ -61,7 +62,8 @@ func TestReadsAnswers(t *testing.T) {
 	}
 }
 
-// TestLastOfLong keeps the last bytes of a body that comes in parts of any size.
+// TestLastOfLong keeps the last bytes of a body that comes in parts of any
+// size.
 func TestLastOfLong(t *testing.T) {
 	text := strings.Repeat("0123456789", 30) + "data: [DONE]\n\n"
 	for size := 1; size < 100; size++ {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Crowd is a number of streams that are open at the same time and say little.
+// Crowd is a number of streams that are open at the same time and send little.
 type Crowd struct {
 	conns  []*Conn
 	events atomic.Int64
@@ -16,7 +16,8 @@ type Crowd struct {
 	wg     sync.WaitGroup
 }
 
-// Hold opens streams, a few at a time, until each has had its first event, and keeps them open. It gives up after the time given.
+// Hold opens streams, a few at a time, until each has had its first event, and
+// keeps them open. It gives up after the time given.
 func Hold(t *Target, seq *Sequence, count int, within time.Duration) (*Crowd, error) {
 	const together = 32
 	c := &Crowd{conns: make([]*Conn, count)}
@@ -81,7 +82,7 @@ func (c *Crowd) open(t *Target, seq *Sequence, i int, deadline time.Time) error 
 // Events is how many have come so far.
 func (c *Crowd) Events() int { return int(c.events.Load()) }
 
-// Err says whether a stream ended that should not have.
+// Err reports whether a stream ended that should not have.
 func (c *Crowd) Err() error {
 	if n := c.broken.Load(); n > 0 {
 		return fmt.Errorf("%d of %d streams ended", n, len(c.conns))

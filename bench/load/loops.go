@@ -27,7 +27,8 @@ type Result struct {
 	Gaps      []time.Duration // of Streams: between two events
 }
 
-// Sequence numbers all requests of the process, so that nonces never come again.
+// Sequence numbers all requests of the process, so that nonces never come
+// again.
 type Sequence struct{ n atomic.Uint64 }
 
 // Next is a number that was not given before.
@@ -41,7 +42,7 @@ type worker struct {
 	res  Result
 }
 
-// ask sends one request and says whether the answer was as expected.
+// ask sends one request and reports whether the answer was as expected.
 func (w *worker) ask(read func(c *Conn) (*Answer, error)) bool {
 	err := w.exchange(read)
 	if err != nil {
@@ -90,7 +91,7 @@ func (w *worker) plain() bool {
 func crowd(t *Target, seq *Sequence, size int, work func(*worker, int)) Result {
 	workers := make([]*worker, size)
 	var wg sync.WaitGroup
-	begun := time.Now()
+	start := time.Now()
 	for i := range workers {
 		w := &worker{t: t, seq: seq}
 		workers[i] = w
@@ -100,7 +101,7 @@ func crowd(t *Target, seq *Sequence, size int, work func(*worker, int)) Result {
 		})
 	}
 	wg.Wait()
-	sum := Result{Took: time.Since(begun)}
+	sum := Result{Took: time.Since(start)}
 	for _, w := range workers {
 		sum.add(&w.res)
 	}
@@ -118,7 +119,7 @@ func (r *Result) add(o *Result) {
 	r.Gaps = append(r.Gaps, o.Gaps...)
 }
 
-// Err says whether the load was carried without a failure.
+// Err reports whether the load was carried without a failure.
 func (r *Result) Err() error {
 	if r.Failures > 0 {
 		return fmt.Errorf("%d of %d requests failed, the first with: %w", r.Failures, r.Failures+r.Answers, r.Failure)
@@ -129,8 +130,8 @@ func (r *Result) Err() error {
 	return nil
 }
 
-// Closed keeps this many connections busy for this long: each asks again as soon as it has its answer. It shows throughput, and
-// says nothing of latency.
+// Closed keeps this many connections busy for this long: each asks again as
+// soon as it has its answer. It shows throughput, and nothing about latency.
 func Closed(t *Target, seq *Sequence, connections int, long time.Duration) Result {
 	end := time.Now().Add(long)
 	return crowd(t, seq, connections, func(w *worker, _ int) {
@@ -139,15 +140,25 @@ func Closed(t *Target, seq *Sequence, connections int, long time.Duration) Resul
 	})
 }
 
-// Open sends at a fixed rate, whatever the server does: the times at which requests are due are known in advance, and the latency of
-// each counts from the time it was due, not from the time it could be sent. So a server that stalls for a second is seen in every
-// request of that second, not only in those that happened to be under way. At most this many are under way at once; those that
-// find no connection free wait for one, and their wait counts.
-func Open(t *Target, seq *Sequence, connections int, perSecond float64, long time.Duration, sleep func(time.Duration)) Result {
-	count := int(perSecond * long.Seconds())
+// Pace is a fixed rate of requests.
+type Pace struct {
+	Connections int
+	PerSecond   float64
+	Duration    time.Duration
+	Sleep       func(time.Duration)
+}
+
+// Open sends at a fixed rate, whatever the server does: the times at which
+// requests are due are known in advance, and the latency of each counts from
+// the time it was due, not from the time it could be sent. So a server that
+// stalls for a second is seen in every request of that second, not only in
+// those that happened to be under way. A request that finds no connection free
+// waits for one, and its wait counts.
+func Open(t *Target, seq *Sequence, p Pace) Result {
+	count := int(p.PerSecond * p.Duration.Seconds())
 	due := make(chan time.Time, count)
-	go dispatch(due, count, perSecond, sleep)
-	return crowd(t, seq, connections, func(w *worker, _ int) {
+	go p.dispatch(due, count)
+	return crowd(t, seq, p.Connections, func(w *worker, _ int) {
 		for at := range due {
 			if w.plain() {
 				w.res.Latencies = append(w.res.Latencies, time.Since(at))
@@ -156,21 +167,23 @@ func Open(t *Target, seq *Sequence, connections int, perSecond float64, long tim
 	})
 }
 
-// dispatch sends each due time when it has come. The channel has room for all, so it never waits for the workers.
-func dispatch(due chan<- time.Time, count int, perSecond float64, sleep func(time.Duration)) {
+// dispatch sends each due time when it has come. The channel has space for all,
+// so it never waits for the workers.
+func (p Pace) dispatch(due chan<- time.Time, count int) {
 	defer close(due)
-	begun := time.Now()
+	start := time.Now()
 	for i := range count {
-		at := begun.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))
+		at := start.Add(time.Duration(float64(i) / p.PerSecond * float64(time.Second)))
 		if wait := time.Until(at); wait > 0 {
-			sleep(wait)
+			p.Sleep(wait)
 		}
 		due <- at
 	}
 }
 
-// Streams reads this many streams at once, each connection several after another. They begin spread over the time given, so that
-// their events do not all come at the same time.
+// Streams reads this many streams at once, each connection several after
+// another. They start spread over the time given, so that their events do not
+// all come at the same time.
 func Streams(t *Target, seq *Sequence, connections, each int, spread time.Duration) Result {
 	return crowd(t, seq, connections, func(w *worker, i int) {
 		time.Sleep(spread * time.Duration(i) / time.Duration(connections))
@@ -184,16 +197,16 @@ func Streams(t *Target, seq *Sequence, connections, each int, spread time.Durati
 
 // stream reads one stream and keeps when its events came.
 func (w *worker) stream() bool {
-	var begun, last time.Time
+	var start, last time.Time
 	return w.ask(func(c *Conn) (*Answer, error) {
-		begun = time.Now()
+		start = time.Now()
 		if err := c.send(w.t.Request, w.seq.Next()); err != nil {
 			return nil, err
 		}
 		return c.read(func() {
 			now := time.Now()
 			if last.IsZero() {
-				w.res.First = append(w.res.First, now.Sub(begun))
+				w.res.First = append(w.res.First, now.Sub(start))
 			} else {
 				w.res.Gaps = append(w.res.Gaps, now.Sub(last))
 			}

@@ -14,28 +14,31 @@ import (
 	"forward/bench/stats"
 )
 
-// TestOpenSeesAStall stalls a server for a second, once. Every request that was due in this second waited for the rest of it, and that is
-// what an open loop must show, however few connections it has; one that counts from when it could send would show a single slow answer.
+// TestOpenSeesAStall stalls a server for a second, once. Every request that was
+// due in this second waited for the rest of it, and that is what an open loop
+// must show, however few connections it has; one that counts from when it could
+// send would show a single slow answer.
 func TestOpenSeesAStall(t *testing.T) {
 	for _, connections := range []int{1, 200} {
 		synctest.Test(t, func(t *testing.T) {
-			begun := time.Now()
-			stallBegin, stallEnd := begun.Add(2*time.Second), begun.Add(3*time.Second)
+			start := time.Now()
+			stallStart, stallEnd := start.Add(2*time.Second), start.Add(3*time.Second)
 			target := served(t, Plain(2, ""), func(conn net.Conn, _ *http.Request) error {
-				if now := time.Now(); !now.Before(stallBegin) && now.Before(stallEnd) {
+				if now := time.Now(); !now.Before(stallStart) && now.Before(stallEnd) {
 					time.Sleep(stallEnd.Sub(now))
 				}
 				time.Sleep(time.Millisecond)
 				return answer(conn)
 			})
-			res := Open(target, &Sequence{}, connections, 100, 10*time.Second, time.Sleep)
+			res := Open(target, &Sequence{}, Pace{connections, 100, 10 * time.Second, time.Sleep})
 			if err := res.Err(); err != nil || res.Answers != 1000 {
 				t.Fatalf("%d answers, error %v", res.Answers, err)
 			}
 			if p50 := time.Duration(stats.Quantile(res.Latencies, 0.5)); p50 != time.Millisecond {
 				t.Errorf("%d connections: the median is %v, and the server takes 1ms", connections, p50)
 			}
-			// Of ten seconds one stalled: in its middle, half a second remained.
+			// Of ten seconds one stalled: in its middle, half a second
+			// remained.
 			if p99 := time.Duration(stats.Quantile(res.Latencies, 0.99)); p99 < 850*time.Millisecond || p99 > 1200*time.Millisecond {
 				t.Errorf("%d connections: p99 is %v", connections, p99)
 			}
@@ -57,15 +60,15 @@ func TestOpenKeepsItsRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var came []time.Duration
-		begun := time.Now()
+		start := time.Now()
 		target := served(t, Plain(2, ""), func(conn net.Conn, _ *http.Request) error {
 			mu.Lock()
-			came = append(came, time.Since(begun))
+			came = append(came, time.Since(start))
 			mu.Unlock()
 			time.Sleep(300 * time.Millisecond)
 			return answer(conn)
 		})
-		res := Open(target, &Sequence{}, 100, 50, 2*time.Second, time.Sleep)
+		res := Open(target, &Sequence{}, Pace{100, 50, 2 * time.Second, time.Sleep})
 		if res.Err() != nil || len(came) != 100 {
 			t.Fatalf("%d requests, error %v", len(came), res.Err())
 		}
@@ -125,7 +128,7 @@ func TestFailuresCount(t *testing.T) {
 				}
 				return answer(conn)
 			})
-			res := Open(target, &Sequence{}, 1, 10, time.Second, time.Sleep)
+			res := Open(target, &Sequence{}, Pace{1, 10, time.Second, time.Sleep})
 			if res.Failures != 1 || res.Answers != 9 || len(res.Latencies) != 9 || res.Err() == nil {
 				t.Errorf("%s: %+v", name, res)
 			}
@@ -133,7 +136,8 @@ func TestFailuresCount(t *testing.T) {
 	}
 }
 
-// TestStreamsTakeTimes has exact times of a stream in a clock that nothing disturbs.
+// TestStreamsTakeTimes has exact times of a stream in a clock that nothing
+// disturbs.
 func TestStreamsTakeTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		target := served(t, Whole(4), func(conn net.Conn, _ *http.Request) error {
@@ -194,11 +198,12 @@ func TestHold(t *testing.T) {
 			t.Error("a stream ended unseen")
 		}
 		crowd.Close()
-		time.Sleep(2 * time.Second) // until the servers see that nobody listens
+		time.Sleep(2 * time.Second) // until the servers see that no client reads
 	})
 }
 
-// TestHoldGivesUp has a server that answers with something else, and one that never does.
+// TestHoldGivesUp has a server that answers with something else, and one that
+// never does.
 func TestHoldGivesUp(t *testing.T) {
 	for name, play := range map[string]func(net.Conn) error{
 		"no stream": answer,

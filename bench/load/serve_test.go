@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// served is a target whose connections are pipes, each with play at its other end, which is called for every request.
+// served is a target whose connections are pipes, each with play at its other
+// end, which is called for every request.
 func served(t *testing.T, check func(*Answer) error, play func(conn net.Conn, r *http.Request) error) *Target {
 	t.Helper()
 	return &Target{

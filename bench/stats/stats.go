@@ -1,4 +1,4 @@
-// Package stats says what is usual among measurements, and how far they lie apart.
+// Package stats computes the middle and the spread of measurements.
 package stats
 
 import (
@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// Quantile is the value below which this share of the sample lies, between two of its values in proportion; NaN of an empty sample.
+// Quantile is the value below which this share of the sample lies, between two
+// of its values in proportion; NaN of an empty sample.
 func Quantile[T ~int64 | ~float64](sample []T, share float64) float64 {
 	if len(sample) == 0 {
 		return math.NaN()
@@ -19,7 +20,8 @@ func Quantile[T ~int64 | ~float64](sample []T, share float64) float64 {
 	return float64(sorted[low]) + (at-float64(low))*(float64(sorted[high])-float64(sorted[low]))
 }
 
-// Summary is a sample in a few numbers: its median, and the quartiles, between which half of it lies.
+// Summary is a sample in a few numbers: its median, and the quartiles, between
+// which half of it lies.
 type Summary struct {
 	Size              int
 	Median, Low, High float64
@@ -31,7 +33,8 @@ func Of(sample []float64) Summary {
 	return Summary{len(sample), Quantile(sample, 0.5), Quantile(sample, 0.25), Quantile(sample, 0.75)}
 }
 
-// Ratios divides what was measured in the same round. Rounds that one of them lacks are left out.
+// Ratios divides what was measured in the same round. Rounds that one of them
+// lacks are left out.
 func Ratios(of, to []float64) []float64 {
 	var ratios []float64
 	for i := range min(len(of), len(to)) {

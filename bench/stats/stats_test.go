@@ -25,7 +25,8 @@ func TestQuantile(t *testing.T) {
 	}
 }
 
-// TestOf leaves out the rounds that failed, and is not moved by a single wild one.
+// TestOf leaves out the rounds that failed, and is not moved by a single wild
+// one.
 func TestOf(t *testing.T) {
 	got := Of([]float64{math.NaN(), 10, 11, 9, 1000, 10})
 	if got.Size != 5 || got.Median != 10 || got.Low != 10 || got.High != 11 {
@@ -36,7 +37,8 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// TestPairs divides and subtracts within a round: a machine that was slow in the second one changes neither ratio nor order.
+// TestPairs divides and subtracts within a round: a machine that was slow in
+// the second one changes neither ratio nor order.
 func TestPairs(t *testing.T) {
 	ours, theirs := []float64{20, 200, 30, math.NaN(), 5}, []float64{10, 100, 10, 10, 0}
 	if got := Ratios(ours, theirs); !slices.Equal(got, []float64{2, 2, 3}) {

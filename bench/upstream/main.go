@@ -1,13 +1,16 @@
-// Command upstream plays a provider for the bench, as cheaply as can be, so that the processors are left to the gateway that is measured.
+// Command upstream plays a provider for the bench, as cheaply as can be, so
+// that the processors are left to the gateway that is measured.
 //
-// It reads HTTP/1.1 by itself, since net/http would take as much time as some of the gateways. What it answers is said by the first
-// text of the prompt that begins with "play:", because a prompt comes through every gateway as it was sent:
+// It reads HTTP/1.1 by itself, since net/http would take as much time as some
+// of the gateways. The answer is chosen by the first text of the prompt that
+// starts with "play:", because a prompt comes through every gateway as it was
+// sent:
 //
 //	play:chat            a plain answer of about 700 bytes
 //	play:chat filtered   the same with the finish reason content_filter, which no cache may keep
 //	play:large           a plain answer of 50 KB
 //	play:stream 100 5ms  a stream of that many events with this pause between two, and then the usage and data: [DONE]
-//	play:idle 5s         a stream that says a word at once and then in this interval, until nobody listens
+//	play:idle 5s         a stream that sends a word at once and then in this interval, until no client reads
 package main
 
 import (
@@ -120,7 +123,7 @@ func readRequest(r *bufio.Reader, buf []byte) ([]byte, error) {
 	return buf, err
 }
 
-// play finds what a request asks to be played; "chat" if it does not say.
+// play finds what a request asks to be played; "chat" without one.
 func play(body []byte) string {
 	_, rest, found := bytes.Cut(body, []byte(`"play:`))
 	name, _, ended := bytes.Cut(rest, []byte(`"`))
@@ -160,7 +163,8 @@ func stream(conn net.Conn, what string) error {
 	return fmt.Errorf("nothing is called %q", what)
 }
 
-// paced plays a stream with an end. Its last event, that with the finish reason, comes together with the usage and [DONE].
+// paced plays a stream with an end. Its last event, that with the finish
+// reason, comes together with the usage and [DONE].
 func paced(conn net.Conn, head string, count int, pause time.Duration) error {
 	due := time.Now()
 	word := chunk(delta("word ", "null"))

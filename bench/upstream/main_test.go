@@ -32,7 +32,8 @@ func ask(t *testing.T, conn net.Conn, r *bufio.Reader, play string, chunked bool
 	return res
 }
 
-// TestPlays asks for everything over one connection, with both ways to frame a body.
+// TestPlays asks for everything over one connection, with both ways to frame a
+// body.
 func TestPlays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -49,9 +50,9 @@ func TestPlays(t *testing.T) {
 					t.Errorf("%s: %+v, %v", play, got, err)
 				}
 			}
-			begun := time.Now()
+			start := time.Now()
 			body, err := io.ReadAll(ask(t, client, r, "stream 100 5ms", chunked).Body)
-			if took := time.Since(begun); err != nil || took != 99*5*time.Millisecond {
+			if took := time.Since(start); err != nil || took != 99*5*time.Millisecond {
 				t.Errorf("the stream took %v, error %v", took, err)
 			}
 			if text := string(body); strings.Count(text, "data: ") != 102 || !strings.HasSuffix(text, "data: [DONE]\n\n") || strings.Count(text, `"usage":`) != 1 {
@@ -62,7 +63,7 @@ func TestPlays(t *testing.T) {
 	})
 }
 
-// TestIdle has a stream that goes on until nobody listens.
+// TestIdle has a stream that goes on until no client reads.
 func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, server := net.Pipe()
@@ -71,7 +72,7 @@ func TestIdle(t *testing.T) {
 			serve(server, newAnswers())
 			close(ended)
 		}()
-		begun := time.Now()
+		start := time.Now()
 		events := bufio.NewScanner(ask(t, client, bufio.NewReader(client), "idle 5s", false).Body)
 		for n := 0; n < 4; {
 			if !events.Scan() {
@@ -81,7 +82,7 @@ func TestIdle(t *testing.T) {
 				n++
 			}
 		}
-		if took := time.Since(begun); took != 15*time.Second {
+		if took := time.Since(start); took != 15*time.Second {
 			t.Errorf("four events took %v", took)
 		}
 		client.Close()

@@ -18,8 +18,10 @@ const (
 	gemini
 )
 
-// answer is what the model says, before a protocol gives it a shape. It is a function of the request and of the request's
-// number, so equal requests get equal text under different ids, and a cached answer can be told from a second call.
+// answer is the model's answer before a protocol gives it a shape. It is a
+// function of the request and of the request's number, so equal requests get
+// equal text under different ids, and a cached answer differs from a second
+// call.
 type answer struct {
 	id        string
 	model     string
@@ -34,7 +36,7 @@ type answer struct {
 
 type toolCall struct{ id, name, arguments string }
 
-// contents are the models that say something special.
+// contents are the models with a special answer.
 func contents() map[string]func(*answer) {
 	return map[string]func(*answer){
 		"refusal":       func(a *answer) { a.refusal, a.text = "I cannot help with that.", "" },
@@ -44,15 +46,15 @@ func contents() map[string]func(*answer) {
 	}
 }
 
-// said composes the answer to the request's last message.
-func (x *exchange) said() answer {
+// compose returns the answer to the request's last message.
+func (x *exchange) compose() answer {
 	prompt := x.prompt()
 	a := answer{
 		id: fmt.Sprint(x.rec.Seq), model: x.model(), text: "You said: " + prompt, choices: max(1, int(x.field("n").Int())),
 		in: len(strings.Fields(prompt)),
 	}
-	if say, ok := contents()[a.model]; ok {
-		say(&a)
+	if change, ok := contents()[a.model]; ok {
+		change(&a)
 	}
 	if results := x.toolResults(); len(results) > 0 {
 		a.text = "The tools say: " + strings.Join(results, ", ")
@@ -74,15 +76,16 @@ func (x *exchange) callTools(a *answer, prompt string) {
 	}
 }
 
-// toolResults are what the functions returned that the answer before called: the messages, parts or items at the end of
-// the conversation that hold results.
+// toolResults are what the functions returned that the answer before called:
+// the messages, parts or items at the end of the conversation that hold
+// results.
 func (x *exchange) toolResults() []string {
 	var out []string
 	for _, m := range x.field("messages").Array() {
 		switch {
 		case m.Get("role").Str == "tool":
 			out = append(out, plain(m.Get("content")))
-		default: // Anthropic's results are blocks of a message of the user; any other message begins a new turn
+		default: // Anthropic's results are blocks of a message of the user; any other message starts a new turn
 			out = nil
 			for _, b := range m.Get(`content.#(type=="tool_result")#.content`).Array() {
 				out = append(out, plain(b))
@@ -112,7 +115,8 @@ func (x *exchange) prompt() string {
 	return ""
 }
 
-// plain is a string, or the text of the last part of a list of parts or messages.
+// plain is a string, or the text of the last part of a list of parts or
+// messages.
 func plain(v gjson.Result) string {
 	if !v.IsArray() {
 		return v.String()
@@ -127,7 +131,8 @@ func plain(v gjson.Result) string {
 	return last.String()
 }
 
-// toolNames are the functions that the request offers; all of them are called, in parallel.
+// toolNames are the functions that the request offers; all of them are called,
+// in parallel.
 func (x *exchange) toolNames() []string {
 	for _, path := range []string{"tool_choice", "tool_choice.type", "toolConfig.functionCallingConfig.mode"} {
 		if strings.EqualFold(x.field(path).String(), "none") {
@@ -151,7 +156,8 @@ func pieces(text string) []string {
 	return strings.SplitAfter(text, " ")
 }
 
-// halves cuts a tool call's arguments in two, so that parallel calls arrive interleaved.
+// halves cuts a tool call's arguments in two, so that parallel calls arrive
+// interleaved.
 func halves(s string) [2]string { return [2]string{s[:len(s)/2], s[len(s)/2:]} }
 
 // obj is a JSON object; its keys come out sorted.
@@ -165,7 +171,8 @@ func marshal(v any) string {
 	return string(b)
 }
 
-// dialect tells by the path, and where providers share one by the headers, whose shapes the client expects.
+// dialect returns the protocol that the client expects, by the path and, where
+// providers share one, by the headers.
 func (x *exchange) dialect() protocol {
 	path := x.r.URL.Path
 	switch {
@@ -217,8 +224,9 @@ func operations() []operation {
 	}
 }
 
-// ordinary is the healthy answer to the request. A path that is no operation is answered by what came in, without its
-// headers: enough to see that a request arrived whole.
+// ordinary is the healthy answer to the request. A path that is no operation is
+// answered by what came in, without its headers: enough to see that a request
+// arrived whole.
 func (x *exchange) ordinary() reply {
 	for _, op := range operations() {
 		if op.method == x.r.Method && matches(op.path, x.r.URL.Path) {

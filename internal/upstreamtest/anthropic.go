@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Shapes after Anthropic's Messages API reference: content blocks, named events, usage split over the first and last event.
+// Shapes after Anthropic's Messages API reference: content blocks, named
+// events, usage split over the first and last event.
 
 func (a answer) stopReason() string {
 	switch {
@@ -18,7 +19,7 @@ func (a answer) stopReason() string {
 }
 
 func (x *exchange) messages() reply {
-	a := x.said()
+	a := x.compose()
 	if x.field("stream").Bool() {
 		return streamReply(a.messageEvents())
 	}
@@ -30,7 +31,7 @@ func (x *exchange) messages() reply {
 // signature is what a client has to send back with a thought.
 const signature = "c2lnbmVk"
 
-// message is the message object before anything was said.
+// message is the message object before its content.
 func (a answer) message() obj {
 	return obj{
 		"id": "msg_" + a.id, "type": "message", "role": "assistant", "model": a.model, "content": []obj{},
@@ -94,7 +95,8 @@ func (a answer) messageEvents() []event {
 	return out
 }
 
-// messageBatch is a batch that is being processed, by the id in the path or a new one.
+// messageBatch is a batch that is being processed, by the id in the path or a
+// new one.
 func (x *exchange) messageBatch() reply {
 	_, id, found := strings.Cut(x.r.URL.Path, "/batches/")
 	if !found {
@@ -126,7 +128,8 @@ func (x *exchange) anthropicModels() reply {
 	return jsonReply(200, marshal(page([]obj{model("claude-sonnet-5"), model("claude-haiku-4-5")})))
 }
 
-// page is a list as Anthropic's API gives it, without a further page. Older lists have has_more and ids, newer ones next_page.
+// page is a list as Anthropic's API gives it, without a further page. Older
+// lists have has_more and ids, newer ones next_page.
 func page(data []obj) obj {
 	p := obj{"data": data, "has_more": false, "first_id": nil, "last_id": nil, "next_page": nil}
 	if len(data) > 0 {
@@ -136,5 +139,5 @@ func page(data []obj) obj {
 }
 
 func (x *exchange) countTokens() reply {
-	return jsonReply(200, marshal(obj{"input_tokens": x.said().in}))
+	return jsonReply(200, marshal(obj{"input_tokens": x.compose().in}))
 }

@@ -64,7 +64,8 @@ func (x *exchange) model() string {
 	return ""
 }
 
-// credential is the provider key that came with the request, in any of the places where SDKs put one.
+// credential is the provider key that came with the request, in any of the
+// places where SDKs put one.
 func credential(r *http.Request) string {
 	if bearer, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
 		return bearer
@@ -77,7 +78,8 @@ func credential(r *http.Request) string {
 	return r.URL.Query().Get("key")
 }
 
-// start writes status and headers. The answers of OpenAI and Anthropic carry a request id.
+// start writes status and headers. The answers of OpenAI and Anthropic carry a
+// request id.
 func (x *exchange) start(r reply) {
 	h := x.w.Header()
 	for name, values := range r.header {
@@ -124,14 +126,17 @@ func (x *exchange) write(s string) bool {
 }
 
 func (x *exchange) flush() {
-	// Flushing fails only when the client is gone, which the next write notices.
+	// Flushing fails only when the client is gone, which the next write
+	// notices.
 	_ = http.NewResponseController(x.w).Flush()
 }
 
-// abort ends the answer without its end: no last chunk, fewer bytes than announced.
+// abort ends the answer without its end: no last chunk, fewer bytes than
+// announced.
 func (x *exchange) abort() { panic(http.ErrAbortHandler) }
 
-// raw takes the connection and writes exactly these bytes to it. With reset the connection ends by RST instead of FIN.
+// raw takes the connection and writes exactly these bytes to it. With reset the
+// connection ends by RST instead of FIN.
 func (x *exchange) raw(text string, reset bool) {
 	conn, _, err := http.NewResponseController(x.w).Hijack()
 	if err != nil {

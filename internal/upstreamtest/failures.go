@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// failure is an error answer in the shape of the request's protocol. OpenAI's says code; the others have a class for each
-// status instead.
+// failure is an error answer in the shape of the request's protocol. OpenAI's
+// has a code; the others have a class for each status instead.
 func (x *exchange) failure(status int, code, message string) reply {
 	switch x.dialect() {
 	case anthropic:
@@ -23,7 +23,8 @@ func (x *exchange) failure(status int, code, message string) reply {
 	return jsonReply(status, marshal(obj{"error": obj{"message": message, "type": "scripted", "param": nil, "code": code}}))
 }
 
-// anthropicClass is the type of an error. Source: https://docs.anthropic.com/en/api/errors.
+// anthropicClass is the type of an error. Source:
+// https://docs.anthropic.com/en/api/errors.
 func anthropicClass(status int) string {
 	classes := map[int]string{
 		401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
@@ -38,7 +39,8 @@ func anthropicClass(status int) string {
 	return "invalid_request_error"
 }
 
-// rpcStatus is the google.rpc.Code of an error. Source: https://ai.google.dev/gemini-api/docs/troubleshooting.
+// rpcStatus is the google.rpc.Code of an error. Source:
+// https://ai.google.dev/gemini-api/docs/troubleshooting.
 func rpcStatus(status int) string {
 	codes := map[int]string{
 		401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 409: "ABORTED", 429: "RESOURCE_EXHAUSTED",

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Shapes after the Gemini API reference: candidates with parts; a stream is SSE with alt=sse and one JSON array without.
+// Shapes after the Gemini API reference: candidates with parts; a stream is SSE
+// with alt=sse and one JSON array without.
 
 func raw(s string) json.RawMessage { return json.RawMessage(s) }
 
@@ -17,7 +18,7 @@ func (a answer) finishReason() string {
 }
 
 func (x *exchange) generate() reply {
-	a := x.said()
+	a := x.compose()
 	if !strings.HasSuffix(x.r.URL.Path, ":streamGenerateContent") {
 		return jsonReply(200, marshal(a.candidate(a.parts(), a.finishReason())))
 	}
@@ -31,7 +32,8 @@ func (x *exchange) generate() reply {
 	return streamReply(a.chunkEvents())
 }
 
-// chunks are the pieces of a stream: a word of text or a whole function call each, the last one with the finish reason.
+// chunks are the pieces of a stream: a word of text or a whole function call
+// each, the last one with the finish reason.
 func (a answer) chunks() []obj {
 	var parts, out []obj
 	for _, w := range pieces(a.reasoning) {
@@ -70,8 +72,9 @@ func (a answer) parts() []obj {
 	return append(out, a.functionCalls()...)
 }
 
-// functionCalls are parts without an id, as Gemini 2 sends them. The first carries the signature of the thoughts behind it,
-// which the client has to send back unchanged: https://ai.google.dev/gemini-api/docs/thought-signatures.
+// functionCalls are parts without an id, as Gemini 2 sends them. The first
+// carries the signature of the thoughts behind it, which the client has to send
+// back unchanged: https://ai.google.dev/gemini-api/docs/thought-signatures.
 func (a answer) functionCalls() []obj {
 	var out []obj
 	for i, c := range a.calls {
@@ -106,7 +109,7 @@ func (x *exchange) geminiModels() reply {
 }
 
 func (x *exchange) generateCount() reply {
-	return jsonReply(200, marshal(obj{"totalTokens": x.said().in}))
+	return jsonReply(200, marshal(obj{"totalTokens": x.compose().in}))
 }
 
 func (x *exchange) embedContent() reply {

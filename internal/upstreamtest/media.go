@@ -15,7 +15,8 @@ import (
 	"strings"
 )
 
-// SpeechBytes is the size of every spoken answer, whose bytes are Pattern(SpeechBytes).
+// SpeechBytes is the size of every spoken answer, whose bytes are
+// Pattern(SpeechBytes).
 const SpeechBytes = 64 << 10
 
 // upload is a file that a client left here.
@@ -65,7 +66,8 @@ func (x *exchange) form() (fields map[string]string, name string, content []byte
 	}
 }
 
-// transcription hears the file's size and hash, so that the client can tell whether it arrived whole.
+// transcription answers with the file's size and hash, so that the client sees
+// whether it arrived whole.
 func (x *exchange) transcription() reply {
 	fields, name, content, err := x.form()
 	if err != nil {
@@ -107,8 +109,9 @@ func (x *exchange) upload() reply {
 	return jsonReply(200, marshal(u.objectOf(x.dialect())))
 }
 
-// resumableUpload is Google's: the first request is answered by an address in a header, which names the host that the
-// upstream believes to be, and the bytes go there. Source: https://ai.google.dev/gemini-api/docs/files.
+// resumableUpload is Google's: the first request is answered by an address in a
+// header, which names the host that the upstream believes to be, and the bytes
+// go there. Source: https://ai.google.dev/gemini-api/docs/files.
 func (x *exchange) resumableUpload() reply {
 	id := x.r.URL.Query().Get("upload_id")
 	if id == "" {

@@ -30,7 +30,7 @@ func (a answer) openaiCalls() []obj {
 }
 
 func (x *exchange) chat() reply {
-	a := x.said()
+	a := x.compose()
 	if x.field("stream").Bool() {
 		return streamReply(a.chatEvents(x.field("stream_options.include_usage").Bool()))
 	}
@@ -57,8 +57,9 @@ func (x *exchange) chat() reply {
 	}))
 }
 
-// chatEvents is the chat stream as OpenAI sends it: the role, the words, an empty delta with the finish reason, and with
-// include_usage one more chunk that has usage and no choices.
+// chatEvents is the chat stream as OpenAI sends it: the role, the words, an
+// empty delta with the finish reason, and with include_usage one more chunk
+// that has usage and no choices.
 func (a answer) chatEvents(includeUsage bool) []event {
 	var out []event
 	chunk := func(choices []obj, usage any) {
@@ -102,7 +103,7 @@ func (a answer) chatEvents(includeUsage bool) []event {
 }
 
 func (x *exchange) completion() reply {
-	a := x.said()
+	a := x.compose()
 	body := func(text string, finish any) obj {
 		return obj{
 			"id": "cmpl-" + a.id, "object": "text_completion", "created": 1700000000, "model": a.model,
@@ -127,7 +128,8 @@ func (x *exchange) embeddings() reply {
 	for i, in := range inputs {
 		var embedding any = []float64{float64(len(in.String())), float64(i), 0.25}
 		if x.field("encoding_format").String() == "base64" {
-			// Three little-endian float32: 1, 0.5, 0.25. The npm SDK asks for this format by default.
+			// Three little-endian float32: 1, 0.5, 0.25. The npm SDK asks for
+			// this format by default.
 			embedding = "AACAPwAAAD8AAIA+"
 		}
 		data = append(data, obj{"object": "embedding", "index": i, "embedding": embedding})

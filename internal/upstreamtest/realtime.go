@@ -9,8 +9,10 @@ import (
 	"net/http"
 )
 
-// realtime accepts a WebSocket (RFC 6455) and sends every text or binary message back until the other side closes. It is an
-// echo and no realtime model: what a gateway must show is that bytes pass both ways after the upgrade.
+// realtime accepts a WebSocket (RFC 6455) and sends every text or binary
+// message back until the other side closes. It is an echo and no realtime
+// model: what a gateway must show is that bytes pass both ways after the
+// upgrade.
 func (x *exchange) realtime() reply {
 	key := x.r.Header.Get("Sec-Websocket-Key")
 	if key == "" {

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// keptBody is how much of a request body a record keeps as text; the hash and the size always cover all of it.
+// keptBody is how much of a request body a record keeps as text; the hash and
+// the size always cover all of it.
 const keptBody = 1 << 20
 
 // Request is what the upstream saw of one request, and what became of it.
@@ -63,7 +64,8 @@ func (s *Handler) Last() Request {
 	return *s.requests[len(s.requests)-1]
 }
 
-// Reset forgets all records, all uploaded files and which "-then-ok" scripts were played.
+// Reset forgets all records, all uploaded files and which "-then-ok" scripts
+// were played.
 func (s *Handler) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,12 +74,13 @@ func (s *Handler) Reset() {
 	clear(s.files)
 }
 
-// control answers the endpoints that tests of other processes use; they are never recorded.
+// control answers the endpoints that tests of other processes use; they are
+// never recorded.
 func (s *Handler) control(w http.ResponseWriter, r *http.Request) bool {
 	switch r.URL.Path {
 	case "/__requests":
 		w.Header().Set("Content-Type", "application/json")
-		// A failed write means the asking test is gone; there is nobody to tell.
+		// A failed write means that the test is gone.
 		_ = json.NewEncoder(w).Encode(s.Requests())
 	case "/__count":
 		_, _ = io.WriteString(w, strconv.Itoa(s.Count()))
@@ -108,15 +111,16 @@ func (s *Handler) update(rec *Request, change func(*Request)) {
 	change(rec)
 }
 
-// watchAbort notes the moment in which the request's context ends while it is still being answered.
+// watchAbort notes the moment in which the request's context ends while it is
+// still being answered.
 func (s *Handler) watchAbort(r *http.Request, rec *Request) (stop func() bool) {
 	return context.AfterFunc(r.Context(), func() {
 		s.update(rec, func(q *Request) { q.Aborted = time.Now() })
 	})
 }
 
-// finish notes the end. The answer may notice that the client is gone before watchAbort's function has begun, which stop
-// then keeps from running.
+// finish notes the end. The answer may notice that the client is gone before
+// watchAbort's function has started, which stop then keeps from running.
 func (s *Handler) finish(r *http.Request, rec *Request, stop func() bool) {
 	missed := stop() && r.Context().Err() != nil
 	s.update(rec, func(q *Request) {
@@ -127,7 +131,8 @@ func (s *Handler) finish(r *http.Request, rec *Request, stop func() bool) {
 	})
 }
 
-// readBody reads the whole body once, keeping only its beginning, so that an upload of any size costs no memory.
+// readBody reads the whole body once, keeping only its beginning, so that an
+// upload of any size costs no memory.
 func (x *exchange) readBody() {
 	if x.bodyRead {
 		return
@@ -144,7 +149,8 @@ func (x *exchange) readBody() {
 	x.s.update(x.rec, func(q *Request) { q.BodySize, q.BodySHA256, q.Body = n, sum, string(x.body) })
 }
 
-// limitedWriter passes the first bytes on and swallows the rest without complaint.
+// limitedWriter passes the first bytes on and swallows the rest without
+// complaint.
 type limitedWriter struct {
 	w    io.Writer
 	left int

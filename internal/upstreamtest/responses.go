@@ -2,9 +2,10 @@ package upstreamtest
 
 import "fmt"
 
-// responses answers the Responses API: output items instead of choices, and named events instead of chunks.
+// responses answers the Responses API: output items instead of choices, and
+// named events instead of chunks.
 func (x *exchange) responses() reply {
-	a := x.said()
+	a := x.compose()
 	if !x.field("stream").Bool() {
 		return jsonReply(200, marshal(a.response("completed")))
 	}
@@ -20,7 +21,7 @@ func (a answer) responseEvents() []event {
 	}
 	send("response.created", obj{"response": a.response("in_progress")})
 	for i, item := range a.items() {
-		send("response.output_item.added", obj{"output_index": i, "item": begun(item)})
+		send("response.output_item.added", obj{"output_index": i, "item": started(item)})
 		if item["type"] == "function_call" {
 			for _, part := range halves(item["arguments"].(string)) {
 				send("response.function_call_arguments.delta", obj{"item_id": item["id"], "output_index": i, "delta": part})
@@ -41,7 +42,8 @@ func (a answer) responseEvents() []event {
 	return out
 }
 
-// response is the response object; what is in progress has no output and no usage yet.
+// response is the response object; what is in progress has no output and no
+// usage yet.
 func (a answer) response(status string) obj {
 	r := obj{
 		"id": "resp_" + a.id, "object": "response", "created_at": 1700000000, "status": status, "model": a.model,
@@ -74,8 +76,8 @@ func (a answer) items() []obj {
 	return out
 }
 
-// begun is an item of which nothing has been said yet.
-func begun(item obj) obj {
+// started returns an item without its content.
+func started(item obj) obj {
 	if item["type"] == "function_call" {
 		return with(item, obj{"status": "in_progress", "arguments": ""})
 	}

@@ -17,10 +17,11 @@ type behaviour struct {
 	deliver func(x *exchange, n int)
 }
 
-// behaviours is the whole repertoire. Any name may end in "-then-ok": it is played once, later requests are answered well.
+// behaviours is the whole repertoire. Any name may end in "-then-ok": it is
+// played once, later requests are answered well.
 func behaviours() []behaviour {
 	return []behaviour{
-		{name: "err-#", means: "status # with an error body; 429 and 503 carry Retry-After: 1 (Gemini's 429 says it in its body)", deliver: (*exchange).playError},
+		{name: "err-#", means: "status # with an error body; 429 and 503 carry Retry-After: 1 (Gemini's 429 has it in its body)", deliver: (*exchange).playError},
 		{name: "echo-auth", means: "401 whose body and header quote the credential that came", deliver: func(x *exchange, _ int) { x.echoAuth(401) }},
 		{name: "echo-auth-#", means: "the same with status #", deliver: (*exchange).echoAuth},
 		{name: "echo-headers", means: "200 with the request's headers as JSON", deliver: (*exchange).echoHeaders},
@@ -56,7 +57,8 @@ func behaviours() []behaviour {
 	}
 }
 
-// Scripts returns the names of all scripts with what they do, in the order of the table.
+// Scripts returns the names of all scripts with what they do, in the order of
+// the table.
 func Scripts() [][2]string {
 	var out [][2]string
 	for _, b := range behaviours() {
@@ -72,7 +74,8 @@ type play struct {
 	onlyOnce bool
 }
 
-// lookup finds the behaviour of a name such as "slow-stream-20-ms" or "err-429-then-ok".
+// lookup finds the behaviour of a name such as "slow-stream-20-ms" or
+// "err-429-then-ok".
 func lookup(name string) (play, bool) {
 	name, once := strings.CutSuffix(name, "-then-ok")
 	for _, b := range behaviours() {
@@ -92,8 +95,9 @@ func lookup(name string) (play, bool) {
 	return play{}, false
 }
 
-// scriptOutsideBody returns the script named by the header X-Script, the query parameter script, or an API key that ends in
-// ".script=NAME" (for gateways with several keys, one of which is spent).
+// scriptOutsideBody returns the script named by the header X-Script, the query
+// parameter script, or an API key that ends in ".script=NAME" (for gateways
+// with several keys, if one is to be spent).
 func scriptOutsideBody(r *http.Request) string {
 	if name := r.Header.Get("X-Script"); name != "" {
 		return name

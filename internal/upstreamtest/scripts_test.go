@@ -26,7 +26,8 @@ type answered struct {
 	elapsed time.Duration
 }
 
-// play sends a chat request for a stream under a script, without decompression and without following redirects.
+// play sends a chat request for a stream under a script, without decompression
+// and without following redirects.
 func play(t *testing.T, s *upstreamtest.Server, script, body string) answered {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
@@ -48,7 +49,8 @@ func play(t *testing.T, s *upstreamtest.Server, script, body string) answered {
 	return answered{status: resp.StatusCode, header: resp.Header, body: data, err: err, elapsed: time.Since(start)}
 }
 
-// TestEveryScript holds one expectation for each row of the table of scripts; a row without one fails.
+// TestEveryScript holds one expectation for each row of the table of scripts; a
+// row without one fails.
 func TestEveryScript(t *testing.T) {
 	cases := map[string]struct {
 		script string

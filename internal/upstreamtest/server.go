@@ -1,13 +1,17 @@
-// Package upstreamtest is a scripted upstream: it plays OpenAI, Anthropic and Gemini on a real listener, well or badly,
-// and remembers what it was asked.
+// Package upstreamtest is a scripted upstream: it plays OpenAI, Anthropic and
+// Gemini on a real listener, well or badly, and remembers what it was asked.
 //
-// A gateway is judged by what it does when the other side misbehaves, so misbehaviour is data here: one table (scripts.go)
-// of named ways to deliver an answer, and a request picks one by naming it in the header X-Script, the query parameter
-// script, its model, or its API key. What is answered (the operations in openai.go, anthropic.go, gemini.go) and how it is
-// delivered are separate, so "cut-mid-stream" cuts a stream of any protocol.
+// A gateway is judged by what it does when the other side misbehaves, so
+// misbehaviour is data here: one table (scripts.go) of named ways to deliver an
+// answer, and a request picks one by naming it in the header X-Script, the
+// query parameter script, its model, or its API key. What is answered (the
+// operations in openai.go, anthropic.go, gemini.go) and how it is delivered are
+// separate, so "cut-mid-stream" cuts a stream of any protocol.
 //
-// Tests inside one process use New. Some faults of proxies only show when client, gateway and upstream do not share a
-// scheduler, so cmd/scripted runs the same Handler as a program, which is asked for its records by GET /__requests.
+// Tests inside one process use New. Some faults of proxies only show when
+// client, gateway and upstream do not share a scheduler, so cmd/scripted runs
+// the same Handler as a program, which is asked for its records by GET
+// /__requests.
 package upstreamtest
 
 import (
@@ -18,7 +22,8 @@ import (
 	"time"
 )
 
-// Server is a scripted upstream on a loopback listener. It is closed with the test that started it.
+// Server is a scripted upstream on a loopback listener. It is closed with the
+// test that started it.
 type Server struct {
 	URL string // http://127.0.0.1:PORT, without trailing slash
 	*Handler
@@ -27,14 +32,16 @@ type Server struct {
 // Option changes a Handler before it serves.
 type Option func(*Handler)
 
-// Handle answers requests for exactly this path (without query) by h instead of by an operation. They are recorded all the
-// same, with the size of what h read.
+// Handle answers requests for exactly this path (without query) by h instead of
+// by an operation. They are recorded all the same, with the size of what h
+// read.
 func Handle(path string, h http.HandlerFunc) Option {
 	return func(s *Handler) { s.overrides[path] = h }
 }
 
-// Script adds a script to those of the table, for misbehaviour that only one test has a use for. It is named as they are, and recorded
-// with the size of what h read.
+// Script adds a script to those of the table, for misbehaviour that only one
+// test has a use for. It is named as they are, and recorded with the size of
+// what h read.
 func Script(name string, h http.HandlerFunc) Option {
 	return func(s *Handler) { s.scripts[name] = h }
 }
@@ -52,7 +59,8 @@ func New(t testing.TB, opts ...Option) *Server {
 	return &Server{URL: ts.URL, Handler: h}
 }
 
-// Handler plays the upstream. Create it with NewHandler; it is safe for concurrent use.
+// Handler plays the upstream. Create it with NewHandler; it is safe for
+// concurrent use.
 type Handler struct {
 	overrides map[string]http.HandlerFunc // by path
 	scripts   map[string]http.HandlerFunc // by name
@@ -108,8 +116,9 @@ func (s *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h(w, r)
 }
 
-// serve picks the script and plays it. A script named outside of the body is known before the body is read, which is what
-// the scripts that answer at once need.
+// serve picks the script and plays it. A script named outside of the body is
+// known before the body is read, which is what the scripts that answer at once
+// need.
 func (x *exchange) serve() {
 	name := scriptOutsideBody(x.r)
 	p, known := lookup(name)
@@ -132,7 +141,8 @@ func (x *exchange) serve() {
 	p.deliver(x, p.n)
 }
 
-// firstTime reports whether this "-then-ok" script has not been played since the last Reset.
+// firstTime reports whether this "-then-ok" script has not been played since
+// the last Reset.
 func (s *Handler) firstTime(name string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,7 +150,8 @@ func (s *Handler) firstTime(name string) bool {
 	return s.played[name] == 1
 }
 
-// stalled waits until the client is gone or the server ends, at most d; zero waits without bound.
+// stalled waits until the client is gone or the server ends, at most d; zero
+// waits without bound.
 func (x *exchange) stalled(d time.Duration) {
 	var late <-chan time.Time
 	if d > 0 {

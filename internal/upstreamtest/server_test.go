@@ -117,11 +117,12 @@ func TestEqualRequestsGetEqualTextUnderNewIDs(t *testing.T) {
 		t.Errorf("choices differ: %s and %s", a, b)
 	}
 	if gjson.Get(first, "id").Str == gjson.Get(second, "id").Str {
-		t.Error("the second call has the first one's id, so a cached answer could not be told apart")
+		t.Error("the second call has the first one's id, so a cached answer could not be distinguished")
 	}
 }
 
-// TestErrorsAreTheProviders holds an error of each protocol against its documentation.
+// TestErrorsAreTheProviders holds an error of each protocol against its
+// documentation.
 func TestErrorsAreTheProviders(t *testing.T) {
 	s := upstreamtest.New(t)
 	for _, c := range []struct{ path, want string }{
@@ -209,7 +210,8 @@ func TestRealtimeEchoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	// The key and the accept value are the example of RFC 6455, section 1.3; the frame is "Hello" of section 5.7.
+	// The key and the accept value are the example of RFC 6455, section 1.3;
+	// the frame is "Hello" of section 5.7.
 	fmt.Fprint(conn, "GET /v1/realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
 	in := bufio.NewReader(conn)

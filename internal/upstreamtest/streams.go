@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// numbered is a stream of n words, whose text a client can predict. In OpenAI's chat it is one event a word: see
-// NumberedStream.
+// numbered is a stream of n words, whose text a client can predict. In OpenAI's
+// chat it is one event a word: see NumberedStream.
 func (x *exchange) numbered(n int) reply {
 	a := answer{id: "numbered", model: x.model(), text: numberedText(n), out: n}
 	switch x.dialect() {
@@ -33,8 +33,9 @@ func numberedText(n int) string {
 	return strings.TrimSpace(b.String())
 }
 
-// filler makes 20 events longer than the 4 KiB that a proxy's transport reads ahead: what it has read ahead is not lost with
-// the connection, so a shorter stream would hide a fault.
+// filler makes 20 events longer than the 4 KiB that a proxy's transport reads
+// ahead: what it has read ahead is not lost with the connection, so a shorter
+// stream would hide a fault.
 const (
 	lorem  = "lorem ipsum dolor sit amet, consectetur adipiscing elit, sed do eiusmod tempor "
 	filler = lorem + lorem + lorem + lorem
@@ -53,7 +54,8 @@ func numberedEvents(n int) []event {
 	return append(events, event{data: "[DONE]"})
 }
 
-// NumberedStream returns the exact bytes that the scripts burst-N, burst-wait-N and events-N answer with.
+// NumberedStream returns the exact bytes that the scripts burst-N, burst-wait-N
+// and events-N answer with.
 func NumberedStream(n int) []byte { return encode(numberedEvents(n)) }
 
 func encode(events []event) []byte {
@@ -64,9 +66,11 @@ func encode(events []event) []byte {
 	return b.Bytes()
 }
 
-// burst writes the whole stream at once. Sent before the request was read, this is what makes proxies lose the end: their
-// transport still holds the request body when the answer comes. Without full duplex net/http would read the request body
-// before the first byte of the answer. The body is read after it, so that the connection stays good for the next request.
+// burst writes the whole stream at once. Sent before the request was read, this
+// is what makes proxies lose the end: their transport still holds the request
+// body when the answer comes. Without full duplex net/http would read the
+// request body before the first byte of the answer. The body is read after it,
+// so that the connection stays good for the next request.
 func (x *exchange) burst(n int) {
 	// Only HTTP/1 has the mode, and other versions need none.
 	_ = http.NewResponseController(x.w).EnableFullDuplex()
@@ -84,7 +88,8 @@ func (x *exchange) slowStream(ms int) {
 	x.send(r.events, time.Duration(ms)*time.Millisecond)
 }
 
-// events returns the ordinary answer's events, or a numbered stream when the request did not ask for a stream.
+// events returns the ordinary answer's events, or a numbered stream when the
+// request did not ask for a stream.
 func (x *exchange) events() reply {
 	if r := x.ordinary(); r.events != nil {
 		return r
@@ -120,7 +125,8 @@ func (x *exchange) wideEvent(kb int) {
 	x.deliver(r)
 }
 
-// Pattern returns n bytes that are the same in every run and compress badly enough to notice a missing piece.
+// Pattern returns n bytes that are the same in every run and compress badly
+// enough to notice a missing piece.
 func Pattern(n int) []byte {
 	b := make([]byte, n)
 	state := uint32(2463534242)

@@ -14,9 +14,11 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// TestBatchesSurviveKills makes a batch with one key, kills the gateway as soon as the client has read the answer, lets another key look
-// after it, kills the gateway again, and fetches the results, twice and once more after a restart: one row, charged to the key that made
-// the batch. The upstream is a finished batch, for the scripts of the others know none.
+// TestBatchesSurviveKills makes a batch with one key, kills the gateway as soon
+// as the client has read the answer, lets another key look after it, kills the
+// gateway again, and fetches the results, twice and once more after a restart:
+// one row, charged to the key that made the batch. The upstream is a finished
+// batch, for the scripts of the others know none.
 func TestBatchesSurviveKills(t *testing.T) {
 	const answers = 3000
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

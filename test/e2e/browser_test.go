@@ -16,8 +16,8 @@ import (
 	"forward/test/harness"
 )
 
-// TestBrowserClient makes the requests that ChatGPT-Next-Web makes from a page: a preflight that asks for its headers, then
-// the call with an Origin.
+// TestBrowserClient makes the requests that ChatGPT-Next-Web makes from a page:
+// a preflight that asks for its headers, then the call with an Origin.
 func TestBrowserClient(t *testing.T) {
 	const (
 		key    = "fk-browser-Zk3Wp8Yd5Rj1"
@@ -69,7 +69,8 @@ func TestBrowserClient(t *testing.T) {
 	})
 }
 
-// TestRealtime upgrades to a WebSocket through the gateway and exchanges a frame in each direction.
+// TestRealtime upgrades to a WebSocket through the gateway and exchanges a
+// frame in each direction.
 func TestRealtime(t *testing.T) {
 	const key = "fk-realtime-Zk3Wp8Yd5Rj1"
 	up := startUpstream(t)
@@ -82,7 +83,8 @@ func TestRealtime(t *testing.T) {
 	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	// Key and accept value are the example of RFC 6455, section 1.3; the frame is the "Hello" of section 5.7.
+	// Key and accept value are the example of RFC 6455, section 1.3; the frame
+	// is the "Hello" of section 5.7.
 	fmt.Fprintf(conn, "GET /v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nAuthorization: Bearer %s\r\n\r\n", key)
 	in := bufio.NewReader(conn)
@@ -126,8 +128,8 @@ func TestRealtime(t *testing.T) {
 	}
 }
 
-// TestPacing: seven events at five a second take 1.2 seconds or more, although the upstream sent them in one write, and
-// again when the cache replays them.
+// TestPacing: seven events at five a second take 1.2 seconds or more, although
+// the upstream sent them in one write, and again when the cache replays them.
 func TestPacing(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, `TOKEN_RATE_LIMIT={"/v1/chat/completions":"5/second"}`, "CACHE_CHAT_COMPLETION=true")

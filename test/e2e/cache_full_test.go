@@ -16,8 +16,9 @@ import (
 	"forward/test/harness"
 )
 
-// TestFullDiskUnderLoad fills the disk of the cache from outside while 50 requests a second come, twice: every request is
-// answered, the process lives, and it remembers answers again when there is space.
+// TestFullDiskUnderLoad fills the disk of the cache from outside while 50
+// requests a second come, twice: every request is answered, the process lives,
+// and it remembers answers again when there is space.
 func TestFullDiskUnderLoad(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=200m"); err != nil {
@@ -34,7 +35,8 @@ func TestFullDiskUnderLoad(t *testing.T) {
 	ask := func(prompt string) answer {
 		return send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("gpt-4o-mini", prompt, `,"caching":true`), bearer("fk-full-disk-1")...)
 	}
-	// Some seconds of requests, each with 8 KiB that come back, so that the cache has something to write.
+	// Some seconds of requests, each with 8 KiB that come back, so that the
+	// cache has something to write.
 	n := 0
 	load := func(seconds int) {
 		t.Helper()

@@ -15,8 +15,10 @@ import (
 	"forward/test/harness"
 )
 
-// TestCanary provokes every failure that is known with an upstream that repeats what it was sent, and then looks for the
-// keys in everything that left the gateway: answers, headers, banner, log lines, chat logs, cache, settings report.
+// TestCanary provokes every failure that is known with an upstream that repeats
+// what it was sent, and then looks for the keys in everything that left the
+// gateway: answers, headers, banner, log lines, chat logs, cache, settings
+// report.
 func TestCanary(t *testing.T) {
 	const (
 		apiKey    = "sk-canary-V5xQ8mJ2rT7wL4nB9kD3"
@@ -88,7 +90,8 @@ func TestCanary(t *testing.T) {
 	}
 }
 
-// provoke makes one request for each dialect, body form and place in which a key can come.
+// provoke makes one request for each dialect, body form and place in which a
+// key can come.
 func provoke(t *testing.T, gw *gateway, script, key string) []answer {
 	t.Helper()
 	var out []answer

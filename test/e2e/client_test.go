@@ -56,7 +56,8 @@ func (u *upstream) reset() {
 	send(u.t, "POST", u.URL+"/__reset", "")
 }
 
-// answer is what a client got. Its error is that of reading the body; a request that fails before ends the test.
+// answer is what a client got. Its error is that of reading the body; a request
+// that fails before ends the test.
 type answer struct {
 	status int
 	header http.Header
@@ -66,8 +67,8 @@ type answer struct {
 
 func (a answer) code() string { return gjson.GetBytes(a.body, "error.code").String() }
 
-// send makes one request, with header fields as alternating names and values. It follows no redirect, asks for no
-// compression, and uses its own connection.
+// send makes one request, with header fields as alternating names and values.
+// It follows no redirect, asks for no compression, and uses its own connection.
 func send(t testing.TB, method, url, body string, header ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))

@@ -68,7 +68,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestAllMistakesAtOnce: every wrong setting is named with what to write, and nothing is started.
+// TestAllMistakesAtOnce: every wrong setting is named with what to write, and
+// nothing is started.
 func TestAllMistakesAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	env := []string{"PORT=eighty", "OPENAI_BASE_URL=http://a,http://b", "REQ_RATE_LIMIT={\"/v1\":\"100/fortnight\"}", "RATE_LIMIT_STRATEGY=sliding", "LOG_CHAT=perhaps"}
@@ -92,7 +93,8 @@ func TestAllMistakesAtOnce(t *testing.T) {
 	}
 }
 
-// TestPublicAddressNeedsKeys: API keys without forward keys are served on loopback only, unless OPEN_ACCESS says otherwise.
+// TestPublicAddressNeedsKeys: API keys without forward keys are served on
+// loopback only, unless OPEN_ACCESS says otherwise.
 func TestPublicAddressNeedsKeys(t *testing.T) {
 	_, errs, status := command(t, t.TempDir(), []string{"HOST=0.0.0.0", "PORT=0", "OPENAI_API_KEY=sk-one"})
 	if status != 1 || !strings.Contains(errs, "OPEN_ACCESS") || !strings.Contains(errs, "FORWARD_KEY") {
@@ -136,7 +138,8 @@ func TestCompletion(t *testing.T) {
 	}
 }
 
-// TestStartsWithoutAnyFile is the README's first command: an empty directory, no setting, and nothing but DATA_DIR is left behind.
+// TestStartsWithoutAnyFile is the README's first command: an empty directory,
+// no setting, and nothing but DATA_DIR is left behind.
 func TestStartsWithoutAnyFile(t *testing.T) {
 	dir := t.TempDir()
 	gw := startForward(t, dir)
@@ -157,7 +160,8 @@ func TestStartsWithoutAnyFile(t *testing.T) {
 	}
 }
 
-// TestConvertREADME gives convert the two lines of openai-forward's README and expects the JSON of that README.
+// TestConvertREADME gives convert the two lines of openai-forward's README and
+// expects the JSON of that README.
 func TestConvertREADME(t *testing.T) {
 	dir := t.TempDir()
 	log := filepath.Join(dir, "Log", "openai", "chat")

@@ -20,7 +20,8 @@ import (
 	"forward/test/harness"
 )
 
-// open starts a stream and returns after its first event, with a function that reads the rest.
+// open starts a stream and returns after its first event, with a function that
+// reads the rest.
 func open(t *testing.T, gw *gateway, model string) (rest func() ([]byte, error)) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), "POST", gw.URL+"/v1/chat/completions", strings.NewReader(chatBody(model, "hi", `,"stream":true`)))
@@ -59,8 +60,8 @@ func TestStopLetsStreamsFinish(t *testing.T) {
 	}
 }
 
-// TestStopEndsStreamsAtItsBound: streams that outlive SHUTDOWN_TIMEOUT end with an error event, never as if complete, and
-// their log lines are written.
+// TestStopEndsStreamsAtItsBound: streams that outlive SHUTDOWN_TIMEOUT end with
+// an error event, never as if complete, and their log lines are written.
 func TestStopEndsStreamsAtItsBound(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "LOG_CHAT=true", "SHUTDOWN_TIMEOUT=300ms")
@@ -95,8 +96,10 @@ func TestStopEndsStreamsAtItsBound(t *testing.T) {
 	}
 }
 
-// TestStopWith200Streams stops a gateway with 200 streams, half of which end within its bound. Each ends whole or with an error event,
-// and each has its two lines in the chat log and its row in the ledger, which say which of the two it was.
+// TestStopWith200Streams stops a gateway with 200 streams, half of which end
+// within its bound. Each ends whole or with an error event, and each has its
+// two lines in the chat log and its row in the ledger, which say which of the
+// two it was.
 func TestStopWith200Streams(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "LOG_CHAT=true", "SHUTDOWN_TIMEOUT=6s")
@@ -166,8 +169,9 @@ func TestStopWith200Streams(t *testing.T) {
 	}
 }
 
-// TestStopServesOnForItsDelay: /readyz says 503 at once, while new requests are served until SHUTDOWN_DELAY is over, each with the hint
-// to come on another connection.
+// TestStopServesOnForItsDelay: /readyz says 503 at once, while new requests are
+// served until SHUTDOWN_DELAY is over, each with the hint to come on another
+// connection.
 func TestStopServesOnForItsDelay(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "SHUTDOWN_DELAY=4s")

@@ -15,10 +15,12 @@ import (
 	"forward/test/harness"
 )
 
-// The settings below are in the words of openai-forward's own versions; %s stands for scripted upstreams. What they must do
-// is what those versions' documents say, not what their code did.
+// The settings below are in the words of openai-forward's own versions; %s
+// stands for scripted upstreams. What they must do is what those versions'
+// documents say, not what their code did.
 
-// TestListGeneration starts openai-forward 0.6's form: comma lists paired by position, JSON over several lines.
+// TestListGeneration starts openai-forward 0.6's form: comma lists paired by
+// position, JSON over several lines.
 func TestListGeneration(t *testing.T) {
 	one, two, extra := startUpstream(t), startUpstream(t), startUpstream(t)
 	dir := t.TempDir()
@@ -93,7 +95,8 @@ TZ=Asia/Shanghai
 	}
 }
 
-// TestLevelGeneration starts openai-forward 0.7's form: targets as JSON, keys with levels.
+// TestLevelGeneration starts openai-forward 0.7's form: targets as JSON, keys
+// with levels.
 func TestLevelGeneration(t *testing.T) {
 	up, general := startUpstream(t), startUpstream(t)
 	dir := t.TempDir()
@@ -111,7 +114,8 @@ REQ_RATE_LIMIT={"/v1/completions":"60/minute;600/hour"}
 	levels(t, startForward(t, dir), up, "level")
 }
 
-// TestConfigGeneration starts openai-forward 0.8's form: *_CONFIG names, the forward keys turned around, limits by level.
+// TestConfigGeneration starts openai-forward 0.8's form: *_CONFIG names, the
+// forward keys turned around, limits by level.
 func TestConfigGeneration(t *testing.T) {
 	up := startUpstream(t)
 	dir := t.TempDir()
@@ -139,7 +143,8 @@ WEBUI_RESTART_PORT=15555
 	}
 }
 
-// levels checks that a key gets the API keys and the models of its level, and no others.
+// levels checks that a key gets the API keys and the models of its level, and
+// no others.
 func levels(t *testing.T, gw *gateway, up *upstream, generation string) {
 	t.Helper()
 	fk := map[int]string{}
@@ -174,8 +179,10 @@ func levels(t *testing.T, gw *gateway, up *upstream, generation string) {
 	up.reset()
 }
 
-// TestDockerEnvFile gives the binary the environment that `docker run --env-file` makes of such a file: quotes stay part of
-// the value, and each line of a JSON stands alone. What can be understood is; what was lost is said.
+// TestDockerEnvFile gives the binary the environment that `docker run
+// --env-file` makes of such a file: quotes stay part of the value, and each
+// line of a JSON stands alone. What can be understood is; what was lost is
+// said.
 func TestDockerEnvFile(t *testing.T) {
 	up := startUpstream(t)
 	t.Run("quotes", func(t *testing.T) {

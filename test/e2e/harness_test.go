@@ -28,7 +28,8 @@ type gateway struct {
 	dir string
 }
 
-// startForward runs forward on a free port in dir with these settings in its environment.
+// startForward runs forward on a free port in dir with these settings in its
+// environment.
 func startForward(t testing.TB, dir string, env ...string) *gateway {
 	t.Helper()
 	p := harness.Start(t, dir, append([]string{"PORT=0"}, env...), forwardBinary, "run")

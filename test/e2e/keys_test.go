@@ -13,7 +13,8 @@ import (
 	"forward/test/harness"
 )
 
-// TestKeysBesideTheGateway hands a key out and takes it back while the gateway runs: both are in force within a second.
+// TestKeysBesideTheGateway hands a key out and takes it back while the gateway
+// runs: both are in force within a second.
 func TestKeysBesideTheGateway(t *testing.T) {
 	up := startUpstream(t)
 	dir := t.TempDir()
@@ -60,7 +61,8 @@ func TestKeysBesideTheGateway(t *testing.T) {
 	}
 }
 
-// TestKeysSurviveKilledCommands kills the command at any time, two at once: a key that it printed is good, and the database stays whole.
+// TestKeysSurviveKilledCommands kills the command at any time, two at once: a
+// key that it printed is good, and the database stays whole.
 func TestKeysSurviveKilledCommands(t *testing.T) {
 	dir := t.TempDir()
 	begun := time.Now()

@@ -17,7 +17,8 @@ import (
 	"forward/internal/upstreamtest"
 )
 
-// TestLargeBodiesAreNotBuffered sends 300 MB in each direction and looks at the most memory the process ever had.
+// TestLargeBodiesAreNotBuffered sends 300 MB in each direction and looks at the
+// most memory the process ever had.
 func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	const (
 		megabytes = 300
@@ -72,7 +73,8 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	}
 }
 
-// repeat reads n times block, and is no type of which net/http could tell the length.
+// repeat reads n times block, and is no type of which net/http could tell the
+// length.
 func repeat(block []byte, n int) io.Reader {
 	parts := make([]io.Reader, n)
 	for i := range parts {

@@ -27,7 +27,8 @@ import (
 	"forward/test/harness"
 )
 
-// ending is how a request of the mixed run goes, and what the ledger has to say of it.
+// ending is how a request of the mixed run goes, and what the ledger has to say
+// of it.
 type ending struct {
 	name    string
 	path    string
@@ -90,9 +91,11 @@ func endings() []ending {
 	}
 }
 
-// TestMixedRunAddsUp sends requests of every ending, kills the gateway in the middle and starts it again. Afterwards each request that
-// reached the upstream has one row, but for some of the last 100 ms before the kill, and the sums are those of the upstream's own
-// counts to the nano-dollar. What nobody told is estimated and stands apart.
+// TestMixedRunAddsUp sends requests of every ending, kills the gateway in the
+// middle and starts it again. Afterwards each request that reached the upstream
+// has one row, but for some of the last 100 ms before the kill, and the sums
+// are those of the upstream's own counts to the nano-dollar. What nobody told
+// is estimated and stands apart.
 func TestMixedRunAddsUp(t *testing.T) {
 	n := 4000
 	if s := os.Getenv("FORWARD_TEST_MIXED"); s != "" {
@@ -160,7 +163,8 @@ func (m *mixed) run(ctx context.Context, gateway string, n int) {
 	workers.Wait()
 }
 
-// one makes a request. What it is answered is not looked at: what the ledger says of it is.
+// one makes a request. What it is answered is not looked at: what the ledger
+// says of it is.
 func (m *mixed) one(ctx context.Context, gateway string, i int) {
 	k, number := m.kind(i)
 	if k.within != nil {
@@ -188,7 +192,8 @@ func (m *mixed) one(ctx context.Context, gateway string, i int) {
 	r.Header.Set("X-User-ID", caseName(i))
 	r.Header.Set("X-Case", caseName(i))
 	if k.script != "" {
-		// The scripts that fail once go by their name, and a status may have zeros before it.
+		// The scripts that fail once go by their name, and a status may have
+		// zeros before it.
 		r.Header.Set("X-Script", strings.ReplaceAll(k.script, "%s", strings.Repeat("0", number)))
 	}
 	res, err := m.client.RoundTrip(r)
@@ -319,7 +324,8 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 		len(records), gotTokens, gotCost, m.sums.requests, m.sums.estimated, hits, interrupted, lost, endings)
 }
 
-// over reports whether the last call of a case had ended by then and no other was to follow it.
+// over reports whether the last call of a case had ended by then and no other
+// was to follow it.
 func (m *mixed) over(k *ending, calls []upstreamtest.Request, then time.Time) bool {
 	last := calls[len(calls)-1]
 	retried := strings.HasPrefix(last.Script, "err-") && last.Script != "err-400" && len(calls) == 1 || k.script == "reset-before-headers"
@@ -340,7 +346,8 @@ func (k *ending) priceOut() int64 {
 	return k.out
 }
 
-// usageOf is what the scripted upstream tells of an ordinary answer: it counts words, and answers "You said: " and the prompt.
+// usageOf is what the scripted upstream tells of an ordinary answer: it counts
+// words, and answers "You said: " and the prompt.
 func usageOf(r upstreamtest.Request) (in, out int64) {
 	var prompt string
 	for _, path := range []string{"messages.0.content", "contents.0.parts.0.text"} {

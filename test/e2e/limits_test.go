@@ -7,8 +7,10 @@ import (
 	"testing"
 )
 
-// TestLimitsAdmitExactlyWhatTheySay pins three ways in which openai-forward's limits went wrong: each target counted a
-// request again, one request to an unlimited route switched every limit off, and X-Forwarded-For bought a new window.
+// TestLimitsAdmitExactlyWhatTheySay pins three ways in which openai-forward's
+// limits went wrong: each target counted a request again, one request to an
+// unlimited route switched every limit off, and X-Forwarded-For bought a new
+// window.
 func TestLimitsAdmitExactlyWhatTheySay(t *testing.T) {
 	up := startUpstream(t)
 	for _, strategy := range []string{"fixed-window", "fixed-window-elastic-expiry", "moving-window"} {

@@ -14,8 +14,9 @@ import (
 	"forward/test/harness"
 )
 
-// TestOfflineExample runs examples/offline as its README says: an application's tests pass with no provider key and no
-// provider, on the answers that lie beside them.
+// TestOfflineExample runs examples/offline as its README says: an application's
+// tests pass with no provider key and no provider, on the answers that lie
+// beside them.
 func TestOfflineExample(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -46,7 +47,8 @@ func TestOfflineExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// startForward takes no flags, and reads .env where it starts. Nothing listens on the port of the upstream.
+	// startForward takes no flags, and reads .env where it starts. Nothing
+	// listens on the port of the upstream.
 	if err := os.WriteFile(filepath.Join(dir, ".env"), settings, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +64,8 @@ func TestOfflineExample(t *testing.T) {
 		t.Errorf("node --test: %v\n%s", err, out)
 	}
 
-	// The commands ask the running gateway, and the export of what was imported is the file itself.
+	// The commands ask the running gateway, and the export of what was imported
+	// is the file itself.
 	if out, errs, status := command(t, dir, nil, "cache", "stats"); status != 0 || !strings.Contains(out, "hits") {
 		t.Errorf("exit status %d: %s%s", status, out, errs)
 	}

@@ -37,7 +37,8 @@ func raw(t *testing.T, gw *gateway, request string) answer {
 	return answer{status: resp.StatusCode, header: resp.Header, body: body, err: err}
 }
 
-// listener counts the connections that it is given; a test that expects none uses it as the place an attack points to.
+// listener counts the connections that it is given; a test that expects none
+// uses it as the place an attack points to.
 type listener struct {
 	net.Listener
 	seen atomic.Int64
@@ -69,7 +70,8 @@ func (l *listener) port() string {
 	return port
 }
 
-// TestNoPathChangesTheUpstream sends request lines that made other gateways take a part of the path for a host.
+// TestNoPathChangesTheUpstream sends request lines that made other gateways
+// take a part of the path for a host.
 func TestNoPathChangesTheUpstream(t *testing.T) {
 	const key = "fk-paths-Zk3Wp8Yd5Rj1Hc6"
 	up, trap := startUpstream(t), listen(t)
@@ -133,7 +135,8 @@ func TestNoPathChangesTheUpstream(t *testing.T) {
 	}
 }
 
-// TestTargetsArriveAsTheyWereSent: escaping and query are the client's business.
+// TestTargetsArriveAsTheyWereSent: escaping and query are the client's
+// business.
 func TestTargetsArriveAsTheyWereSent(t *testing.T) {
 	up := startUpstream(t)
 	for base, prefix := range map[string]string{up.URL: "", up.URL + "/": "", up.URL + "/base": "/base", up.URL + "/base/": "/base"} {

@@ -20,8 +20,9 @@ import (
 	"forward/internal/upstreamtest"
 )
 
-// The upstream's name below resolves nowhere, so an answer proves that the proxy was asked; the proxies here lead every
-// destination to the scripted upstream.
+// The upstream's name below resolves nowhere, so an answer proves that the
+// proxy was asked; the proxies here lead every destination to the scripted
+// upstream.
 const somewhere = "api.provider.example"
 
 // tunnel copies between two connections until either ends.
@@ -56,7 +57,8 @@ func (a *asked) String() string {
 	return strings.Join(a.list, " ")
 }
 
-// httpProxy is an HTTP proxy: absolute-form requests for http upstreams, CONNECT for https ones.
+// httpProxy is an HTTP proxy: absolute-form requests for http upstreams,
+// CONNECT for https ones.
 func httpProxy(t *testing.T, upstream string) (string, *asked) {
 	t.Helper()
 	seen := &asked{}
@@ -95,7 +97,8 @@ func httpProxy(t *testing.T, upstream string) (string, *asked) {
 	return strings.TrimPrefix(s.URL, "http://"), seen
 }
 
-// socksProxy is a SOCKS5 proxy (RFC 1928) that knows CONNECT, and asks for a name and a password (RFC 1929) if it is offered.
+// socksProxy is a SOCKS5 proxy (RFC 1928) that knows CONNECT, and asks for a
+// name and a password (RFC 1929) if it is offered.
 func socksProxy(t *testing.T, upstream string) (string, *asked) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -201,7 +204,8 @@ func TestProxy(t *testing.T) {
 // TestProxiesOfTheEnvironmentAreNotUsed: only PROXY says where requests go.
 func TestProxiesOfTheEnvironmentAreNotUsed(t *testing.T) {
 	up, trap := startUpstream(t), listen(t)
-	// Loopback upstreams never use a proxy of the environment, so the check is on a name.
+	// Loopback upstreams never use a proxy of the environment, so the check is
+	// on a name.
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL=http://"+somewhere, "EXTRA_BASE_URL="+up.URL, "EXTRA_ROUTE_PREFIX=/up",
 		"HTTP_PROXY=http://"+trap.Addr().String(), "HTTPS_PROXY=http://"+trap.Addr().String(), "ALL_PROXY=socks5://"+trap.Addr().String(), "RETRIES=0")
 	a := send(t, "GET", gw.URL+"/v1/models", "")

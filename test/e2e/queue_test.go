@@ -20,7 +20,8 @@ import (
 	"forward/test/harness"
 )
 
-// llproxys is the example of LLProxy's README, its config.json, with another upstream and other bounds for gpt-4.
+// llproxys is the example of LLProxy's README, its config.json, with another
+// upstream and other bounds for gpt-4.
 func llproxys(url, bounds string) string {
 	return `{
 	"app": {"port": 8080, "healthPort": 8081},
@@ -108,8 +109,9 @@ func told(t *testing.T, a answer) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// waits reports whether somebody is in the only place of a line. The probe itself never waits: one that may only do so for a
-// millisecond is refused at once, by queue_full or for its own deadline.
+// waits reports whether somebody is in the only place of a line. The probe
+// itself never waits: one that may only do so for a millisecond is refused at
+// once, by queue_full or for its own deadline.
 func waits(t *testing.T, gw *gateway, body string) bool {
 	t.Helper()
 	switch a := ask(t.Context(), gw.URL, body, "X-Forward-Max-Wait", "1ms"); a.code() {
@@ -205,7 +207,8 @@ func TestWhoLeavesTheLineFreesHisPlace(t *testing.T) {
 	}
 }
 
-// TestTokensWait: what one request may cost at most and has not cost comes back with its answer, and lets the next one go.
+// TestTokensWait: what one request may cost at most and has not cost comes back
+// with its answer, and lets the next one go.
 func TestTokensWait(t *testing.T) {
 	up := startUpstream(t)
 	gw := startLined(t, up, `"maxQueueSize": 1, "maxQueueWait": 600, "rpm": 1000, "tpm": 2000`)
@@ -257,7 +260,8 @@ func TestStopServesTheLine(t *testing.T) {
 	}
 }
 
-// TestStopEndsTheLineAtItsBound: who is still in line when the drain is over is told so, and nothing hangs.
+// TestStopEndsTheLineAtItsBound: who is still in line when the drain is over is
+// told so, and nothing hangs.
 func TestStopEndsTheLineAtItsBound(t *testing.T) {
 	up := startUpstream(t)
 	gw := startLined(t, up, `"maxQueueSize": 3, "maxQueueWait": 600, "rpm": 1`, "SHUTDOWN_TIMEOUT=500ms")
@@ -284,7 +288,8 @@ func TestStopEndsTheLineAtItsBound(t *testing.T) {
 	}
 }
 
-// TestWaitingStreamsAreKeptAlive: the comments that come meanwhile are followed by the stream itself, or by an error event.
+// TestWaitingStreamsAreKeptAlive: the comments that come meanwhile are followed
+// by the stream itself, or by an error event.
 func TestWaitingStreamsAreKeptAlive(t *testing.T) {
 	const comment = ": waiting in line\n\n"
 	up := startUpstream(t)

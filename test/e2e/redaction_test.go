@@ -23,7 +23,8 @@ import (
 	"forward/test/harness"
 )
 
-// What a client writes into every place that takes text. None of it may be in a file where the log policy does not let it.
+// What a client writes into every place that takes text. None of it may be in a
+// file where the log policy does not let it.
 const (
 	canaryWord  = "walruscanary" // plain text, which redaction keeps
 	canaryMail  = "canary.mail@example.org"
@@ -39,9 +40,11 @@ const (
 // personal is what only a full log keeps.
 var personal = []string{canaryMail, canaryCard, canaryCards, canaryPhone, canaryAWS, canaryOwn}
 
-// TestLogPolicies sends canaries from every place in which a client or an upstream can put text, once with each log policy of a key
-// and once with each LOG_CONTENT, and looks for them in every file that the gateway and `forward convert` leave: while it runs, with
-// the database's log beside it, and when it has ended.
+// TestLogPolicies sends canaries from every place in which a client or an
+// upstream can put text, once with each log policy of a key and once with each
+// LOG_CONTENT, and looks for them in every file that the gateway and `forward
+// convert` leave: while it runs, with the database's log beside it, and when it
+// has ended.
 func TestLogPolicies(t *testing.T) {
 	for _, by := range []string{"key", "setting"} {
 		for _, policy := range []string{"full", "redacted", "meta", "off"} {
@@ -120,7 +123,8 @@ func testLogPolicy(t *testing.T, policy string, byKey bool) {
 	searchLogs(t, dir, absent)
 }
 
-// searchLogs looks for what must be in no file below dir, and tells what of the other canaries it found.
+// searchLogs looks for what must be in no file below dir, and tells what of the
+// other canaries it found.
 func searchLogs(t *testing.T, dir string, absent []string) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -201,8 +205,9 @@ func sing(t *testing.T, gw *gateway, key string) {
 	}
 }
 
-// parrot is an upstream that repeats the canaries, and the API key that it was sent, wherever its protocol lets it. It cuts streams
-// into pieces of three bytes, so that no event holds a whole one.
+// parrot is an upstream that repeats the canaries, and the API key that it was
+// sent, wherever its protocol lets it. It cuts streams into pieces of three
+// bytes, so that no event holds a whole one.
 func parrot(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	stream := bytes.Contains(body, []byte(`"stream":true`)) || strings.Contains(r.URL.Path, ":stream")

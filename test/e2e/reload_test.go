@@ -40,8 +40,8 @@ func startReloading(t *testing.T) *reloading {
 	return r
 }
 
-// write makes .env anew with a key besides the one that stays, in the way in which editors and Kubernetes do: the whole file is moved
-// into its place.
+// write makes .env anew with a key besides the one that stays, in the way in
+// which editors and Kubernetes do: the whole file is moved into its place.
 func (r *reloading) write(dir, guest string) {
 	r.t.Helper()
 	r.version++
@@ -62,9 +62,11 @@ func (r *reloading) status(key string) int {
 	return send(r.t, "POST", r.URL+chatPath, chatBody("m", "hi", ""), bearer(key)...).status
 }
 
-// TestReloadsUnderLoad reloads a hundred times, by signal, command and file in turn, while 200 requests a second run, one in ten a stream of
-// half a second. None of them fails. A key that was added is known and one that was taken away is refused within a second, and
-// nothing is left of all the settings that were in force.
+// TestReloadsUnderLoad reloads a hundred times, by signal, command and file in
+// turn, while 200 requests a second run, one in ten a stream of half a second.
+// None of them fails. A key that was added is known and one that was taken away
+// is refused within a second, and nothing is left of all the settings that were
+// in force.
 func TestReloadsUnderLoad(t *testing.T) {
 	r := startReloading(t)
 	load := startLoad(t, r.URL, 200)
@@ -90,7 +92,8 @@ func TestReloadsUnderLoad(t *testing.T) {
 		t.Errorf("%d of %d requests failed during 100 reloads", failed, asked)
 	}
 	t.Logf("%d requests, %d failed", asked, failed)
-	// A signal and the watch may find the same change, and one of the two reads what is in force already.
+	// A signal and the watch may find the same change, and one of the two reads
+	// what is in force already.
 	if n := strings.Count(r.Stderr.String(), "settings were read again"); n < 100 {
 		t.Errorf("the log tells of %d reloads", n)
 	}
@@ -102,8 +105,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestAWrongFileChangesNothing: the command says file, line and fix and fails, the log says the same of a changed file and of SIGHUP,
-// and the gateway serves on by what it had. Later a correct file counts.
+// TestAWrongFileChangesNothing: the command says file, line and fix and fails,
+// the log says the same of a changed file and of SIGHUP, and the gateway serves
+// on by what it had. Later a correct file counts.
 func TestAWrongFileChangesNothing(t *testing.T) {
 	r := startReloading(t)
 	path := filepath.Join(r.dir, ".env")

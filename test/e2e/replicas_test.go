@@ -22,7 +22,8 @@ import (
 	"forward/test/harness"
 )
 
-// redisServer is a real redis-server on a socket, which can be killed and started again.
+// redisServer is a real redis-server on a socket, which can be killed and
+// started again.
 type redisServer struct {
 	*harness.Process
 	t      *testing.T
@@ -54,7 +55,8 @@ func (r *redisServer) restart() {
 	harness.Eventually(r.t, 20*time.Second, "redis-server answers", func() bool { return r.command("PING") == "+PONG" })
 }
 
-// command sends one command and returns the first line of the reply, "" when there is none.
+// command sends one command and returns the first line of the reply, "" when
+// there is none.
 func (r *redisServer) command(line string) string {
 	conn, err := net.DialTimeout("unix", r.socket, time.Second)
 	if err != nil {
@@ -69,7 +71,8 @@ func (r *redisServer) command(line string) string {
 	return strings.TrimSpace(reply)
 }
 
-// replicas are two processes that share a Redis, with 60 embeddings a minute and an rpm of gpt-4 and of each gpt-4-*.
+// replicas are two processes that share a Redis, with 60 embeddings a minute
+// and an rpm of gpt-4 and of each gpt-4-*.
 type replicas [2]*gateway
 
 const replicaKey = "fk-replicas-Rw4Kd8Zp2"
@@ -86,8 +89,9 @@ func startReplicas(t *testing.T, up *upstream, redis *redisServer, rpm string) (
 	return r
 }
 
-// patience is how long a request waits for Redis before its process counts for itself, as limits are documented. A round in
-// which no answer took that long was counted by Redis alone.
+// patience is how long a request waits for Redis before its process counts for
+// itself, as limits are documented. A round in which no answer took that long
+// was counted by Redis alone.
 const patience = 40 * time.Millisecond
 
 // round is what became of 400 requests to both processes in turn.
@@ -137,7 +141,8 @@ func quietly(t *testing.T, try func() round) {
 	t.Error("in none of 30 rounds was the machine quiet enough for a real Redis to answer in time")
 }
 
-// embeds asserts that 400 requests share 60 a minute. Each round begins with a FLUSHALL, which gives what Redis counts back.
+// embeds asserts that 400 requests share 60 a minute. Each round begins with a
+// FLUSHALL, which gives what Redis counts back.
 func (r replicas) embeds(t *testing.T, redis *redisServer) {
 	t.Helper()
 	quietly(t, func() round {
@@ -198,7 +203,8 @@ func TestReplicasShareTheAllowanceOfAModel(t *testing.T) {
 	})
 }
 
-// latency keeps asking until stop is closed, and returns how long the requests took, the slowest last.
+// latency keeps asking until stop is closed, and returns how long the requests
+// took, the slowest last.
 func (r replicas) latency(t *testing.T, stop <-chan struct{}) []time.Duration {
 	var mu sync.Mutex
 	var took []time.Duration
@@ -227,7 +233,8 @@ func (r replicas) latency(t *testing.T, stop <-chan struct{}) []time.Duration {
 	return took
 }
 
-// TestRedisFails: whether Redis dies or hangs in the middle of traffic, no request fails, and none waits for long.
+// TestRedisFails: whether Redis dies or hangs in the middle of traffic, no
+// request fails, and none waits for long.
 func TestRedisFails(t *testing.T) {
 	for name, c := range map[string]struct{ fail, mend func(*redisServer) }{
 		"killed": {func(s *redisServer) { s.Kill() }, (*redisServer).restart},
@@ -264,14 +271,16 @@ func TestRedisFails(t *testing.T) {
 				}
 				p99 := took[len(took)*99/100]
 				t.Logf("%s: %d requests, median %v, p99 %v, slowest %v", what, len(took), took[len(took)/2], p99, took[len(took)-1])
-				// 50 ms are promised; the bound is for machines that are busy with other things. With the defaults of go-redis
-				// each request would take 1.7 s.
+				// 50 ms are promised; the bound is for machines that are busy
+				// with other things. With the defaults of go-redis each request
+				// would take 1.7 s.
 				if p99 > 500*time.Millisecond {
 					t.Errorf("%s: p99 %v", what, p99)
 				}
 			}
 			for _, gw := range r {
-				// Once for an outage and not for each request; a machine that is stalled can make one more.
+				// Once for an outage and not for each request; a machine that
+				// is stalled can make one more.
 				for _, line := range []string{"Redis does not answer", "Redis answers again"} {
 					if n := strings.Count(gw.Stderr.String(), line); n < 1 || n > 3 {
 						t.Errorf("it was said %d times: %s", n, line)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestCacheSurvivesKill remembers an answer, ends the process as a crash would, and asks again.
+// TestCacheSurvivesKill remembers an answer, ends the process as a crash would,
+// and asks again.
 func TestCacheSurvivesKill(t *testing.T) {
 	const (
 		alice = "fk-alice-Zk3Wp8Yd5Rj1Hc6Gv0"

@@ -18,7 +18,8 @@ import (
 	"forward/test/harness"
 )
 
-// secretsOfSDK are the keys in TestSDK: what the suites have to know, and what must be in no log.
+// secretsOfSDK are the keys in TestSDK: what the suites have to know, and what
+// must be in no log.
 var secretsOfSDK = map[string]string{
 	"FORWARD_TEST_API_KEY":       "sk-canary-SDK7Qm2hVx9LrT4bNs8",
 	"FORWARD_TEST_ANTHROPIC_KEY": "sk-ant-canary-SDK3Fw8Jd5Pz1Ky6",
@@ -28,8 +29,9 @@ var secretsOfSDK = map[string]string{
 	"FORWARD_TEST_NARROW_KEY":    "fk-narrow-Wd6Ej3Zs8Pu1Vq5",
 }
 
-// TestSDK runs test/sdk: the official SDKs of npm against the binary. Each provider has a path and an API key of its own at
-// the scripted upstream, so that a request shows where it was led.
+// TestSDK runs test/sdk: the official SDKs of npm against the binary. Each
+// provider has a path and an API key of its own at the scripted upstream, so
+// that a request shows where it was led.
 func TestSDK(t *testing.T) {
 	node, sdk := nodeAndSuites(t)
 	key := func(name string) string { return secretsOfSDK["FORWARD_TEST_"+name+"KEY"] }
@@ -47,7 +49,8 @@ func TestSDK(t *testing.T) {
 	defer cancel()
 	c := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "--test-concurrency=1")
 	c.Dir = sdk
-	// What the SDKs read from the environment of whoever runs this (keys, organizations, base URLs) would change their requests.
+	// What the SDKs read from the environment of whoever runs this (keys,
+	// organizations, base URLs) would change their requests.
 	ofSDK := regexp.MustCompile(`^(OPENAI|ANTHROPIC|GOOGLE|GEMINI|AI)_`)
 	c.Env = append(slices.DeleteFunc(os.Environ(), ofSDK.MatchString), "FORWARD_URL="+gw.URL, "UPSTREAM_URL="+up.URL)
 	for name, secret := range secretsOfSDK {

@@ -19,10 +19,13 @@ import (
 	"forward/test/harness"
 )
 
-// TestImmediateStreams sends requests whose answer, 20 events in one write, comes before the upstream has read the request.
-// A plain ReverseProxy loses the end of about one in a hundred of them (measured, in each of these cases): its transport is
-// still busy with the request body when the answer is relayed, finds the body closed, and drops the connection. It shows
-// only with client, gateway and upstream in three processes. Afterwards nothing of 20,000 streams is left in the gateway.
+// TestImmediateStreams sends requests whose answer, 20 events in one write,
+// comes before the upstream has read the request. A plain ReverseProxy loses
+// the end of about one in a hundred of them (measured, in each of these cases):
+// its transport is still busy with the request body when the answer is relayed,
+// finds the body closed, and drops the connection. It shows only with client,
+// gateway and upstream in three processes. Afterwards nothing of 20,000 streams
+// is left in the gateway.
 func TestImmediateStreams(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL)
@@ -107,8 +110,9 @@ func (s storm) one(client *http.Transport, i int, want []byte) error {
 
 var goroutineHeads = regexp.MustCompile(`(?m)^goroutine \d+ `)
 
-// goroutines ends the process by SIGQUIT, which makes the Go runtime print every goroutine, and counts them. It needs
-// nothing of the program itself: no debug endpoint that would have to be kept from strangers.
+// goroutines ends the process by SIGQUIT, which makes the Go runtime print
+// every goroutine, and counts them. It needs nothing of the program itself: no
+// debug endpoint that would have to be kept from strangers.
 func (p *gateway) goroutines() int {
 	p.Signal(syscall.SIGQUIT)
 	p.Ended(10 * time.Second)

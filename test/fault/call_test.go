@@ -29,7 +29,8 @@ type call struct {
 	leave  bool     // of a soak: the client leaves at some time
 }
 
-// answer is what a client got. Its error is that of the connection, before the headers or in the body.
+// answer is what a client got. Its error is that of the connection, before the
+// headers or in the body.
 type answer struct {
 	name   string // of the case
 	status int
@@ -96,7 +97,8 @@ func (g *gateway) request(c call) (*http.Request, string) {
 	return r, name
 }
 
-// ask makes a request on a connection of its own and reads the whole answer. It may be used by several goroutines.
+// ask makes a request on a connection of its own and reads the whole answer. It
+// may be used by several goroutines.
 func (g *gateway) ask(c call) (a answer) {
 	r, name := g.request(c)
 	if r == nil {

@@ -66,7 +66,8 @@ func (g *gateway) dial() net.Conn {
 	return conn
 }
 
-// raw sends bytes as they are, closes that half of the connection if told so, and reads the answers that come until its end.
+// raw sends bytes as they are, closes that half of the connection if told so,
+// and reads the answers that come until its end.
 func (g *gateway) raw(send string, half bool) (answers []answer) {
 	g.s.Helper()
 	conn := g.dial()
@@ -90,7 +91,8 @@ func (g *gateway) raw(send string, half bool) (answers []answer) {
 	}
 }
 
-// head is a request line with the headers that every request needs, under the name of a new case.
+// head is a request line with the headers that every request needs, under the
+// name of a new case.
 func (s *scene) head(method, path string, lines ...string) (text, name string) {
 	name = s.next()
 	return fmt.Sprintf("%s %s HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nX-Case: %s\r\nX-User-Id: %s\r\n%s\r\n",
@@ -316,7 +318,8 @@ func brokenBodies(s *scene) {
 		s.refused(answers[0], 400, "invalid_body")
 		s.calls(answer{name: name}, 0)
 	}
-	// A body that streams: the upstream has seen its beginning, and must not take it for the whole.
+	// A body that streams: the upstream has seen its beginning, and must not
+	// take it for the whole.
 	head, name := s.head("POST", "/v1/files", "Content-Length: 99999")
 	g.raw(head+strings.Repeat("x", 9000), true)
 	s.within("the upload has ended", func() bool {
@@ -403,7 +406,8 @@ func manyStreams(s *scene) {
 	}
 }
 
-// ticks streams n events a second apart, all of which are there when the last client has begun.
+// ticks streams n events a second apart, all of which are there when the last
+// client has begun.
 func ticks(n int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

@@ -38,7 +38,8 @@ type volume struct {
 	dir string
 }
 
-// mount makes a file system in memory, with the directory where it is to be. It goes with the test, whatever holds it open.
+// mount makes a file system in memory, with the directory where it is to be. It
+// goes with the test, whatever holds it open.
 func (s *scene) mount(dir, size string) volume {
 	s.Helper()
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -87,7 +88,8 @@ func (g *gateway) says(what string) {
 	g.s.within("the gateway says: "+what, func() bool { return strings.Contains(g.Stderr.String(), what) })
 }
 
-// remembers asks something new until it is answered a second time without the upstream.
+// remembers asks something new until it is answered a second time without the
+// upstream.
 func (g *gateway) remembers(prompt string) {
 	g.s.Helper()
 	n := 0
@@ -103,7 +105,8 @@ func (g *gateway) remembers(prompt string) {
 	})
 }
 
-// busy asks for things to remember from several clients until it is told to stop; every one of them is served.
+// busy asks for things to remember from several clients until it is told to
+// stop; every one of them is served.
 func (g *gateway) busy(prompt string) (stop func()) {
 	var clients sync.WaitGroup
 	enough := make(chan struct{})
@@ -149,7 +152,8 @@ func fullCache(s *scene) {
 	s.calls(g.remembered("before1"), 0)
 }
 
-// logged counts the lines of the chat logs, while nobody writes. Each must be whole.
+// logged counts the lines of the chat logs, while nobody writes. Each must be
+// whole.
 func (g *gateway) logged() int {
 	g.s.Helper()
 	lines := g.chatLog()

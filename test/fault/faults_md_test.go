@@ -57,15 +57,18 @@ func (row scenario) test() string {
 	return "TestFaults/scenarios/" + row.id
 }
 
-// line is a row in the file. What a run does not tell is taken from the file as it was.
+// line is a row in the file. What a run does not tell is taken from the file as
+// it was.
 func (row scenario) line(result, date string) string {
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", row.id, row.fault, row.promise, row.test(), result, date)
 }
 
-// lineForm takes the line of an id apart: its id, what the table says, result and date.
+// lineForm takes the line of an id apart: its id, what the table says, result
+// and date.
 var lineForm = regexp.MustCompile(`(?m)^\| (F\S+) \| (.*) \| ([^|]*) \| ([^|]*) \|$`)
 
-// write renews the lines of the rows that were run, and leaves the others as they were.
+// write renews the lines of the rows that were run, and leaves the others as
+// they were.
 func (r *results) write(t *testing.T, file string) {
 	before := map[string][]string{}
 	if text, err := os.ReadFile(file); err == nil {
@@ -93,7 +96,8 @@ func (r *results) write(t *testing.T, file string) {
 	}
 }
 
-// TestTable holds the table to be whole and the file to say what the table says.
+// TestTable holds the table to be whole and the file to say what the table
+// says.
 func TestTable(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "FAULTS.md"))
 	if err != nil {

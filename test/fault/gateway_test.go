@@ -21,12 +21,14 @@ import (
 	"forward/test/harness"
 )
 
-// template is a data directory with the managed keys of all gateways, made once, and those keys.
+// template is a data directory with the managed keys of all gateways, made
+// once, and those keys.
 var template struct{ dir, alice, bob string }
 
 const adminKey = "admin-of-the-fault-table"
 
-// makeTemplate adds alice, whose chats are kept whole, and bob, of whose chats no text may be kept.
+// makeTemplate adds alice, whose chats are kept whole, and bob, of whose chats
+// no text may be kept.
 func makeTemplate(dir string) error {
 	template.dir = filepath.Join(dir, "template")
 	if err := os.Mkdir(template.dir, 0o700); err != nil {
@@ -118,7 +120,8 @@ func (s *scene) prepare(o setup) (dir string, env []string) {
 	return dir, append(s.settings(), o.env...)
 }
 
-// start runs a gateway and waits until it listens. A few requests are made before the baseline is taken, so that what is made once is made.
+// start runs a gateway and waits until it listens. A few requests are made
+// before the baseline is taken, so that what is made once is made.
 func (s *scene) start(o setup) *gateway {
 	s.Helper()
 	dir, env := s.prepare(o)
@@ -134,7 +137,8 @@ func (s *scene) start(o setup) *gateway {
 	return g
 }
 
-// attempt runs a gateway that is expected not to start, and returns its exit status and what it says.
+// attempt runs a gateway that is expected not to start, and returns its exit
+// status and what it says.
 func (s *scene) attempt(o setup) (status int, stderr string) {
 	s.Helper()
 	dir, env := s.prepare(o)
@@ -155,7 +159,8 @@ func (g *gateway) warm() {
 	}
 }
 
-// neighbour asks for what no fault is played for: another provider's route, as bob, of whose prompts nothing may be kept.
+// neighbour asks for what no fault is played for: another provider's route, as
+// bob, of whose prompts nothing may be kept.
 func (g *gateway) neighbour() {
 	g.s.Helper()
 	for _, extra := range []string{"", streaming} {
@@ -179,7 +184,8 @@ func (g *gateway) levels() levels {
 	return l
 }
 
-// rests waits until the gateway has noticed that nobody is connected, and returns its levels: the same for a while.
+// rests waits until the gateway has noticed that nobody is connected, and
+// returns its levels: the same for a while.
 func (g *gateway) rests() levels {
 	g.s.Helper()
 	last, same := g.levels(), 0
@@ -194,7 +200,8 @@ func (g *gateway) rests() levels {
 	return last
 }
 
-// metric reads a sample of /metrics by its name with its labels; 0 when it is not there.
+// metric reads a sample of /metrics by its name with its labels; 0 when it is
+// not there.
 func (g *gateway) metric(name string) float64 {
 	g.s.Helper()
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(g.get("/metrics"))
@@ -227,7 +234,8 @@ func (g *gateway) get(path string) *http.Request {
 	return r
 }
 
-// command runs a command of forward with the gateway's settings, in its directory.
+// command runs a command of forward with the gateway's settings, in its
+// directory.
 func (g *gateway) command(args ...string) (stdout, stderr string, status int) {
 	g.s.Helper()
 	p := harness.Start(g.s, g.dir, g.env, forwardBinary, args...)

@@ -19,11 +19,13 @@ import (
 	"forward/test/harness"
 )
 
-// mostOfDatabase bounds the descriptors of the database: each of its eight connections has one of the file and may have one of the
-// write-ahead log, and all share one.
+// mostOfDatabase bounds the descriptors of the database: each of its eight
+// connections has one of the file and may have one of the write-ahead log, and
+// all share one.
 const mostOfDatabase = 2*8 + 1
 
-// slack is by how much goroutines and descriptors may differ: what looks at them is among them.
+// slack is by how much goroutines and descriptors may differ: what looks at
+// them is among them.
 const slack = 2
 
 // invariants hold after every scenario.
@@ -50,7 +52,8 @@ func (s *scene) invariants() {
 	s.keepsQuiet(dirs)
 }
 
-// serves: the fault has left nothing behind that a request would notice, and what was remembered is known.
+// serves: the fault has left nothing behind that a request would notice, and
+// what was remembered is known.
 func (g *gateway) serves() {
 	g.s.Helper()
 	g.neighbour()
@@ -116,7 +119,8 @@ type entry struct {
 	estimated        bool
 }
 
-// accounted: what the upstream has seen and what the ledgers of these directories have agree, case by case.
+// accounted: what the upstream has seen and what the ledgers of these
+// directories have agree, case by case.
 func (s *scene) accounted(dirs []string) {
 	s.Helper()
 	rows := map[string][]entry{}
@@ -127,7 +131,8 @@ func (s *scene) accounted(dirs []string) {
 	for _, r := range s.up.Requests() {
 		seen[r.Header.Get("X-Case")] = append(seen[r.Header.Get("X-Case")], r)
 	}
-	// Without a name are the calls that the gateway makes on its own, for lists of models, and the rows of keys that may name nobody.
+	// Without a name are the calls that the gateway makes on its own, for lists
+	// of models, and the rows of keys that may name nobody.
 	delete(seen, "")
 	delete(rows, "")
 	for name, calls := range seen {
@@ -152,15 +157,18 @@ func (s *scene) accounted(dirs []string) {
 	}
 }
 
-// detours reports whether a route leads elsewhere than to the scripted upstream, so that it has not seen all attempts.
+// detours reports whether a route leads elsewhere than to the scripted
+// upstream, so that it has not seen all attempts.
 func (s *scene) detours() bool {
 	return slices.ContainsFunc(s.gateways, func(g *gateway) bool { return !g.base })
 }
 
-// unsent are the causes of attempts that the upstream has not seen, or may not have.
+// unsent are the causes of attempts that the upstream has not seen, or may not
+// have.
 var unsent = []string{"gateway_overloaded", "upstream_connect_failed", "upstream_dns_error", "upstream_tls_error", "upstream_timeout", "upstream_reset"}
 
-// readLedger adds the rows of a ledger whose gateway has ended, by user, which is what the case is called.
+// readLedger adds the rows of a ledger whose gateway has ended, by user, which
+// is what the case is called.
 func (s *scene) readLedger(file string, rows map[string][]entry) {
 	s.Helper()
 	if _, err := os.Stat(file); err != nil {
@@ -197,7 +205,8 @@ func (s *scene) readLedger(file string, rows map[string][]entry) {
 // apiKeys are in no answer.
 var apiKeys = []string{apiKey, otherKey, anthropicKey, geminiKey}
 
-// searchAnswer: no API key is in anything that is answered. What a gateway answers of its own, as /metrics, comes here too.
+// searchAnswer: no API key is in anything that is answered. What a gateway
+// answers of its own, as /metrics, comes here too.
 func (s *scene) searchAnswer(a answer) {
 	s.Helper()
 	var header bytes.Buffer
@@ -207,7 +216,8 @@ func (s *scene) searchAnswer(a answer) {
 	s.search("the answer to "+a.name, a.body, apiKeys)
 }
 
-// keepsQuiet: no API key and no prompt of bob is in anything that was printed or written.
+// keepsQuiet: no API key and no prompt of bob is in anything that was printed
+// or written.
 func (s *scene) keepsQuiet(dirs []string) {
 	s.Helper()
 	everything := append(slices.Clone(apiKeys), secretPrompt)

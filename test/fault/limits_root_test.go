@@ -48,7 +48,8 @@ func fewDescriptors(s *scene) {
 	if served.Load() < 50 {
 		s.Errorf("%d of 1,000 are served", served.Load())
 	}
-	// The upstream is not blamed for it: as soon as the clients are gone all is well.
+	// The upstream is not blamed for it: as soon as the clients are gone all is
+	// well.
 	var a answer
 	s.within("there is room again", func() bool {
 		a = g.chat("", "")
@@ -57,7 +58,8 @@ func fewDescriptors(s *scene) {
 	s.served(a)
 }
 
-// container makes a control group with so much memory, of either version. It goes with the test.
+// container makes a control group with so much memory, of either version. It
+// goes with the test.
 func (s *scene) container(bytes int) (dir string) {
 	s.Helper()
 	root, limit := "/sys/fs/cgroup", "memory.max"
@@ -104,7 +106,8 @@ func littleMemory(s *scene) {
 		})
 	}
 	all.Wait()
-	// It is the kernel that holds the gateway to its memory, and ends it if it needs more.
+	// It is the kernel that holds the gateway to its memory, and ends it if it
+	// needs more.
 	s.Logf("%d are served, %d refused, %d cut off; the gateway took %d MB at most", served.Load(), refused.Load(), cut.Load(), g.Memory("VmHWM")>>20)
 	if served.Load() == 0 || refused.Load() == 0 {
 		s.Errorf("%d are served, %d refused and %d cut off", served.Load(), refused.Load(), cut.Load())

@@ -43,7 +43,8 @@ func netFaults() []scenario {
 	}
 }
 
-// island is another network with one host, which a wire joins to this one. Packets can be lost on the wire in either direction.
+// island is another network with one host, which a wire joins to this one.
+// Packets can be lost on the wire in either direction.
 type island struct {
 	s         *scene
 	namespace string
@@ -71,7 +72,8 @@ func (k *keeper) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// forget ends all connections by a reset, which is said once: when it is lost, the other side knows nothing of it.
+// forget ends all connections by a reset, which is said once: when it is lost,
+// the other side knows nothing of it.
 func (k *keeper) forget() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -83,14 +85,17 @@ func (k *keeper) forget() {
 	k.conns = nil
 }
 
-// nowhere is a hardware address that nobody has: what is sent to it is lost without an error.
+// nowhere is a hardware address that nobody has: what is sent to it is lost
+// without an error.
 const nowhere = "02:00:00:00:00:01"
 
-// island makes one, of a number that is free: that of the port on which the upstream listens. It goes with the test.
+// island makes one, of a number that is free: that of the port on which the
+// upstream listens. It goes with the test.
 func (s *scene) island() *island {
 	s.Helper()
 	number := s.up.Listener.Addr().(*net.TCPAddr).Port
-	// 198.18.0.0/15 is for tests (RFC 2544) and has room for 32,768 networks of four addresses.
+	// 198.18.0.0/15 is for tests (RFC 2544) and has room for 32,768 networks of
+	// four addresses.
 	low := number % (1 << 15) * 4
 	at := func(n int) string { return fmt.Sprintf("198.%d.%d.%d", 18+low>>16, low>>8&255, low&255+n) }
 	i := &island{s: s, number: number, namespace: fmt.Sprint("forward-fault-", number),
@@ -146,7 +151,8 @@ func (i *island) lose() { i.s.Helper(); i.send(nowhere, nowhere) }
 // heal lets packets pass again.
 func (i *island) heal() { i.s.Helper(); i.send(i.mac[1], i.mac[0]) }
 
-// within calls f on a thread of the island. Sockets that it makes belong to the island for good.
+// within calls f on a thread of the island. Sockets that it makes belong to the
+// island for good.
 func (i *island) within(f func()) {
 	i.s.Helper()
 	done := make(chan error)
@@ -167,7 +173,8 @@ func (i *island) within(f func()) {
 	}
 }
 
-// moves has the scripted upstream listen on the island. It returns where it has listened before, which serves on.
+// moves has the scripted upstream listen on the island. It returns where it has
+// listened before, which serves on.
 func (i *island) moves() (before string) {
 	i.s.Helper()
 	var listener net.Listener
@@ -225,7 +232,8 @@ func forgottenConnections(s *scene) {
 	s.calls(a, 0)
 	s.served(g.chat("", ""))
 
-	// Whatever is sent on the connection is lost, and new ones are well: a firewall in between forgets.
+	// Whatever is sent on the connection is lost, and new ones are well: a
+	// firewall in between forgets.
 	i.lose()
 	a = g.chat("", "")
 	s.refused(a, 504, "upstream_timeout")
@@ -301,7 +309,8 @@ func vanishedClient(s *scene) {
 func deadIPv6(s *scene) {
 	i := s.island()
 	i.moves()
-	// 2001:db8::/32 is for documents (RFC 3849); no address of it is anybody's. It comes before IPv4 (RFC 6724).
+	// 2001:db8::/32 is for documents (RFC 3849); no address of it is anybody's.
+	// It comes before IPv4 (RFC 6724).
 	network := fmt.Sprintf("2001:db8:0:%x::", i.number)
 	if out, err := exec.Command("ip", "address", "add", network+"1/64", "dev", i.wire[0], "nodad").CombinedOutput(); err != nil {
 		harness.Missing(s, "IPv6 ("+strings.TrimSpace(string(out))+")")
@@ -317,7 +326,8 @@ func deadIPv6(s *scene) {
 		wrap: []string{"unshare", "--mount", "sh", "-c", `mount --bind "$0" /etc/hosts && exec "$@"`, hosts}, slack: 4})
 	first := g.chat("", "")
 	s.served(first)
-	// Without trying IPv6 it would take no time, and one address after the other half of TIMEOUT.
+	// Without trying IPv6 it would take no time, and one address after the
+	// other half of TIMEOUT.
 	if first.took < 250*time.Millisecond || first.took > 10*time.Second {
 		s.Errorf("the first answer took %v", first.took)
 	}

@@ -22,7 +22,8 @@ import (
 	"forward/test/harness"
 )
 
-// processFaults are crashes, signals, reloads, and files that are not what they were.
+// processFaults are crashes, signals, reloads, and files that are not what they
+// were.
 func processFaults() []scenario {
 	return []scenario{
 		{id: "F33", fault: "the database, the chat log or the cache cannot be opened where the settings say",
@@ -229,7 +230,8 @@ func killKeys(s *scene) {
 	}
 }
 
-// soon is within a second, and some more for a machine that does other things too.
+// soon is within a second, and some more for a machine that does other things
+// too.
 func (s *scene) soon(what string, probe func() bool) {
 	s.Helper()
 	harness.Eventually(s, 3*time.Second, what, probe)

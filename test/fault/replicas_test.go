@@ -84,7 +84,8 @@ func redisAway(s *scene) {
 	}
 }
 
-// redisPool is by how many descriptors and goroutines the connections to Redis may grow.
+// redisPool is by how many descriptors and goroutines the connections to Redis
+// may grow.
 const redisPool = 40
 
 func redisEmptied(s *scene) {

@@ -16,7 +16,8 @@ import (
 	"forward/test/harness"
 )
 
-// What must never be seen: the API keys anywhere, the prompts of bob in anything that is written, for his policy keeps none.
+// What must never be seen: the API keys anywhere, the prompts of bob in
+// anything that is written, for his policy keeps none.
 const (
 	apiKey       = "sk-CANARY-api-7f3e9a1c5b"
 	otherKey     = "sk-CANARY-other-2d8c4e6f1a"
@@ -40,7 +41,8 @@ type scene struct {
 	straight map[string]bool // cases in which the upstream was asked without a gateway
 }
 
-// upstream is the scripted upstream on a listener whose connections can be closed.
+// upstream is the scripted upstream on a listener whose connections can be
+// closed.
 type upstream struct {
 	*upstreamtest.Handler
 	*httptest.Server
@@ -58,7 +60,8 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
-// next is the name of the next case. Client, upstream and ledger know a request by it.
+// next is the name of the next case. Client, upstream and ledger know a request
+// by it.
 func (s *scene) next() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

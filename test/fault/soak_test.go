@@ -22,7 +22,8 @@ const (
 	inMiB     = 1.0 / (1 << 20)
 )
 
-// mixed are the kinds of requests of a soak, in the proportions in which they stand here.
+// mixed are the kinds of requests of a soak, in the proportions in which they
+// stand here.
 func mixed() []call {
 	chat := func(script, extra string) call {
 		return call{path: chatPath, script: script, body: chatBody("gpt-4o-mini", "hi", extra)}
@@ -51,7 +52,8 @@ type series struct {
 	x, y       []float64
 }
 
-// slope is the growth in units an hour by least squares, with its standard error.
+// slope is the growth in units an hour by least squares, with its standard
+// error.
 func (s *series) slope() (slope, deviation float64) {
 	n := float64(len(s.x))
 	var mx, my float64
@@ -72,15 +74,18 @@ func (s *series) slope() (slope, deviation float64) {
 	return slope * 3600, math.Sqrt(left/(n-2)/sxx) * 3600
 }
 
-// TestSoak is mixed load with faults for as long as it is told, and looks where memory, goroutines and descriptors go. The first
-// third of the time, and three minutes at least, do not count: caches and pools fill. A thing grows when its slope is above its bound by more than twice its
-// standard error. The invariants hold afterwards as after any scenario.
+// TestSoak is mixed load with faults for as long as it is told, and looks where
+// memory, goroutines and descriptors go. The first third of the time, and three
+// minutes at least, do not count: caches and pools fill. A thing grows when its
+// slope is above its bound by more than twice its standard error. The
+// invariants hold afterwards as after any scenario.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
 		t.Skip("for make soak; -soak says how long")
 	}
 	s := newScene(t)
-	// GOGC is Go's own default, for forward otherwise lets garbage grow to 160 MiB before it collects, and a leak would not be seen in it.
+	// GOGC is Go's own default, for forward otherwise lets garbage grow to 160
+	// MiB before it collects, and a leak would not be seen in it.
 	g := s.start(setup{env: []string{"GOGC=100", "HEADER_TIMEOUT=2s", "STREAM_IDLE_TIMEOUT=2s", "CACHE_MAX_BYTES=256MiB", "LOG_MAX_SIZE=5MB", "LOG_LEVEL=error"}})
 	all := []*series{
 		{name: "memory", unit: "MiB", most: 32},
@@ -132,7 +137,8 @@ func TestSoak(t *testing.T) {
 	s.invariants()
 }
 
-// load makes requests until ctx ends, each by itself, and waits for those under way.
+// load makes requests until ctx ends, each by itself, and waits for those under
+// way.
 func (s *scene) load(ctx context.Context, g *gateway) (made int) {
 	kinds := mixed()
 	tick := time.NewTicker(time.Second / soakRate)

@@ -238,7 +238,8 @@ func (s *scene) hides(a answer, secrets ...string) {
 	}
 }
 
-// brokenOff holds a stream to have ended with an error event of ours, and not to look complete.
+// brokenOff holds a stream to have ended with an error event of ours, and not
+// to look complete.
 func (s *scene) brokenOff(a answer, code string) {
 	s.Helper()
 	last := a.text()[strings.LastIndex(a.text(), "data: ")+1:]
@@ -256,7 +257,8 @@ func (s *scene) left(a answer) {
 	})
 }
 
-// neverWhole plays a fault in the middle of an answer twice: it is an error each time, and asked for each time.
+// neverWhole plays a fault in the middle of an answer twice: it is an error
+// each time, and asked for each time.
 func (s *scene) neverWhole(g *gateway, script, extra string) {
 	s.Helper()
 	for range 2 {
@@ -364,7 +366,8 @@ func oddStreams(s *scene) {
 		c := call{path: chatPath, script: script, body: chatBody("gpt-4o-mini", "hi", streaming+`,"stream_options":{"include_usage":true}`)}
 		got, want := g.ask(c), s.direct(c)
 		s.served(got)
-		// Ids and times differ between two answers of the ordinary kind; they have the same length.
+		// Ids and times differ between two answers of the ordinary kind; they
+		// have the same length.
 		if len(got.body) != len(want.body) || script != "byte-by-byte" && script != "crlf" && !bytes.Equal(got.body, want.body) {
 			s.Errorf("%s: %d bytes came of %d", script, len(got.body), len(want.body))
 		}

@@ -15,8 +15,9 @@ var Listens = regexp.MustCompile(`listens on (https?://\S+)`)
 // root is the top of the repository, as seen from a package beside this one.
 var root = filepath.Join("..", "..")
 
-// Build makes the binary that ships, by the Dockerfile's own line, and further programs of the repository: packages by the path
-// at which their binary is to be.
+// Build makes the binary that ships, by the Dockerfile's own line, and further
+// programs of the repository: packages by the path at which their binary is to
+// be.
 func Build(forward string, others map[string]string) error {
 	line, err := buildLine(forward)
 	if err != nil {
@@ -37,7 +38,8 @@ func Build(forward string, others map[string]string) error {
 	return nil
 }
 
-// Run gives the tests of a package a directory for what they build, which use does, and removes it after them.
+// Run gives the tests of a package a directory for what they build, which use
+// does, and removes it after them.
 func Run(m *testing.M, use func(dir string) error) int {
 	dir, err := os.MkdirTemp("", "forward-test-")
 	if err != nil {
@@ -52,7 +54,8 @@ func Run(m *testing.M, use func(dir string) error) int {
 	return m.Run()
 }
 
-// buildLine is the Dockerfile's own build command, with another place for the binary.
+// buildLine is the Dockerfile's own build command, with another place for the
+// binary.
 func buildLine(binary string) (string, error) {
 	text, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	if err != nil {

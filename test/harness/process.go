@@ -1,5 +1,7 @@
-// Package harness starts the binary that ships, and other programs, for tests that look at whole processes: what they print,
-// what they hold open, and how they end. It is for the packages beside it, which carry build tags of their own.
+// Package harness starts the binary that ships, and other programs, for tests
+// that look at whole processes: what they print, what they hold open, and how
+// they end. It is for the packages beside it, which carry build tags of their
+// own.
 package harness
 
 import (
@@ -18,7 +20,8 @@ import (
 	"time"
 )
 
-// Process is a program that was started for a test. It is killed with the test; its output is shown if the test failed.
+// Process is a program that was started for a test. It is killed with the test;
+// its output is shown if the test failed.
 type Process struct {
 	Cmd    *exec.Cmd
 	Stdout *Output
@@ -48,7 +51,8 @@ func (o *Output) String() string {
 	return o.buf.String()
 }
 
-// Start runs a program in dir with exactly this environment besides what every program needs.
+// Start runs a program in dir with exactly this environment besides what every
+// program needs.
 func Start(t testing.TB, dir string, env []string, binary string, args ...string) *Process {
 	t.Helper()
 	p := &Process{t: t, Cmd: exec.Command(binary, args...), Stdout: &Output{}, Stderr: &Output{}, Done: make(chan struct{})}
@@ -107,7 +111,8 @@ func (p *Process) Ended(within time.Duration) int {
 	}
 }
 
-// Stop ends the process as an operator does, so that everything it has acknowledged is on disk. It must end well.
+// Stop ends the process as an operator does, so that everything it has
+// acknowledged is on disk. It must end well.
 func (p *Process) Stop() {
 	p.t.Helper()
 	p.Signal(syscall.SIGTERM)
@@ -116,11 +121,12 @@ func (p *Process) Stop() {
 	}
 }
 
-// Address waits for the first match of re in what the process writes, and returns its first group.
+// Address waits for the first match of re in what the process writes, and
+// returns its first group.
 func (p *Process) Address(out *Output, re *regexp.Regexp) string {
 	p.t.Helper()
 	var url string
-	Eventually(p.t, 20*time.Second, "the process says where it listens", func() bool {
+	Eventually(p.t, 20*time.Second, "the process prints where it listens", func() bool {
 		if found := re.FindStringSubmatch(out.String()); found != nil {
 			url = found[1]
 		}
@@ -137,7 +143,8 @@ func (p *Process) Address(out *Output, re *regexp.Regexp) string {
 	return url
 }
 
-// Memory reads a line such as VmHWM of the process's status, in bytes. It needs Linux.
+// Memory reads a line such as VmHWM of the process's status, in bytes. It needs
+// Linux.
 func (p *Process) Memory(name string) int64 {
 	p.t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Cmd.Process.Pid))
@@ -181,7 +188,8 @@ func Eventually(t testing.TB, within time.Duration, what string, probe func() bo
 	}
 }
 
-// Missing skips the test because a tool is not there; where everything must run, it fails.
+// Missing skips the test because a tool is not there; where everything must
+// run, it fails.
 func Missing(t testing.TB, what string) {
 	t.Helper()
 	if os.Getenv("CI") == "true" {

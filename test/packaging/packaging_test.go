@@ -1,5 +1,7 @@
-// Package packaging reads the files around the code and holds them to what the README promises. No container engine is
-// needed: .ci/run builds the image where one answers, and test/e2e builds the binary by the Dockerfile's own line.
+// Package packaging reads the files around the code and holds them to what the
+// README promises. No container engine is needed: .ci/run builds the image
+// where one answers, and test/e2e builds the binary by the Dockerfile's own
+// line.
 package packaging
 
 import (
@@ -26,7 +28,7 @@ func read(t *testing.T, name string) string {
 // instruction is one line of a Dockerfile, such as COPY and its arguments.
 type instruction struct{ name, args string }
 
-// stages cuts a Dockerfile into its stages; each begins with its FROM.
+// stages cuts a Dockerfile into its stages; each starts with its FROM.
 func stages(text string) [][]instruction {
 	var out [][]instruction
 	for line := range strings.Lines(strings.ReplaceAll(text, "\\\n", " ")) {
@@ -66,7 +68,7 @@ func TestDockerfile(t *testing.T) {
 	line := strings.Join(all(build, "RUN"), "\n")
 	for _, want := range []string{"CGO_ENABLED=0 go build", "-tags nomsgpack", "-trimpath", "-o /out/forward ./cmd/forward"} {
 		if !strings.Contains(line, want) {
-			t.Errorf("the build stage does not say %q", want)
+			t.Errorf("the build stage lacks %q", want)
 		}
 	}
 
@@ -98,7 +100,8 @@ func TestDockerfile(t *testing.T) {
 	}
 }
 
-// TestDockerignore: what the build reads is named, so that no .env and no log can enter a layer.
+// TestDockerignore: what the build reads is named, so that no .env and no log
+// can enter a layer.
 func TestDockerignore(t *testing.T) {
 	rules := strings.Fields(regexp.MustCompile(`(?m)^#.*$`).ReplaceAllString(read(t, ".dockerignore"), ""))
 	if rules[0] != "*" {
@@ -168,12 +171,13 @@ func TestMakefile(t *testing.T) {
 	}
 }
 
-// TestREADMECommandsExist: every make target, file link and test command of the README is there.
+// TestREADMECommandsExist: every make target, file link and test command of the
+// README is there.
 func TestREADMECommandsExist(t *testing.T) {
 	readme, makefile := read(t, "README.md"), read(t, "Makefile")
 	for _, m := range regexp.MustCompile("`make ([a-z0-9]+)`").FindAllStringSubmatch(readme, -1) {
 		if !strings.Contains(makefile, "\n"+m[1]+":") {
-			t.Errorf("the README says make %s, and there is no such target", m[1])
+			t.Errorf("the README mentions make %s, which is no target", m[1])
 		}
 	}
 	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(readme, -1) {
@@ -186,7 +190,8 @@ func TestREADMECommandsExist(t *testing.T) {
 	}
 }
 
-// TestChangelog: Keep-a-Changelog form, newest first, with a section for what is not released.
+// TestChangelog: Keep-a-Changelog form, newest first, with a section for
+// unreleased changes.
 func TestChangelog(t *testing.T) {
 	text := read(t, "CHANGELOG.md")
 	sections := regexp.MustCompile(`(?m)^## (.*)$`).FindAllStringSubmatch(text, -1)
@@ -205,7 +210,8 @@ func TestChangelog(t *testing.T) {
 	}
 }
 
-// TestEveryTextFileIsWhole: no conflict markers, and a newline at the end, in what is not Go.
+// TestEveryTextFileIsWhole: no conflict markers, and a newline at the end, in
+// files other than Go.
 func TestEveryTextFileIsWhole(t *testing.T) {
 	for _, name := range []string{"Dockerfile", ".dockerignore", "compose.yaml", "Makefile", ".golangci.yml", "CHANGELOG.md", "LICENSE", "README.md", ".env.example", ".ci/run"} {
 		text := read(t, name)

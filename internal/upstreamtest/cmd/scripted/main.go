@@ -1,7 +1,8 @@
-// Command scripted serves the scripted upstream as a process of its own, for tests in which client, gateway and upstream
-// must not share one.
+// Command scripted serves the scripted upstream as a process of its own, for
+// tests in which client, gateway and upstream must not share one.
 //
-// It prints its URL as the first line of standard output and serves until it is killed. Its records are at /__requests.
+// It prints its URL as the first line of standard output and serves until it is
+// killed. Its records are at /__requests.
 //
 //	go run ./internal/upstreamtest/cmd/scripted -addr 127.0.0.1:9000
 //	curl 127.0.0.1:9000/v1/chat/completions -d '{"model":"cut-mid-stream","stream":true}'
