@@ -88,7 +88,7 @@ func (g *Gateway) newRow(a *ask, to target) ledger.Row {
 	return ledger.Row{
 		ID: a.in.id, Time: a.in.start, Key: who.id, KeyName: who.name, User: who.user, Tags: who.policy.Tags,
 		Route: to.route.Name, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.Name),
-		Operation: a.from.op, Model: to.model, Stream: a.said.Stream,
+		Operation: a.from.op, Model: to.model, Stream: a.req.Stream,
 		BytesIn: max(a.in.r.ContentLength, int64(len(a.raw)), 0),
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"forward/internal/limits"
 )
 
-// admission says which request limits hold for a request.
+// admission records which request limits hold for a request.
 type admission struct {
 	entered bool // it counts as one of the caller's parallel requests
 	limited bool // the answer carries the gateway's limit headers, not the upstream's

@@ -28,9 +28,9 @@ func (g *Gateway) sticks(to target) bool {
 	return g.Affinity != nil && !to.route.Open && to.route.Places() > 1 && (to.swap || len(to.route.Also) > 0)
 }
 
-// placeOf finds where the objects were made that the request names. What is not
-// known goes anywhere: it may have been made without the gateway, and the
-// provider's own answer is better than a guess.
+// placeOf finds where the objects were made that the request names. A request
+// for unknown objects goes anywhere: it may have been made without the gateway,
+// and the provider's own answer is better than a guess.
 func (g *Gateway) placeOf(a *ask, to target) upstream.Place {
 	if !g.sticks(to) {
 		return ""
@@ -86,10 +86,10 @@ func (t *tap) keepObjects(objects []string) {
 // state returns the objects of an answer that is read; chats are stored at the
 // provider where the client asks for it.
 func (t *tap) state() []string {
-	if t.ask.said.Store && t.said.ID != "" {
-		return append([]string{t.said.ID}, t.said.State...)
+	if t.ask.req.Store && t.parsed.ID != "" {
+		return append([]string{t.parsed.ID}, t.parsed.State...)
 	}
-	return t.said.State
+	return t.parsed.State
 }
 
 // objects returns those of a whole body.

@@ -20,8 +20,8 @@ import (
 
 // Batches are made through one request and answered hours later through
 // another, and only their results report what was used. So the ledger remembers
-// which key made a batch and in which file its results are. When the results are
-// fetched, by any key and however often, the batch is settled at its price,
+// which key made a batch and in which file its results are. When the results
+// are fetched, by any key and however often, the batch is settled at its price,
 // once, to the key that made it.
 
 const (
@@ -56,11 +56,11 @@ func (g *Gateway) batchUse(a *ask, route *upstream.Route) (use dialect.BatchUse,
 // gateway does not read.
 func (g *Gateway) checkBatch(a *ask) error {
 	use, _ := a.from.route.Dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
-	if use != dialect.MakesBatch || a.said.Model != "" {
+	if use != dialect.MakesBatch || a.req.Model != "" {
 		return nil
 	}
 	unclear := &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
-		message: fmt.Sprintf("Key %q may not use every model, and the gateway cannot tell which ones this batch asks.", a.who.name)}
+		message: fmt.Sprintf("Key %q may not use every model, and the gateway cannot determine which ones this batch asks.", a.who.name)}
 	if a.body == nil {
 		return unclear
 	}
@@ -246,8 +246,8 @@ func (w *batchWatch) note(body []byte) {
 	a := w.ask
 	route := w.to.route
 	var list []ledger.Batch
-	for _, told := range route.Dialect.Batches(a.from.plain, body) {
-		b := ledger.Batch{Host: route.Base.Host, ID: told.ID, Results: told.Results, Model: told.Model}
+	for _, reported := range route.Dialect.Batches(a.from.plain, body) {
+		b := ledger.Batch{Host: route.Base.Host, ID: reported.ID, Results: reported.Results, Model: reported.Model}
 		if w.batch.use == dialect.MakesBatch {
 			b.Key = a.who.id
 			b.KeyName = a.who.name
@@ -255,7 +255,7 @@ func (w *batchWatch) note(body []byte) {
 			b.Tags = a.who.policy.Tags
 			b.Route = route.Name
 			b.Request = a.in.id
-			w.batch.about = told.ID + " is settled when its results are fetched"
+			w.batch.about = reported.ID + " is settled when its results are fetched"
 		}
 		list = append(list, b)
 	}

@@ -19,7 +19,7 @@ type calls struct {
 }
 
 // callKey is the question that a call answers. form is empty when callers of
-// either form can use its answer, and otherwise narrows down who can.
+// either form can use its answer, and otherwise narrows down which callers can.
 type callKey struct {
 	cache.Key
 	form string
@@ -66,7 +66,7 @@ type callHead struct {
 	status     int
 	header     http.Header
 	route      *upstream.Route
-	addedUsage bool // the stream tells usage that the leader did not ask for
+	addedUsage bool // the stream reports usage that the leader did not ask for
 }
 
 // errAllLeft is the cause with which a call ends for which no caller waits.
@@ -77,8 +77,8 @@ var errAllLeft = errors.New("every caller that waited for the answer has left")
 var errAskAgain = errors.New("the answer is in the cache by now")
 
 // join returns the call that answers a question, and a reader of it. Without
-// such a call it makes one, and the reader is nil: the caller leads it and must
-// call finish.
+// one under way it makes one, and the reader is nil: the caller leads it and
+// must call finish.
 func (cs *calls) join(key callKey, by *ask, most int64) (*call, *callReader) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -171,7 +171,7 @@ func (c *call) carry(body io.ReadCloser, length int64) *callReader {
 	return r
 }
 
-// publish lets followers have the answer, of which the head is known now.
+// publish lets followers have the answer, whose head is known now.
 func (c *call) publish(h *callHead) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -199,7 +199,7 @@ func (c *call) retire() {
 	}
 }
 
-// finish ends the call. err says why there is no answer, or not all of it.
+// finish ends the call. err is why there is no answer, or not all of it.
 // abandoned reports whether the leader's client had left before.
 func (c *call) finish(err error) (abandoned bool) {
 	c.retire()

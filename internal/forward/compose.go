@@ -20,7 +20,7 @@ type composed struct {
 
 // compose makes the body that goes upstream of the one that came: the client's
 // own bytes, without the gateway's flag and with what the gateway changes on
-// purpose. store says that the answer is going to be cached.
+// purpose. store is true when the answer is going to be cached.
 func (g *Gateway) compose(a *ask, to target, store bool) composed {
 	if a.body == nil {
 		return composed{body: a.raw}
@@ -39,7 +39,7 @@ func (g *Gateway) compose(a *ask, to target, store bool) composed {
 		members = append(members, a.usageOptions())
 		c.modified = append(c.modified, "include_usage")
 	}
-	if a.said.Caching != nil {
+	if a.req.Caching != nil {
 		c.modified = append(c.modified, "caching")
 	}
 	c.body = a.body.Without(drop...)
@@ -52,10 +52,10 @@ func (g *Gateway) compose(a *ask, to target, store bool) composed {
 // asksUsage reports whether the gateway asks for the usage of a stream although
 // the client does not, and takes the chunk with it out again. It does so when
 // its API key pays, and when the stream is going to be cached, so that a later
-// request in the other form can be told. Streams that a client pays for itself
-// pass untouched.
+// request in the other form can report it. Streams that a client pays for
+// itself pass untouched.
 func (g *Gateway) asksUsage(a *ask, to target, store bool) bool {
-	if to.withoutUsage || !a.said.Stream || a.said.IncludeUsage || (!to.swap && !store) {
+	if to.withoutUsage || !a.req.Stream || a.req.IncludeUsage || (!to.swap && !store) {
 		return false
 	}
 	if a.from.op != dialect.Chat && a.from.op != dialect.Completion {
@@ -105,9 +105,9 @@ func quoted(s string) string { return string(jsonscan.AppendString(nil, s)) }
 const usageRefusedFor = time.Hour
 
 // refusesUsage reports whether the same is to be asked without what asksUsage
-// added. Such an answer says that nothing was executed: Mistral, old versions
-// of Azure and strict local servers give it to a field that they do not know,
-// and name the field.
+// added. An upstream that answers so has executed nothing: Mistral, old
+// versions of Azure and strict local servers give it to a field that they do
+// not know, and names the field.
 func (g *Gateway) refusesUsage(a *ask, to target, ans *answer) bool {
 	status := ans.res.StatusCode
 	if !ans.addedUsage || (status != http.StatusBadRequest && status != http.StatusUnprocessableEntity) {

@@ -17,7 +17,7 @@ type Fallback struct {
 	Instead []string
 }
 
-// verdict says what follows after a target was tried.
+// verdict is what follows after a target was tried.
 type verdict int
 
 const (
@@ -26,13 +26,13 @@ const (
 	otherModel                // ask the next target, in a turn of its own
 )
 
-// decide says what follows after a target was tried: ans is its answer, err why
-// there is none. It is the only place that chooses another target. Within one
-// target, package upstream decides about base URLs and API keys.
+// decide returns what follows after a target was tried: ans is its answer, err
+// why there is none. It is the only place that chooses another target. Within
+// one target, package upstream decides about base URLs and API keys.
 //
 // A target is left only where the upstream certainly has not executed the
-// request: it was not reached, or says that it limits, is overloaded, or does
-// not know a field that the gateway added.
+// request: it was not reached, or reports that it limits, is overloaded, or
+// does not know a field that the gateway added.
 func (g *Gateway) decide(a *ask, to target, ans *answer, err error) (verdict, target) {
 	next := to
 	if ans != nil {
@@ -67,7 +67,7 @@ func mayFallBack(ans *answer, err error) bool {
 	return neverSent(err) || upstream.Classify(err).Cause == upstream.AuthFailed
 }
 
-// isLimited reports whether a model had no room, and another one may have.
+// isLimited reports whether a model had no allowance left, and another one may.
 func isLimited(err error) bool {
 	if e, ok := errors.AsType[*queue.Error](err); ok {
 		return e.Reason != queue.TooLarge
@@ -83,7 +83,7 @@ func (g *Gateway) fallback(a *ask, to target, tries int) (target, bool) {
 		return to, false
 	}
 	for _, f := range g.Fallbacks {
-		if !glob.Match(f.Models, a.said.Model) {
+		if !glob.Match(f.Models, a.req.Model) {
 			continue
 		}
 		for i := to.fallback; i < len(f.Instead); i++ {

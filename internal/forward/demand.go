@@ -38,7 +38,7 @@ func (d *demand) exact() tokens.Demand {
 }
 
 // atMost returns an upper bound where the prompt was not counted, for callers
-// that need the exact number only near a limit. queued says that the exact
+// that need the exact number only near a limit. queued is true when the exact
 // number is needed anyway. bounded reports whether it is not exact.
 func (d *demand) atMost(queued bool) (count tokens.Demand, bounded bool) {
 	switch {
@@ -75,8 +75,8 @@ func (d *demand) set(count tokens.Demand, bounded bool) {
 // maxTokens is the bound that the request sets to all of its answers together,
 // in tokens; 0 when it sets none.
 func (a *ask) maxTokens() int64 {
-	if a.said.MaxTokens > 0 {
-		return a.said.MaxTokens * max(a.said.N, 1)
+	if a.req.MaxTokens > 0 {
+		return a.req.MaxTokens * max(a.req.N, 1)
 	}
 	return 0
 }

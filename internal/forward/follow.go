@@ -11,8 +11,7 @@ import (
 )
 
 // follow waits for the answer of another caller's call and makes it m's. again
-// says to join once more, among those callers only who can use the same form of
-// the answer.
+// reports whether to join once more, with callers of the same form only.
 func (g *Gateway) follow(m *memory, a *ask, r *callReader) (form string, again bool, err error) {
 	r.ctx = a.in
 	m.collapsed = true
@@ -24,19 +23,19 @@ func (g *Gateway) follow(m *memory, a *ask, r *callReader) (form string, again b
 		r.Close()
 		return r.call.key.form, true, nil
 	case err != nil && ofCaller(err) && leader.who.id != a.who.id:
-		r.Close() // what the leader was refused says nothing about this caller
+		r.Close() // a refusal of the leader is not one of this caller
 		return "of " + a.who.id, true, nil
 	case err != nil:
 		r.Close()
 		return "", false, err
 	}
 	res := &http.Response{StatusCode: head.status, Header: headerForOthers(head.header), Body: r, ContentLength: r.call.length}
-	if head.status == http.StatusOK && a.from.op.Parsed() && a.said.Stream != leader.said.Stream {
+	if head.status == http.StatusOK && a.from.op.Parsed() && a.req.Stream != leader.req.Stream {
 		return g.followOtherForm(m, a, r, &answer{res: res, route: head.route})
 	}
 	// A caller that has not asked for usage does not see it, whichever other
 	// has.
-	m.answer = &answer{res: res, route: head.route, addedUsage: head.addedUsage || (leader.said.IncludeUsage && !a.said.IncludeUsage)}
+	m.answer = &answer{res: res, route: head.route, addedUsage: head.addedUsage || (leader.req.IncludeUsage && !a.req.IncludeUsage)}
 	m.store = false // the leader does
 	return "", false, nil
 }
@@ -45,7 +44,7 @@ func (g *Gateway) follow(m *memory, a *ask, r *callReader) (form string, again b
 // the call did not ask.
 func (g *Gateway) followOtherForm(m *memory, a *ask, r *callReader, whole *answer) (form string, again bool, err error) {
 	defer r.Close() // the other call must not wait for this one
-	stream := r.call.by.said.Stream
+	stream := r.call.by.req.Stream
 	body, err := io.ReadAll(io.LimitReader(r, g.CacheMaxEntry))
 	if err != nil {
 		return "", false, cutShort(a.in.life, whole.route, err)
@@ -60,14 +59,14 @@ func (g *Gateway) followOtherForm(m *memory, a *ask, r *callReader, whole *answe
 	// for all callers that want it so.
 	m.store = true
 	m.collapsed = false
-	if a.said.Stream {
+	if a.req.Stream {
 		return "stream", true, nil
 	}
 	return "body", true, nil
 }
 
-// headerForOthers is the header of an answer without what it says to the leader
-// of the call: what is left of its limits, and how long it waited.
+// headerForOthers is the header of an answer without what is meant for the
+// leader of the call: what is left of its limits, and how long it waited.
 func headerForOthers(h http.Header) http.Header {
 	shared := make(http.Header, len(h))
 	for name, values := range h {

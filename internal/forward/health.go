@@ -35,7 +35,8 @@ type healthPart struct {
 	Detail  string `json:"detail,omitempty"`
 }
 
-// health reports the state of each route and store. It names no host and no key.
+// health reports the state of each route and store. It names no host and no
+// key.
 func (g *Gateway) health(c *gin.Context) {
 	routes := []healthRoute{}
 	for _, r := range g.Routes.Routes() {

@@ -15,7 +15,7 @@ import (
 	"forward/internal/upstream"
 )
 
-// caller is who a request counts for, and what that caller may do.
+// caller is the party that a request counts for, and what it may do.
 type caller struct {
 	ip        netip.Addr
 	id        string // stable and not secret: the bucket of its limits
@@ -23,7 +23,7 @@ type caller struct {
 	name      string // what logs call it
 	level     int
 	policy    *keys.Policy // of its key; never nil
-	user      string       // for whom it asks
+	user      string       // on whose behalf it asks
 	presented string       // its credential; empty when there was none, or more than one
 	slot      keys.Slot    // where the credential came
 	known     bool         // the credential is a valid forward key
@@ -34,7 +34,7 @@ type caller struct {
 const noName = "-"
 
 // unrestricted is the policy of callers without a forward key: their level, or
-// their own provider, says what they may do.
+// their own provider, decides what they may do.
 var unrestricted keys.Policy
 
 // identify finds the route and the caller, from the request line and the

@@ -10,7 +10,7 @@ import (
 	"forward/internal/upstream"
 )
 
-// match is what the method and the path of a request say.
+// match is what the method and the path of a request mean.
 type match struct {
 	route   *upstream.Route
 	mount   string   // the prefix under which the request came
@@ -41,7 +41,7 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 	route, mount, rest, ok := g.Routes.Match(path)
 	if !ok {
 		return from, "", refused(http.StatusNotFound, "route_not_found",
-			"No route of this gateway begins with this path.")
+			"No route of this gateway starts with this path.")
 	}
 	from.route = route
 	from.mount = mount

@@ -9,13 +9,13 @@ import (
 	"forward/internal/dialect"
 )
 
-// ask is one request as the gateway understands it. identify says from where
-// and from whom it comes, open what it says, and later steps only read it.
+// ask is one request as the gateway understands it. identify fills in where and
+// from which caller it comes, open what it asks, and later steps only read it.
 type ask struct {
 	in      *inbound
 	from    match
 	who     caller
-	said    dialect.Request // what the body, or the path, says
+	req     dialect.Request // what the body, or the path, asks
 	body    *dialect.Body   // nil when the body is not parsed
 	raw     []byte          // the body when it was read; nil when it streams
 	counted int64           // bytes of it that count in Gateway.bodies
@@ -24,7 +24,7 @@ type ask struct {
 // open learns what is asked. The body of an operation that the dialect knows is
 // read once, bounded, and scanned. Every other body streams to the upstream
 // unread, unless the caller may not use every model and the body could name
-// one. It fills in what the ask says, and returns where it goes.
+// one. It fills in what is asked, and returns where it goes.
 func (g *Gateway) open(a *ask) (target, error) {
 	from := &a.from
 	who := &a.who
@@ -35,7 +35,7 @@ func (g *Gateway) open(a *ask) (target, error) {
 			return to, err
 		}
 	}
-	a.said = from.dialect.Request(from.op, from.plain, a.in.r.URL.RawQuery, a.body)
+	a.req = from.dialect.Request(from.op, from.plain, a.in.r.URL.RawQuery, a.body)
 	if g.restricted(who) {
 		err := g.checkModel(a)
 		if err != nil {
@@ -46,10 +46,10 @@ func (g *Gateway) open(a *ask) (target, error) {
 			return to, err
 		}
 	}
-	if who.user == "" && g.namesUsers(who) && checkUser(a.said.User) == nil {
-		who.user = a.said.User // of the provider's own field, which is the provider's to judge
+	if who.user == "" && g.namesUsers(who) && checkUser(a.req.User) == nil {
+		who.user = a.req.User // of the provider's own field, which is the provider's to judge
 	}
-	to, err := g.lead(a, a.said.Model)
+	to, err := g.lead(a, a.req.Model)
 	if err != nil {
 		return to, err
 	}
@@ -96,7 +96,7 @@ func mediaType(r *http.Request) string {
 // very bytes that go upstream: the scan refused duplicate spellings of the
 // field.
 func (g *Gateway) checkModel(a *ask) error {
-	model := a.said.Model
+	model := a.req.Model
 	if model == "" && a.body == nil && a.in.r.ContentLength != 0 {
 		if isEncoded(a.in.r) {
 			return refused(http.StatusUnsupportedMediaType, "unsupported_encoding",

@@ -20,9 +20,9 @@ import (
 	"forward/internal/upstream"
 )
 
-// Options says how a Gateway behaves. Routes, Ring, Gate and Transport are
-// required; every other zero field means its default, or that the feature is
-// off. The stores stay the caller's: the Gateway never closes them.
+// Options configures a Gateway. Routes, Ring, Gate and Transport are required;
+// every other zero field means its default, or that the feature is off. The
+// stores stay the caller's: the Gateway never closes them.
 type Options struct {
 	Routing
 	Access
@@ -35,7 +35,7 @@ type Options struct {
 	Version string
 }
 
-// Routing says where requests go, and how an upstream is asked.
+// Routing configures where requests go, and how an upstream is asked.
 type Routing struct {
 	Routes            *upstream.Table
 	Models            []ModelRoute       // where requests on / go whose model matches; the first one wins
@@ -47,13 +47,13 @@ type Routing struct {
 	StreamIdleTimeout time.Duration      // silence of an upstream in the middle of an answer; 120 s by default
 }
 
-// Access says who may ask, and what.
+// Access configures which callers may ask, and what.
 type Access struct {
 	Ring           *keys.Ring     // forward keys; an empty ring asks no caller for one
 	Levels         keys.Levels    // which models each level may use
 	ExtraAuth      bool           // open routes ask for a forward key too
 	Passthrough    bool           // with forward keys configured, provider keys of the client's own are let through
-	TrustUserIDs   bool           // callers may name the user for whom they ask
+	TrustUserIDs   bool           // callers may name the user on whose behalf they ask
 	Allow, Deny    []netip.Prefix // callers' addresses; an empty Allow lets all in
 	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
 	CORSOrigins    []string       // "*" or exact origins; empty: no CORS headers
@@ -74,7 +74,7 @@ type Limiting struct {
 	WriteTimeout     time.Duration     // one write to a client that does not read; 30 s by default
 }
 
-// Caching says which answers are cached, and for whom.
+// Caching configures which answers are cached, and for which callers.
 type Caching struct {
 	Cache          *cache.Cache // nil: no cache
 	CacheChat      bool         // chat and text completions may be cached
@@ -95,10 +95,10 @@ const (
 	CacheOffline = "offline"
 )
 
-// Recording says what is written down about requests.
+// Recording configures what is written about requests.
 type Recording struct {
 	ChatLog    *chatlog.Log      // nil: no chat log
-	LogContent string            // what it keeps of requests whose key says nothing of it; empty: what it was opened with
+	LogContent string            // what it keeps of requests whose key has no setting of its own; empty: what it was opened with
 	Redactor   *chatlog.Redactor // of the ledger's rows where the key or LogContent is not full; nil: they are written as they are
 	Ledger     *ledger.Ledger    // one row for each request; nil: none
 	Prices     *price.Table      // needed with a Ledger

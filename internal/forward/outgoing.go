@@ -118,7 +118,7 @@ func (b *clientBody) Close() error {
 }
 
 // staysHere reports whether a header of a request is for the gateway: the
-// cookies of its own origin, what proxies say of the client, what belongs to
+// cookies of its own origin, what proxies add about the client, what belongs to
 // this connection, and what is named after the gateway.
 func staysHere(name string) bool {
 	switch name {

@@ -107,8 +107,9 @@ func (g *Gateway) serve(rec *record) (err error) {
 		return err
 	}
 	for {
-		// Is there room in the quotas, and in the queue of the model's rpm and
-		// tpm? The request may wait here, and holds nothing of the upstream.
+		// Is anything left of the quotas, and of the model's rpm and tpm? The
+		// request may wait here in the model's queue, and holds nothing of the
+		// upstream.
 		if rec.turn == nil {
 			rec.turn, err = g.schedule(work, ask, rec.to, rec.memory)
 			rec.queued += rec.turn.queued
@@ -140,7 +141,7 @@ func (g *Gateway) serve(rec *record) (err error) {
 	return g.relay(rec)
 }
 
-// uses says what an answer is for, beside the client.
+// uses lists what an answer is for, beside the client.
 type uses struct {
 	logged bool // for the chat log
 	stored bool // for the cache
@@ -149,7 +150,7 @@ type uses struct {
 // read reports whether the answer is read at all.
 func (u uses) read() bool { return u.logged || u.stored }
 
-// uses says what the answer of the current target is for. What another model
+// uses returns what the answer of the current target is for. What another model
 // answered is no answer to the question that was asked.
 func (rec *record) uses() uses {
 	return uses{logged: rec.logged, stored: rec.memory.store && !rec.to.instead}

@@ -16,8 +16,8 @@ import (
 	"forward/internal/upstream"
 )
 
-// problems is the one table from what went wrong to what the client is told.
-// The first row that matches an error counts.
+// problems is the one table from what went wrong to what the client gets. The
+// first row that matches an error counts.
 var problems = []func(err error) (p dialect.Problem, ok bool){
 	when(func(e *ledger.BudgetError) dialect.Problem {
 		return dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota",
@@ -27,7 +27,7 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: e.Error()}
 	}),
 	is(ledger.ErrUnwritable, dialect.Problem{Status: http.StatusServiceUnavailable, Code: "ledger_unavailable", RetryAfter: time.Second,
-		Message: "The gateway cannot write down what requests cost, and is told not to serve any then (LEDGER_STRICT)."}),
+		Message: "The gateway cannot write down what requests cost, and is set not to serve any then (LEDGER_STRICT)."}),
 	when(problemOfQuota),
 	when(func(e *queue.Error) dialect.Problem {
 		if e.Reason == queue.TooLarge {
@@ -60,7 +60,7 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 	is(context.Canceled, dialect.Problem{Status: statusClientGone, Code: clientGone}),
 }
 
-// problemOf returns what the client is told about an error.
+// problemOf returns what the client gets for an error.
 func problemOf(err error) dialect.Problem {
 	for _, row := range problems {
 		p, ok := row(err)
@@ -98,7 +98,7 @@ func problemOfQuota(e *limits.QuotaError) dialect.Problem {
 	return p
 }
 
-// problemOfKey says that a key was not accepted, with the key masked.
+// problemOfKey reports that a key was not accepted, with the key masked.
 func problemOfKey(e *keyError) dialect.Problem {
 	p := dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key"}
 	switch {

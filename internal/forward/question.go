@@ -13,9 +13,10 @@ import (
 	"forward/internal/keys"
 )
 
-// ask gives m its question and key: who may share the answer, who is asked, and
-// every part of the request that can change the answer. Fields that only say
-// how the answer travels are left out, so that both forms share one entry.
+// ask gives m its question and key: which callers may share the answer, which
+// upstream is asked, and every part of the request that can change the answer.
+// Fields that only define how the answer travels are left out, so that both
+// forms share one entry.
 func (g *Gateway) ask(m *memory, a *ask, to target) error {
 	var err error
 	m.ttl, err = g.cacheTTL(a.in.r.Header)
@@ -31,7 +32,7 @@ func (g *Gateway) ask(m *memory, a *ask, to target) error {
 	d := a.from.dialect
 	path, query := d.PlainForm(a.from.op, to.rest, a.in.r.URL.RawQuery)
 	q := cache.Question{
-		Route: to.route.Name, Dialect: d.Name, Operation: string(a.from.op), Model: a.said.Model, Scope: scope,
+		Route: to.route.Name, Dialect: d.Name, Operation: string(a.from.op), Model: a.req.Model, Scope: scope,
 		Method: a.in.r.Method, Path: path, Query: sortedQuery(keys.StripQuery(query)), Header: make(map[string]string), Body: a.raw,
 	}
 	for _, name := range d.VersionHeaders {
@@ -59,7 +60,7 @@ func (g *Gateway) ask(m *memory, a *ask, to target) error {
 }
 
 // cacheTTL reads X-Forward-Cache-TTL: seconds, or a duration such as 90s or
-// 12h. It is 0 where the client does not say.
+// 12h. It is 0 where the client sends none.
 func (g *Gateway) cacheTTL(h http.Header) (time.Duration, error) {
 	value := h.Get("X-Forward-Cache-TTL")
 	if value == "" {
@@ -77,7 +78,7 @@ func (g *Gateway) cacheTTL(h http.Header) (time.Duration, error) {
 }
 
 // sharesCache reports whether the caller gets and gives cached answers of
-// others: as its key says, or else the gateway.
+// others: as its key is configured, or else the gateway.
 func (g *Gateway) sharesCache(who *caller) bool {
 	if who.policy.CacheScope != "" {
 		return who.policy.CacheScope == "shared"
@@ -94,7 +95,7 @@ func sortedQuery(raw string) string {
 	return strings.Join(parameters, "&")
 }
 
-// isTransportField reports whether a body field says only how an answer
+// isTransportField reports whether a body field defines only how an answer
 // travels. Of a path that the dialect does not know only caching is certain to.
 func (a *ask) isTransportField(name string) bool {
 	if !a.from.op.Parsed() {

@@ -15,7 +15,7 @@ import (
 	"forward/internal/tokens"
 )
 
-// The headers that say what an answer cost, in tokens; trailers of streams,
+// The headers that report what an answer cost, in tokens; trailers of streams,
 // whose cost is known at their end.
 const (
 	inputTokens     = "X-Llm-Input-Tokens"
@@ -29,7 +29,7 @@ const maxAhead = 1 << 20
 
 // reading is the part of a tap that reads the answer on the side.
 type reading struct {
-	said     *dialect.Answer // what the answer says; nil when it is not read
+	parsed   *dialect.Answer // what the answer contains; nil when it is not read
 	record   *recording      // its bytes; nil when they are not needed
 	metered  bool            // its usage is read
 	estimate *dialect.Usage  // instead of a usage that the provider did not report
@@ -53,7 +53,7 @@ func (t *tap) startReading(rec *record) {
 	events := isEvents(res.Header)
 	switch {
 	case t.metered || (uses.read() && t.packed == "" && r.Method != http.MethodHead):
-		t.said = &dialect.Answer{NoText: !events && !uses.read() && !t.ask.said.Array}
+		t.parsed = &dialect.Answer{NoText: !events && !uses.read() && !t.ask.req.Array}
 		if t.answer.whole == nil && (t.stores || !events || t.packed != "") {
 			t.record = t.newRecording()
 		}
@@ -62,8 +62,7 @@ func (t *tap) startReading(rec *record) {
 	}
 }
 
-// notStored are headers that say something of the moment or of the connection,
-// not of the answer.
+// notStored are headers about the moment or the connection, not of the answer.
 var notStored = map[string]bool{
 	"Age": true, "Alt-Svc": true, "Cache-Control": true, "Cf-Cache-Status": true, "Cf-Ray": true, "Connection": true,
 	"Content-Length": true, "Date": true, "Expires": true, "Keep-Alive": true, "Openai-Organization": true,
@@ -94,8 +93,8 @@ func (t *tap) newRecording() *recording {
 
 // storeAnswer puts a complete answer into the cache: a whole body, or a stream
 // up to its end marker. It is called before the client has the last byte, and
-// again at the end of a stream that went on after its marker. clean says that
-// the framing of the body ended well.
+// again at the end of a stream that went on after its marker. clean is true
+// when the framing of the body ended well.
 func (t *tap) storeAnswer(clean bool) {
 	if !t.stores || t.packed != "" || t.record == nil || !t.isComplete(clean) {
 		return
@@ -104,12 +103,12 @@ func (t *tap) storeAnswer(clean bool) {
 	if !ok || len(recorded) == t.stored {
 		return
 	}
-	if t.said.Finish() == "content_filter" {
+	if t.parsed.Finish() == "content_filter" {
 		return // the provider may judge the same words otherwise tomorrow
 	}
 	t.stored = len(recorded)
 	body := slices.Clone(recorded)
-	if t.ask.said.Array { // neither of the two forms that are kept
+	if t.ask.req.Array { // neither of the two forms that are kept
 		body, ok = t.ask.from.dialect.Fold(t.ask.from.op, body)
 		if !ok {
 			return
@@ -134,34 +133,35 @@ func (t *tap) storeAnswer(clean bool) {
 
 // isComplete reports whether the answer is whole by the rules of its protocol.
 func (t *tap) isComplete(clean bool) bool {
-	if t.said == nil {
+	if t.parsed == nil {
 		return false
 	}
 	if !t.ask.from.op.Parsed() { // a path of CACHE_ROUTES, whose protocol is unknown
 		return clean
 	}
-	return t.said.Complete()
+	return t.parsed.Complete()
 }
 
-// usage is what the answer cost: what the provider says, and otherwise, where
-// text was answered, what can be counted of the prompt and of as much of the
-// answer as came. Of a stream that broke off it is never less than what came.
+// usage is what the answer cost: what the provider reports, and otherwise,
+// where text was answered, what can be counted of the prompt and of as much of
+// the answer as came. Of a stream that broke off it is never less than what
+// came.
 func (t *tap) usage() (u *dialect.Usage, estimated bool) {
 	op := t.ask.from.op
 	switch {
-	case t.said == nil:
+	case t.parsed == nil:
 		return nil, false
-	case t.said.Usage != nil && !t.endsEarly():
-		return t.said.Usage, false
-	case !t.events || !answersText(op) || len(t.said.Choices()) == 0:
+	case t.parsed.Usage != nil && !t.endsEarly():
+		return t.parsed.Usage, false
+	case !t.events || !answersText(op) || len(t.parsed.Choices()) == 0:
 		return nil, false
 	}
 	if t.estimate == nil {
 		u := &dialect.Usage{Input: t.demand.exact().Prompt}
-		if t.said.Usage != nil { // as it stood before the answer broke off: Anthropic starts with one token
-			*u = *t.said.Usage
+		if t.parsed.Usage != nil { // as it stood before the answer broke off: Anthropic starts with one token
+			*u = *t.parsed.Usage
 		}
-		u.Output = max(u.Output, tokens.Completion(op, t.demand.model, t.said))
+		u.Output = max(u.Output, tokens.Completion(op, t.demand.model, t.parsed))
 		u.Total = max(u.Total, u.Input+u.Output)
 		t.estimate = u
 	}
@@ -172,11 +172,11 @@ func (t *tap) usage() (u *dialect.Usage, estimated bool) {
 // in it is one of its start: Anthropic's first event reports one token of
 // output, and Gemini's report what there was so far.
 func (t *tap) endsEarly() bool {
-	return t.events && answersText(t.ask.from.op) && !t.said.Ended && t.said.Finish() == "" && len(t.said.Choices()) > 0
+	return t.events && answersText(t.ask.from.op) && !t.parsed.Ended && t.parsed.Finish() == "" && len(t.parsed.Choices()) > 0
 }
 
-// tellUsage writes the usage of the answer into headers or trailers.
-func (t *tap) tellUsage(h http.Header) {
+// reportUsage writes the usage of the answer into headers or trailers.
+func (t *tap) reportUsage(h http.Header) {
 	u, estimated := t.usage()
 	if u == nil || h == nil {
 		return
@@ -206,10 +206,10 @@ func (t *tap) announceUsage() {
 }
 
 // readAhead reads a body that is no stream before its headers go out, as far as
-// it is short, so that they can say what it cost; a body that breaks off within
-// it is no answer at all. Providers that send white space while a long answer
-// is being made (DeepSeek and OpenRouter do) are not held up: such a body
-// passes as it comes.
+// it is short, so that they can report what it cost; a body that breaks off
+// within it is no answer at all. Providers that send white space while a long
+// answer is being made (DeepSeek and OpenRouter do) are not held up: their
+// bodies pass as they come.
 func (t *tap) readAhead() error {
 	size := int64(bytes.MinRead)
 	if t.length > 0 {
@@ -243,7 +243,7 @@ func (t *tap) readAhead() error {
 // readWhole reads a whole answer on the side. What cannot be unpacked or is too
 // large leaves the answer unread.
 func (t *tap) readWhole() {
-	if t.said == nil || t.record == nil {
+	if t.parsed == nil || t.record == nil {
 		return
 	}
 	body, ok := t.record.bytes()
@@ -262,7 +262,7 @@ func (t *tap) readWhole() {
 	if !t.packedEvents {
 		// A body that cannot be read leaves the answer incomplete; the client
 		// gets it all the same.
-		d.Body(op, t.said, body)
+		d.Body(op, t.parsed, body)
 		return
 	}
 	split := framing.Splitter{}
@@ -274,7 +274,7 @@ func (t *tap) readWhole() {
 		}
 		event, found := framing.SSE.Parse(raw)
 		if found {
-			d.ReadEvent(op, t.said, event)
+			d.ReadEvent(op, t.parsed, event)
 		}
 		if !ok {
 			return

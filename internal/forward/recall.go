@@ -25,8 +25,8 @@ type memory struct {
 	detail    string        // Cache-Status after the name of the cache
 }
 
-// announce says in the header what the cache did: X-Cache, and Cache-Status of
-// RFC 9211.
+// announce writes into the header what the cache did: X-Cache, and Cache-Status
+// of RFC 9211.
 func (m *memory) announce(h http.Header) {
 	if m.status != "" {
 		h.Set("X-Cache", m.status)
@@ -71,7 +71,7 @@ func (g *Gateway) recall(a *ask, to target) (m *memory, logged bool, err error) 
 			return m, false, g.cacheMiss(m, a)
 		}
 		return m, g.logRequest(a, to), nil
-	case a.said.Array || a.in.r.Header.Get("X-Forward-Max-Wait") != "":
+	case a.req.Array || a.in.r.Header.Get("X-Forward-Max-Wait") != "":
 		// The deadline is one caller's own, and an array is neither of the two
 		// forms that callers share.
 		found := g.lookup(m, a)
@@ -96,8 +96,8 @@ func (g *Gateway) wantsCache(m *memory, a *ask, control map[string]bool) (bool, 
 		return false, nil
 	}
 	asks := g.CachingDefault || offline
-	if a.said.Caching != nil {
-		asks = *a.said.Caching
+	if a.req.Caching != nil {
+		asks = *a.req.Caching
 	}
 	if asks && !control["no-store"] {
 		return true, nil
@@ -143,7 +143,7 @@ func (g *Gateway) share(m *memory, a *ask, to target) (logged bool, err error) {
 }
 
 // cacheMiss is the refusal of a request that only the cache may answer. Names
-// of fields are all that it says of other requests.
+// of fields are all that it reveals of other requests.
 func (g *Gateway) cacheMiss(m *memory, a *ask) error {
 	message := "The answer to this request is not in the cache."
 	if g.CacheMode != CacheOffline {
@@ -197,10 +197,10 @@ func cacheControl(h http.Header) map[string]bool {
 	return directives
 }
 
-// maxAge returns how old an answer may be, in seconds, if the client says so
+// maxAge returns how old an answer may be, in seconds, if the client sends it
 // (RFC 9111, section 5.2.1.1). A value that is no number counts as zero, which
 // is the strictest.
-func maxAge(h http.Header) (seconds int64, said bool) {
+func maxAge(h http.Header) (seconds int64, sent bool) {
 	for directive := range cacheControl(h) {
 		if value, ok := strings.CutPrefix(directive, "max-age="); ok {
 			n, err := strconv.ParseInt(strings.Trim(value, `"`), 10, 64)
@@ -224,8 +224,8 @@ func (g *Gateway) lookup(m *memory, a *ask) bool {
 		return false
 	}
 	age := int64(time.Since(entry.Stored) / time.Second)
-	oldest, said := maxAge(a.in.r.Header)
-	if said && age > oldest {
+	oldest, sent := maxAge(a.in.r.Header)
+	if sent && age > oldest {
 		return false
 	}
 	m.status = "HIT"
@@ -243,7 +243,7 @@ func inForm(entry cache.Entry, a *ask) (_ cache.Entry, ok bool) {
 	op := a.from.op
 	switch {
 	case !op.Parsed():
-	case a.said.Array:
+	case a.req.Array:
 		if !entry.Stream && d.Cut != nil {
 			entry.Body, ok = d.Cut(op, entry.Body, true)
 			if !ok {
@@ -255,14 +255,14 @@ func inForm(entry cache.Entry, a *ask) (_ cache.Entry, ok bool) {
 			return entry, false
 		}
 		entry.Header = withType(entry.Header, "application/json; charset=UTF-8")
-	case entry.Stream == a.said.Stream:
+	case entry.Stream == a.req.Stream:
 		// A stored stream was asked for with its usage; if there is none, its
 		// upstream reports none.
 		if entry.Stream && d.WithUsage != nil {
-			entry.Body = d.WithUsage(op, entry.Body, a.said.IncludeUsage)
+			entry.Body = d.WithUsage(op, entry.Body, a.req.IncludeUsage)
 		}
-	case a.said.Stream && d.Cut != nil:
-		entry.Body, ok = d.Cut(op, entry.Body, a.said.IncludeUsage)
+	case a.req.Stream && d.Cut != nil:
+		entry.Body, ok = d.Cut(op, entry.Body, a.req.IncludeUsage)
 		if !ok {
 			return entry, false
 		}

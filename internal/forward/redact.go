@@ -9,8 +9,8 @@ import (
 )
 
 // redacts reports whether the caller's key lets nothing be written that could
-// be text: all that is written of its requests anywhere keeps to what the key
-// says of the chat log.
+// be text: all that is written of its requests anywhere keeps to the key's
+// policy for the chat log.
 func (g *Gateway) redacts(who *caller) bool {
 	return g.Redactor != nil && cmp.Or(who.policy.Log, g.LogContent, "full") != "full"
 }

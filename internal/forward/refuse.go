@@ -45,7 +45,7 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.err }
 
-// keyError says why a presented forward key was not accepted.
+// keyError is why a presented forward key was not accepted.
 type keyError struct {
 	err       error
 	presented string

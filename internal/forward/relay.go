@@ -43,8 +43,8 @@ func (g *Gateway) relay(rec *record) error {
 
 // isNotRelayed reports whether a header of an upstream's answer stays here:
 // cookies would be shared between callers, which browser pages may read an
-// answer is for CORS_ORIGINS to say, and what became of a request here is for
-// the gateway to say.
+// answer is for CORS_ORIGINS to decide, and what became of a request here is
+// for the gateway to report.
 func isNotRelayed(name string) bool {
 	switch name {
 	case "Set-Cookie", "X-Forward-Request-Id", "X-Forward-Upstream", "X-Forward-Attempts", "X-Forward-Modified":
@@ -53,8 +53,8 @@ func isNotRelayed(name string) bool {
 	return strings.HasPrefix(name, "Access-Control-")
 }
 
-// cleanHeader takes out of an answer's header what is not for the client, and
-// sets what the gateway says.
+// cleanHeader removes from an answer's header whatever the client must not get,
+// and sets the gateway's own.
 func (g *Gateway) cleanHeader(rec *record) {
 	h := rec.answer.res.Header
 	own := rec.in.w.Header()
@@ -77,7 +77,7 @@ func (g *Gateway) cleanHeader(rec *record) {
 	}
 	rec.memory.announce(own)
 	rec.trace(own)
-	if _, said := h["Content-Type"]; !said {
+	if _, sent := h["Content-Type"]; !sent {
 		own["Content-Type"] = nil // or net/http would guess one, if the first bytes come with the headers
 	}
 	upstream.ScrubHeader(h, rec.answer.secret)
@@ -92,7 +92,7 @@ func (rec *record) tries() int {
 	return n
 }
 
-// trace says what became of the request: which route answered, at which
+// trace reports what became of the request: which route answered, at which
 // attempt, and what of the body was not the client's.
 func (rec *record) trace(h http.Header) {
 	n := rec.tries()

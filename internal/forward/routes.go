@@ -110,8 +110,9 @@ func (g *Gateway) recovery(c *gin.Context) {
 	c.Next()
 }
 
-// cors answers preflights and says which pages may read answers. No credentials
-// are allowed, so that `*` is safe: a page has to know a key to get anything.
+// cors answers preflights and decides which pages may read answers. No
+// credentials are allowed, so that `*` is safe: a page has to know a key to get
+// anything.
 func (g *Gateway) cors(c *gin.Context) {
 	origin := c.GetHeader("Origin")
 	if origin == "" || len(g.CORSOrigins) == 0 {

@@ -26,7 +26,7 @@ type turn struct {
 }
 
 // schedule reserves what the request may cost in its quotas, and waits in the
-// queue of its model until the model's allowance has room for it.
+// queue of its model until the model's allowance covers it.
 func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, error) {
 	t := &turn{demand: to.demand}
 	counted := g.isCounted(&a.who)
@@ -63,7 +63,7 @@ func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, erro
 // queueDemand is what the request asks of its model's queue.
 func (g *Gateway) queueDemand(a *ask, to target, m *memory, patience time.Duration) queue.Demand {
 	d := queue.Demand{Route: to.route.Name, Model: to.model, Caller: a.who.id, Tokens: to.demand.total(), MaxWait: patience, Priority: a.who.policy.Priority}
-	if a.said.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil {
+	if a.req.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil {
 		d.Keepalive = g.QueueKeepalive
 		d.OnKeepalive = func() { g.keepalive(a, m) }
 	}
@@ -108,7 +108,7 @@ func ofCaller(err error) bool {
 }
 
 // maxWait returns how long the client is ready to wait in a queue, 0 when it
-// does not say.
+// sends none.
 func maxWait(h http.Header) (time.Duration, error) {
 	value := h.Get("X-Forward-Max-Wait")
 	if value == "" {
@@ -142,7 +142,7 @@ func (g *Gateway) keepalive(a *ask, m *memory) {
 	rc.Flush()
 }
 
-// learn passes what an answer says about the allowance of its API key to the
+// learn passes what an answer reports about the allowance of its API key to the
 // queue of the model.
 func (t *turn) learn(res *http.Response, made *upstream.Attempts) {
 	if t.grant == nil {

@@ -22,7 +22,7 @@ type answer struct {
 	unsent     bool              // the upstream has certainly seen nothing of the request
 	secret     keys.Secret       // the API key that was used: it must not come back
 	modified   []string          // what of the outgoing body is not the client's
-	addedUsage bool              // the stream tells usage that the client did not ask for
+	addedUsage bool              // the stream reports usage that the client did not ask for
 	batch      *batch            // nil: the answer is not about batches
 	whole      []byte            // the body of a stored answer, which needs no recording to be read
 	gaps       []time.Duration   // between the events of a stored stream, when they are replayed

@@ -26,8 +26,8 @@ func (g *Gateway) logRequest(a *ask, to target) bool {
 		return false
 	}
 	g.ChatLog.Request(chatlog.Request{
-		Route: to.route.Name, UID: a.in.id, IP: who.ip.String(), Key: strings.TrimPrefix(who.name, noName), User: cmp.Or(who.user, a.said.User), Time: a.in.start,
-		Operation: op, Body: a.body, Caching: a.said.Caching != nil && *a.said.Caching, Model: to.model,
+		Route: to.route.Name, UID: a.in.id, IP: who.ip.String(), Key: strings.TrimPrefix(who.name, noName), User: cmp.Or(who.user, a.req.User), Time: a.in.start,
+		Operation: op, Body: a.body, Caching: a.req.Caching != nil && *a.req.Caching, Model: to.model,
 		Content: cmp.Or(who.policy.Log, g.LogContent), Secrets: who.secrets(nil),
 	})
 	return true
@@ -72,7 +72,7 @@ func (g *Gateway) settle(rec *record) {
 
 // finish completes the status and the cause of the record, and returns those of
 // the client. They differ only where the client has left and other callers got
-// the answer: then the record says how the call went.
+// the answer: then the record has how the call went.
 func (rec *record) finish() (status int, cause string) {
 	if rec.tap != nil {
 		rec.cause = cmp.Or(rec.cause, rec.tap.cause)
@@ -150,7 +150,7 @@ func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
 	return &row
 }
 
-// fillRow takes what the answer says of itself into its row.
+// fillRow takes what the answer contains into its row.
 func (t *tap) fillRow(row *ledger.Row) {
 	row.First = t.first
 	row.BytesOut = t.passed
@@ -159,10 +159,10 @@ func (t *tap) fillRow(row *ledger.Row) {
 		row.Usage = *u
 		row.Estimated = estimated
 	}
-	if t.said != nil {
-		row.Answered = t.said.Model
-		row.Finish = t.said.Finish()
-		row.Tier = t.said.Tier
+	if t.parsed != nil {
+		row.Answered = t.parsed.Model
+		row.Finish = t.parsed.Finish()
+		row.Tier = t.parsed.Tier
 	}
 }
 
@@ -205,7 +205,7 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 		step("route", "the model leads from "+rec.ask.from.route.Name+" to "+rec.to.route.Name)
 	}
 	if rec.to.instead {
-		step("fallback", rec.to.model+" was asked instead of "+g.redactName(rec.ask.said.Model, rec.ask, rec.answer))
+		step("fallback", rec.to.model+" was asked instead of "+g.redactName(rec.ask.req.Model, rec.ask, rec.answer))
 	}
 	if rec.answer != nil && rec.answer.batch != nil && rec.answer.batch.about != "" {
 		step("batch", rec.answer.batch.about)
@@ -224,7 +224,7 @@ func (g *Gateway) observe(rec *record, row *ledger.Row, elapsed time.Duration) {
 	if g.Metrics == nil {
 		return
 	}
-	r := metrics.Request{Model: rec.model(), Status: rec.status, Duration: elapsed, Queued: rec.queued, Stream: rec.ask.said.Stream,
+	r := metrics.Request{Model: rec.model(), Status: rec.status, Duration: elapsed, Queued: rec.queued, Stream: rec.ask.req.Stream,
 		Attempts: rec.tries(), Cause: rec.cause}
 	if rec.to.route != nil {
 		r.Route = rec.to.route.Name
@@ -258,11 +258,11 @@ func (g *Gateway) observe(rec *record, row *ledger.Row, elapsed time.Duration) {
 
 // model is the model that was asked in the end, if one was.
 func (rec *record) model() string {
-	return cmp.Or(rec.to.model, rec.ask.said.Model)
+	return cmp.Or(rec.to.model, rec.ask.req.Model)
 }
 
 // logResult writes the second line of the chat log: what was answered, as far
-// as it came, and what the ledger's row says of it.
+// as it came, and what it cost.
 func (g *Gateway) logResult(rec *record, row *ledger.Row, elapsed time.Duration) {
 	who := &rec.ask.who
 	result := chatlog.Result{
@@ -279,9 +279,9 @@ func (g *Gateway) logResult(rec *record, row *ledger.Row, elapsed time.Duration)
 	result.Answer = &dialect.Answer{}
 	if rec.tap != nil {
 		result.First = rec.tap.first
-		if rec.tap.said != nil {
-			result.Answer = rec.tap.said
-			result.Complete = rec.cause == "" && rec.status == http.StatusOK && rec.tap.said.Complete()
+		if rec.tap.parsed != nil {
+			result.Answer = rec.tap.parsed
+			result.Complete = rec.cause == "" && rec.status == http.StatusOK && rec.tap.parsed.Complete()
 		}
 	}
 	g.ChatLog.Result(result)

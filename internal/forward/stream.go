@@ -53,14 +53,14 @@ func (t *tap) startStream(rec *record) {
 	d := t.ask.from.dialect
 	if t.events {
 		t.pacer = limits.NewPacer(t.g.Paces.Interval(t.ask.from.paths, t.ask.who.level))
-		t.hideUsage = t.answer.addedUsage && !t.ask.said.IncludeUsage && d.WithUsage != nil
+		t.hideUsage = t.answer.addedUsage && !t.ask.req.IncludeUsage && d.WithUsage != nil
 	}
 	if t.hideUsage { // what is left is shorter than announced
 		res.Header.Del("Content-Length")
 		res.ContentLength = -1
 		t.length = -1
 	}
-	if isStream || t.ask.said.Array {
+	if isStream || t.ask.req.Array {
 		t.announceUsage()
 	}
 }
@@ -159,7 +159,7 @@ func (t *tap) releaseLong() {
 	t.early = len(pending)
 	if len(pending) > maxEvent {
 		t.events = false
-		t.said = nil
+		t.parsed = nil
 		t.record = nil
 	}
 }
@@ -180,19 +180,19 @@ func (t *tap) conclude() {
 	}
 	p := t.breakOff(t.end)
 	if p.Status == statusClientGone || t.length >= 0 || t.early > 0 {
-		return // there is no client, or no room for an event of ours: the connection is aborted
+		return // there is no client, or no place for an event of ours: the connection is aborted
 	}
 	t.out = append(t.out, t.ask.from.dialect.ErrorEvent(p)...)
 	t.err = io.EOF
 	if t.trailers {
-		t.tellUsage(t.answer.res.Trailer)
+		t.reportUsage(t.answer.res.Trailer)
 	}
 }
 
 // readEvent reads one event on the side and reports whether the client is to
 // see it.
 func (t *tap) readEvent(raw []byte) bool {
-	if t.said == nil {
+	if t.parsed == nil {
 		return true
 	}
 	d := t.ask.from.dialect
@@ -208,12 +208,12 @@ func (t *tap) readEvent(raw []byte) bool {
 	}
 	event, ok := framing.SSE.Parse(raw)
 	if ok {
-		d.ReadEvent(op, t.said, event)
+		d.ReadEvent(op, t.parsed, event)
 	}
 	if t.keeps {
 		t.keepObjects(t.state())
 	}
-	if t.said.Ended {
+	if t.parsed.Ended {
 		t.storeAnswer(false)
 	}
 	return !t.hideUsage || !bytes.Contains(raw, []byte(`"usage"`)) || len(d.WithUsage(op, raw, false)) > 0

@@ -125,17 +125,17 @@ func (t *tap) prepare() error {
 	if t.keeps {
 		t.keepUploads(h)
 	}
-	if t.answer.whole != nil && t.said != nil {
-		t.ask.from.dialect.Body(t.ask.from.op, t.said, t.answer.whole)
-		t.tellUsage(h)
+	if t.answer.whole != nil && t.parsed != nil {
+		t.ask.from.dialect.Body(t.ask.from.op, t.parsed, t.answer.whole)
+		t.reportUsage(h)
 		return nil
 	}
-	if (!t.metered && !t.keeps) || t.ask.said.Array || t.events || t.packedEvents || !isJSON(h) {
+	if (!t.metered && !t.keeps) || t.ask.req.Array || t.events || t.packedEvents || !isJSON(h) {
 		return nil
 	}
 	err := t.readAhead()
 	if err == nil && t.finished {
-		t.tellUsage(h)
+		t.reportUsage(h)
 	}
 	return err
 }
@@ -248,7 +248,7 @@ func (t *tap) finish() {
 	}
 	t.storeAnswer(true)
 	if t.trailers {
-		t.tellUsage(t.answer.res.Trailer)
+		t.reportUsage(t.answer.res.Trailer)
 	}
 }
 
@@ -277,8 +277,8 @@ func (t *tap) breakOff(err error) dialect.Problem {
 	return p
 }
 
-// broken says why an answer broke off: work is the life in which it was read,
-// and route the one that gave it.
+// broken returns why an answer broke off: work is the life in which it was
+// read, and route the one that gave it.
 func broken(work life, route *upstream.Route, err error) dialect.Problem {
 	cause := context.Cause(work)
 	if cause != nil {

@@ -39,7 +39,7 @@ type ModelRoute struct {
 // the gateway has API keys, they replace whatever the client sent, as in
 // openai-forward; elsewhere the client's own credential goes through untouched.
 // With forward keys configured, only a caller that has one is given an API key:
-// who came in on an open route, or with a provider key of its own, is not.
+// one that came in on an open route, or with a provider key of its own, is not.
 func (g *Gateway) target(who *caller, route *upstream.Route, rest string) target {
 	swap := !route.Open && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
 	return target{route: route, rest: rest, swap: swap, strip: who.ours || swap}
@@ -47,8 +47,7 @@ func (g *Gateway) target(who *caller, route *upstream.Route, rest string) target
 
 // lead returns the target of a model. An OpenAI request that came on / (and not
 // on /openai, which names its provider) goes to the route of its model. Its
-// limits stay those of the path on which it came, and it was decided there who
-// may come in.
+// limits stay those of the path on which it came, and access was decided there.
 func (g *Gateway) lead(ask *ask, model string) (target, error) {
 	from := &ask.from
 	to := g.target(&ask.who, from.route, from.rest)

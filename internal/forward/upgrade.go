@@ -63,7 +63,7 @@ func (g *Gateway) switchProtocol(rec *record) error {
 	return nil
 }
 
-// errHalfClose says that a connection cannot close one of its halves.
+// errHalfClose reports that a connection cannot close one of its halves.
 var errHalfClose = errors.New("the connection has no halves")
 
 // passOn copies from one connection to the other, and passes the end on.

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// uploadHeaders are where Google says to send the bytes of a resumable upload
+// uploadHeaders hold the address for the bytes of a resumable Google upload
 // to (https://ai.google.dev/gemini-api/docs/files, "X-Goog-Upload-Protocol:
 // resumable").
 var uploadHeaders = [...]string{"X-Goog-Upload-Url", "X-Goog-Upload-Control-Url"}

@@ -11,10 +11,10 @@ import (
 // maxUser bounds the name of a user, in bytes.
 const maxUser = 256
 
-// A request may name the user for whom it asks: in its path, then in X-User-ID,
-// then in its body; the first one counts. Only callers whose key lets them name
-// users are believed; for others nothing changes. Limits are the caller's
-// either way.
+// A request may name the user on whose behalf it asks: in its path, then in
+// X-User-ID, then in its body; the first one counts. Only callers whose key
+// lets them name users are believed; for others nothing changes. Limits are the
+// caller's either way.
 
 // userOfPath takes /meta/{user} off a path, for programs that can only be given
 // a base URL. A route that is mounted below /meta keeps its paths.
@@ -45,7 +45,7 @@ func checkUser(user string) error {
 	return nil
 }
 
-// namesUsers reports whether the caller is believed about whom it asks for.
+// namesUsers reports whether the caller may name users.
 func (g *Gateway) namesUsers(who *caller) bool { return g.TrustUserIDs || who.policy.SetUser }
 
 func badUser() error {
