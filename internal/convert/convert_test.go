@@ -35,6 +35,54 @@ func ExampleForm_Fold() {
 	// true {"response":"Hello","created_at":"1","done":true,"eval_count":2}
 }
 
+// chatLines is the form of a chat that is streamed in lines.
+var chatLines = &convert.Form{
+	Framing: framing.Lines,
+	Body: &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
+		{Name: "created_at", Rule: convert.First},
+		{Name: "message", Rule: convert.Nested, Shape: &convert.Shape{Rest: convert.Join, Fields: []convert.Field{
+			{Name: "role", Rule: convert.First},
+		}}},
+		{Name: "error", Rule: convert.Refuse},
+	}},
+	Complete: func(body gjson.Result) bool { return body.Get("done").Raw == "true" },
+}
+
+// TestLines folds streams of lines, and cuts what they fold to.
+func TestLines(t *testing.T) {
+	const (
+		hm   = `{"created_at":"1","message":{"role":"assistant","content":"","thinking":"Hm"},"done":false}` + "\n"
+		hel  = `{"created_at":"2","message":{"role":"assistant","content":"Hel"},"done":false}` + "\n"
+		call = `{"created_at":"3","message":{"role":"assistant","content":"lo","tool_calls":[{"function":{"name":"f","arguments":{"a":1.50}}}]},"done":false}` + "\n"
+		end  = `{"created_at":"4","message":{"role":"assistant","content":""},"done":true,"done_reason":"stop","eval_count":3}`
+		body = `{"created_at":"1","message":{"role":"assistant","content":"Hello","thinking":"Hm","tool_calls":[{"function":{"name":"f","arguments":{"a":1.50}}}]},"done":true,"done_reason":"stop","eval_count":3}`
+	)
+	for name, test := range map[string]struct{ stream, want string }{
+		"whole":           {hm + hel + call + end + "\n", body},
+		"no last break":   {hm + hel + call + end, body},
+		"CRLF":            {strings.ReplaceAll(hm+hel+call+end, "\n", "\r\n"), body},
+		"one line":        {body, body},
+		"no end":          {hm + hel + call, ""},
+		"half an end":     {hm + hel + call + end[:40], ""},
+		"an error":        {hm + hel + `{"error":"out of memory"}` + "\n" + end, ""},
+		"no JSON":         {hm + "oops\n" + end, ""},
+		"nothing":         {"", ""},
+		"text and number": {hm + `{"message":{"content":1}}` + "\n" + end, ""},
+	} {
+		got, ok := chatLines.Fold([]byte(test.stream))
+		if ok != (test.want != "") || (ok && string(got) != test.want) {
+			t.Errorf("%s folds: %t, to %s", name, ok, got)
+		}
+		if !ok {
+			continue
+		}
+		stream, ok := chatLines.Cut(got, false)
+		if !ok || string(stream) != body+"\n" {
+			t.Errorf("%s is cut: %t, to %s", name, ok, stream)
+		}
+	}
+}
+
 // TestRules merges the values that two or three events give a field. "-" is an
 // event without the field, "" a fold that fails.
 func TestRules(t *testing.T) {

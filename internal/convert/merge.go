@@ -160,7 +160,7 @@ func (g *merging) parts(n *node, items []string, f *Field) bool {
 		if i == 0 && len(n.nodes) > 0 {
 			before = n.nodes[len(n.nodes)-1]
 		}
-		if !ok || !f.Whole(string(before.text), raw) {
+		if !ok || (f.Whole != nil && !f.Whole(string(before.text), raw)) {
 			return false
 		}
 		mark, hasText, plain := f.Shape.mark(part)

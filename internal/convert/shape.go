@@ -41,7 +41,7 @@ type Field struct {
 	Key func(item Object) dialect.CallKey
 
 	// Whole reports whether an item of Parts is complete. before is the item
-	// that it follows if that came in an earlier event, else "".
+	// that it follows if that came in an earlier event, else "". Nil: all are.
 	Whole func(before, item string) bool
 }
 
