@@ -10,14 +10,14 @@ const (
 	sampleSize = 16               // of how many entries the least used one is evicted
 )
 
-// bounded is a map of counters by name that does not grow without bound, and has
-// no goroutine. What is idle is swept in passing. A map that is full of live
-// entries evicts one that has used little of its limit.
+// bounded is a map of counters by name that does not grow without bound, and
+// has no goroutine. What is idle is swept in passing. A map that is full of
+// live entries evicts one that has used little of its limit.
 //
 // Clients choose the names. So made-up names must neither fill the memory nor
 // free a caller that is near its limit. That is why this is no cache such as
-// otter, which evicts what is used rarely: there a flood of names would evict the
-// caller that waits for its window to end.
+// otter, which evicts what is used rarely: there a flood of names would evict
+// the caller that waits for its window to end.
 //
 // The zero value is an empty map. The caller guards it.
 type bounded[V any] struct {
@@ -38,8 +38,8 @@ func (b *bounded[V]) sweep(now time.Duration, idle func(V) bool) {
 	}
 }
 
-// put stores an entry. In a map with capacity entries it first evicts, of a few,
-// the one with the smallest part of its limit used.
+// put stores an entry. In a map with capacity entries it first evicts, of a
+// few, the one with the smallest part of its limit used.
 func (b *bounded[V]) put(name string, v V, capacity int, used func(V) float64) {
 	if b.entries == nil {
 		b.entries = make(map[string]V)

@@ -2,8 +2,8 @@ package limits
 
 import "time"
 
-// span is a window of the calendar in Unix microseconds, from inclusive and until
-// exclusive.
+// span is a window of the calendar in Unix microseconds, from inclusive and
+// until exclusive.
 type span struct{ from, until int64 }
 
 // windows are the minute and the day that hold a time.

@@ -1,5 +1,5 @@
-// Package limits keeps callers within their rates and quotas, and streams within
-// their pace.
+// Package limits keeps callers within their rates and quotas, and streams
+// within their pace.
 //
 // A Gate answers whether a request may pass now, by the requests of its caller
 // to its path. It is ulule/limiter with stores of our own: ulule's store knows
@@ -16,8 +16,8 @@
 // in several scopes at once. They are reserved before a request is sent and
 // settled by what it used.
 //
-// A Pacer spaces the events of one stream, and Parallel bounds the requests that
-// a caller runs at the same time.
+// A Pacer spaces the events of one stream, and Parallel bounds the requests
+// that a caller runs at the same time.
 package limits
 
 import (
@@ -39,8 +39,8 @@ type Options struct {
 	Now      func() time.Time // the clock of the memory; time.Now by default
 }
 
-// Gate admits requests within the rates of their route and caller. Make one with
-// NewGate. It is safe for concurrent use, starts no goroutine and needs no
+// Gate admits requests within the rates of their route and caller. Make one
+// with NewGate. It is safe for concurrent use, starts no goroutine and needs no
 // Close.
 type Gate struct {
 	rules  rules
@@ -71,8 +71,8 @@ func NewGate(o Options) (*Gate, error) {
 }
 
 // With returns a gate with other limits that counts where g does: what a caller
-// has used counts in it, even if the number of a rate has changed and its period
-// has not.
+// has used counts in it, even if the number of a rate has changed and its
+// period has not.
 func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
 	if err := check(global); err != nil {
 		return nil, fmt.Errorf("limits of all routes: %w", err)
@@ -102,14 +102,14 @@ func (g *Gate) Healthy() (ok bool, detail string) {
 	return false, "Redis does not answer; limits are counted by each replica for itself"
 }
 
-// Admit counts a request of the caller, or refuses it with an *ExceededError and
-// counts nothing.
+// Admit counts a request of the caller, or refuses it with an *ExceededError
+// and counts nothing.
 //
-// paths are the path of the request on each mount of its route. The longest rule
-// over all of them applies, so an alias of a route is no way around its limits.
-// A rule counts everything below its path together, and requests without a rule
-// count together by route: with a counter for each path, every id in a path
-// would open a new one.
+// paths are the path of the request on each mount of its route. The longest
+// rule over all of them applies, so an alias of a route is no way around its
+// limits. A rule counts everything below its path together, and requests
+// without a rule count together by route: with a counter for each path, every
+// id in a path would open a new one.
 func (g *Gate) Admit(ctx context.Context, paths []string, route string, c Caller) (Status, error) {
 	rates := g.global
 	key := "global\x00" + route
@@ -144,8 +144,8 @@ func (g *Gate) admitOne(ctx context.Context, key string, r Rate) (Status, error)
 }
 
 // windowStore is the limiter.Store of one request. It keeps the window that its
-// request was counted in, because limiter.Context has whole seconds only, and no
-// time after which a refused request would pass.
+// request was counted in, because limiter.Context has whole seconds only, and
+// no time after which a refused request would pass.
 type windowStore struct {
 	*Store // for the rest of the interface
 	gate   *Gate

@@ -43,7 +43,8 @@ func mustGate(t testing.TB, o limits.Options) *limits.Gate {
 	return g
 }
 
-// ask asks once for a caller and returns how long he is to wait, 0 when he was let in.
+// ask makes one request of a caller, and returns the wait of a refused one or
+// 0.
 func ask(t testing.TB, g *limits.Gate, caller string) time.Duration {
 	t.Helper()
 	_, err := g.Admit(t.Context(), []string{"/x"}, "r", limits.Caller{ID: caller})
@@ -162,10 +163,10 @@ func TestARefusedRequestConsumesNothing(t *testing.T) {
 	})
 }
 
-func TestWhatACallerIsTold(t *testing.T) {
+func TestWhatACallerReads(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b *backend) {
 		g := b.gate(t, limits.FixedWindow, "60/6minutes;2/10seconds")
-		told := func() (string, http.Header) {
+		admit := func() (string, http.Header) {
 			status, err := g.Admit(t.Context(), []string{"/"}, "r", limits.Caller{ID: "a"})
 			h, message := http.Header{}, ""
 			if err != nil {
@@ -187,7 +188,7 @@ func TestWhatACallerIsTold(t *testing.T) {
 			{time.Millisecond / 4, "Rate limit reached for requests (2/10seconds): Limit 2, Used 2. Please try again in 1.64s.", header("2", "0", "1.64s")},
 		} {
 			b.pass(step.pass)
-			message, h := told()
+			message, h := admit()
 			if message != step.message {
 				t.Errorf("after %v: %q, want %q", step.pass, message, step.message)
 			}
@@ -201,7 +202,7 @@ func TestWhatACallerIsTold(t *testing.T) {
 	h := http.Header{}
 	status.SetHeader(h)
 	if got := h.Get("X-Ratelimit-Reset-Requests"); got != "6m0s" {
-		t.Errorf("a reset in six minutes is told as %q", got)
+		t.Errorf("a reset in six minutes is reported as %q", got)
 	}
 }
 
@@ -217,7 +218,8 @@ func TestOptionsThatCannotBe(t *testing.T) {
 	}
 }
 
-// Other limits give nobody a fresh window: what is used counts of a rate whose number has changed, and of one that has not.
+// Other limits open no new window: what is used counts, of a rate whose number
+// has changed and of one whose number has not.
 func TestOtherLimitsCountOn(t *testing.T) {
 	for _, s := range strategies {
 		t.Run(string(s), func(t *testing.T) {

@@ -35,8 +35,9 @@ func (j *journal) count(s string) int {
 	return strings.Count(j.buf.String(), s)
 }
 
-// TestRedisThatGoesAndComes loses Redis in two ways. Requests must go on by the local store, it must be told once, and
-// Redis must be used again when it is back.
+// TestRedisThatGoesAndComes loses Redis in two ways. Requests must go on by the
+// local store, the loss must be logged once, and Redis must be used again when
+// it is back.
 func TestRedisThatGoesAndComes(t *testing.T) {
 	for _, way := range []string{"dies", "hangs"} {
 		t.Run(way, func(t *testing.T) {
@@ -48,8 +49,8 @@ func TestRedisThatGoesAndComes(t *testing.T) {
 
 func goAndCome(t *testing.T, way string) {
 	m := miniredis.RunT(t)
-	l, told := redistest.NewProxy(t, m.Addr()), &journal{}
-	c := redistest.Open(t, redis.Options{URL: "redis://" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil))})
+	l, log := redistest.NewProxy(t, m.Addr()), &journal{}
+	c := redistest.Open(t, redis.Options{URL: "redis://" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(log, nil))})
 	g := mustGate(t, limits.Options{Global: rates(t, "3/hour"), Redis: c})
 	redistest.Eventually(t, "healthy", func() bool { ok, _ := g.Healthy(); return ok })
 	if way == "dies" {
@@ -58,14 +59,16 @@ func goAndCome(t *testing.T, way string) {
 		l.Swallows.Store(true)
 	}
 	admitted := 0
-	begun := time.Now()
+	started := time.Now()
 	for range 100 {
 		if ask(t, g, "a") == 0 {
 			admitted++
 		}
 	}
-	// 100 requests that each waited as long as one may would take 4 s, and with go-redis's defaults minutes.
-	if took := time.Since(begun); took > 2*time.Second {
+	// 100 requests that each waited as long as one may would take 4 s, and
+	// minutes with the defaults of go-redis. 100 requests that each waited as
+	// long as one may would take 4 s, and with go-redis's defaults minutes.
+	if took := time.Since(started); took > 2*time.Second {
 		t.Errorf("100 requests took %v", took)
 	}
 	if admitted != 3 {
@@ -79,8 +82,8 @@ func goAndCome(t *testing.T, way string) {
 	}
 	redistest.Eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
 	redistest.Eventually(t, "counts in Redis again", func() bool { ask(t, g, "b"); return len(m.Keys()) > 0 && hasKey(m, "\x00b}") })
-	if down, up := told.count("does not answer"), told.count("answers again"); down != 1 || up != 1 {
-		t.Errorf("told %d times that Redis is down and %d times that it is back", down, up)
+	if down, up := log.count("does not answer"), log.count("answers again"); down != 1 || up != 1 {
+		t.Errorf("logged %d times that Redis is down and %d times that it is back", down, up)
 	}
 	c.Close() // before the leak check
 }
@@ -94,7 +97,8 @@ func hasKey(m *miniredis.Miniredis, part string) bool {
 	return false
 }
 
-// TestRedisThatWasNeverThere starts without Redis: that is told, and no error.
+// TestRedisThatWasNeverThere starts without Redis: that is logged, and is no
+// error.
 func TestRedisThatWasNeverThere(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -102,8 +106,8 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	told := &journal{}
-	c, err := redis.Open(redis.Options{URL: "redis://:s3cret@" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(told, nil))})
+	log := &journal{}
+	c, err := redis.Open(redis.Options{URL: "redis://:s3cret@" + l.Addr().String(), Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,8 +115,8 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 	if ask(t, g, "a") != 0 || ask(t, g, "a") == 0 {
 		t.Error("the local store does not hold the limit")
 	}
-	redistest.Eventually(t, "told", func() bool { return told.count("does not answer") == 1 })
-	if told.count("s3cret") > 0 {
+	redistest.Eventually(t, "logged", func() bool { return log.count("does not answer") == 1 })
+	if log.count("s3cret") > 0 {
 		t.Error("the password is in the log")
 	}
 	if err := c.Close(); err != nil {
@@ -120,9 +124,9 @@ func TestRedisThatWasNeverThere(t *testing.T) {
 	}
 }
 
-// TestNobodyWaitsBesideTheProbe: of many requests that need a hanging Redis, only those that were there before it was noticed
-// wait for it.
-func TestNobodyWaitsBesideTheProbe(t *testing.T) {
+// TestOnlyTheProbeWaits makes many requests that need a hanging Redis. Only
+// those that came before it was noticed wait for it.
+func TestOnlyTheProbeWaits(t *testing.T) {
 	m := miniredis.RunT(t)
 	l := redistest.NewProxy(t, m.Addr())
 	c, err := redis.Open(redis.Options{URL: "redis://" + l.Addr().String()})

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// Paces says how fast the events of streams may come.
+// Paces are the rates at which the events of streams may come.
 type Paces struct{ rules rules }
 
-// NewPaces returns the paces of rules, of whose rates the first counts.
+// NewPaces returns the paces of rules. Only the first rate of a rule counts.
 func NewPaces(rules []Rule) *Paces { return &Paces{newRules(rules)} }
 
-// Interval returns the time between two events of a stream on a path, see Gate.Admit for paths. 0 is no pace.
+// Interval returns the time between two events of a stream on a path, 0 when it
+// has no pace. See Gate.Admit for paths.
 func (p *Paces) Interval(paths []string, level int) time.Duration {
 	r := p.rules.match(paths, level)
 	if r == nil || len(r.Rates) == 0 || r.Rates[0].Limit <= 0 {
@@ -20,14 +21,16 @@ func (p *Paces) Interval(paths []string, level int) time.Duration {
 	return r.Rates[0].Period / time.Duration(r.Rates[0].Limit)
 }
 
-// Pacer spaces the events of one stream evenly. The first passes at once. Time in which no event came is not caught up
-// with by a burst. A Pacer is used by one goroutine.
+// Pacer spaces the events of one stream evenly. The first passes at once. Time
+// without an event is not made up for by a burst. A Pacer is used by one
+// goroutine.
 type Pacer struct {
 	interval time.Duration
 	next     time.Time
 }
 
-// NewPacer returns a pacer, nil for no interval: a nil Pacer lets everything pass.
+// NewPacer returns a pacer. For no interval it is nil, which lets all events
+// pass.
 func NewPacer(interval time.Duration) *Pacer {
 	if interval <= 0 {
 		return nil
@@ -52,8 +55,10 @@ func (p *Pacer) Wait(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		// From when it was due and not from when the timer fired: its lateness would add up, to 5 % at 1000/second.
-		if now = p.next; time.Since(now) > p.interval {
+		// Counted from when it was due and not from when the timer fired, whose
+		// delay would add up, to 5 % at 1000/second.
+		now = p.next
+		if time.Since(now) > p.interval {
 			now = time.Now()
 		}
 	}

@@ -37,13 +37,13 @@ func TestPacer(t *testing.T) {
 // pass lets n events pass and returns how long it took.
 func pass(t *testing.T, p *limits.Pacer, n int) time.Duration {
 	t.Helper()
-	begun := time.Now()
+	started := time.Now()
 	for range n {
 		if err := p.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return time.Since(begun)
+	return time.Since(started)
 }
 
 func TestPacerLetsGoWhenTheClientDoes(t *testing.T) {
@@ -52,9 +52,9 @@ func TestPacerLetsGoWhenTheClientDoes(t *testing.T) {
 		pass(t, p, 1)
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		begun := time.Now()
-		if err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != 50*time.Millisecond {
-			t.Errorf("%v after %v", err, time.Since(begun))
+		started := time.Now()
+		if err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(started) != 50*time.Millisecond {
+			t.Errorf("%v after %v", err, time.Since(started))
 		}
 		if err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("of a client that is gone: %v", err)

@@ -2,15 +2,17 @@ package limits
 
 import "sync"
 
-// Parallel bounds how many requests of one caller run at the same time. The zero Parallel is ready, and it is safe for
-// concurrent use. It is local to one process: what it protects, connections and memory, is too.
+// Parallel bounds how many requests of one caller run at the same time. The
+// zero Parallel is ready, and it is safe for concurrent use. It counts in one
+// process only, for what it protects, connections and memory, belongs to one
+// too.
 type Parallel struct {
 	mu   sync.Mutex
-	runs map[string]int // by caller; who has none is not in it
+	runs map[string]int // by caller; absent is 0
 }
 
-// Enter counts one more request of the caller, or reports that he has as many as he may; most 0 is no bound. After true, Leave
-// must follow.
+// Enter counts one more request of the caller, or reports false if it has as
+// many as it may. A most of 0 is no bound. After true, call Leave.
 func (p *Parallel) Enter(caller string, most int) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -24,11 +26,12 @@ func (p *Parallel) Enter(caller string, most int) bool {
 	return true
 }
 
-// Leave ends what Enter began.
+// Leave ends a request that Enter has counted.
 func (p *Parallel) Leave(caller string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.runs[caller]--; p.runs[caller] <= 0 {
+	p.runs[caller]--
+	if p.runs[caller] <= 0 {
 		delete(p.runs, caller)
 	}
 }

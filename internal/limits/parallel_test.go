@@ -55,6 +55,6 @@ func TestParallelNeverExceeds(t *testing.T) {
 		t.Errorf("%d at once, %d admitted", most.Load(), admitted.Load())
 	}
 	if !p.Enter("alice", 3) {
-		t.Error("nobody runs, and refused")
+		t.Error("refused although no request runs")
 	}
 }

@@ -27,13 +27,14 @@ func Scopes() []Scope { return slices.Clone(scopes) }
 // which counts in floating point.
 const MaxQuota = 1 << 50
 
-// Quota limits the requests and tokens of each name in a scope by the minute and
-// day of the calendar. Zero is no limit.
+// Quota limits the requests and tokens of each name in a scope by the minute
+// and day of the calendar. Zero is no limit.
 //
-// Of the quotas of a scope that match a name only the most specific one applies,
-// see glob.Specificity. So an override may be higher than the default, or lift it
-// with zeros; the limits of other scopes apply beside it. Quotas with Shadow are
-// chosen apart from the others, so a quota that is tried out changes nothing.
+// Of the quotas of a scope that match a name only the most specific one
+// applies, see glob.Specificity. So an override may be higher than the default,
+// or lift it with zeros; the limits of other scopes apply beside it. Quotas
+// with Shadow are chosen apart from the others, so a quota that is tried out
+// changes nothing.
 type Quota struct {
 	Scope Scope
 	Match string // a name or a glob; "*" or "" for all
@@ -132,8 +133,8 @@ func (m metric) String() string {
 // counts are amounts of each metric.
 type counts [metrics]int64
 
-// tally holds what is counted for one name, or allowed, in the minute and in the
-// day.
+// tally holds what is counted for one name, or allowed, in the minute and in
+// the day.
 type tally [2]counts
 
 // fit reports whether n more are within all bounds.

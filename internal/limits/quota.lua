@@ -1,10 +1,10 @@
 -- Counts a request for several names at once, each in a minute and in a day of the calendar, or for none of them.
--- KEYS: two hashes a name, its minute and its day, with the beginning of the window (µs) and what it has of each metric.
--- ARGV: reserve, the amounts of the four metrics, four midnights (µs) around now; then of each name whether its minute and
--- its day are counted, and their four bounds each (0: none).
---   Answers whether it was counted, now, the beginnings of minute and day, the end of the day, and what was counted before.
--- Or: settle, the amounts to add, the beginnings of the windows in which they were reserved; then of each name as above.
--- A window that has ended is not touched: the amounts belong to it and to no other.
+-- KEYS: two hashes a name, of its minute and its day, with the start of the window (µs) and the count of each metric.
+-- ARGV: reserve, the amounts of the four metrics, four midnights (µs) around now; then for each name whether its minute
+-- and its day are counted, and four bounds for each (0: none).
+--   Answers whether it was counted, now, the starts of minute and day, the end of the day, and what was counted before.
+-- Or: settle, the amounts to add, the starts of the windows in which they were reserved; then for each name as above.
+-- A window that has ended is left alone: the amounts belong to it and to no other.
 local t = redis.call('TIME')
 local now = t[1] * 1000000 + t[2]
 local fields = {'requests', 'tokens', 'input', 'output'}
@@ -47,14 +47,14 @@ for i = 6, 8 do
 end
 if not day then return redis.error_reply('the clocks of Redis and of the gateway are more than a day apart') end
 
-local begins, ends = {minute, day}, {minute + 60000000, midnight}
+local starts, ends = {minute, day}, {minute + 60000000, midnight}
 local answer, state, ok = {1, now, minute, day, midnight}, {}, true
 for i, key in ipairs(KEYS) do
   local of = math.floor((i - 1) / 2) * 10 + 10 -- the arguments of the name
   local window = (i - 1) % 2                   -- 0: minute, 1: day
   local have = {0, 0, 0, 0}
   local counted = ARGV[of + window] == '1'
-  if counted then have = read(key, begins[window + 1]) end
+  if counted then have = read(key, starts[window + 1]) end
   for m = 1, 4 do
     local bound = tonumber(ARGV[of + 1 + window * 4 + m])
     if bound > 0 and n[m] > 0 and have[m] > bound - n[m] then ok = false end
@@ -68,6 +68,6 @@ if not ok then
 end
 for i, key in ipairs(KEYS) do
   local window = (i - 1) % 2 + 1
-  if state[i] then write(key, begins[window], state[i], ends[window]) end
+  if state[i] then write(key, starts[window], state[i], ends[window]) end
 end
 return answer

@@ -29,12 +29,14 @@ func ExampleQuotas() {
 	ask := limits.Estimate{Input: 600, Output: 200}
 	first, _ := quotas.Reserve(context.Background(), limits.Subject{User: "bob"}, ask)
 	_, err := quotas.Reserve(context.Background(), limits.Subject{User: "bob"}, ask)
-	fmt.Println(err)
+	if over, ok := errors.AsType[*limits.QuotaError](err); ok {
+		fmt.Println(over.Limit, over.Remaining, over.Asked, over.RetryAfter)
+	}
 	first.Settle(100, 50) // what was really used
 	_, err = quotas.Reserve(context.Background(), limits.Subject{User: "bob"}, ask)
 	fmt.Println(err)
 	// Output:
-	// Rate limit reached for user:bob on tokens per minute: Limit 1000, Remaining 200, Requested 800. Please try again in 20s.
+	// 1000 200 800 20s
 	// <nil>
 }
 
@@ -70,8 +72,8 @@ func refusal(t interface{ Fatal(...any) }, err error) *limits.QuotaError {
 	return e
 }
 
-// booked is a reservation in the ledger.
-type booked struct {
+// entry is a reservation in the ledger.
+type entry struct {
 	subject  limits.Subject
 	at       time.Time
 	in, out  int64
@@ -82,8 +84,10 @@ func scopeNames(s limits.Subject) map[limits.Scope]string {
 	return map[limits.Scope]string{limits.ScopeGlobal: "", limits.ScopeRoute: s.Route, limits.ScopeModel: s.Model, limits.ScopeKey: s.Key, limits.ScopeUser: s.User}
 }
 
-// TestQuotasAgainstALedger compares every answer with a ledger of all reservations: what is admitted is within every
-// limit, what is refused is not, what was refused or canceled counts nowhere, and what is settled counts in its own windows.
+// TestQuotasAgainstALedger compares every answer with a ledger of all
+// reservations: what is admitted is within every limit, what is refused is not,
+// what was refused or canceled counts nowhere, and what is settled counts in
+// its own windows.
 func TestQuotasAgainstALedger(t *testing.T) {
 	server := miniredis.RunT(t)
 	conn := redistest.Patient(t, "redis://"+server.Addr())
@@ -118,18 +122,18 @@ func TestQuotasAgainstALedger(t *testing.T) {
 				}
 			}
 			q := mustQuotas(t, o)
-			var ledger []*booked
-			open := map[*booked]*limits.Reservation{}
+			var ledger []*entry
+			open := map[*entry]*limits.Reservation{}
 			name := rapid.SampledFrom([]string{"a", "b"})
 			t.Repeat(map[string]func(*rapid.T){
 				"reserve": func(t *rapid.T) {
 					set()
 					s := limits.Subject{Route: name.Draw(t, "route"), Model: name.Draw(t, "model"), Key: name.Draw(t, "key"), User: name.Draw(t, "user")}
-					b := &booked{subject: s, at: c.now(), in: rapid.Int64Range(0, 40).Draw(t, "in"), out: rapid.Int64Range(0, 40).Draw(t, "out")}
+					b := &entry{subject: s, at: c.now(), in: rapid.Int64Range(0, 40).Draw(t, "in"), out: rapid.Int64Range(0, 40).Draw(t, "out")}
 					r, err := q.Reserve(t.Context(), s, limits.Estimate{Input: b.in, Output: b.out})
 					over := refusal(t, err)
-					if want := room(ledger, o.Quotas, b, zone); want != (over == nil) {
-						t.Fatalf("%+v: room %v, answer %v", b, want, err)
+					if want := fits(ledger, o.Quotas, b, zone); want != (over == nil) {
+						t.Fatalf("%+v: fits %v, answer %v", b, want, err)
 					}
 					if over != nil {
 						reset := map[string]time.Time{"minute": b.at.Truncate(time.Minute).Add(time.Minute), "day": midnight(b.at, zone)}[over.Window]
@@ -182,8 +186,9 @@ func midnight(t time.Time, in *time.Location) time.Time {
 	return time.Date(y, m, d+1, 0, 0, 0, 0, in)
 }
 
-// room says whether the ledger has room for one more in all quotas that count for it.
-func room(ledger []*booked, quotas []limits.Quota, b *booked, in *time.Location) bool {
+// fits reports whether one more fits into all quotas that apply to it, by the
+// ledger.
+func fits(ledger []*entry, quotas []limits.Quota, b *entry, in *time.Location) bool {
 	day := func(t time.Time) string { return t.In(in).Format(time.DateOnly) }
 	minute := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
 	for scope, name := range scopeNames(b.subject) {
@@ -241,6 +246,18 @@ func TestOverridesOfQuotas(t *testing.T) {
 	}
 }
 
+func TestMessageOfAQuota(t *testing.T) {
+	q := mustQuotas(t, limits.QuotaOptions{Now: newClock(time.Unix(40, 0)).now, Quotas: []limits.Quota{{Scope: limits.ScopeUser, TokensPerMinute: 1000}}})
+	var err error
+	for range 2 {
+		_, err = q.Reserve(t.Context(), limits.Subject{User: "bob"}, limits.Estimate{Input: 600, Output: 200})
+	}
+	want := "Rate limit reached for user:bob on tokens per minute: Limit 1000, Remaining 200, Requested 800. Please try again in 20s."
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
 func TestHeadersOfQuotas(t *testing.T) {
 	shadowed := &journal{}
 	q := mustQuotas(t, limits.QuotaOptions{
@@ -271,6 +288,9 @@ func TestHeadersOfQuotas(t *testing.T) {
 	if e == nil || !e.TooLarge || e.Scope != limits.ScopeKey || e.Metric != "tokens" || e.Window != "day" || e.Remaining != 600 || e.Asked != 1101 {
 		t.Fatalf("%+v", e)
 	}
+	if want := "Rate limit reached for key:team on tokens per day: Limit 1000, Remaining 600, Requested 1101. The request is larger than the limit itself; please send less."; e.Error() != want {
+		t.Errorf("%q, want %q", e, want)
+	}
 	e.SetHeader(h)
 	if h.Get("x-ratelimit-reason") != "daily limit exceeded" || h.Get("x-ratelimit-scope") != "key:team" || h.Get("x-ratelimit-remaining-tokens") != "600" {
 		t.Errorf("%v", h)
@@ -284,7 +304,8 @@ func TestHeadersOfQuotas(t *testing.T) {
 	none.SetHeader(h)
 }
 
-// TestManyNames makes names up without an end: memory stays bounded, and who is near his limit stays there.
+// TestManyNames makes up names without end: the memory stays bounded, and a
+// name near its limit stays there.
 func TestManyNames(t *testing.T) {
 	c := newClock(time.Unix(0, 0))
 	q := mustQuotas(t, limits.QuotaOptions{Now: c.now, Quotas: []limits.Quota{{Scope: limits.ScopeUser, RequestsPerMinute: 3}}})
@@ -311,7 +332,8 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// TestSettlingLate settles after the minute has ended, within the day: the next minute is not touched, the day is.
+// TestSettlingLate settles after the minute has ended, within the day: the next
+// minute stays, the day changes.
 func TestSettlingLate(t *testing.T) {
 	server := miniredis.RunT(t)
 	shared := redistest.Patient(t, "redis://"+server.Addr())
@@ -347,7 +369,8 @@ func TestSettlingLate(t *testing.T) {
 	}
 }
 
-// TestReplicasShareTheirQuotas asks two replicas for more than there is, at once.
+// TestReplicasShareTheirQuotas asks two replicas for more than the limit at the
+// same time.
 func TestReplicasShareTheirQuotas(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, url string) {
 		var replicas []*limits.Quotas
@@ -360,7 +383,8 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 			r, err := replicas[i%2].Reserve(t.Context(), limits.Subject{Key: "team", User: user}, limits.Estimate{Input: tokens})
 			return r, refusal(t, err) == nil
 		}
-		// A minute that ends meanwhile would not matter; a midnight would. So the day begins anew before it can.
+		// The end of a minute would not matter, but midnight would: wait for
+		// it.
 		if left := time.Until(midnight(time.Now(), time.UTC)); left < 30*time.Second {
 			time.Sleep(left)
 		}
@@ -369,7 +393,7 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 		}
 		for i := range 20 { // refused by the user's quota, and not counted in the key's
 			if _, ok := reserve(i, "bob", 1); ok {
-				t.Fatal("bob has more than his quota")
+				t.Fatal("bob has more than the quota")
 			}
 		}
 		var admitted atomic.Int64
@@ -398,7 +422,7 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 		redistest.Client(t, url).FlushAll(t.Context())
 		r, ok := reserve(1, "bob", 100)
 		if !ok {
-			t.Fatal("FLUSHALL did not begin anew")
+			t.Fatal("FLUSHALL did not start the count again")
 		}
 		r.Settle(40, 0)
 		if _, ok := reserve(0, "bob", 60); !ok {
@@ -407,8 +431,8 @@ func TestReplicasShareTheirQuotas(t *testing.T) {
 	})
 }
 
-// TestQuotasWithoutRedis loses Redis between requests: the memory counts, no error is told, and what was reserved in Redis is
-// not settled in memory.
+// TestQuotasWithoutRedis loses Redis between requests: the memory counts, there
+// is no error, and what was reserved in Redis is not settled in memory.
 func TestQuotasWithoutRedis(t *testing.T) {
 	m := miniredis.RunT(t)
 	l := redistest.NewProxy(t, m.Addr())
@@ -455,7 +479,8 @@ func TestWrongQuotas(t *testing.T) {
 	}
 }
 
-// TestBoundsAreCountedNearALimit checks that tokens are counted as soon as a bound of them could be noticed, and never a refusal's.
+// TestBoundsAreCountedNearALimit checks that tokens are counted as soon as a
+// bound of them is noticeable, and before a refusal.
 func TestBoundsAreCountedNearALimit(t *testing.T) {
 	q := mustQuotas(t, limits.QuotaOptions{Now: newClock(time.Unix(1e9, 0)).now})
 	s := limits.Subject{Key: "alice", TPM: 6400}
@@ -467,7 +492,8 @@ func TestBoundsAreCountedNearALimit(t *testing.T) {
 			break
 		}
 	}
-	// The first takes 100 of 6400 and each that follows would take more than a 64th of what is left.
+	// The first request takes 100 of 6400. Each further one would take more
+	// than a 64th of the rest.
 	if want := 1 + (6400-100)/25; admitted != want || counted != admitted {
 		t.Errorf("%d admitted and %d counted, want %d", admitted, counted, want)
 	}

@@ -57,8 +57,8 @@ func (q *quotaMemory) reserve(claims []claim, n counts) reading {
 
 // ample reports whether upper bounds of tokens are good enough: at most half of
 // every limit of tokens is used, and n is at most 1/ampleness of the rest. So
-// bounds never fill more than half of a limit, and a request that is refused was
-// counted.
+// bounds never fill more than half of a limit, and a request that is refused
+// was counted.
 func (q *quotaMemory) ample(claims []claim, n counts) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -111,7 +111,8 @@ func (c *counter) turn(w windows) {
 	}
 }
 
-// add adds n in the given windows, and notes how near the name is to its bounds.
+// add adds n in the given windows, and notes how near the name is to its
+// bounds.
 func (c *counter) add(n counts, in [2]bool, bounds tally) {
 	c.part = 0
 	for i := range c.used {

@@ -83,7 +83,8 @@ func (q *Quotas) Empty() bool { return q == nil || len(q.rules) == 0 }
 
 // Reserve counts a request and its tokens in all scopes of the subject, or
 // refuses it with a *QuotaError and counts nothing. It has no other error:
-// without Redis the memory counts. The Reservation is nil when no quota applies.
+// without Redis the memory counts. The Reservation is nil when no quota
+// applies.
 func (q *Quotas) Reserve(ctx context.Context, s Subject, e Estimate) (*Reservation, error) {
 	if q == nil {
 		return nil, nil
@@ -180,7 +181,8 @@ func (q *Quotas) rule(scope Scope, name string, shadow bool) *quotaRule {
 	return nil
 }
 
-// reading is the state of the names of a request at the time of its reservation.
+// reading is the state of the names of a request at the time of its
+// reservation.
 type reading struct {
 	before  []tally // by claim: what was counted
 	at      int64   // Unix microseconds
@@ -218,8 +220,8 @@ func (r *reading) each(claims []claim, shadow bool, f func(m metric, s QuotaStat
 	}
 }
 
-// exceeded returns the limit that refuses n: a limit that can never admit it, or
-// else the one with the longest wait.
+// exceeded returns the limit that refuses n: a limit that can never admit it,
+// or else the one with the longest wait.
 func (r *reading) exceeded(claims []claim, n counts, shadow bool) *QuotaError {
 	var worst *QuotaError
 	r.each(claims, shadow, func(m metric, s QuotaState) {

@@ -1,14 +1,3 @@
-// Package limits keeps callers within their rates and streams within their pace.
-//
-// A Gate answers whether a request may pass now. Its strategies are stores of ulule/limiter (its Store interface is the
-// seam for them), but ulule's own store and middleware are not used: that store knows one strategy, in whole seconds, and
-// its key ignores the rate, so that the minute and the hour of one caller would share a counter. What we add is all
-// strategies of openai-forward, several windows at once of which a refused request consumes none, memory that is
-// bounded, and Redis for several replicas, which may hang or die without a request waiting for it. Every strategy has
-// one meaning in both places, and neither a clock set back nor one set forward shuts a caller out for longer than
-// one period.
-//
-// A Pacer spaces the events of one stream.
 package limits
 
 import (
@@ -26,7 +15,8 @@ type Rate struct {
 	Period time.Duration
 }
 
-// units are the periods a rate can name. A month has 30 days and a year 360, as in openai-forward.
+// units are the periods that a rate can name. A month has 30 days and a year
+// 360, as in openai-forward.
 var units = []struct {
 	name   string
 	period time.Duration
@@ -50,9 +40,10 @@ func (r Rate) String() string {
 
 var rateForm = regexp.MustCompile(`^(\d+)\s*(?:/|per)\s*(\d+)?\s*([a-z]+?)s?$`)
 
-// ParseRates reads one or more rates: `100/2minutes`, `60/minute;600/hour`, `5 per 10 seconds`. They are separated by
-// semicolons, commas or bars, and all must hold. The empty text is no limit, and so is a part that begins with `inf`:
-// beside other parts it takes nothing from them.
+// ParseRates reads one or more rates: `100/2minutes`, `60/minute;600/hour`, `5
+// per 10 seconds`. They are separated by semicolons, commas or bars, and all of
+// them apply. The empty text is no limit, and so is a part that starts with
+// `inf`, which takes nothing from other parts.
 func ParseRates(s string) ([]Rate, error) {
 	text := strings.ToLower(strings.TrimSpace(s))
 	if text == "" {
@@ -61,17 +52,19 @@ func ParseRates(s string) ([]Rate, error) {
 	var rates []Rate
 	parts := 0
 	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ';' || r == ',' || r == '|' }) {
-		if part = strings.TrimSpace(part); part == "" {
+		part = strings.TrimSpace(part)
+		if part == "" {
 			continue
 		}
-		if parts++; strings.HasPrefix(part, "inf") {
+		parts++
+		if strings.HasPrefix(part, "inf") {
 			continue
 		}
 		r, err := parseRate(part)
 		if err != nil {
 			return nil, err
 		}
-		if !slices.Contains(rates, r) { // said twice it would count twice
+		if !slices.Contains(rates, r) { // given twice it would count twice
 			rates = append(rates, r)
 		}
 	}
@@ -94,7 +87,7 @@ func parseRate(part string) (Rate, error) {
 		return wrong("the number is too large")
 	}
 	if limit == 0 {
-		return wrong("it would let nobody in")
+		return wrong("it would let no request in")
 	}
 	times := int64(1)
 	if m[2] != "" {
@@ -113,19 +106,23 @@ func parseRate(part string) (Rate, error) {
 	return wrong("the period must be second, minute, hour, day, month or year")
 }
 
-// Strategy says how a window counts.
+// Strategy is how a window counts.
 type Strategy string
 
 // The strategies, by the names they have in openai-forward.
 const (
-	// FixedWindow opens a window with the first request and counts until it ends.
+	// FixedWindow opens a window with the first request and counts until it
+	// ends.
 	FixedWindow Strategy = "fixed-window"
-	// ElasticWindow begins the window anew with each request, also with a refused one: a caller that keeps hammering
-	// is not let in again until he pauses for a whole period. Of several windows a refused request begins only those
-	// anew that refuse it.
+	// ElasticWindow starts the window again with each request, also with a
+	// refused one: a caller that keeps hammering is admitted again only after a
+	// pause of a whole period. Of several windows a refused request starts only
+	// those again that refuse it.
 	ElasticWindow Strategy = "fixed-window-elastic-expiry"
-	// MovingWindow allows the limit in any period, wherever it begins. Limits above 10,000 are counted in slices of a
-	// hundredth of the period: never is more admitted than the limit, and a place becomes free up to a hundredth late.
+	// MovingWindow allows the limit in any period, wherever it starts. Limits
+	// above 10,000 are counted in slices of a hundredth of the period: no more
+	// than the limit is admitted, and a place becomes free up to a hundredth
+	// late.
 	MovingWindow Strategy = "moving-window"
 )
 

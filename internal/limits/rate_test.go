@@ -24,7 +24,7 @@ func TestParseRates(t *testing.T) {
 		"60/minute;600/hour":   {minute, hour},
 		"60/minute, 600/hour":  {minute, hour},
 		"60/minute|600/hour;":  {minute, hour},
-		"60/minute;60/1minute": {minute}, // said twice, counted once
+		"60/minute;60/1minute": {minute}, // given twice, counted once
 		"inf;60/minute":        {minute},
 	} {
 		got, err := limits.ParseRates(text)
@@ -36,7 +36,7 @@ func TestParseRates(t *testing.T) {
 
 func TestParseRatesNamesWhatIsWrong(t *testing.T) {
 	for text, part := range map[string]string{
-		"60": `"60"`, "60/": `"60/"`, "/minute": `"/minute"`, "0/minute": "nobody", "60/0minutes": "from 1",
+		"60": `"60"`, "60/": `"60/"`, "/minute": `"/minute"`, "0/minute": "no request", "60/0minutes": "from 1",
 		"-1/minute": `"-1/minute"`, "60/s": "second, minute", "60/min": "second, minute", "1e3/minute": `"1e3/minute"`,
 		"99999999999999999999/hour": "too large", "1/99999999999999 years": "from 1", "1/11 years": "ten years",
 		";": "no rate", "60/minute;x": `"x"`, "60/minute 600/hour": "60/minute 600/hour",
@@ -47,7 +47,7 @@ func TestParseRatesNamesWhatIsWrong(t *testing.T) {
 			continue
 		}
 		if !strings.Contains(err.Error(), part) || !strings.Contains(err.Error(), "write it like 60/minute") {
-			t.Errorf("%q: %v; it should say %s and show how to write it", text, err, part)
+			t.Errorf("%q: %v; it should contain %s and show how to write it", text, err, part)
 		}
 	}
 }

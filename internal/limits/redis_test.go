@@ -58,7 +58,7 @@ func TestReplicasShareTheirLimits(t *testing.T) {
 	})
 }
 
-// TestTheRealClock waits on a real server for as long as it says.
+// TestTheRealClock waits on a real server for as long as the answers state.
 func TestTheRealClock(t *testing.T) {
 	for _, s := range strategies {
 		t.Run(string(s), func(t *testing.T) {
@@ -67,10 +67,10 @@ func TestTheRealClock(t *testing.T) {
 			for range 4 {
 				wait := ask(t, g, "a")
 				if wait > 30*time.Millisecond {
-					t.Errorf("told to wait %v", wait)
+					t.Errorf("a wait of %v", wait)
 				}
 				if time.Sleep(wait); wait > 0 && ask(t, g, "a") != 0 {
-					t.Errorf("waited %v as told and was refused", wait)
+					t.Errorf("waited %v and was refused", wait)
 				}
 			}
 		})
@@ -105,7 +105,8 @@ func TestRedisThatForgets(t *testing.T) {
 	})
 }
 
-// TestRedisThatRefuses answers, but not what is asked: it wants a password, or cannot be written to.
+// TestRedisThatRefuses has a Redis that answers with errors, because it cannot
+// be written to.
 func TestRedisThatRefuses(t *testing.T) {
 	url := redistest.Start(t)
 	g := redisGate(t, url, limits.FixedWindow, "1/hour")
@@ -120,7 +121,7 @@ func TestRedisThatRefuses(t *testing.T) {
 	redistest.Eventually(t, "healthy again", func() bool { ok, _ := g.Healthy(); return ok })
 }
 
-func TestAClientThatLeavesSaysNothingOfRedis(t *testing.T) {
+func TestAClientThatLeavesProvesNothingAboutRedis(t *testing.T) {
 	g := redisGate(t, "redis://"+miniredis.RunT(t).Addr(), limits.FixedWindow, "100/hour")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -36,9 +36,9 @@ func (r *Reservation) tightest(got reading, n counts) {
 	})
 }
 
-// Settle ends a request that used so many tokens. The difference to the estimate
-// goes to the windows in which it was reserved, if they have not ended. A
-// negative number is not known, and what was reserved stays.
+// Settle ends a request that used so many tokens. The difference to the
+// estimate goes to the windows in which it was reserved, if they have not
+// ended. A negative number is not known, and what was reserved stays.
 func (r *Reservation) Settle(input, output int64) {
 	if r == nil {
 		return

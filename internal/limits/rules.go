@@ -10,27 +10,31 @@ import (
 // AnyLevel is the level of a rule for every caller.
 const AnyLevel = -1
 
-// Rule limits the requests to a path and everything below it. Of two rules for one path and level the first counts.
+// Rule limits the requests to a path and everything below it. Of two rules for
+// one path and level the first applies.
 type Rule struct {
 	Path  string // whole segments, with the route's prefix
 	Level int    // of the callers; AnyLevel for all
-	Rates []Rate // all of them must hold; none is no limit
+	Rates []Rate // all of them apply; none is no limit
 }
 
-// rules are Rules in the form in which they are searched: no path ends with a slash, and that of all requests is empty.
+// rules are Rules as they are searched: no path ends with a slash, and the path
+// of all requests is empty.
 type rules []Rule
 
 func newRules(list []Rule) rules {
 	rs := slices.Clone(list)
 	for i, r := range rs {
-		if rs[i].Path = strings.TrimRight(r.Path, "/"); rs[i].Path != "" && rs[i].Path[0] != '/' {
-			rs[i].Path = "/" + rs[i].Path
+		path := strings.TrimRight(r.Path, "/")
+		if path != "" && path[0] != '/' {
+			path = "/" + path
 		}
+		rs[i].Path = path
 	}
 	return rs
 }
 
-// check refuses rates that cannot be counted. ParseRates yields none.
+// check refuses rates that cannot be counted. ParseRates returns none of them.
 func check(rates []Rate) error {
 	for _, r := range rates {
 		if r.Limit <= 0 || r.Period <= 0 {
@@ -40,15 +44,16 @@ func check(rates []Rate) error {
 	return nil
 }
 
-// match returns the rule for a request: of those whose path holds one of paths the longest, and of that path's rules
-// the one for the level. Nil when there is none, or none for this level.
+// match returns the rule for a request: of the rules whose path contains one of
+// paths those with the longest count, and of these the one for the level. It is
+// nil when there is none, or none for this level.
 func (rs rules) match(paths []string, level int) *Rule {
 	best := -1
 	for i := range rs {
 		if best >= 0 && len(rs[i].Path) <= len(rs[best].Path) {
 			continue
 		}
-		if slices.ContainsFunc(paths, func(path string) bool { return holds(rs[i].Path, path) }) {
+		if slices.ContainsFunc(paths, func(path string) bool { return contains(rs[i].Path, path) }) {
 			best = i
 		}
 	}
@@ -68,9 +73,11 @@ func (rs rules) match(paths []string, level int) *Rule {
 	return forAll
 }
 
-// holds reports whether path is prefix or lies below it, by whole segments. The path counts as it was sent and also
-// decoded: an upstream that decodes it serves /v1/%63hat/completions as chat, so it must not be a way around the rule.
-func holds(prefix, path string) bool {
+// contains reports whether path is prefix or lies below it, by whole segments.
+// The path counts as it was sent and also decoded: an upstream that decodes it
+// serves /v1/%63hat/completions as chat, so that must be no way around the
+// rule.
+func contains(prefix, path string) bool {
 	if below(prefix, path) {
 		return true
 	}

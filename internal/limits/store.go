@@ -153,7 +153,8 @@ func (s *Store) Peek(ctx context.Context, key string, rate limiter.Rate) (limite
 	return s.Increment(ctx, key, 0, rate)
 }
 
-// Increment implements limiter.Store: it counts n, or nothing if fewer are left.
+// Increment implements limiter.Store: it counts n, or nothing if fewer are
+// left.
 func (s *Store) Increment(_ context.Context, key string, n int64, rate limiter.Rate) (limiter.Context, error) {
 	return s.context(s.Take(key, []Rate{{rate.Limit, rate.Period}}, n)[0]), nil
 }

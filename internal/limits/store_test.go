@@ -21,26 +21,26 @@ func TestStoreIsUlules(t *testing.T) {
 		now := time.Now().Truncate(time.Second).Add(time.Millisecond)
 		store := limits.NewStore(s, func() time.Time { return now })
 		l := limiter.New(store, limiter.Rate{Limit: 3, Period: time.Hour})
-		said := ""
-		say := func(c limiter.Context, err error) {
+		got := ""
+		add := func(c limiter.Context, err error) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			said += fmt.Sprintf("%d/%d%v ", c.Remaining, c.Limit, c.Reached)
+			got += fmt.Sprintf("%d/%d%v ", c.Remaining, c.Limit, c.Reached)
 			if in := time.Unix(c.Reset, 0).Sub(now); c.Remaining < c.Limit && (in < time.Hour || in >= time.Hour+time.Second) {
 				t.Errorf("%s: the window ends in %v; an hour rounded up to the second is meant", s, in)
 			}
 		}
-		say(l.Peek(t.Context(), "k"))
-		say(l.Get(t.Context(), "k"))
-		say(l.Peek(t.Context(), "k"))
-		say(l.Increment(t.Context(), "k", 3)) // more than is left: nothing is consumed
-		say(l.Increment(t.Context(), "k", 2))
-		say(l.Get(t.Context(), "k"))
-		say(limiter.New(store, limiter.Rate{Limit: 3, Period: time.Minute}).Peek(t.Context(), "k")) // counts for itself
-		say(l.Reset(t.Context(), "k"))
-		if want := "3/3false 2/3false 2/3false 2/3true 0/3false 0/3true 3/3false 3/3false "; said != want {
-			t.Errorf("%s: %s, want %s", s, said, want)
+		add(l.Peek(t.Context(), "k"))
+		add(l.Get(t.Context(), "k"))
+		add(l.Peek(t.Context(), "k"))
+		add(l.Increment(t.Context(), "k", 3)) // more than is left: nothing is consumed
+		add(l.Increment(t.Context(), "k", 2))
+		add(l.Get(t.Context(), "k"))
+		add(limiter.New(store, limiter.Rate{Limit: 3, Period: time.Minute}).Peek(t.Context(), "k")) // counts for itself
+		add(l.Reset(t.Context(), "k"))
+		if want := "3/3false 2/3false 2/3false 2/3true 0/3false 0/3true 3/3false 3/3false "; got != want {
+			t.Errorf("%s: %s, want %s", s, got, want)
 		}
 		if n := limits.Keys(store); n != 0 {
 			t.Errorf("%s: %d keys are kept after Reset and Peek", s, n)
@@ -48,7 +48,7 @@ func TestStoreIsUlules(t *testing.T) {
 	}
 }
 
-// TestTakeIsAtomic lets many ask at once.
+// TestTakeIsAtomic takes from many goroutines at once.
 func TestTakeIsAtomic(t *testing.T) {
 	for _, s := range strategies {
 		store := limits.NewStore(s, nil)
@@ -71,7 +71,8 @@ func TestTakeIsAtomic(t *testing.T) {
 	}
 }
 
-// TestMemoryFollowsLiveKeys asks for many callers over time: those whose windows are over must be forgotten.
+// TestMemoryFollowsLiveKeys counts many callers over time: those whose windows
+// are over must be forgotten.
 func TestMemoryFollowsLiveKeys(t *testing.T) {
 	for _, s := range strategies {
 		now := time.Now()
@@ -88,8 +89,9 @@ func TestMemoryFollowsLiveKeys(t *testing.T) {
 	}
 }
 
-// TestAFloodOfCallers makes up many callers within one window. The memory must stay bounded, and a caller who is at
-// his limit must not be let in again by it.
+// TestAFloodOfCallers makes up many callers within one window. The memory must
+// stay bounded, and a caller at its limit must not be admitted again because of
+// them.
 func TestAFloodOfCallers(t *testing.T) {
 	store := limits.NewStore(limits.FixedWindow, nil)
 	day := []limits.Rate{{Limit: 10, Period: 24 * time.Hour}}
@@ -116,7 +118,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// BenchmarkStore compares ulule's own store and ours, asked for one hot key or for many, in windows that stay open.
+// BenchmarkStore compares ulule's store and ours for one hot key and for many
+// keys, in windows that stay open.
 func BenchmarkStore(b *testing.B) {
 	minute, hour := limits.Rate{Limit: 1000, Period: time.Minute}, limits.Rate{Limit: 10_000, Period: time.Hour}
 	ours := func(s limits.Strategy, rates ...limits.Rate) func() func(string) {

@@ -19,7 +19,7 @@ import (
 
 var strategies = []limits.Strategy{limits.FixedWindow, limits.ElasticWindow, limits.MovingWindow}
 
-// backend is a place to count in whose clock stands until a test moves it.
+// backend is a place that counts, with a clock that only the test moves.
 type backend struct {
 	now  time.Time
 	mini *miniredis.Miniredis // nil: memory
@@ -45,7 +45,7 @@ func (b *backend) gate(t testing.TB, s limits.Strategy, limit string) *limits.Ga
 	return mustGate(t, o)
 }
 
-// pass sets the clock, also back.
+// pass moves the clock, also back.
 func (b *backend) pass(d time.Duration) {
 	b.now = b.now.Add(d)
 	if b.mini != nil {
@@ -64,12 +64,12 @@ func TestStrategies(t *testing.T) {
 		waits    []int // of the refused ones, in seconds
 	}{
 		{"fixed: a window from the first request", limits.FixedWindow, "2/10seconds", []int{0, 9, 9, 10, 10, 10}, "yynyyn", []int{1, 10}},
-		{"fixed: a refused request does not begin it anew", limits.FixedWindow, "1/10seconds", []int{0, 5, 9, 10}, "ynny", []int{5, 1}},
-		{"elastic: a refused request begins it anew", limits.ElasticWindow, "2/10seconds", []int{0, 5, 14, 23, 32, 42}, "yynnny", []int{10, 10, 10}},
+		{"fixed: a refused request does not start it again", limits.FixedWindow, "1/10seconds", []int{0, 5, 9, 10}, "ynny", []int{5, 1}},
+		{"elastic: a refused request starts it again", limits.ElasticWindow, "2/10seconds", []int{0, 5, 14, 23, 32, 42}, "yynnny", []int{10, 10, 10}},
 		{"elastic: an admitted one too", limits.ElasticWindow, "3/10seconds", []int{0, 9, 18, 27, 37}, "yyyny", []int{10}},
 		{"moving: any ten seconds", limits.MovingWindow, "2/10seconds", []int{0, 5, 9, 10, 14, 15}, "yynyny", []int{1, 1}},
 		{"fixed in two windows", limits.FixedWindow, "2/second;3/10seconds", []int{0, 0, 0, 1, 1, 2, 10}, "yynynny", []int{1, 9, 8}},
-		{"elastic in two windows: only the one that refuses begins anew", limits.ElasticWindow, "1/2seconds;9/10seconds", []int{0, 1, 2, 4, 11}, "ynnyy", []int{2, 2}},
+		{"elastic in two windows: only the one that refuses starts again", limits.ElasticWindow, "1/2seconds;9/10seconds", []int{0, 1, 2, 4, 11}, "ynnyy", []int{2, 2}},
 		{"moving in two windows", limits.MovingWindow, "2/second;3/10seconds", []int{0, 0, 0, 1, 1, 2, 10}, "yynynny", []int{1, 9, 8}},
 		{"moving with a large limit", limits.MovingWindow, "20000/10seconds", []int{0, 9, 10, 11}, "yyyy", nil},
 	}
@@ -130,8 +130,9 @@ func (m *model) admit(now time.Time) {
 	}
 }
 
-// TestRandomArrivals asks at random times. Each answer must be that of the model, to the microsecond; whoever waits as
-// long as he was told must be let in; and a moving window must hold wherever it begins.
+// TestRandomArrivals makes requests at random times. Each answer must be that
+// of the model, to the microsecond; a caller that waits as long as the answer
+// states must be admitted; and a moving window must hold wherever it starts.
 func TestRandomArrivals(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b *backend) {
 		for _, s := range strategies {
@@ -158,7 +159,7 @@ func TestRandomArrivals(t *testing.T) {
 						got = over.RetryAfter
 					}
 					if got != want || (err == nil) != (want == 0) {
-						r.Fatalf("told to wait %v, the model says %v", got, want)
+						r.Fatalf("a wait of %v, the model has %v", got, want)
 					}
 					if err != nil {
 						return got
@@ -167,7 +168,7 @@ func TestRandomArrivals(t *testing.T) {
 					models[1].admit(b.now)
 					admitted = append(admitted, b.now)
 					if left := min(models[0].left(), models[1].left()); status.Remaining != left {
-						r.Fatalf("%d remain, the model says %d", status.Remaining, left)
+						r.Fatalf("%d remain, the model has %d", status.Remaining, left)
 					}
 					return 0
 				}
@@ -176,7 +177,7 @@ func TestRandomArrivals(t *testing.T) {
 					if wait := try(); wait > 0 && s != limits.ElasticWindow && rapid.Bool().Draw(r, "obey") {
 						b.pass(wait)
 						if again := try(); again != 0 {
-							r.Fatalf("waited %v as told and was refused for %v", wait, again)
+							r.Fatalf("waited %v and was refused for %v", wait, again)
 						}
 					}
 				}
@@ -190,8 +191,9 @@ func TestRandomArrivals(t *testing.T) {
 	})
 }
 
-// TestSlicedWindow checks what is promised of moving windows with large limits: never more than the limit in any period,
-// and nobody waits longer than the exact window and a hundredth.
+// TestSlicedWindow checks the promise of moving windows with large limits: no
+// more than the limit is admitted in any period, and no caller waits longer
+// than the exact window and a hundredth.
 func TestSlicedWindow(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		rate := limits.Rate{Limit: 20_000, Period: 10 * time.Second}
@@ -221,7 +223,7 @@ func TestSlicedWindow(t *testing.T) {
 				}
 				now = now.Add(w.Wait)
 				if again := s.Take("k", []limits.Rate{rate}, n)[0]; again.Wait > 0 {
-					r.Fatalf("waited %v as told and was refused for %v", w.Wait, again.Wait)
+					r.Fatalf("waited %v and was refused for %v", w.Wait, again.Wait)
 				}
 			}
 			in = append(in, arrival{now, n})
@@ -260,13 +262,14 @@ func TestALargeLimitIsReached(t *testing.T) {
 		}
 		b.pass(time.Microsecond)
 		if again := ask(t, g, "a"); again != 0 {
-			t.Errorf("waited %v as told and was refused for %v", wait, again)
+			t.Errorf("waited %v and was refused for %v", wait, again)
 		}
 	})
 }
 
-// TestAClockThatIsSet moves the clock itself, as no monotonic clock can be moved: that of Redis, or an injected one.
-// Back, nobody waits longer than one period for it and nobody gets what he has used again.
+// TestAClockThatIsSet moves the clock itself, as no monotonic clock can be
+// moved: that of Redis, or an injected one. When it goes back, no caller waits
+// longer than a period, and none gets again what it has used.
 func TestAClockThatIsSet(t *testing.T) {
 	eachBackend(t, func(t *testing.T, b *backend) {
 		for _, s := range strategies {
@@ -304,17 +307,17 @@ func TestAClockThatIsSet(t *testing.T) {
 	})
 }
 
-// TestTheWallClockMeansNothing steps the wall part of the time and not the monotonic one, as an administrator or a
-// time server does.
+// TestTheWallClockMeansNothing steps the wall part of the time and not the
+// monotonic one, as an administrator or a time server does.
 func TestTheWallClockMeansNothing(t *testing.T) {
 	for _, s := range strategies {
 		for _, limit := range []string{"2/minute", "20000/minute"} {
 			for _, step := range []time.Duration{time.Hour, -time.Hour, -24 * time.Hour} {
-				begun := time.Now()
-				now := begun
+				started := time.Now()
+				now := started
 				g := mustGate(t, limits.Options{Global: rates(t, limit), Strategy: s, Now: func() time.Time { return now }})
 				ask(t, g, "a")
-				now = stepWall(t, begun.Add(time.Second), step)
+				now = stepWall(t, started.Add(time.Second), step)
 				status, err := g.Admit(t.Context(), nil, "r", limits.Caller{ID: "a"})
 				if err != nil || status.Limit-status.Remaining != 2 {
 					t.Errorf("%s %s: stepped by %v, the second request counts as number %d, %v", s, limit, step, status.Limit-status.Remaining, err)
@@ -322,7 +325,7 @@ func TestTheWallClockMeansNothing(t *testing.T) {
 				if status.Reset > time.Minute+600*time.Millisecond || status.Reset < 58*time.Second {
 					t.Errorf("%s %s: stepped by %v, the window ends in %v", s, limit, step, status.Reset)
 				}
-				now = stepWall(t, begun.Add(62*time.Second), step)
+				now = stepWall(t, started.Add(62*time.Second), step)
 				if wait := ask(t, g, "a"); wait != 0 {
 					t.Errorf("%s %s: stepped by %v, refused for %v after the period", s, limit, step, wait)
 				}
@@ -331,8 +334,9 @@ func TestTheWallClockMeansNothing(t *testing.T) {
 	}
 }
 
-// stepWall returns t with another wall clock and the same monotonic one, which no function of package time does: of the
-// wall word the 33 bits from bit 30 are the seconds.
+// stepWall returns t with another wall clock and the same monotonic one, which
+// no function of package time does: of the wall word the 33 bits from bit 30
+// are the seconds.
 func stepWall(tb testing.TB, t time.Time, d time.Duration) time.Time {
 	tb.Helper()
 	stepped := t

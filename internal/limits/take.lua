@@ -1,7 +1,7 @@
 -- Takes one request from every window of a caller, or from none of them. The strategies are those of window.go.
 -- KEYS: a key for each window. ARGV: strategy, a unique name for this request, then limit, period (µs) and slice (µs;
 -- 0: admissions are remembered one by one) of each window.
--- Answers three numbers a window: remaining, reset (µs), wait (µs; 0 when the window admits).
+-- Answers three numbers for each window: remaining, reset (µs), wait (µs; 0 when the window admits).
 -- Times are kept as values and compared with TIME: a TTL in milliseconds would let callers come back too early. The
 -- TTLs only clean up.
 local t = redis.call('TIME')

@@ -15,10 +15,11 @@ import (
 	"forward/internal/queue"
 )
 
-// BenchmarkBesideUlule measures what admits a request, by one caller and by 100,000, beside ulule's own store in the same run:
-// "x-ulule" is how many times as fast as it is, and "B/key" what a caller costs once he is known.
+// BenchmarkBesideUlule measures what admits a request, with one caller and with
+// 100,000, beside ulule's own store in the same run: "x-ulule" is how many
+// times as fast it is, and "B/key" what a known caller occupies.
 //
-//	go test -run '^$' -bench 'BesideUlule|Line' -benchtime 300000x ./internal/limits
+//	go test -run '^$' -bench 'BesideUlule' -benchtime 300000x ./internal/limits
 func BenchmarkBesideUlule(b *testing.B) {
 	theirs := map[int]float64{}
 	for _, contender := range []struct {
@@ -30,7 +31,7 @@ func BenchmarkBesideUlule(b *testing.B) {
 			return func(caller string) { store.Get(context.Background(), caller, rate) }
 		}},
 		{"gate", func(tb testing.TB) func(string) {
-			// Without mustGate: the cleanup of one round would keep its memory for the next.
+			// Not mustGate: its cleanup would keep the memory of a round.
 			g, err := limits.NewGate(limits.Options{Global: []limits.Rate{{Limit: 1 << 40, Period: time.Hour}}})
 			if err != nil {
 				tb.Fatal(err)

@@ -3,7 +3,7 @@ package limits
 import "time"
 
 const (
-	// exactMoves is the largest limit of which a moving window remembers each
+	// exactMoves is the largest limit with which a moving window remembers each
 	// admission, at 8 bytes each.
 	exactMoves = 10_000
 	// sliceCount is into how many slices a moving window with a larger limit
@@ -28,8 +28,8 @@ type moves struct {
 	head   int     // those before it have left
 }
 
-// slice returns how long a moving window takes admissions for simultaneous, 0 if
-// it knows each by itself.
+// slice returns how long a moving window takes admissions for simultaneous, 0
+// if it knows each by itself.
 func (r Rate) slice() int64 {
 	if r.Limit <= exactMoves {
 		return 0
@@ -151,8 +151,8 @@ func (m *moves) addSlice(end, n int64) {
 	m.counts = append(m.counts, n)
 }
 
-// makeSpace shifts a full slice, but not before half of it has left: to move all
-// for one free place would cost the whole window each time.
+// makeSpace shifts a full slice, but not before half of it has left: to move
+// all for one free place would cost the whole window each time.
 func (m *moves) makeSpace() {
 	if len(m.leaves) == cap(m.leaves) && 2*m.head >= len(m.leaves) {
 		m.shift()

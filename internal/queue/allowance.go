@@ -2,8 +2,8 @@ package queue
 
 import "time"
 
-// plainCost is the cost of every request of a model that limits neither requests
-// nor tokens.
+// plainCost is the cost of every request of a model that limits neither
+// requests nor tokens.
 const plainCost = int64(time.Millisecond)
 
 // allowance is what a provider allows for a model, as far as the gateway knows:
@@ -36,8 +36,8 @@ func (u *usageRatio) value() float64 {
 	return min(u.used/u.reserved, 1)
 }
 
-// cost returns the cost of a request: the time in which the bucket that it needs
-// most of regains what it takes.
+// cost returns the cost of a request: the time in which the bucket that it
+// needs most of regains what it takes.
 func (a *allowance) cost(tokens int64) int64 {
 	if a.requests.limit <= 0 && a.tokens.limit <= 0 {
 		return plainCost

@@ -34,8 +34,8 @@ func (b *backlog) drop(f *flow) {
 	}
 }
 
-// forecast returns when the last request of a flow is likely to start. Before it
-// all others of its flow start, and of every other flow as much as its share
+// forecast returns when the last request of a flow is likely to start. Before
+// it all others of its flow start, and of every other flow as much as its share
 // allows in that time. Tokens count by the part of reservations that is used
 // lately, also those in flight.
 //

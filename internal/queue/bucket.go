@@ -126,8 +126,8 @@ func (b *bucket) remember(lack int64) {
 	b.dips = append(b.dips, dip{b.takes, lack})
 }
 
-// merge joins neighbors that are alike to the less favorable of them, so that at
-// most half of the dips remain.
+// merge joins neighbors that are alike to the less favorable of them, so that
+// at most half of the dips remain.
 func (b *bucket) merge() {
 	alike := (b.dips[maxDips-1].lack-b.dips[0].lack)/(maxDips/2-1) + 1
 	last := 0
@@ -142,9 +142,9 @@ func (b *bucket) merge() {
 	b.dips = b.dips[:last+1]
 }
 
-// giveBack undoes a part of the take at m. Without it the bucket would have been
-// fuller since, and a full bucket gains nothing: so no more comes back than was
-// ever missing in between.
+// giveBack undoes a part of the take at m. Without it the bucket would have
+// been fuller since, and a full bucket gains nothing: so no more comes back
+// than was ever missing in between.
 func (b *bucket) giveBack(now int64, m mark, cost int64) {
 	m, ok := b.convert(m)
 	if !ok || cost <= 0 {
@@ -184,8 +184,8 @@ func (b *bucket) charge(now int64, m mark, cost int64) {
 }
 
 // learn lowers the bucket if the provider, after the take at m, had fewer units
-// left than the bucket. Answers to other requests may have reported the same gap
-// already: it is taken once.
+// left than the bucket. Answers to other requests may have reported the same
+// gap already: it is taken once.
 func (b *bucket) learn(now int64, m mark, remaining int64) {
 	m, ok := b.convert(m)
 	if !ok {

@@ -44,9 +44,11 @@ func TestBucket(t *testing.T) {
 	}
 }
 
-// TestLateCorrections compares a bucket whose takes are corrected later with one that has known from the start. When
-// everything is corrected they must be equal, however much has spilled in between. Where more was used than reserved it may only be
-// less full: of two charges each may have to do without what the other one has found spilled.
+// TestLateCorrections compares a bucket whose takes are corrected later with
+// one that knew the numbers from the start. Once everything is corrected they
+// must be equal, however much has spilled in between. Where more was used than
+// reserved, the former may only be less full: of two charges each may lack what
+// the other one has found spilled.
 func TestLateCorrections(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		type request struct {
@@ -103,7 +105,8 @@ func TestLateCorrections(t *testing.T) {
 	})
 }
 
-// TestManyDips bounds the memory of a bucket, at the price of refunds that may be too small and never too large.
+// TestManyDips bounds the memory of a bucket, at the price of refunds that may
+// be too small and never too large.
 func TestManyDips(t *testing.T) {
 	late, knowing := bucket{limit: 60_000}, bucket{limit: 60_000}
 	var marks []mark

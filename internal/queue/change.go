@@ -8,10 +8,10 @@ import (
 // Change checks other rules and returns the function that applies them, which
 // cannot fail.
 //
-// The queues go on: a request that waits keeps its place under the new rule, what
-// was taken from a bucket stays taken of the new limit, and what requests in
-// flight give back comes back to the same bucket. Requests that wait for a model
-// that no rule limits any more may start.
+// The queues go on: a request that waits keeps its place under the new rule,
+// what was taken from a bucket stays taken of the new limit, and what requests
+// in flight give back comes back to the same bucket. Requests that wait for a
+// model that no rule limits any more may start.
 func (s *Scheduler) Change(rules []Rule) (apply func(), err error) {
 	sorted, err := sortRules(rules)
 	if err != nil {

@@ -18,8 +18,8 @@ func forGPT(caller string, tokens int64) queue.Demand {
 	return queue.Demand{Route: "openai", Model: "gpt", Caller: caller, Tokens: tokens}
 }
 
-// MustChange puts other rules in force.
-func MustChange(t *testing.T, s *queue.Scheduler, rules ...queue.Rule) {
+// mustChange applies other rules.
+func mustChange(t *testing.T, s *queue.Scheduler, rules ...queue.Rule) {
 	t.Helper()
 	apply, err := s.Change(rules)
 	if err != nil {
@@ -37,17 +37,18 @@ func mustAcquire(t *testing.T, s *queue.Scheduler, d queue.Demand) *queue.Grant 
 	return g
 }
 
-func TestWhoWaitsKeepsHisPlaceUnderOtherRules(t *testing.T) {
+func TestAWaitingRequestKeepsItsPlaceUnderOtherRules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, gpt(queue.Model{RPM: 1}))
 		mustAcquire(t, s, forGPT("first", 0)).Settle(0)
 		ends := send(t, s, forGPT("a", 0), forGPT("b", 0), forGPT("c", 0))
-		MustChange(t, s, gpt(queue.Model{RPM: 1})) // the same: nobody notices
+		mustChange(t, s, gpt(queue.Model{RPM: 1})) // the same rule
 		if l := s.Report()[0]; l.Waiting != 3 || l.Requests != 0 {
 			t.Errorf("after a change of nothing: %+v", l)
 		}
-		MustChange(t, s, gpt(queue.Model{RPM: 2}))
-		// Of two a minute one is used, so one may go at once and the others follow every 30 seconds.
+		mustChange(t, s, gpt(queue.Model{RPM: 2}))
+		// One of two a minute is used, so one may start at once and the others
+		// follow every 30 seconds.
 		for i, want := range []time.Duration{0, 30 * time.Second, time.Minute} {
 			end := <-ends
 			if name := []string{"a0", "b1", "c2"}[i]; end.name != name || end.after != want || end.err != nil {
@@ -57,25 +58,25 @@ func TestWhoWaitsKeepsHisPlaceUnderOtherRules(t *testing.T) {
 	})
 }
 
-func TestALowerLimitMakesNobodyWaitLongerThanAnEmptyBucket(t *testing.T) {
+func TestALowerLimitCostsAtMostTheWaitForAnEmptyBucket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, gpt(queue.Model{RPM: 60}))
 		for range 60 {
 			mustAcquire(t, s, forGPT("a", 0)).Settle(0)
 		}
-		MustChange(t, s, gpt(queue.Model{RPM: 6}))
+		mustChange(t, s, gpt(queue.Model{RPM: 6}))
 		if end := <-send(t, s, forGPT("a", 0)); end.err != nil || end.after != 10*time.Second {
 			t.Errorf("the next went after %v (%v), want 10s", end.after, end.err)
 		}
 	})
 }
 
-func TestWhoWaitsForAModelWithoutARuleGoes(t *testing.T) {
+func TestARequestForAModelWithoutARuleStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, gpt(queue.Model{RPM: 1}))
 		before := mustAcquire(t, s, forGPT("a", 0))
 		ends := send(t, s, forGPT("a", 0), forGPT("b", 0))
-		MustChange(t, s)
+		mustChange(t, s)
 		for range 2 {
 			if end := <-ends; end.err != nil || end.after != 0 {
 				t.Errorf("%s went after %v (%v), want at once", end.name, end.after, end.err)
@@ -88,12 +89,12 @@ func TestWhoWaitsForAModelWithoutARuleGoes(t *testing.T) {
 	})
 }
 
-func TestWhatIsTooLargeForALowerLimitDoesNotBlockTheLine(t *testing.T) {
+func TestARequestTooLargeForALowerLimitDoesNotBlockTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, gpt(queue.Model{TPM: 1000}))
 		mustAcquire(t, s, forGPT("a", 1000))
 		ends := send(t, s, forGPT("a", 800), forGPT("b", 50))
-		MustChange(t, s, gpt(queue.Model{TPM: 500}))
+		mustChange(t, s, gpt(queue.Model{TPM: 500}))
 		if end := <-ends; end.name != "a0" || end.reason() != queue.TooLarge || end.after != 0 {
 			t.Errorf("%s ended as %v after %v, want a as too large at once", end.name, end.reason(), end.after)
 		}
@@ -103,7 +104,7 @@ func TestWhatIsTooLargeForALowerLimitDoesNotBlockTheLine(t *testing.T) {
 	})
 }
 
-func TestAChangeThatIsWrongChangesNothing(t *testing.T) {
+func TestAnInvalidChangeChangesNothing(t *testing.T) {
 	s := mustScheduler(t, gpt(queue.Model{RPM: 1}))
 	if _, err := s.Change([]queue.Rule{gpt(queue.Model{RPM: -1})}); err == nil {
 		t.Error("it was accepted")

@@ -11,27 +11,28 @@ import (
 	"time"
 )
 
-// TestDay simulates the lines of 10 models and 200 callers before upstreams that enforce their limits by arithmetic of their own,
-// in virtual time: an hour, or with FORWARD_DAY=1 a day with a million requests. It prints how the line does beside a line that
-// is first come, first served, and beside none, and asserts what is promised of it.
+// TestDay simulates the queues of 10 models and 200 callers, before upstreams
+// that enforce their limits by arithmetic of their own, in virtual time: an
+// hour, or with FORWARD_DAY=1 a day with a million requests. It prints the
+// results beside those of a FIFO and of no queue, and checks what is promised.
 //
-//	FORWARD_DAY=1 go test -run 'TestDay$' -v ./internal/limits
+//	FORWARD_DAY=1 go test -run 'TestDay' -v ./internal/queue
 func TestDay(t *testing.T) {
 	requests, length := 1_000_000/24, time.Hour
 	if os.Getenv("FORWARD_DAY") != "" {
 		requests, length = 1_000_000, 24*time.Hour
 	}
-	t.Logf("%d requests in %v, of which the upstreams allow about 85 %%", requests, length)
+	t.Logf("%d requests in %v; the upstreams allow about 85 %% of them", requests, length)
 	t.Log(daysHead)
 	results := map[string]result{}
-	for _, how := range []string{"fair line", "plain FIFO", "no queue"} {
-		begun := time.Now()
+	for _, how := range []string{"fair queue", "plain FIFO", "no queue"} {
+		started := time.Now()
 		d := newDay(how, requests, length)
 		d.run()
 		results[how] = d.result()
-		t.Logf("%v  (simulated in %v)", results[how], time.Since(begun).Round(10*time.Millisecond))
+		t.Logf("%v  (simulated in %v)", results[how], time.Since(started).Round(10*time.Millisecond))
 	}
-	ours, fifo, none := results["fair line"], results["plain FIFO"], results["no queue"]
+	ours, fifo, none := results["fair queue"], results["plain FIFO"], results["no queue"]
 	if ours.limited >= 0.001 {
 		t.Errorf("%.3f %% of what goes upstream is refused there, want under 0.1 %%", 100*ours.limited)
 	}
@@ -51,11 +52,11 @@ const (
 	dayCallers = 200
 )
 
-// day is a simulation. Its times are nanoseconds, as those of lines.
+// day is a simulation. Its times are nanoseconds, as those of a queue.
 type day struct {
 	how     string
-	foreign float64 // part of what the upstreams allow that somebody else uses
-	deaf    bool    // nobody listens to what the upstreams say
+	foreign float64 // part of what the upstreams allow that other programs use
+	ignores bool    // the feedback of the upstreams is ignored
 	rnd     *rand.Rand
 	length  int64
 	mean    float64 // ns between two arrivals
@@ -67,24 +68,24 @@ type day struct {
 	models  [dayModels]dayModel
 	waiting map[*waiter]*dayRequest
 
-	waits      []float64 // seconds, of what was served
-	lightWaits []float64 // the same, of the half of the callers that asks for least
+	waits      []float64 // seconds, of the requests that were served
+	lightWaits []float64 // the same, of the half of the callers with the least demand
 	sent, over int       // requests that went upstream, and those it refused for their rate
-	refused    int       // by the line
+	refused    int       // by the queue
 	served     [dayModels][dayCallers]float64
 	asked      [dayModels][dayCallers]float64
 }
 
-// dayModel is a model with its line here and its limits there.
+// dayModel is a model with its queue here and its limits at the upstream.
 type dayModel struct {
 	queue    *modelQueue
-	next     int64 // when the line is to be called; the event for it may be a later one
+	next     int64 // when the queue is to be called; the event for it may be a later one
 	requests meter
 	tokens   meter
 	used     [2]float64 // requests and tokens that were executed
 }
 
-// meter is how the upstream counts: with fractions, looked at when something comes.
+// meter is how the upstream counts: with fractions, at each request.
 type meter struct {
 	limit, level float64
 	at           int64
@@ -101,12 +102,14 @@ type dayRequest struct {
 	asked          int64
 	w              *waiter
 	g              *Grant
-	remaining      [2]float64 // what the upstream said of requests and tokens
-	seconds        float64    // that it takes to execute
+	remaining      [2]float64 // requests and tokens by the report of the upstream
+	seconds        float64    // of its execution
 }
 
-// event is something that happens at a time: what is 'a'rrival of new requests, 'l'ine, 'u'pstream reached, 'r'efused there, 'e'nd there,
-// 's'ettled here.
+// event is something that happens at a time: 'a' new requests arrive, 'f' other
+// programs use the upstream, 'q' the queue is called, 'u' a request reaches the
+// upstream, 'r' it comes back refused, 'e' it ends there, 's' it is settled
+// here.
 type event struct {
 	at      int64
 	what    byte
@@ -131,7 +134,8 @@ func newDay(how string, requests int, length time.Duration) *day {
 	for i := range d.models {
 		m := &d.models[i]
 		demand := perMinute * popularity(i, dayModels)
-		// The upstream allows 85 % of what is asked for: half of the models lack requests, half of them lack tokens.
+		// The upstream allows 85 % of the demand: half of the models lack
+		// requests, half of them lack tokens.
 		m.requests.limit = math.Round(0.85 * demand)
 		m.tokens.limit = math.Round(0.85 * demand * (dayPrompt + dayComplete))
 		if i%2 == 0 {
@@ -146,7 +150,7 @@ func newDay(how string, requests int, length time.Duration) *day {
 	return d
 }
 
-// popularity is the part of the i-th of n.
+// popularity is the part of the demand that the i-th of n models has.
 func popularity(i, n int) float64 {
 	sum := 0.0
 	for j := range n {
@@ -172,8 +176,8 @@ func (d *day) run() {
 		case 'a':
 			d.arrive()
 		case 'f':
-			d.stranger(m, e.model)
-		case 'l':
+			d.useByOthers(m, e.model)
+		case 'q':
 			if m.next != d.now {
 				continue
 			}
@@ -202,8 +206,8 @@ func (d *day) run() {
 	}
 }
 
-// arrive lets one request come, or a batch of one caller. By day more come than by night, and some callers send far
-// more than others.
+// arrive makes one request, or a batch of one caller. More come by day than by
+// night, and some callers send far more than others.
 func (d *day) arrive() {
 	if d.left <= 0 {
 		return
@@ -247,7 +251,7 @@ func (d *day) ask(m *dayModel, q *dayRequest) {
 	}
 	caller := fmt.Sprint(q.caller)
 	if d.how == "plain FIFO" {
-		caller = "everybody"
+		caller = "all"
 	}
 	var refused *Error
 	if q.g, q.w, refused = m.queue.submit(d.now, Demand{Caller: caller, Tokens: q.reserved}); q.g != nil {
@@ -259,7 +263,7 @@ func (d *day) ask(m *dayModel, q *dayRequest) {
 	}
 }
 
-// send lets a request travel to the upstream.
+// send puts a request on its way to the upstream.
 func (d *day) send(q *dayRequest) {
 	d.sent++
 	wait := float64(d.now-q.asked) / 1e9
@@ -270,8 +274,9 @@ func (d *day) send(q *dayRequest) {
 	d.at(d.now+d.network(), 'u', q.model, q)
 }
 
-// stranger uses a part of what the upstream allows that the line does not know of.
-func (d *day) stranger(m *dayModel, model int) {
+// useByOthers uses a part of what the upstream allows that the queue does not
+// know about.
+func (d *day) useByOthers(m *dayModel, model int) {
 	m.requests.refill(d.now)
 	m.tokens.refill(d.now)
 	if m.requests.level >= 1 && m.tokens.level >= dayPrompt {
@@ -286,7 +291,7 @@ func (d *day) stranger(m *dayModel, model int) {
 	}
 }
 
-// network is how long a way takes, from 20 to 220 ms.
+// network is the time of one way, from 20 to 220 ms.
 func (d *day) network() int64 {
 	return int64(20*time.Millisecond) + d.rnd.Int64N(int64(200*time.Millisecond))
 }
@@ -295,7 +300,7 @@ func (d *day) network() int64 {
 func (d *day) reach(m *dayModel, q *dayRequest) {
 	m.requests.refill(d.now)
 	m.tokens.refill(d.now)
-	// Nobody's arithmetic is exact to the last bit.
+	// No arithmetic is exact to the last bit.
 	if m.requests.level < 1-1e-6 || m.tokens.level < float64(q.reserved)-1e-3 {
 		d.over++
 		q.remaining = [2]float64{m.requests.level, m.tokens.level}
@@ -315,9 +320,9 @@ func (d *day) reach(m *dayModel, q *dayRequest) {
 	d.at(d.now+int64(q.seconds*1e9), 'e', q.model, q)
 }
 
-// learn passes on what the upstream said, unless nobody listens.
+// learn passes feedback of the upstream on, unless it is ignored.
 func (d *day) learn(m *dayModel, q *dayRequest, f Feedback) {
-	if !d.deaf {
+	if !d.ignores {
 		m.queue.learn(d.now, q.g, f)
 	}
 }
@@ -327,7 +332,8 @@ func (q *dayRequest) feedback() Feedback {
 	return Feedback{Requests: left(q.remaining[0]), Tokens: left(q.remaining[1])}
 }
 
-// collect sends what the line has let go, and sets its next call.
+// collect sends the requests that the queue has started, and schedules its next
+// call.
 func (d *day) collect(model int) {
 	m := &d.models[model]
 	for _, w := range m.queue.decided {
@@ -346,7 +352,7 @@ func (d *day) collect(model int) {
 	}
 	if next := m.queue.next(d.now); next != m.next {
 		m.next = next
-		d.at(next, 'l', model, nil)
+		d.at(next, 'q', model, nil)
 	}
 }
 
@@ -382,8 +388,9 @@ func percentiles(x []float64) (p [4]float64) {
 	return p
 }
 
-// jain is the index of Jain, Chiu and Hawe (1984) over what callers got, as parts of what they would have got by
-// max-min fairness: 1 is everybody the same part, 1/n is one caller everything.
+// jain is the index of Jain, Chiu and Hawe (1984) over what callers got, as
+// parts of what they would have got by max-min fairness: 1 is the same part for
+// each caller, 1/n is all for one.
 func (d *day) jain() float64 {
 	var fair, got [dayCallers]float64
 	for m := range d.models {
@@ -411,15 +418,16 @@ func (d *day) jain() float64 {
 	return sum * sum / (n * squares)
 }
 
-const daysHead = "            served  refused here  429 upstream  use (least)      Jain   wait 50/90/99 %/longest       of the lesser callers"
+const daysHead = "            served  refused here  429 upstream  use (least)      Jain   wait 50/90/99 %/longest       of light callers"
 
 func (r result) String() string {
 	return fmt.Sprintf("%-10s %7d  %12d  %11.3f%%  %.2f%% (%.2f%%)  %.3f  %.1f/%.1f/%.1f/%.1f s  %.1f/%.1f/%.1f/%.1f s", r.how, r.sent, r.refused,
 		100*r.limited, 100*r.use, 100*r.leastUse, r.jain, r.waits[0], r.waits[1], r.waits[2], r.waits[3], r.light[0], r.light[1], r.light[2], r.light[3])
 }
 
-// TestDayWithOthers keeps from the line that somebody else uses a part of what the upstreams allow, or that they allow less than
-// is configured. It can only know it by what their answers say.
+// TestDayWithOthers hides from the queue that other programs use a part of what
+// the upstreams allow, or that they allow less than is configured. Only the
+// feedback of the upstreams shows it.
 func TestDayWithOthers(t *testing.T) {
 	requests, length, most := 1_000_000/24, time.Hour, 0.003 // in an hour the first surprises count for more
 	if os.Getenv("FORWARD_DAY") != "" {
@@ -430,12 +438,12 @@ func TestDayWithOthers(t *testing.T) {
 		name          string
 		foreign, less float64
 	}{{"others use 5 %", 0.05, 0}, {"others use 20 %", 0.2, 0}, {"10 % less", 0, 0.1}} {
-		for _, deaf := range []bool{false, true} {
-			if deaf && test.foreign == 0.2 {
+		for _, ignores := range []bool{false, true} {
+			if ignores && test.foreign == 0.2 {
 				continue
 			}
-			d := newDay("fair line", requests, length)
-			d.foreign, d.deaf = test.foreign, deaf
+			d := newDay("fair queue", requests, length)
+			d.foreign, d.ignores = test.foreign, ignores
 			for i := range d.models {
 				m := &d.models[i]
 				m.requests.limit *= 1 - test.less
@@ -446,11 +454,11 @@ func TestDayWithOthers(t *testing.T) {
 			}
 			d.run()
 			r := d.result()
-			t.Logf("%v  %s, deaf: %v", r, test.name, deaf)
-			if deaf && r.limited < 10*most {
-				t.Errorf("%s: when nobody listens %.3f %% are refused: this is no test", test.name, 100*r.limited)
+			t.Logf("%v  %s, feedback ignored: %v", r, test.name, ignores)
+			if ignores && r.limited < 10*most {
+				t.Errorf("%s: with feedback ignored %.3f %% are refused: this is no test", test.name, 100*r.limited)
 			}
-			if !deaf && (r.limited >= most || r.use < 0.95) {
+			if !ignores && (r.limited >= most || r.use < 0.95) {
 				t.Errorf("%s: %.3f %% are refused, and %.2f %% is used", test.name, 100*r.limited, 100*r.use)
 			}
 		}

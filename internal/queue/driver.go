@@ -141,8 +141,8 @@ func (r *driver) tick() {
 	r.deliver()
 }
 
-// deliver wakes the waiters with results, and sets the timer for the next event.
-// Everything that changes the queue ends with it.
+// deliver wakes the waiters with results, and sets the timer for the next
+// event. Everything that changes the queue ends with it.
 func (r *driver) deliver() {
 	for i, w := range r.queue.decided {
 		if w.grant != nil {

@@ -17,10 +17,12 @@ import (
 	"forward/internal/queue"
 )
 
-// TestClientsOfALine runs clients at random, each with a goroutine and a context of its own, in virtual time: some leave, some have
-// deadlines, some requests fail, some use less than they reserved. What was executed may never be more than a bucket and its
-// refill in any window, each must end when its deadline says at the latest, and nothing may be left behind.
-func TestClientsOfALine(t *testing.T) {
+// TestClientsOfAQueue runs random clients in virtual time, each with a
+// goroutine and a context of its own: some leave, some have deadlines, some
+// requests fail, some use less than they reserved. In no window may more be
+// executed than a bucket and its refill, each request must end by its deadline,
+// and nothing may be left behind.
+func TestClientsOfAQueue(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	rapid.Check(t, func(r *rapid.T) {
 		type client struct {
@@ -53,16 +55,16 @@ func TestClientsOfALine(t *testing.T) {
 			}
 			var mu sync.Mutex
 			var went []executed
-			var flying atomic.Int64
+			var inFlight atomic.Int64
 			var wg sync.WaitGroup
 			for _, c := range clients {
 				time.Sleep(c.pause)
 				wg.Go(func() {
 					ctx, cancel := context.WithTimeout(t.Context(), c.patience)
 					defer cancel()
-					begun := time.Now()
+					started := time.Now()
 					g, err := s.Acquire(ctx, c.d)
-					waited := time.Since(begun)
+					waited := time.Since(started)
 					for _, most := range []time.Duration{c.patience, c.d.MaxWait, m.MaxWait} {
 						if most > 0 && waited > most {
 							t.Errorf("waited %v, longer than %v", waited, most)
@@ -74,15 +76,15 @@ func TestClientsOfALine(t *testing.T) {
 						}
 						return
 					}
-					if n := flying.Add(1); m.MaxParallel > 0 && int(n) > m.MaxParallel {
+					if n := inFlight.Add(1); m.MaxParallel > 0 && int(n) > m.MaxParallel {
 						t.Errorf("%d at a time", n)
 					}
 					if g.Waited() != waited {
-						t.Errorf("waited %v, and it says %v", waited, g.Waited())
+						t.Errorf("waited %v, and Waited returns %v", waited, g.Waited())
 					}
 					at := time.Now()
 					time.Sleep(c.work)
-					flying.Add(-1)
+					inFlight.Add(-1)
 					if c.fails {
 						g.Cancel()
 						return
@@ -127,7 +129,8 @@ func TestClientsOfALine(t *testing.T) {
 	})
 }
 
-// TestManyGoroutines is for the race detector: real time, real timers, everything at once.
+// TestManyGoroutines is for the race detector: real time, real timers,
+// everything at once.
 func TestManyGoroutines(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{RPM: 600_000, TPM: 6_000_000, MaxParallel: 7, MaxQueue: 50, MaxWait: 20 * time.Millisecond}})
@@ -170,15 +173,15 @@ func TestManyGoroutines(t *testing.T) {
 	}
 }
 
-// common is an allowance that replicas share, for tests: exact, and at once.
+// common is an exact allowance that replicas share.
 type common struct {
-	mu     sync.Mutex
-	begun  time.Time
-	limit  int64
-	taken  int64
-	broken bool
-	asked  int
-	key    string
+	mu      sync.Mutex
+	started time.Time
+	limit   int64
+	taken   int64
+	broken  bool
+	asked   int
+	key     string
 }
 
 func (c *common) Take(_ context.Context, key string, m queue.Model, tokens int64) (time.Duration, error) {
@@ -189,7 +192,7 @@ func (c *common) Take(_ context.Context, key string, m queue.Model, tokens int64
 	if c.broken {
 		return time.Hour, errors.New("out of order")
 	}
-	if wait := time.Duration(c.taken+tokens-c.limit)*time.Minute/time.Duration(c.limit) - time.Since(c.begun); wait > 0 {
+	if wait := time.Duration(c.taken+tokens-c.limit)*time.Minute/time.Duration(c.limit) - time.Since(c.started); wait > 0 {
 		return wait, nil
 	}
 	c.taken += tokens
@@ -204,7 +207,7 @@ func (c *common) Give(_ string, _ queue.Model, requests, tokens int64) {
 
 func TestReplicas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := &common{begun: time.Now(), limit: 6000}
+		shared := &common{started: time.Now(), limit: 6000}
 		var replicas []*queue.Scheduler
 		for range 2 {
 			s, err := queue.New(queue.Options{Shared: shared, Rules: []queue.Rule{
@@ -247,7 +250,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("the shared allowance was asked %d times", n)
 		}
 
-		// What is given back, everybody has back.
+		// What is given back comes back to all replicas.
 		time.Sleep(time.Minute)
 		before := shared.taken
 		g, err := replicas[0].Acquire(t.Context(), d)
@@ -268,7 +271,7 @@ func TestReplicas(t *testing.T) {
 			t.Errorf("%d of 400 are taken", shared.taken-before)
 		}
 
-		// Without it each counts for itself.
+		// Without it each replica counts for itself.
 		shared.broken = true
 		time.Sleep(time.Minute)
 		for _, s := range replicas {
@@ -281,10 +284,10 @@ func TestReplicas(t *testing.T) {
 	})
 }
 
-// TestAReplicaWithoutALine asks two replicas that let nobody wait.
-func TestAReplicaWithoutALine(t *testing.T) {
+// TestAReplicaWithoutAQueue has two replicas in which no request may wait.
+func TestAReplicaWithoutAQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		shared := &common{begun: time.Now(), limit: 100}
+		shared := &common{started: time.Now(), limit: 100}
 		for i := range 2 {
 			s, _ := queue.New(queue.Options{Shared: shared, Rules: []queue.Rule{{Models: "*", Model: queue.Model{TPM: 100}}}})
 			o := <-send(t, s, queue.Demand{Tokens: 100})
@@ -298,18 +301,18 @@ func TestAReplicaWithoutALine(t *testing.T) {
 	})
 }
 
-func TestBeat(t *testing.T) {
+func TestKeepalive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{RPM: 1, MaxQueue: 1}})
-		beats := 0
-		d := queue.Demand{Keepalive: 15 * time.Second, OnKeepalive: func() { beats++ }}
+		keepalives := 0
+		d := queue.Demand{Keepalive: 15 * time.Second, OnKeepalive: func() { keepalives++ }}
 		for _, want := range []int{0, 3} {
 			if _, err := s.Acquire(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}
-			// At 60 s both the turn and the fourth beat come.
-			if beats != want && beats != want+want/3 {
-				t.Errorf("%d beats, want %d", beats, want)
+			// At 60 s both the turn and the fourth keepalive come.
+			if keepalives != want && keepalives != want+want/3 {
+				t.Errorf("%d keepalives, want %d", keepalives, want)
 			}
 		}
 	})

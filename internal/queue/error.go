@@ -16,8 +16,8 @@ const (
 	TooLarge Reason = "request_too_large" // it needs more tokens than a minute has; no wait helps
 )
 
-// Error reports that a request may not start, and when to try again. The request
-// has consumed nothing.
+// Error reports that a request may not start, and when to try again. The
+// request has consumed nothing.
 type Error struct {
 	Reason       Reason
 	Route, Model string

@@ -11,8 +11,8 @@ import (
 // maxUnits bounds limits and numbers in headers, so that their sums fit.
 const maxUnits = 1 << 50
 
-// Feedback is what an answer reports about the allowance under which its request
-// was executed. The zero Feedback reports nothing.
+// Feedback is what an answer reports about the allowance under which its
+// request was executed. The zero Feedback reports nothing.
 type Feedback struct {
 	Requests, Tokens Left
 	RetryAfter       time.Duration // the provider asks for a pause; 0: it does not
@@ -37,8 +37,8 @@ type Left struct {
 // 6ms or 1m30s. Anthropic sends
 // anthropic-ratelimit-{requests,tokens}-{remaining,reset} with resets as RFC
 // 3339 times; input and output tokens are added up if they come apart. A pause
-// is in retry-after-ms (OpenAI, Azure) or else in Retry-After, which is a number
-// of seconds or a date (RFC 9110, section 10.2.3).
+// is in retry-after-ms (OpenAI, Azure) or else in Retry-After, which is a
+// number of seconds or a date (RFC 9110, section 10.2.3).
 func ReadFeedback(h http.Header, status int, now time.Time) Feedback {
 	f := Feedback{
 		Limited:    status == http.StatusTooManyRequests,
@@ -70,8 +70,8 @@ func readLeft(h http.Header, now time.Time, remaining, reset string) Left {
 	return Left{Known: true, Remaining: int64(min(n, maxUnits)), Reset: readReset(h.Get(reset), now)}
 }
 
-// readReset reads a duration (1m30s), a time (RFC 3339) or seconds. A number too
-// large for seconds to wait is a Unix time.
+// readReset reads a duration (1m30s), a time (RFC 3339) or seconds. A number
+// too large for seconds to wait is a Unix time.
 func readReset(v string, now time.Time) time.Duration {
 	v = strings.TrimSpace(v)
 	if d, err := time.ParseDuration(v); err == nil {

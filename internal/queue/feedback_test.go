@@ -77,7 +77,7 @@ func FuzzReadFeedback(f *testing.F) {
 	})
 }
 
-// known is what a provider says that knows what is left.
+// known is the report of a provider that knows what is left.
 func known(n int64) queue.Left { return queue.Left{Known: true, Remaining: n} }
 
 func TestLearn(t *testing.T) {
@@ -146,8 +146,9 @@ func TestLearn(t *testing.T) {
 	}
 }
 
-// TestAHeldLine lets a provider say wait: nobody goes before, and then the one that was refused fits.
-func TestAHeldLine(t *testing.T) {
+// TestAHeldQueue has a provider that asks for a pause: no request starts before
+// its end, and then the refused one fits.
+func TestAHeldQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 60, MaxQueue: 10, MaxWait: time.Minute}})
 		d := queue.Demand{Model: "m"}

@@ -3,8 +3,8 @@ package queue
 import "time"
 
 // Grant is the permission to send one request. End it with exactly one call of
-// Settle or Cancel; later calls do nothing. The methods of a nil Grant, which is
-// that of a model without limits, do nothing. A Grant is safe for concurrent
+// Settle or Cancel; later calls do nothing. The methods of a nil Grant, which
+// is that of a model without limits, do nothing. A Grant is safe for concurrent
 // use.
 type Grant struct {
 	driver                 *driver
@@ -33,8 +33,8 @@ func (g *Grant) Settle(used int64) {
 	}
 }
 
-// Cancel ends a request that was not executed: its tokens and the request itself
-// come back.
+// Cancel ends a request that was not executed: its tokens and the request
+// itself come back.
 func (g *Grant) Cancel() {
 	if g != nil {
 		g.driver.cancel(g)

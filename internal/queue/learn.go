@@ -75,8 +75,8 @@ func (f Feedback) pause(tokens int64) time.Duration {
 	return min(pause, maxHold)
 }
 
-// note remembers what an API key reported. When more keys have reported than the
-// level has, some are no longer used, and all are forgotten.
+// note remembers what an API key reported. When more keys have reported than
+// the level has, some are no longer used, and all are forgotten.
 func (n *notice) note(f Feedback, k keyNotice) {
 	before, known := n.keys[f.Key]
 	if n.keys == nil || (!known && len(n.keys) >= f.Keys) {
@@ -94,8 +94,9 @@ func (n *notice) note(f Feedback, k keyNotice) {
 	}
 }
 
-// others returns what the other API keys have left at a time: what each reported
-// and regained since, and its part of the limit where it reported nothing.
+// others returns what the other API keys have left at a time: what each
+// reported and regained since, and its part of the limit where it reported
+// nothing.
 func (n *notice) others(f Feedback, at, limit int64, left func(keyNotice) Left) int64 {
 	part := limit / int64(f.Keys)
 	sum := int64(0)

@@ -12,15 +12,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// course drives a line by its own word alone: it is called when it says and when somebody does something.
+// course drives a queue as a driver does: it calls the queue at the times that
+// next returns, and when something happens.
 type course struct {
 	r   *rapid.T
 	q   *modelQueue
 	now int64
 
-	waiting []*request
-	flying  []*request
-	gone    []*request // settled, or still flying at the end
+	waiting  []*request
+	inFlight []*request
+	gone     []*request // settled
 }
 
 // request is one of a course.
@@ -39,7 +40,7 @@ func (c *course) ask(d Demand) *request {
 	switch {
 	case q.g != nil:
 		q.went = c.now
-		c.flying = append(c.flying, q)
+		c.inFlight = append(c.inFlight, q)
 	case q.w != nil:
 		c.waiting = append(c.waiting, q)
 	}
@@ -47,12 +48,12 @@ func (c *course) ask(d Demand) *request {
 	return q
 }
 
-// collect takes what was decided, and checks that nothing was left undecided.
+// collect takes the results, and checks that nothing was left undecided.
 func (c *course) collect() {
 	for _, w := range c.q.decided {
 		i := slices.IndexFunc(c.waiting, func(q *request) bool { return q.w == w })
 		if i < 0 {
-			c.r.Fatal("decided of somebody who does not wait")
+			c.r.Fatal("a result for a request that does not wait")
 		}
 		q := c.waiting[i]
 		for _, other := range c.waiting {
@@ -63,21 +64,21 @@ func (c *course) collect() {
 		c.waiting = slices.Delete(c.waiting, i, i+1)
 		if q.g, q.refused = w.grant, w.err; q.g != nil {
 			q.went = c.now
-			c.flying = append(c.flying, q)
+			c.inFlight = append(c.inFlight, q)
 		} else if q.refused.Reason == Timeout && c.now != w.expires {
 			c.r.Fatalf("out of time %v late", time.Duration(c.now-w.expires))
 		}
 	}
 	c.q.decided = c.q.decided[:0]
 	if next := c.q.next(c.now); next <= c.now {
-		c.r.Fatalf("at %v the line wants to be called at %v again", time.Duration(c.now), time.Duration(next))
+		c.r.Fatalf("at %v the queue wants to be called at %v again", time.Duration(c.now), time.Duration(next))
 	}
 	if len(c.waiting) != c.q.order.waiting {
-		c.r.Fatalf("%d wait, and the line counts %d", len(c.waiting), c.q.order.waiting)
+		c.r.Fatalf("%d wait, and the queue counts %d", len(c.waiting), c.q.order.waiting)
 	}
 }
 
-// pass lets time go by, with a stop whenever the line asks for it.
+// pass lets time go by, with a stop whenever the queue asks for it.
 func (c *course) pass(d int64) {
 	for end := c.now + d; c.now < end; {
 		c.now = min(c.q.next(c.now), end)
@@ -87,8 +88,8 @@ func (c *course) pass(d int64) {
 }
 
 func (c *course) settle(i int, used int64) {
-	q := c.flying[i]
-	c.flying = slices.Delete(c.flying, i, i+1)
+	q := c.inFlight[i]
+	c.inFlight = slices.Delete(c.inFlight, i, i+1)
 	if used < 0 {
 		q.used = 0
 		c.q.cancel(c.now, q.g)
@@ -132,7 +133,7 @@ func drawDemand(r *rapid.T, m Model) Demand {
 	return d
 }
 
-// TestArrivals lets requests come, leave, end early and fail in any order.
+// TestArrivals makes requests come, leave, end early and fail in any order.
 func TestArrivals(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := drawModel(r)
@@ -146,12 +147,12 @@ func TestArrivals(t *testing.T) {
 			case "pass":
 				c.pass(rapid.Int64Range(1, minute/4).Draw(r, "time"))
 			case "settle":
-				if n := len(c.flying); n > 0 {
+				if n := len(c.inFlight); n > 0 {
 					i := rapid.IntRange(0, n-1).Draw(r, "which")
-					c.settle(i, rapid.Int64Range(0, c.flying[i].Tokens).Draw(r, "used"))
+					c.settle(i, rapid.Int64Range(0, c.inFlight[i].Tokens).Draw(r, "used"))
 				}
 			case "cancel":
-				if n := len(c.flying); n > 0 {
+				if n := len(c.inFlight); n > 0 {
 					c.settle(rapid.IntRange(0, n-1).Draw(r, "which"), -1)
 				}
 			case "leave":
@@ -160,8 +161,8 @@ func TestArrivals(t *testing.T) {
 				}
 			}
 			c.checkSums()
-			if m.MaxParallel > 0 && len(c.flying) > m.MaxParallel {
-				r.Fatalf("%d are executed, and %d may be", len(c.flying), m.MaxParallel)
+			if m.MaxParallel > 0 && len(c.inFlight) > m.MaxParallel {
+				r.Fatalf("%d are executed, and %d may be", len(c.inFlight), m.MaxParallel)
 			}
 			if len(c.waiting) > m.MaxQueue {
 				r.Fatalf("%d wait, and %d may", len(c.waiting), m.MaxQueue)
@@ -173,13 +174,15 @@ func TestArrivals(t *testing.T) {
 	})
 }
 
-// checkWindows looks at all windows of time: in none there may be more than a bucket and what refills in it.
+// checkWindows looks at all windows of time: none may have more than a bucket
+// and its refill.
 func (c *course) checkWindows() {
-	went := append(slices.Clone(c.gone), c.flying...)
+	went := append(slices.Clone(c.gone), c.inFlight...)
 	slices.SortFunc(went, func(a, b *request) int { return cmp.Compare(a.went, b.went) })
 	check := func(what string, b *bucket, units func(*request) int64) {
-		// The sum of the costs in a window is to be at most its length and a minute: so the sum up to any request, less
-		// its time, is at most a minute above the least such number before it.
+		// The sum of the costs in a window must be at most its length and a
+		// minute. So the sum up to any request, less its time, is at most a
+		// minute above the least of these numbers before it.
 		sum, least := int64(0), int64(0)
 		for i, q := range went {
 			least = min(least, sum-q.went)
@@ -192,7 +195,7 @@ func (c *course) checkWindows() {
 	check("tokens", &c.q.allowance.tokens, func(q *request) int64 { return q.used })
 }
 
-// checkSums compares what the line keeps with what can be counted.
+// checkSums compares the sums of the queue with a count.
 func (c *course) checkSums() {
 	q := c.q
 	var cost int64
@@ -208,29 +211,30 @@ func (c *course) checkSums() {
 				cost += w.cost
 			}
 			if n != f.length || f.finish != f.start+f.share(f.head.cost) {
-				c.r.Fatalf("%s: %d in line, counted %d", name, f.length, n)
+				c.r.Fatalf("%s: %d wait, counted %d", name, f.length, n)
 			}
 		} else if f.served <= q.order.virtual || f.place.served < 0 {
 			c.r.Fatalf("%s is remembered for nothing", name)
 		}
 	}
 	if cost != q.order.cost || b != q.order.backlog || len(q.order.byStart.items) != flows || len(q.order.byFinish.items) != flows || len(q.order.byLength.items) != flows {
-		c.r.Fatal("the sums of the line are wrong")
+		c.r.Fatal("the sums of the queue are wrong")
 	}
 	if len(q.order.flows) != flows+len(q.order.served.items) {
 		c.r.Fatal("callers are remembered for nothing")
 	}
 	for i, f := range q.order.byStart.items {
 		if parent := q.order.byStart.items[max(i-1, 0)/2]; f.place.start != i || f.start < parent.start {
-			c.r.Fatal("the line is out of order")
+			c.r.Fatal("the queue is out of order")
 		}
 	}
 }
 
-// checkRetryAfter waits as a refusal says, while nobody else comes: then the same request goes at once.
+// checkRetryAfter waits as long as a refusal states, while no other request
+// comes: then the same request starts at once.
 func (c *course) checkRetryAfter(d Demand) {
 	if c.q.model.MaxParallel > 0 {
-		return // how long requests are executed is only guessed
+		return // the duration of requests is only estimated
 	}
 	d.MaxWait = 1
 	q := c.ask(d)
@@ -239,16 +243,16 @@ func (c *course) checkRetryAfter(d Demand) {
 	}
 	c.pass(int64(q.refused.RetryAfter))
 	if again := c.ask(d); again.g == nil {
-		c.r.Fatalf("waited %v as told, and now it is %+v", q.refused.RetryAfter, again.refused)
+		c.r.Fatalf("waited %v, and now it is %+v", q.refused.RetryAfter, again.refused)
 	}
 }
 
-// checkEnd lets everybody leave: then nothing may be left of them.
+// checkEnd takes all requests out: then nothing may be left of them.
 func (c *course) checkEnd() {
 	for len(c.waiting) > 0 {
 		c.leave(len(c.waiting) - 1)
 	}
-	for len(c.flying) > 0 {
+	for len(c.inFlight) > 0 {
 		c.settle(0, -1)
 	}
 	q := c.q
@@ -258,8 +262,9 @@ func (c *course) checkEnd() {
 	}
 }
 
-// TestALoneRequestBesideAFlood holds the line to its rule: however many requests other callers have in line and go on
-// to send, who has none waits for one of each of them and for his own, and at most twice as long.
+// TestALoneRequestBesideAFlood tests the bound on the wait of a single request:
+// however many requests other callers have in the queue and go on to send, it
+// waits at most twice the cost of itself and of one request of each of them.
 func TestALoneRequestBesideAFlood(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := Model{RPM: rapid.Int64Range(10, 1000).Draw(r, "rpm"), TPM: 10_000, MaxQueue: 100_000}
@@ -286,14 +291,15 @@ func TestALoneRequestBesideAFlood(t *testing.T) {
 		}
 		for bound = 2 * bound; lone.w != nil && lone.w.grant == nil; flood(rapid.IntRange(0, 5).Draw(r, "more")) {
 			if c.pass(minute / 50); c.now-lone.asked > bound+minute/50 {
-				r.Fatalf("waits %v, the rule says %v", time.Duration(c.now-lone.asked), time.Duration(bound))
+				r.Fatalf("waits %v, the rule promises %v", time.Duration(c.now-lone.asked), time.Duration(bound))
 			}
 		}
 	})
 }
 
-// TestSharesOfAFlood lets callers of different priority, with requests of different size, have more in line than can go.
-// In the long run each must get what the rule says, whatever the size of his requests.
+// TestSharesOfAFlood has callers of different priority, with requests of
+// different size, and more of them than can start. In the long run each must
+// get its share, whatever the size of its requests.
 func TestSharesOfAFlood(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		m := Model{RPM: 60, TPM: 60_000, MaxQueue: 1 << 20}
@@ -309,7 +315,7 @@ func TestSharesOfAFlood(t *testing.T) {
 			}})
 		}
 		for range 60 {
-			c.ask(Demand{Caller: "who was first", Tokens: 1000})
+			c.ask(Demand{Caller: "first", Tokens: 1000})
 		}
 		for range 20 { // minutes
 			for _, d := range callers {
@@ -319,7 +325,7 @@ func TestSharesOfAFlood(t *testing.T) {
 			}
 			c.pass(minute)
 		}
-		for _, q := range c.flying {
+		for _, q := range c.inFlight {
 			for _, d := range callers {
 				if d.Caller == q.Caller {
 					d.got += float64(c.q.allowance.cost(q.Tokens)) / float64(weightOf(q.Priority))
@@ -333,7 +339,8 @@ func TestSharesOfAFlood(t *testing.T) {
 		}
 		for _, a := range callers {
 			for _, b := range callers {
-				// Start-time fair queueing: shares differ by at most one request of each; and who passes gets ahead of his by no more than
+				// Start-time fair queueing: shares differ by at most one
+				// request of each, and a request that passes adds no more than
 				// the request whose turn it is.
 				if a.got-b.got > request(a)+request(b)+largest {
 					r.Fatalf("%+v has got %v and %+v %v", a.Demand, a.got, b.Demand, b.got)
@@ -343,11 +350,12 @@ func TestSharesOfAFlood(t *testing.T) {
 	})
 }
 
-// TestWhoComesBackForMore lets a caller have one large request in line at a time, and come back as soon as it went: the line must
-// remember what he was given while others wait.
-func TestWhoComesBackForMore(t *testing.T) {
+// TestACallerThatComesBackForMore has one large request in the queue at a time,
+// and comes back as soon as it has started: the queue must remember its service
+// while others wait.
+func TestACallerThatComesBackForMore(t *testing.T) {
 	c := &course{q: newModelQueue(Model{TPM: 6000, MaxQueue: 1000})}
-	c.ask(Demand{Caller: "who was first", Tokens: 6000})
+	c.ask(Demand{Caller: "first", Tokens: 6000})
 	large, got := c.ask(Demand{Caller: "large", Tokens: 1000}), map[string]int64{}
 	for range 600 {
 		c.ask(Demand{Caller: "small", Tokens: 100})
@@ -358,7 +366,7 @@ func TestWhoComesBackForMore(t *testing.T) {
 			large = c.ask(Demand{Caller: "large", Tokens: 1000})
 		}
 	}
-	for _, q := range c.flying {
+	for _, q := range c.inFlight {
 		got[q.Caller] += q.Tokens
 	}
 	if apart := got["large"] - got["small"]; apart > 1000 || apart < -2000 {
@@ -366,7 +374,8 @@ func TestWhoComesBackForMore(t *testing.T) {
 	}
 }
 
-// TestALargeRequest stands a request that needs the whole bucket against callers with small ones, who never stop.
+// TestALargeRequest has a request that needs the whole bucket beside callers
+// with small ones, which never stop.
 func TestALargeRequest(t *testing.T) {
 	c := &course{q: newModelQueue(Model{TPM: 6000, MaxQueue: 1000})}
 	for range 60 {
@@ -376,9 +385,9 @@ func TestALargeRequest(t *testing.T) {
 	for passed := 0; large.w.grant == nil; {
 		c.ask(Demand{Caller: "small", Tokens: 100})
 		c.ask(Demand{Caller: "tiny", Tokens: 10})
-		before := len(c.flying)
+		before := len(c.inFlight)
 		c.pass(minute / 60)
-		if passed += len(c.flying) - before; c.now == minute && passed < 20 {
+		if passed += len(c.inFlight) - before; c.now == minute && passed < 20 {
 			t.Errorf("in its first minute it has let only %d small ones pass", passed)
 		}
 		if c.now > 2*minute+minute/60 {
@@ -390,7 +399,8 @@ func TestALargeRequest(t *testing.T) {
 	}
 }
 
-// TestWorkGrowsWithTheLogarithm counts comparisons: a queue of any length costs little by request.
+// TestWorkGrowsWithTheLogarithm counts comparisons: a request costs little in a
+// queue of any length.
 func TestWorkGrowsWithTheLogarithm(t *testing.T) {
 	for _, n := range []int{100, 1000, 20_000} {
 		for _, callers := range []int{1, 50, n} {
@@ -421,9 +431,11 @@ func TestWorkGrowsWithTheLogarithm(t *testing.T) {
 	}
 }
 
-// BenchmarkLine measures a request that comes to the end of a line of n while the first goes: with one caller, and with
-// as many as wait. "B/waiting" is what each of them costs here, beside the goroutine of his client.
-func BenchmarkLine(b *testing.B) {
+// BenchmarkModelQueue measures a request that comes to the end of a queue of n
+// while the first one starts: with one caller, and with as many as wait.
+// "B/waiting" is the memory of each of them here, beside the goroutine of its
+// client.
+func BenchmarkModelQueue(b *testing.B) {
 	for _, n := range []int{100, 10_000, 100_000} {
 		for _, callers := range []int{1, n} {
 			b.Run(fmt.Sprintf("waiting=%d/callers=%d", n, callers), func(b *testing.B) {

@@ -6,8 +6,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// What is taken stays taken, and what comes back later comes back, as if the limit had always been the new one, up or down. Time
-// stands still, so that nothing refills.
+// What is taken stays taken, and what comes back later comes back, as if the
+// limit had always been the new one, up or down. Time stands still, so nothing
+// refills.
 func TestWhatIsTakenIsTakenOfTheNewLimit(t *testing.T) {
 	type take struct {
 		mark mark
@@ -38,7 +39,7 @@ func TestWhatIsTakenIsTakenOfTheNewLimit(t *testing.T) {
 				b.resize(now, max(taken, limits.Draw(t, "limit")))
 			}
 			if off := b.left(now) - (b.limit - taken); off < -60 || off > 60 { // each step rounds
-				t.Fatalf("%d are left of %d, of which %d are taken", b.left(now), b.limit, taken)
+				t.Fatalf("%d are left of %d, and %d are taken", b.left(now), b.limit, taken)
 			}
 		}
 	})

@@ -1,8 +1,8 @@
 // Package queue makes requests wait until the allowance of their model,
 // requests and tokens a minute, has capacity for them.
 //
-// A Scheduler keeps one queue for each model that a Rule limits. Without it
-// the provider refuses what is over the allowance, and the callers that retry
+// A Scheduler keeps one queue for each model that a Rule limits. Without it the
+// provider refuses what is over the allowance, and the callers that retry
 // fastest get all of it. With it, requests start as fast as the provider
 // accepts them, in an order that is fair between callers by the cost of what
 // they ask for; the doc comment of Scheduler states the rule.
@@ -48,9 +48,10 @@ type Shared interface {
 	Give(key string, m Model, requests, tokens int64)
 }
 
-// maxModels bounds the models of one rule that have queues of their own, because
-// clients choose the names of models. All further models of the rule share one
-// queue. Models that have all of their allowance back are forgotten first.
+// maxModels bounds the models of one rule that have queues of their own,
+// because clients choose the names of models. All further models of the rule
+// share one queue. Models that have all of their allowance back are forgotten
+// first.
 const maxModels = 256
 
 // sweepEvery is the shortest time between two searches for models to forget.
@@ -66,8 +67,8 @@ const sweepEvery = time.Second
 // many requests are executed at a time.
 //
 // The queue is fair between callers. The cost of a request is the time in which
-// the bucket that it needs most of regains what it takes, so requests and tokens
-// have one measure.
+// the bucket that it needs most of regains what it takes, so requests and
+// tokens have one measure.
 //
 //   - The requests of one caller start in the order in which they came.
 //   - Callers take turns: while several wait, each gets the same cost, or twice
@@ -123,9 +124,9 @@ func New(o Options) (*Scheduler, error) {
 	}, nil
 }
 
-// Acquire returns when the request may start. The error is an *Error, or that of
-// ctx if it ends first; in both cases nothing is consumed. The Grant is nil when
-// no rule limits the model; any other Grant must be settled or canceled.
+// Acquire returns when the request may start. The error is an *Error, or that
+// of ctx if it ends first; in both cases nothing is consumed. The Grant is nil
+// when no rule limits the model; any other Grant must be settled or canceled.
 func (s *Scheduler) Acquire(ctx context.Context, d Demand) (*Grant, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -180,8 +181,8 @@ func (s *Scheduler) driver(route, model string) *driver {
 	return r
 }
 
-// rule returns the index of the rule that limits a model, negative when there is
-// none. The caller holds mu.
+// rule returns the index of the rule that limits a model, negative when there
+// is none. The caller holds mu.
 func (s *Scheduler) rule(route, model string) int {
 	return slices.IndexFunc(s.rules, func(r Rule) bool {
 		return (r.Route == "" || r.Route == route) && (r.Models == model || glob.Match(r.Models, model))

@@ -21,12 +21,29 @@ func ExampleScheduler() {
 	}})
 	grant, err := s.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 1500})
 	fmt.Println(grant.Waited(), err)
-	grant.Settle(1200) // what the answer's usage says
+	grant.Settle(1200) // what the answer's usage reports
 	_, err = s.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4", Caller: "alice", Tokens: 50_000})
-	fmt.Println(err)
+	if refused, ok := errors.AsType[*queue.Error](err); ok {
+		fmt.Println(refused.Reason, refused.Tokens, refused.Limits.TPM)
+	}
 	// Output:
 	// 0s <nil>
-	// Request too large for gpt-4: it asks for 50000 tokens with its completion, and the limit is 40000 tokens a minute. Shorten the prompt or lower max_tokens.
+	// request_too_large 50000 40000
+}
+
+func TestErrorMessages(t *testing.T) {
+	m := queue.Model{TPM: 1000, MaxQueue: 3}
+	for want, e := range map[string]queue.Error{
+		"Request too large for m: it asks for 2000 tokens with its completion, and the limit is 1000 tokens a minute. Shorten the prompt or lower max_tokens.": {Reason: queue.TooLarge, Tokens: 2000},
+		"The queue for m is full: 3 of 3 places are taken. Please try again in 1.001s.":                                                                        {Reason: queue.Full, Waiting: 4, RetryAfter: time.Second + 1},
+		"The wait for m would be 2s, which is longer than it may be. Please try again in 1m0s.":                                                                {Reason: queue.Timeout, Expected: 2 * time.Second, RetryAfter: time.Minute},
+		"The request has waited 3s for m, and its turn has not come. Please try again in 1ms.":                                                                 {Reason: queue.Timeout, Waited: 3 * time.Second, RetryAfter: time.Millisecond},
+	} {
+		e.Model, e.Limits = "m", m
+		if got := e.Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
 }
 
 func mustScheduler(t testing.TB, rules ...queue.Rule) *queue.Scheduler {
@@ -38,7 +55,7 @@ func mustScheduler(t testing.TB, rules ...queue.Rule) *queue.Scheduler {
 	return s
 }
 
-// outcome is how a request of a test ended.
+// outcome is the end of a request.
 type outcome struct {
 	name  string
 	after time.Duration // since it was asked
@@ -53,14 +70,15 @@ func (o outcome) reason() queue.Reason {
 	return o.err.Reason
 }
 
-// send asks for a request of each demand, one after the other at the same instant, and collects how they end.
+// send makes a request of each demand, one after the other at the same instant,
+// and collects their ends.
 func send(t testing.TB, s *queue.Scheduler, demands ...queue.Demand) <-chan outcome {
 	ends := make(chan outcome, len(demands))
 	for i, d := range demands {
 		go func() {
-			begun := time.Now()
+			started := time.Now()
 			g, err := s.Acquire(t.Context(), d)
-			o := outcome{name: fmt.Sprintf("%s%d", d.Caller, i), after: time.Since(begun), grant: g}
+			o := outcome{name: fmt.Sprintf("%s%d", d.Caller, i), after: time.Since(started), grant: g}
 			if err != nil && !errors.As(err, &o.err) {
 				t.Error(err)
 			}
@@ -80,7 +98,8 @@ func all(ends <-chan outcome) (list []outcome) {
 
 func repeat(d queue.Demand, n int) []queue.Demand { return slices.Repeat([]queue.Demand{d}, n) }
 
-// TestSixAtOnce is what LLProxy promises and does not do: there two were served and four hung.
+// TestSixAtOnce is what LLProxy promises and does not do: there two were served
+// and four hung.
 func TestSixAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, queue.Rule{Models: "m", Model: queue.Model{RPM: 2, MaxQueue: 1, MaxWait: time.Second}})
@@ -123,7 +142,7 @@ func TestOneWaitsForTheRefill(t *testing.T) {
 				after = time.Second
 			}
 			if o.reason() != want || o.after != after || o.grant.Waited() != after {
-				t.Errorf("%d: %s after %v (it says %v), want %s after %v", i, o.reason(), o.after, o.grant.Waited(), want, after)
+				t.Errorf("%d: %s after %v (by Waited %v), want %s after %v", i, o.reason(), o.after, o.grant.Waited(), want, after)
 			}
 		}
 	})
@@ -177,7 +196,7 @@ func TestACallersFloodAndAnothersOne(t *testing.T) {
 		if o := <-send(t, s, queue.Demand{Model: "m", Caller: "b"}); o.after > 2*time.Second || o.err != nil {
 			t.Errorf("the one request waits %v beside a thousand of another caller, %v", o.after, o.err)
 		}
-		// The line was full, and his newest gave way.
+		// The queue was full, and the newest request of a gave way.
 		if st := s.Report()[0]; st.Waiting != 998 || st.Callers != 1 {
 			t.Errorf("%+v", st)
 		}
@@ -240,7 +259,7 @@ func TestAClientThatLeaves(t *testing.T) {
 		synctest.Wait()
 		d.Caller, d.Tokens = "b", 100
 		next := send(t, s, d, d)
-		time.Sleep(30 * time.Second) // half of what is passed may be his: 300 of the first 600
+		time.Sleep(30 * time.Second) // requests that pass may take half of the refill: 300 of the first 600
 		leave()
 		if err := <-gone; err != context.Canceled {
 			t.Error(err)
@@ -313,12 +332,13 @@ func TestModelsOfAGlob(t *testing.T) {
 		g.Settle(1)
 		g.Cancel()
 		if g.Waited() != 0 {
-			t.Error("waited without a line")
+			t.Error("waited without a queue")
 		}
 	}
 }
 
-// TestMadeUpModels asks for more models than are kept: those beyond share, and what is idle makes room.
+// TestMadeUpModels asks for more models than are kept: those beyond share a
+// queue, and idle ones are forgotten first.
 func TestMadeUpModels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := mustScheduler(t, queue.Rule{Models: "*", Model: queue.Model{RPM: 1}})

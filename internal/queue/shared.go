@@ -17,8 +17,8 @@ var bucketScript string
 // maxRefunds bounds the buckets whose corrections wait to be sent to Redis.
 const maxRefunds = 4096
 
-// errAlone reports that Redis does not answer, so this replica counts by its own
-// buckets. The connection logs it.
+// errAlone reports that Redis does not answer, so this replica counts by its
+// own buckets. The connection logs it.
 var errAlone = errors.New("Redis does not answer: each replica counts for itself")
 
 // amount is a number of units of one bucket. The bucket starts full, holds
@@ -33,8 +33,8 @@ type amount struct {
 
 // SharedBuckets implement Shared with token buckets in Redis, one of requests
 // and one of tokens for each model. They go by the clock of Redis. Make them
-// with NewSharedBuckets; they are safe for concurrent use, and the opener of the
-// connection closes it.
+// with NewSharedBuckets; they are safe for concurrent use, and the opener of
+// the connection closes it.
 type SharedBuckets struct {
 	redis  *redis.Conn
 	script *redis.Script

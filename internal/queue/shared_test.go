@@ -35,7 +35,8 @@ func demand(name string, limit, n int64) amount {
 	return amount{name: name, capacity: limit, perMinute: limit, n: n}
 }
 
-// TestReplicasShareTheirBuckets takes 400 times from a bucket that holds 60 and gains 60 an hour, on two replicas.
+// TestReplicasShareTheirBuckets takes 400 times on two replicas from a bucket
+// that holds 60 and gains 60 an hour.
 func TestReplicasShareTheirBuckets(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, url string) {
 		replicas := []*SharedBuckets{NewSharedBuckets(redistest.Patient(t, url)), NewSharedBuckets(redistest.Patient(t, url))}
@@ -74,8 +75,9 @@ func TestReplicasShareTheirBuckets(t *testing.T) {
 	})
 }
 
-// TestBucketsInAnyWindow: what is taken at once is within all buckets, never more than capacity and refill in any
-// stretch of time; and who waits as long as he was told gets what he wanted.
+// TestBucketsInAnyWindow: what is taken together is within all buckets, no
+// window has more than capacity and refill, and a request that waits as long as
+// the answer states gets what it wants.
 func TestBucketsInAnyWindow(t *testing.T) {
 	server := miniredis.RunT(t)
 	b := NewSharedBuckets(redistest.Patient(t, "redis://"+server.Addr()))
@@ -100,12 +102,12 @@ func TestBucketsInAnyWindow(t *testing.T) {
 			if !ok {
 				server.SetTime(now.Add(wait - 2*time.Microsecond))
 				if early, _, _ := b.take(t.Context(), demands); early {
-					t.Fatalf("told to wait %v, and there before", wait)
+					t.Fatalf("a wait of %v, and available before", wait)
 				}
 				now = now.Add(wait)
 				server.SetTime(now)
 				if ok, again, err := b.take(t.Context(), demands); !ok {
-					t.Fatalf("waited %v as told, and then %v %v", wait, again, err)
+					t.Fatalf("waited %v, and then %v %v", wait, again, err)
 				}
 			}
 			takes = append(takes, take{now, n})
@@ -168,7 +170,7 @@ func TestGive(t *testing.T) {
 	}
 }
 
-// TestBucketsWithoutRedis: a scheduler then counts for itself.
+// TestBucketsWithoutRedis loses Redis: a scheduler then counts for itself.
 func TestBucketsWithoutRedis(t *testing.T) {
 	m := miniredis.RunT(t)
 	l := redistest.NewProxy(t, m.Addr())

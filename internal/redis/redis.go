@@ -8,10 +8,10 @@
 // (measured).
 //
 // One request without an answer proves little, for the machine may have been
-// busy. So it starts a probe, and only when the probe fails too is Redis
-// down, which is logged once and lasts until a probe succeeds. Until the probe
-// has ended, Run returns at once: a request that needs Redis three times must
-// not wait three times for one that hangs.
+// busy. So it starts a probe, and only when the probe fails too is Redis down,
+// which is logged once and lasts until a probe succeeds. Until the probe has
+// ended, Run returns at once: a request that needs Redis three times must not
+// wait three times for one that hangs.
 package redis
 
 import (
@@ -43,8 +43,8 @@ const (
 	defaultPatience = 40 * time.Millisecond
 	defaultRetry    = time.Second
 
-	// dialPatience is longer than a request waits, because connections are
-	// made beside the requests.
+	// dialPatience is longer than a request waits, because connections are made
+	// beside the requests.
 	dialPatience = 250 * time.Millisecond
 )
 
@@ -138,8 +138,8 @@ type Call struct {
 	Answers int // how many numbers it answers; 0 is any
 }
 
-// Run runs a script and returns its answer. It reports false when Redis did
-// not answer in time, or not as it should.
+// Run runs a script and returns its answer. It reports false when Redis did not
+// answer in time, or not as it should.
 func (c *Conn) Run(ctx context.Context, call Call) ([]int64, bool) {
 	if c.doubted.Load() {
 		return nil, false
@@ -221,8 +221,8 @@ func (c *Conn) probe(patience time.Duration) error {
 	return err
 }
 
-// KeyName returns a name as it stands in a key. Clients choose names, so a
-// long one is replaced by its digest.
+// KeyName returns a name as it stands in a key. Clients choose names, so a long
+// one is replaced by its digest.
 func KeyName(name string) string {
 	if len(name) <= maxName {
 		return name
