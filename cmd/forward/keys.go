@@ -13,8 +13,8 @@ import (
 	"forward/internal/keys"
 )
 
-// keysCommand manages the forward keys in the database. A running gateway takes
-// every change over within a second.
+// keysCommand manages the forward keys in the database. A running gateway
+// applies every change within a second.
 func keysCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "keys",
@@ -23,7 +23,7 @@ func keysCommand() *cobra.Command {
 			"A key is named by its name or its id. Keys of FORWARD_KEY and forward.yaml are listed too, and changed only there.",
 		Example: "  forward keys add alice --models 'gpt-*' --rpm 60 --budget 20usd/month --expires 90d\n  forward keys rotate alice --grace 24h",
 		RunE: func(*cobra.Command, []string) error {
-			return &usageError{errors.New("say what to do with the keys: add, list, show, set, rotate, disable, enable, revoke or whois")}
+			return &usageError{errors.New("choose what to do with the keys: add, list, show, set, rotate, disable, enable, revoke or whois")}
 		},
 	}
 	c.AddCommand(keysAdd(), keysList(), keysShow(), keysSet(), keysRotate(), keysSwitch(true), keysSwitch(false), keysRevoke(), keysWhois())
@@ -54,9 +54,6 @@ func keysVerb(c *cobra.Command, operand string, do func(*keysCall, string) error
 		return do(&keysCall{c, store}, strings.Join(c.args, ""))
 	})
 }
-
-// declared returns the keys of the settings.
-func (c *keysCall) declared() keys.Declared { return c.cfg.Access.Keys }
 
 // fieldFlags adds a flag for each setting of a key, and returns the function
 // that reads those that were given.
@@ -98,14 +95,14 @@ func keysAdd() *cobra.Command {
 		if err := s.Apply(texts, c.now()); err != nil {
 			return &usageError{err}
 		}
-		if err := c.declared().MayChange(name); err != nil {
+		if err := c.cfg.Access.Keys.MayChange(name); err != nil {
 			return err
 		}
 		m, secret, err := c.store.Add(c.Context(), s)
 		if err != nil {
 			return err
 		}
-		return c.hand(m, secret, "Key %s of %s is in force. It cannot be shown again.\n", m.ID, m.Name)
+		return c.hand(m, secret, "Key %s of %s is valid. It cannot be shown again.\n", m.ID, m.Name)
 	})
 }
 
@@ -115,7 +112,7 @@ func keysSet() *cobra.Command {
 	return keysVerb(c, "KEY", func(c *keysCall, ref string) error {
 		texts := given()
 		if len(texts) == 0 {
-			return &usageError{errors.New("say what to change, such as --rpm 60; forward keys set --help lists it all")}
+			return &usageError{errors.New("name what to change, such as --rpm 60; forward keys set --help lists it all")}
 		}
 		return c.change(ref, "changed", func(m *keys.Managed) error {
 			if err := m.Apply(texts, c.now()); err != nil {
@@ -134,7 +131,7 @@ func keysRotate() *cobra.Command {
 		if err != nil {
 			return &usageError{fmt.Errorf("--grace: %w", err)}
 		}
-		if err := c.declared().MayChange(ref); err != nil {
+		if err := c.cfg.Access.Keys.MayChange(ref); err != nil {
 			return err
 		}
 		m, secret, err := c.store.Rotate(c.Context(), ref, d)
@@ -162,7 +159,7 @@ func keysRevoke() *cobra.Command {
 	c := &cobra.Command{Use: "revoke", Short: "Take a key back for good"}
 	yes := c.Flags().Bool("yes", false, "do not ask")
 	return keysVerb(c, "KEY", func(c *keysCall, ref string) error {
-		if err := c.declared().MayChange(ref); err != nil {
+		if err := c.cfg.Access.Keys.MayChange(ref); err != nil {
 			return err
 		}
 		m, err := c.store.Find(c.Context(), ref)
@@ -181,9 +178,9 @@ func keysRevoke() *cobra.Command {
 	})
 }
 
-// change edits a key and says on stderr what was done.
+// change edits a key and reports it on stderr.
 func (c *keysCall) change(ref, done string, edit func(*keys.Managed) error) error {
-	if err := c.declared().MayChange(ref); err != nil {
+	if err := c.cfg.Access.Keys.MayChange(ref); err != nil {
 		return err
 	}
 	m, err := c.store.Update(c.Context(), ref, edit)

@@ -36,10 +36,10 @@ func TestKeysByCommand(t *testing.T) {
 		}
 		return stdout, stderr
 	}
-	out, said := must("add", "alice", "--models", "gpt-*", "--rpm", "60", "--budget", "20usd/month", "--expires", "90d")
+	out, stderr := must("add", "alice", "--models", "gpt-*", "--rpm", "60", "--budget", "20usd/month", "--expires", "90d")
 	secret := strings.TrimSpace(out)
-	if len(secret) != 49 || out != secret+"\n" || strings.Contains(said, secret) || !strings.Contains(said, "alice") {
-		t.Errorf("%q and %q", out, said)
+	if len(secret) != 49 || out != secret+"\n" || strings.Contains(stderr, secret) || !strings.Contains(stderr, "alice") {
+		t.Errorf("%q and %q", out, stderr)
 	}
 	var v keyView
 	out, _ = must("show", "alice", "-o", "json")
@@ -53,11 +53,11 @@ func TestKeysByCommand(t *testing.T) {
 	}
 	must("enable", "alice")
 	next, _ := must("rotate", "alice", "--grace", "1h")
-	if out, said := must("whois", secret); !strings.Contains(out, "alice") || !strings.Contains(said, "replaced") {
-		t.Errorf("%s%s", out, said)
+	if out, stderr := must("whois", secret); !strings.Contains(out, "alice") || !strings.Contains(stderr, "replaced") {
+		t.Errorf("%s%s", out, stderr)
 	}
-	if out, said := must("whois", strings.TrimSpace(next)); !strings.Contains(out, v.ID) || strings.Contains(said, "replaced") {
-		t.Errorf("%s%s", out, said)
+	if out, stderr := must("whois", strings.TrimSpace(next)); !strings.Contains(out, v.ID) || strings.Contains(stderr, "replaced") {
+		t.Errorf("%s%s", out, stderr)
 	}
 	if out, _ := must("whois", "fk-declared-0123456789"); !strings.Contains(out, "carol") || !strings.Contains(out, "!gpt-4*") {
 		t.Error(out)
@@ -75,7 +75,7 @@ func TestKeysByCommand(t *testing.T) {
 	}
 	for _, c := range []struct {
 		args  []string
-		says  string
+		want  string
 		usage bool
 	}{
 		{[]string{"set", "carol", "--rpm", "1"}, "change it there", false},
@@ -92,7 +92,7 @@ func TestKeysByCommand(t *testing.T) {
 		{nil, "whois", true},
 	} {
 		out, _, err := run(c.args...)
-		if err == nil || !strings.Contains(err.Error(), c.says) || errors.As(err, new(*usageError)) != c.usage || out != "" {
+		if err == nil || !strings.Contains(err.Error(), c.want) || errors.As(err, new(*usageError)) != c.usage || out != "" {
 			t.Errorf("%v: %v, stdout %q", c.args, err, out)
 		}
 	}

@@ -26,7 +26,7 @@ func (c *keysCall) view(m *keys.Managed) keyView { return keyView{View: m.View(c
 
 // declaredViews are the keys of the settings.
 func (c *keysCall) declaredViews() (list []keyView) {
-	for _, v := range c.declared().Views(c.now()) {
+	for _, v := range c.cfg.Access.Keys.Views(c.now()) {
 		list = append(list, keyView{View: v})
 	}
 	return list
@@ -52,7 +52,7 @@ func keysList() *cobra.Command {
 
 func keysShow() *cobra.Command {
 	return keysVerb(&cobra.Command{Use: "show", Short: "Show all that is known of a key"}, "KEY", func(c *keysCall, ref string) error {
-		if v, ok := c.declared().Find(ref, c.now()); ok {
+		if v, ok := c.cfg.Access.Keys.Find(ref, c.now()); ok {
 			return c.show(keyView{View: v})
 		}
 		m, err := c.store.Find(c.Context(), ref)
@@ -64,7 +64,7 @@ func keysShow() *cobra.Command {
 }
 
 func keysWhois() *cobra.Command {
-	c := &cobra.Command{Use: "whois", Short: "Tell whose key it is; - reads the key from stdin, so that no history keeps it"}
+	c := &cobra.Command{Use: "whois", Short: "Show whose key it is; - reads the key from stdin, so that no history keeps it"}
 	return keysVerb(c, "SECRET|-", func(c *keysCall, presented string) error {
 		if presented == "-" {
 			text, err := io.ReadAll(io.LimitReader(c.InOrStdin(), 4096))
@@ -89,8 +89,8 @@ func keysWhois() *cobra.Command {
 	})
 }
 
-// hand prints a key that was just made: alone on stdout, or in what -o says;
-// what it is goes to stderr.
+// hand prints a key that was just made: alone on stdout, or in the form of -o.
+// What it is goes to stderr.
 func (c *keysCall) hand(m *keys.Managed, secret keys.Secret, format string, args ...any) error {
 	v := c.view(m)
 	v.Key = secret.Reveal()
@@ -101,7 +101,7 @@ func (c *keysCall) hand(m *keys.Managed, secret keys.Secret, format string, args
 		err = c.show(v)
 	}
 	if err != nil {
-		return fmt.Errorf("printing key %s: %w; it is made and nobody has it: forward keys rotate %s --grace 0", m.ID, err, m.ID)
+		return fmt.Errorf("printing key %s: %w; it is made and was never shown: forward keys rotate %s --grace 0", m.ID, err, m.ID)
 	}
 	fmt.Fprintf(c.ErrOrStderr(), format, args...)
 	return nil

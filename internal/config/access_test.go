@@ -74,12 +74,12 @@ func TestSecretsStayHidden(t *testing.T) {
 	} {
 		dir(t, files)
 		c, warnings, err := config.Load(config.Flags{}, environ)
-		said := fmt.Sprintf("%v %+v %#v %v", warnings, warnings, warnings, err)
+		shown := fmt.Sprintf("%v %+v %#v %v", warnings, warnings, warnings, err)
 		if c != nil {
-			said += fmt.Sprintf("%v %+v %#v %v %+v", c, c, c.Routes, c.Effective(), c.Access.Keys)
+			shown += fmt.Sprintf("%v %+v %#v %v %+v", c, c, c.Routes, c.Effective(), c.Access.Keys)
 		}
-		if strings.Contains(said, canary) && !strings.Contains(strings.Join(environ, " "), "redis://") || strings.Contains(fmt.Sprint(warnings, err), canary) {
-			t.Errorf("the canary is printed for %q:\n%s", environ, said)
+		if strings.Contains(shown, canary) && !strings.Contains(strings.Join(environ, " "), "redis://") || strings.Contains(fmt.Sprint(warnings, err), canary) {
+			t.Errorf("the canary is printed for %q:\n%s", environ, shown)
 		}
 		if c != nil && strings.Contains(fmt.Sprintf("%+v", c.Effective()), canary) {
 			t.Errorf("the canary is in Effective for %q", environ)
@@ -87,7 +87,7 @@ func TestSecretsStayHidden(t *testing.T) {
 	}
 }
 
-// TestMaskedOnce: forward check shows a key as every other room shows it, so
+// TestMaskedOnce: forward check shows a key as every other package shows it, so
 // that a person can match the two.
 func TestMaskedOnce(t *testing.T) {
 	dir(t, nil)
@@ -181,8 +181,8 @@ func TestForwardKeyForms(t *testing.T) {
 	}
 }
 
-// TestForwardKeyPolicies reads what forward.yaml says of a key, and tells all
-// that is wrong with it.
+// TestForwardKeyPolicies reads the policy of a key in forward.yaml, and reports
+// all that is wrong with it.
 func TestForwardKeyPolicies(t *testing.T) {
 	dir(t, map[string]string{"forward.yaml": "forward_key:\n  fk-policy:\n    name: alice\n    models: [gpt-*, \"!gpt-4*\"]\n    rpm: 60\n    budget: [20usd/month, 1mtokens/day]\n    expires: 2030-01-01\n    set_user: true\n"})
 	conf, _ := mustLoad(t)

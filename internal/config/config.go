@@ -133,7 +133,7 @@ type ModelRoute struct{ Model, Prefix string }
 
 // Access is who may use the gateway.
 type Access struct {
-	Keys         []keys.Key  // the declared forward keys
+	Keys         keys.Declared
 	KeySecret    keys.Secret // of the HMACs of managed keys; zero: a file in DATA_DIR has it
 	Levels       keys.Levels // level 0 is never in it and may use all models
 	ExtraAuth    bool        // EXTRA routes require a forward key too

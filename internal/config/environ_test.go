@@ -42,8 +42,8 @@ func TestDockerEnvFile(t *testing.T) {
 			if strings.Join(got, " ") != c.limits {
 				t.Errorf("limits %v, want %s", got, c.limits)
 			}
-			if said := fmt.Sprint(warnings); c.warns == "" && len(warnings) > 0 || !strings.Contains(said, c.warns) {
-				t.Errorf("warnings %s, want %q", said, c.warns)
+			if shown := fmt.Sprint(warnings); c.warns == "" && len(warnings) > 0 || !strings.Contains(shown, c.warns) {
+				t.Errorf("warnings %s, want %q", shown, c.warns)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func TestEnvironmentText(t *testing.T) {
 }
 
 // TestPrecedence: flag > environment > .env > forward.yaml > default, and an
-// empty value says nothing.
+// empty value is none.
 func TestPrecedence(t *testing.T) {
 	port := 5
 	files := map[string]string{".env": "PORT=3\nLOG_LEVEL=error\nTIMEOUT=\nCACHE_TTL=3d\n", "forward.yaml": "port: 2\nlog: {level: debug}\ntimeout: 7\ncache_ttl: 2d\nretries: 4\n"}
@@ -140,15 +140,15 @@ func TestPrecedence(t *testing.T) {
 }
 
 // TestOlderNameLoses: the environment's OPENAI_API_KEY wins over the older name
-// in .env, and says so.
+// in .env, with a warning.
 func TestOlderNameLoses(t *testing.T) {
 	dir(t, map[string]string{".env": `OPENAI_API_KEY_CONFIG={"sk-file":[0]}`})
 	c, warnings := mustLoad(t, "OPENAI_API_KEY=sk-shell")
 	if got := c.Routes[0].APIKeys[0].Secret.Reveal(); got != "sk-shell" {
 		t.Errorf("key %q", got)
 	}
-	if said := fmt.Sprint(warnings); !strings.Contains(said, "OPENAI_API_KEY_CONFIG (.env:1): ignored, because OPENAI_API_KEY (environment)") {
-		t.Errorf("warnings: %s", said)
+	if shown := fmt.Sprint(warnings); !strings.Contains(shown, "OPENAI_API_KEY_CONFIG (.env:1): ignored, because OPENAI_API_KEY (environment)") {
+		t.Errorf("warnings: %s", shown)
 	}
 }
 

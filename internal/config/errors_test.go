@@ -46,7 +46,7 @@ func TestAllErrorsAtOnce(t *testing.T) {
 	golden(t, path, err.Error()+"\n")
 }
 
-// TestProblems pins mistakes one by one: what is said, and what to write
+// TestProblems pins mistakes one by one: what is shown, and what to write
 // instead.
 func TestProblems(t *testing.T) {
 	for _, c := range []struct{ name, environ, problem, fix string }{
@@ -99,15 +99,15 @@ func TestProblems(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir(t, nil)
 			found := problems(t, c.environ)
-			said := (&config.Errors{Problems: found}).Error()
+			shown := (&config.Errors{Problems: found}).Error()
 			if !strings.Contains(found[0].Problem, c.problem) || !strings.Contains(found[0].Fix, c.fix) {
-				t.Errorf("got %s", said)
+				t.Errorf("got %s", shown)
 			}
 			if found[0].Where != "environment" && c.name != "TLS by half" {
 				t.Errorf("place %q", found[0].Where)
 			}
-			if strings.Contains(said, "canary") && !strings.Contains(said, "fk-…") {
-				t.Errorf("a secret is printed: %s", said)
+			if strings.Contains(shown, "canary") && !strings.Contains(shown, "fk-…") {
+				t.Errorf("a secret is printed: %s", shown)
 			}
 		})
 	}
@@ -126,9 +126,9 @@ func TestBrokenEnvFile(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir(t, map[string]string{".env": c.file})
 			found := problems(t)
-			said := fmt.Sprint(found)
-			if found[0].Where != c.where || !strings.Contains(found[0].Problem, c.problem) || strings.Contains(said, "canary") {
-				t.Errorf("got %s", said)
+			shown := fmt.Sprint(found)
+			if found[0].Where != c.where || !strings.Contains(found[0].Problem, c.problem) || strings.Contains(shown, "canary") {
+				t.Errorf("got %s", shown)
 			}
 		})
 	}
@@ -181,12 +181,12 @@ func TestBrokenYAML(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir(t, map[string]string{"forward.yaml": c.file})
 			found := problems(t)
-			said := (&config.Errors{Problems: found}).Error()
+			shown := (&config.Errors{Problems: found}).Error()
 			if found[0].Where != c.where || !strings.Contains(found[0].Problem, c.problem) {
-				t.Errorf("got %s", said)
+				t.Errorf("got %s", shown)
 			}
-			if strings.Contains(said, "canary") {
-				t.Errorf("a secret is printed: %s", said)
+			if strings.Contains(shown, "canary") {
+				t.Errorf("a secret is printed: %s", shown)
 			}
 		})
 	}

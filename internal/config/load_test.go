@@ -56,7 +56,7 @@ func problems(t *testing.T, environ ...string) []config.Problem {
 	return all.Problems
 }
 
-// describe writes what a Config says, masked keys included, one fact a line.
+// describe writes a Config, masked keys included, one fact a line.
 func describe(c *config.Config, warnings []config.Warning) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }

@@ -92,7 +92,7 @@ func FuzzDotEnvAgrees(f *testing.F) {
 		}
 		for name, v := range ours {
 			if theirs[name] != v.text && name != "export" {
-				t.Fatalf("%s is %q, godotenv says %q in %q", name, v.text, theirs[name], text)
+				t.Fatalf("%s is %q, godotenv reads %q in %q", name, v.text, theirs[name], text)
 			}
 		}
 	})

@@ -64,24 +64,24 @@ token_estimation: {chars_per_token: 0, max_sample_bytes: big, provider_chars_per
 default_max_tokens: -1
 queue_keepalive: often
 `})
-	said := ""
+	shown := ""
 	for _, p := range problems(t) {
 		if p.Fix == "" || !strings.HasPrefix(p.Where, "forward.yaml:") {
 			t.Errorf("%+v", p)
 		}
-		said += p.Name + ": " + p.Problem + "; " + p.Fix + "\n"
+		shown += p.Name + ": " + p.Problem + "; " + p.Fix + "\n"
 	}
 	for _, want := range []string{
 		`quotas: "modell" is not a scope; did you mean model?`, "key.a.tokens_per_minut is no limit; did you mean tokens_per_minute?", `key.a.rpm is "-1"; write a whole number`, `key.a.tpd is "many"`,
 		"key.b has no limits", `key.c.shadow is "perhaps"`, "key.c is written twice", "global has no limits", `chars_per_token is "0"`, `max_sample_bytes is "big"`, `provider_chars_per_token.openai is "x"`,
 		`"chars" is no setting`, "default_max_tokens: not a whole number", "queue_keepalive: not a duration",
 	} {
-		if !strings.Contains(said, want) {
+		if !strings.Contains(shown, want) {
 			t.Errorf("missing: %s", want)
 		}
 	}
 	if t.Failed() {
-		t.Log(said)
+		t.Log(shown)
 	}
 }
 
@@ -119,10 +119,10 @@ func TestInstaworkLimits(t *testing.T) {
 		t.Error("limits that are not enabled are applied")
 	}
 	dir(t, map[string]string{"forward.yaml": "features:\n  pii_redact: {enabled: true}\n  rate_limiting: {backend: redis, redis: {address: 'h:1'}, overrides: {per_provider: {}}, limit: 3}\n"})
-	said := fmt.Sprint(problems(t))
+	shown := fmt.Sprint(problems(t))
 	for _, want := range []string{"features.pii_redact", "redis.address", "write url: redis://", "per_provider", "rate_limiting.limit "} {
-		if !strings.Contains(said, want) {
-			t.Errorf("missing %s in %s", want, said)
+		if !strings.Contains(shown, want) {
+			t.Errorf("missing %s in %s", want, shown)
 		}
 	}
 }

@@ -45,7 +45,7 @@ func TestRoutes(t *testing.T) {
 			var got []string
 			for _, r := range conf.Routes {
 				if _, ok := dialects.ByName(r.Dialect); !ok {
-					t.Errorf("nobody speaks %q", r.Dialect)
+					t.Errorf("no dialect is called %q", r.Dialect)
 				}
 				where := strings.Join(append([]string{r.Prefix}, r.Aliases...), ",")
 				text := fmt.Sprintf("%s %s=%s%s(%s)%d", r.Name, where, r.BaseURL.Host, r.BaseURL.Path, r.Dialect, len(r.APIKeys))
@@ -106,7 +106,7 @@ func TestLoops(t *testing.T) {
 	}
 }
 
-// TestWarnings pins what is worth saying although the gateway starts.
+// TestWarnings pins what is worth a warning although the gateway starts.
 func TestWarnings(t *testing.T) {
 	workers := 4
 	for _, c := range []struct {
