@@ -28,7 +28,6 @@ var (
 		"Dockerfile",
 		"README.md",
 		"cmd/forward",
-		"docs/FAULTS.md",
 		"docs/design.md",
 		"internal/admin",
 		"internal/config",
@@ -48,8 +47,6 @@ var (
 		"internal/sse",
 		"internal/tokens",
 		"internal/upstream",
-		"test/e2e",
-		"test/fault",
 	}
 	unformed = []string{
 		"cmd/forward",
@@ -74,8 +71,6 @@ var (
 		"internal/tokens",
 		"internal/tokens/gen",
 		"internal/upstream",
-		"test/e2e",
-		"test/fault",
 	}
 )
 

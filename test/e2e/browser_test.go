@@ -134,9 +134,9 @@ func TestPacing(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, `TOKEN_RATE_LIMIT={"/v1/chat/completions":"5/second"}`, "CACHE_CHAT_COMPLETION=true")
 	for _, want := range []string{"MISS", "HIT"} {
-		begun := time.Now()
+		start := time.Now()
 		a := send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("burst-7", "hi", `,"stream":true,"caching":true`))
-		took := time.Since(begun)
+		took := time.Since(start)
 		if a.status != 200 || !strings.HasSuffix(string(a.body), "data: [DONE]\n\n") || a.header.Get("X-Cache") != want {
 			t.Errorf("status %d, X-Cache %q: %s", a.status, a.header.Get("X-Cache"), harness.Tail(string(a.body)))
 		}

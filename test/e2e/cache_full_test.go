@@ -22,7 +22,7 @@ import (
 func TestFullDiskUnderLoad(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=200m"); err != nil {
-		t.Skipf("SKIPPED, NOT TESTED: a tmpfs cannot be mounted here (%v), so nothing is said about full disks", err)
+		t.Skipf("SKIPPED, NOT TESTED: a tmpfs cannot be mounted here (%v), so full disks are not tested", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {

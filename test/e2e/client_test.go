@@ -92,7 +92,7 @@ func send(t testing.TB, method, url, body string, header ...string) answer {
 // bearer is the header of a key, for send.
 func bearer(key string) []string { return []string{"Authorization", "Bearer " + key} }
 
-// chatBody is a chat request with one message; extra fields begin with a comma.
+// chatBody is a chat request with one message; extra fields start with a comma.
 func chatBody(model, prompt, extra string) string {
 	m, _ := json.Marshal(model)
 	p, _ := json.Marshal(prompt)

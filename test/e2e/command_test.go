@@ -34,7 +34,7 @@ func TestUsage(t *testing.T) {
 		name   string
 		args   []string
 		status int
-		says   string
+		want   string
 	}{
 		{"help", []string{"--help"}, 0, "healthcheck"},
 		{"unknown command", []string{"chekc"}, 2, `did you mean "check"`},
@@ -44,8 +44,8 @@ func TestUsage(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, errs, status := command(t, t.TempDir(), nil, c.args...)
-			if status != c.status || !strings.Contains(out+errs, c.says) {
-				t.Errorf("exit status %d, want %d, saying %q:\n%s%s", status, c.status, c.says, out, errs)
+			if status != c.status || !strings.Contains(out+errs, c.want) {
+				t.Errorf("exit status %d, want %d, with %q:\n%s%s", status, c.status, c.want, out, errs)
 			}
 			if status != 0 && out != "" {
 				t.Errorf("the error went to stdout: %q", out)
@@ -94,7 +94,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 }
 
 // TestPublicAddressNeedsKeys: API keys without forward keys are served on
-// loopback only, unless OPEN_ACCESS says otherwise.
+// loopback only, unless OPEN_ACCESS allows more.
 func TestPublicAddressNeedsKeys(t *testing.T) {
 	_, errs, status := command(t, t.TempDir(), []string{"HOST=0.0.0.0", "PORT=0", "OPENAI_API_KEY=sk-one"})
 	if status != 1 || !strings.Contains(errs, "OPEN_ACCESS") || !strings.Contains(errs, "FORWARD_KEY") {
@@ -131,8 +131,8 @@ func TestCompletion(t *testing.T) {
 			}
 			c := exec.Command(shell, "-n")
 			c.Stdin = strings.NewReader(out)
-			if said, err := c.CombinedOutput(); err != nil {
-				t.Errorf("%s -n: %v\n%s", shell, err, said)
+			if text, err := c.CombinedOutput(); err != nil {
+				t.Errorf("%s -n: %v\n%s", shell, err, text)
 			}
 		})
 	}
@@ -212,7 +212,7 @@ func TestConvertOwnLogs(t *testing.T) {
 	send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("gpt-4o-mini", "streamed", `,"stream":true`))
 	gw.Stop()
 	out, errs, status := command(t, dir, nil, "convert", "-o", "-")
-	if status != 0 || !strings.Contains(out, `"assistant": "You said: whole"`) || !strings.Contains(out, `"assistant": "You said: streamed"`) {
+	if status != 0 || !strings.Contains(out, `"assistant": "You text: whole"`) || !strings.Contains(out, `"assistant": "You text: streamed"`) {
 		t.Errorf("exit status %d:\n%s%s", status, out, errs)
 	}
 }

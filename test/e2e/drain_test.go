@@ -96,9 +96,9 @@ func TestStopEndsStreamsAtItsBound(t *testing.T) {
 	}
 }
 
-// TestStopWith200Streams stops a gateway with 200 streams, half of which end
+// TestStopWith200Streams stops a gateway with 200 streams. Half of them end
 // within its bound. Each ends whole or with an error event, and each has its
-// two lines in the chat log and its row in the ledger, which say which of the
+// two lines in the chat log and its row in the ledger, which show which of the
 // two it was.
 func TestStopWith200Streams(t *testing.T) {
 	up := startUpstream(t)
@@ -109,23 +109,23 @@ func TestStopWith200Streams(t *testing.T) {
 		err  error
 	}
 	ends := make(chan ended, n)
-	var began sync.WaitGroup
+	var started sync.WaitGroup
 	for i := range n {
 		script := "slow-stream-20-ms" // two seconds, on a machine that is not busy
 		if i%2 == 1 {
 			script = "slow-stream-1000-ms"
 		}
-		began.Add(1)
+		started.Add(1)
 		go func() {
 			rest := open(t, gw, script)
-			began.Done()
+			started.Done()
 			data, err := rest()
 			ends <- ended{data, err}
 		}()
 	}
-	began.Wait()
+	started.Wait()
 	gw.Signal(syscall.SIGTERM)
-	whole, told := 0, 0
+	whole, cutOff := 0, 0
 	for range n {
 		e := <-ends
 		done, failed := bytes.HasSuffix(e.data, []byte("data: [DONE]\n\n")), bytes.Contains(e.data, []byte("gateway_shutting_down"))
@@ -135,14 +135,14 @@ func TestStopWith200Streams(t *testing.T) {
 		if done {
 			whole++
 		} else if failed {
-			told++
+			cutOff++
 		}
 	}
 	if status := gw.Ended(20 * time.Second); status != 0 {
 		t.Errorf("exit status %d, want 0", status)
 	}
-	if whole == 0 || told == 0 || whole+told != n {
-		t.Errorf("%d streams were whole and %d ended with an error event, want some of each and %d together", whole, told, n)
+	if whole == 0 || cutOff == 0 || whole+cutOff != n {
+		t.Errorf("%d streams were whole and %d ended with an error event, want some of each and %d together", whole, cutOff, n)
 	}
 	asked, answers := 0, map[bool]int{}
 	for _, line := range chatLog(t, gw.dir, "openai") {
@@ -152,8 +152,8 @@ func TestStopWith200Streams(t *testing.T) {
 			asked++
 		}
 	}
-	if asked != n || answers[true] != whole || answers[false] != told {
-		t.Errorf("the chat log has %d requests, %d whole answers and %d others, want %d, %d and %d", asked, answers[true], answers[false], n, whole, told)
+	if asked != n || answers[true] != whole || answers[false] != cutOff {
+		t.Errorf("the chat log has %d requests, %d whole answers and %d others, want %d, %d and %d", asked, answers[true], answers[false], n, whole, cutOff)
 	}
 	db, err := sql.Open("sqlite", filepath.Join(gw.dir, "data", "forward.db"))
 	if err != nil {
@@ -164,14 +164,14 @@ func TestStopWith200Streams(t *testing.T) {
 	if err := db.QueryRow(`SELECT COUNT(*), COUNT(CASE WHEN cause = 'gateway_shutting_down' THEN 1 END), (SELECT COUNT(*) FROM usage_open) FROM usage_requests`).Scan(&rows, &cut, &open); err != nil {
 		t.Fatal(err)
 	}
-	if rows != n || cut != told || open != 0 {
-		t.Errorf("the ledger has %d rows, %d of them cut by the stop, and %d calls that are open, want %d, %d and none", rows, cut, open, n, told)
+	if rows != n || cut != cutOff || open != 0 {
+		t.Errorf("the ledger has %d rows, %d of them cut by the stop, and %d calls that are open, want %d, %d and none", rows, cut, open, n, cutOff)
 	}
 }
 
-// TestStopServesOnForItsDelay: /readyz says 503 at once, while new requests are
-// served until SHUTDOWN_DELAY is over, each with the hint to come on another
-// connection.
+// TestStopServesOnForItsDelay: /readyz answers 503 at once, while new requests
+// are served until SHUTDOWN_DELAY is over, each with the hint to come on
+// another connection.
 func TestStopServesOnForItsDelay(t *testing.T) {
 	up := startUpstream(t)
 	gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+up.URL, "SHUTDOWN_DELAY=4s")

@@ -17,7 +17,7 @@ import (
 
 // The settings below are in the words of openai-forward's own versions; %s
 // stands for scripted upstreams. What they must do is what those versions'
-// documents say, not what their code did.
+// documents state, not what their code did.
 
 // TestListGeneration starts openai-forward 0.6's form: comma lists paired by
 // position, JSON over several lines.
@@ -180,9 +180,9 @@ func levels(t *testing.T, gw *gateway, up *upstream, generation string) {
 }
 
 // TestDockerEnvFile gives the binary the environment that `docker run
-// --env-file` makes of such a file: quotes stay part of the value, and each
-// line of a JSON stands alone. What can be understood is; what was lost is
-// said.
+// --env-file` makes of that file: quotes stay part of the value, and each line
+// of a JSON stands alone. What can be understood is applied; what was lost is
+// reported.
 func TestDockerEnvFile(t *testing.T) {
 	up := startUpstream(t)
 	t.Run("quotes", func(t *testing.T) {
@@ -212,7 +212,7 @@ func TestDockerEnvFile(t *testing.T) {
 	})
 }
 
-// TestUntouchedExampleStarts copies .env.example as its first line says.
+// TestUntouchedExampleStarts copies .env.example as its first line advises.
 func TestUntouchedExampleStarts(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", ".env.example"))
 	if err != nil {

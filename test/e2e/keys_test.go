@@ -14,7 +14,7 @@ import (
 )
 
 // TestKeysBesideTheGateway hands a key out and takes it back while the gateway
-// runs: both are in force within a second.
+// runs: both apply within a second.
 func TestKeysBesideTheGateway(t *testing.T) {
 	up := startUpstream(t)
 	dir := t.TempDir()
@@ -65,9 +65,9 @@ func TestKeysBesideTheGateway(t *testing.T) {
 // key that it printed is good, and the database stays whole.
 func TestKeysSurviveKilledCommands(t *testing.T) {
 	dir := t.TempDir()
-	begun := time.Now()
+	start := time.Now()
 	_, _, status := command(t, dir, nil, "keys", "list")
-	took := time.Since(begun) // so that kills come before, in and after the change, however fast the machine is
+	took := time.Since(start) // so that kills come before, in and after the change, however fast the machine is
 	if status != 0 {
 		t.Fatalf("exit status %d", status)
 	}
@@ -100,7 +100,7 @@ func TestKeysSurviveKilledCommands(t *testing.T) {
 		}
 	}
 	if len(printed) == 0 || len(printed) == 200 {
-		t.Errorf("%d of 200 commands printed a key: nothing was told", len(printed))
+		t.Errorf("%d of 200 commands printed a key: nothing was tested", len(printed))
 	}
 	t.Logf("%d of 200 killed commands had printed a key", len(printed))
 }

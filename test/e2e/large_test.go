@@ -73,8 +73,8 @@ func TestLargeBodiesAreNotBuffered(t *testing.T) {
 	}
 }
 
-// repeat reads n times block, and is no type of which net/http could tell the
-// length.
+// repeat reads n times block. Its type hides the length from net/http, which
+// would send it.
 func repeat(block []byte, n int) io.Reader {
 	parts := make([]io.Reader, n)
 	for i := range parts {

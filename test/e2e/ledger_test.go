@@ -27,7 +27,7 @@ import (
 	"forward/test/harness"
 )
 
-// ending is how a request of the mixed run goes, and what the ledger has to say
+// ending is how a request of the mixed run goes, and what the ledger must have
 // of it.
 type ending struct {
 	name    string
@@ -39,7 +39,7 @@ type ending struct {
 	repeat  bool                       // all of its kind ask the same ten things, and hits are answered
 	status  []int                      // what the client may get, as the ledger has it
 	in, out int64                      // price of a token in nano-dollars
-	told    bool                       // the answer tells its usage
+	usage   bool                       // the answer reports its usage
 	seen    bool                       // what came of it is counted
 	body    func(prompt string) string // instead of a chat
 }
@@ -67,9 +67,9 @@ func endings() []ending {
 		return `{"contents":[{"role":"user","parts":[{"text":"` + prompt + `"}]}]}`
 	}
 	return []ending{
-		{name: "plain", status: ok, told: true},
-		{name: "stream", fields: stream, status: ok, told: true},
-		{name: "stream with usage", fields: streamWithUsage, status: ok, told: true},
+		{name: "plain", status: ok, usage: true},
+		{name: "stream", fields: stream, status: ok, usage: true},
+		{name: "stream with usage", fields: streamWithUsage, status: ok, usage: true},
 		{name: "stream without usage", fields: stream, script: "events-5", status: ok, seen: true},
 		{name: "cut stream", fields: stream, script: "cut-mid-stream", status: ok, seen: true},
 		{name: "error in a stream", fields: stream, script: "error-in-stream", status: ok, seen: true},
@@ -77,25 +77,25 @@ func endings() []ending {
 		{name: "reset", script: "reset-before-headers", status: []int{502}},
 		{name: "refused by the provider", script: "err-400", status: []int{400}},
 		{name: "failing", script: "err-500", status: []int{500}},
-		{name: "retried", script: "err-%s502-then-ok", status: ok, told: true},
-		{name: "failed over", script: "err-%s429-then-ok", status: []int{200, 429}, told: true},
+		{name: "retried", script: "err-%s502-then-ok", status: ok, usage: true},
+		{name: "failed over", script: "err-%s429-then-ok", status: []int{200, 429}, usage: true},
 		{name: "left in silence", script: "stall-before-headers", within: soon, status: []int{499}},
-		{name: "left at any time", script: "delay-10-ms", within: soon, status: []int{200, 499}, told: true},
+		{name: "left at any time", script: "delay-10-ms", within: soon, status: []int{200, 499}, usage: true},
 		{name: "left a stream", fields: stream, script: "slow-stream-5-ms", leave: true, status: []int{499}, seen: true},
 		{name: "left a stream at any time", fields: streamWithUsage, script: "slow-stream-2-ms", within: soon, status: []int{499}, seen: true},
-		{name: "cached", fields: `,"caching":true`, repeat: true, status: ok, told: true},
-		{name: "messages", path: "/anthropic/v1/messages", in: haikuIn, out: haikuOut, body: claude(""), status: ok, told: true},
-		{name: "messages stream", path: "/anthropic/v1/messages", in: haikuIn, out: haikuOut, body: claude(stream), status: ok, told: true},
+		{name: "cached", fields: `,"caching":true`, repeat: true, status: ok, usage: true},
+		{name: "messages", path: "/anthropic/v1/messages", in: haikuIn, out: haikuOut, body: claude(""), status: ok, usage: true},
+		{name: "messages stream", path: "/anthropic/v1/messages", in: haikuIn, out: haikuOut, body: claude(stream), status: ok, usage: true},
 		{name: "cut messages stream", path: "/anthropic/v1/messages", in: haikuIn, out: haikuOut, body: claude(stream), script: "cut-mid-stream", status: ok, seen: true},
-		{name: "generate", path: "/gemini/v1beta/models/gemini-2.5-flash:generateContent", in: flashIn, out: flashOut, body: gemini, status: ok, told: true},
+		{name: "generate", path: "/gemini/v1beta/models/gemini-2.5-flash:generateContent", in: flashIn, out: flashOut, body: gemini, status: ok, usage: true},
 	}
 }
 
 // TestMixedRunAddsUp sends requests of every ending, kills the gateway in the
 // middle and starts it again. Afterwards each request that reached the upstream
 // has one row, but for some of the last 100 ms before the kill, and the sums
-// are those of the upstream's own counts to the nano-dollar. What nobody told
-// is estimated and stands apart.
+// are those of the upstream's own counts to the nano-dollar. What was not
+// reported is estimated and stands apart.
 func TestMixedRunAddsUp(t *testing.T) {
 	n := 4000
 	if s := os.Getenv("FORWARD_TEST_MIXED"); s != "" {
@@ -143,7 +143,7 @@ type mixed struct {
 
 type totals struct{ requests, estimated, cost, estimatedCost, input, output, saved int64 }
 
-// kind is how case i goes. Its number in its kind tells its prompt.
+// kind is how case i goes. Its number in its kind determines its prompt.
 func (m *mixed) kind(i int) (*ending, int) { return &m.kinds[i%len(m.kinds)], i / len(m.kinds) }
 
 // run makes the requests that are left, 16 at a time.
@@ -163,8 +163,7 @@ func (m *mixed) run(ctx context.Context, gateway string, n int) {
 	workers.Wait()
 }
 
-// one makes a request. What it is answered is not looked at: what the ledger
-// says of it is.
+// one makes a request. Its answer is not checked: its row in the ledger is.
 func (m *mixed) one(ctx context.Context, gateway string, i int) {
 	k, number := m.kind(i)
 	if k.within != nil {
@@ -248,7 +247,7 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 			lost++
 			continue
 		case len(list) == 0:
-			continue // it left, or the gateway was gone, before anybody was asked
+			continue // it left, or the gateway was gone, before the upstream was asked
 		}
 		row := list[0]
 		if row.cause == "interrupted" {
@@ -285,7 +284,7 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 			if !k.seen || row.input == 0 || row.output == 0 || row.cost != row.input*k.priceIn()+row.output*k.priceOut() {
 				wrong("estimated")
 			}
-		case k.told && row.status == 200 || row.input > 0:
+		case k.usage && row.status == 200 || row.input > 0:
 			if k.seen || len(calls) == 0 {
 				wrong("what was only seen counts as told")
 				continue
@@ -311,16 +310,16 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 	}
 	for name, left := range rows {
 		if i, _ := strconv.Atoi(strings.TrimPrefix(name, "case-")); i < int(m.next.Load()) {
-			m.t.Errorf("rows of nobody: %s %+v", name, left)
+			m.t.Errorf("rows without a request: %s %+v", name, left)
 		}
 	}
 	if wantCost != gotCost || wantTokens != gotTokens || gotCost == 0 {
 		m.t.Errorf("the ledger has %d tokens for %d nano-dollars, the upstream %d for %d", gotTokens, gotCost, wantTokens, wantCost)
 	}
 	if interrupted == 0 || hits == 0 {
-		m.t.Errorf("%d interrupted, %d hits: nothing was told", interrupted, hits)
+		m.t.Errorf("%d interrupted, %d hits: nothing was tested", interrupted, hits)
 	}
-	m.t.Logf("%d calls of the upstream; %d tokens for %d nano-dollars told; %d rows, %d of them estimated; %d hits, %d interrupted, %d lost at the kill; %v",
+	m.t.Logf("%d calls of the upstream; %d tokens for %d nano-dollars reported; %d rows, %d of them estimated; %d hits, %d interrupted, %d lost at the kill; %v",
 		len(records), gotTokens, gotCost, m.sums.requests, m.sums.estimated, hits, interrupted, lost, endings)
 }
 
@@ -346,8 +345,8 @@ func (k *ending) priceOut() int64 {
 	return k.out
 }
 
-// usageOf is what the scripted upstream tells of an ordinary answer: it counts
-// words, and answers "You said: " and the prompt.
+// usageOf is what the scripted upstream reports for an ordinary answer: it
+// counts words, and answers "You said: " and the prompt.
 func usageOf(r upstreamtest.Request) (in, out int64) {
 	var prompt string
 	for _, path := range []string{"messages.0.content", "contents.0.parts.0.text"} {
@@ -408,7 +407,7 @@ func (m *mixed) checkReport(dir string, env []string) {
 	for name, want := range map[string]int64{"requests": s.requests, "estimated": s.estimated, "input_tokens": s.input, "output_tokens": s.output,
 		"cost_nano_usd": s.cost, "estimated_cost_nano_usd": s.estimatedCost, "saved_nano_usd": s.saved} {
 		if got, ok := report.Total[name]; !ok || int64(got) != want {
-			m.t.Errorf("usage tells %s = %v, the rows have %d: %s", name, got, want, out)
+			m.t.Errorf("usage has %s = %v, the rows have %d: %s", name, got, want, out)
 		}
 	}
 }

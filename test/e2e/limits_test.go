@@ -7,11 +7,11 @@ import (
 	"testing"
 )
 
-// TestLimitsAdmitExactlyWhatTheySay pins three ways in which openai-forward's
+// TestLimitsAdmitExactlyTheirNumber pins three ways in which openai-forward's
 // limits went wrong: each target counted a request again, one request to an
 // unlimited route switched every limit off, and X-Forwarded-For bought a new
 // window.
-func TestLimitsAdmitExactlyWhatTheySay(t *testing.T) {
+func TestLimitsAdmitExactlyTheirNumber(t *testing.T) {
 	up := startUpstream(t)
 	for _, strategy := range []string{"fixed-window", "fixed-window-elastic-expiry", "moving-window"} {
 		t.Run(strategy, func(t *testing.T) {

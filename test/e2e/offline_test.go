@@ -14,9 +14,9 @@ import (
 	"forward/test/harness"
 )
 
-// TestOfflineExample runs examples/offline as its README says: an application's
-// tests pass with no provider key and no provider, on the answers that lie
-// beside them.
+// TestOfflineExample runs examples/offline as its README describes: an
+// application's tests pass with no provider key and no provider, on the answers
+// that lie beside them.
 func TestOfflineExample(t *testing.T) {
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -33,7 +33,7 @@ func TestOfflineExample(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS(filepath.Join("..", "..", "examples", "offline"))); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(dir, "node_modules")); err != nil { // of somebody who has tried the example
+	if err := os.RemoveAll(filepath.Join(dir, "node_modules")); err != nil { // left by a trial of the example
 		t.Fatal(err)
 	}
 	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {

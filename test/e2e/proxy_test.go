@@ -201,7 +201,7 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-// TestProxiesOfTheEnvironmentAreNotUsed: only PROXY says where requests go.
+// TestProxiesOfTheEnvironmentAreNotUsed: only PROXY decides where requests go.
 func TestProxiesOfTheEnvironmentAreNotUsed(t *testing.T) {
 	up, trap := startUpstream(t), listen(t)
 	// Loopback upstreams never use a proxy of the environment, so the check is

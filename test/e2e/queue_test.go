@@ -65,8 +65,8 @@ func ask(ctx context.Context, gateway, body string, header ...string) timed {
 
 // post is send for goroutines: an error is part of what it returns.
 func post(ctx context.Context, url, body string, header ...string) (a timed) {
-	begun := time.Now()
-	defer func() { a.took = time.Since(begun) }()
+	start := time.Now()
+	defer func() { a.took = time.Since(start) }()
 	req, err := http.NewRequestWithContext(ctx, "POST", url, strings.NewReader(body))
 	if err != nil {
 		return timed{answer: answer{err: err}}
@@ -96,8 +96,8 @@ func askTogether(t *testing.T, n int, url, body string) []timed {
 	return answers
 }
 
-// told reads how long a refusal says to wait.
-func told(t *testing.T, a answer) time.Duration {
+// retryAfter reads how long a refusal asks to wait.
+func retryAfter(t *testing.T, a answer) time.Duration {
 	t.Helper()
 	ms, err := strconv.Atoi(a.header.Get("Retry-After-Ms"))
 	if err != nil || ms <= 0 {
@@ -109,7 +109,7 @@ func told(t *testing.T, a answer) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// waits reports whether somebody is in the only place of a line. The probe
+// waits reports whether a request is in the only place of a queue. The probe
 // itself never waits: one that may only do so for a millisecond is refused at
 // once, by queue_full or for its own deadline.
 func waits(t *testing.T, gw *gateway, body string) bool {
@@ -146,8 +146,8 @@ func TestSixForALineOfOne(t *testing.T) {
 		case kind == "queue_full" && a.took > 900*time.Millisecond:
 			t.Errorf("one for whom there was no place in line was refused after %v, not at once", a.took)
 		default:
-			if wait := told(t, a.answer); wait > time.Minute {
-				t.Errorf("%s says to wait %v although a minute fills the bucket", kind, wait)
+			if wait := retryAfter(t, a.answer); wait > time.Minute {
+				t.Errorf("%s asks to wait %v although a minute fills the bucket", kind, wait)
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func TestSixForALineOfOne(t *testing.T) {
 	}
 }
 
-func TestWhoComesBackWhenToldIsServed(t *testing.T) {
+func TestRetryAfterIsServed(t *testing.T) {
 	up := startUpstream(t)
 	gw := startLined(t, up, `"maxQueueSize": 0, "rpm": 120`)
 	body := chatBody("gpt-4", "hi", "")
@@ -175,18 +175,18 @@ func TestWhoComesBackWhenToldIsServed(t *testing.T) {
 		if a.status != 429 || a.code() != "queue_full" {
 			t.Fatalf("status %d, error %v: %s", a.status, a.err, a.body)
 		}
-		wait := told(t, a.answer)
+		wait := retryAfter(t, a.answer)
 		if wait > time.Second {
 			t.Errorf("two requests come in each second, and Retry-After-Ms is %v", wait)
 		}
 		time.Sleep(wait)
 		if a := ask(t.Context(), gw.URL, body); a.status != 200 {
-			t.Errorf("round %d: after waiting %v as told: status %d: %s", round, wait, a.status, a.body)
+			t.Errorf("round %d: after waiting %v as asked: status %d: %s", round, wait, a.status, a.body)
 		}
 	}
 }
 
-func TestWhoLeavesTheLineFreesHisPlace(t *testing.T) {
+func TestLeavingTheQueueFreesThePlace(t *testing.T) {
 	up := startUpstream(t)
 	gw := startLined(t, up, `"maxQueueSize": 1, "maxQueueWait": 600, "rpm": 1`)
 	body := chatBody("gpt-4", "hi", "")
@@ -220,7 +220,7 @@ func TestTokensWait(t *testing.T) {
 	first, second := make(chan timed, 1), make(chan timed, 1)
 	go func() { first <- ask(t.Context(), gw.URL, slow, "X-Script", "delay-1500-ms") }()
 	harness.Eventually(t, 10*time.Second, "the first one is asked", func() bool { return up.count() == 1 })
-	begun := time.Now()
+	start := time.Now()
 	go func() { second <- ask(t.Context(), gw.URL, slow) }()
 	harness.Eventually(t, 10*time.Second, "the second one is in line", func() bool { return waits(t, gw, slow) })
 	if a := <-first; a.status != 200 {
@@ -230,7 +230,7 @@ func TestTokensWait(t *testing.T) {
 	if a.status != 200 {
 		t.Fatalf("status %d: %s", a.status, a.body)
 	}
-	if took := time.Since(begun); took > 30*time.Second { // alone the refill would take 57 s
+	if took := time.Since(start); took > 30*time.Second { // alone the refill would take 57 s
 		t.Errorf("the second one has waited %v: the first one's tokens have not come back", took)
 	}
 	if waited, err := strconv.Atoi(a.header.Get("X-Forward-Queue-Ms")); err != nil || waited < 1 {
@@ -260,9 +260,9 @@ func TestStopServesTheLine(t *testing.T) {
 	}
 }
 
-// TestStopEndsTheLineAtItsBound: who is still in line when the drain is over is
-// told so, and nothing hangs.
-func TestStopEndsTheLineAtItsBound(t *testing.T) {
+// TestStopEndsTheQueueAtItsBound: a request that is still queued when the drain
+// is over gets an answer, and nothing hangs.
+func TestStopEndsTheQueueAtItsBound(t *testing.T) {
 	up := startUpstream(t)
 	gw := startLined(t, up, `"maxQueueSize": 3, "maxQueueWait": 600, "rpm": 1`, "SHUTDOWN_TIMEOUT=500ms")
 	body := chatBody("gpt-4", "hi", "")
@@ -322,6 +322,6 @@ func TestWaitingStreamsAreKeptAlive(t *testing.T) {
 		}
 	}
 	if log := gw.Stderr.String(); strings.Contains(log, "superfluous") || strings.Contains(log, "panic") {
-		t.Errorf("the log says %s", harness.Tail(log))
+		t.Errorf("the log has %s", harness.Tail(log))
 	}
 }

@@ -72,9 +72,9 @@ func testLogPolicy(t *testing.T, policy string, byKey bool) {
 	} else {
 		env = append(env, "LOG_CONTENT="+policy)
 	}
-	key, said, status := command(t, dir, env, settings...)
+	key, text, status := command(t, dir, env, settings...)
 	if status != 0 {
-		t.Fatalf("keys add: %s", said)
+		t.Fatalf("keys add: %s", text)
 	}
 	key = strings.TrimSpace(key)
 	gw := startForward(t, dir, env...)
@@ -116,15 +116,15 @@ func testLogPolicy(t *testing.T, policy string, byKey bool) {
 		t.Errorf("no log was compressed: %q", lines)
 	}
 	for _, format := range []string{"openai-forward", "jsonl", "openai-ft", "sharegpt", "csv"} {
-		if _, said, status := command(t, dir, env, "convert", "--format", format, "-o", "converted."+format); status != 0 && policy != "off" {
-			t.Errorf("convert: %s", said)
+		if _, text, status := command(t, dir, env, "convert", "--format", format, "-o", "converted."+format); status != 0 && policy != "off" {
+			t.Errorf("convert: %s", text)
 		}
 	}
 	searchLogs(t, dir, absent)
 }
 
-// searchLogs looks for what must be in no file below dir, and tells what of the
-// other canaries it found.
+// searchLogs looks for what must be in no file below dir, and returns what of
+// the other canaries it found.
 func searchLogs(t *testing.T, dir string, absent []string) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}

@@ -40,8 +40,8 @@ func startReloading(t *testing.T) *reloading {
 	return r
 }
 
-// write makes .env anew with a key besides the one that stays, in the way in
-// which editors and Kubernetes do: the whole file is moved into its place.
+// write replaces .env by one with a key besides the one that stays, in the way
+// in which editors and Kubernetes do: the whole file is moved into its place.
 func (r *reloading) write(dir, guest string) {
 	r.t.Helper()
 	r.version++
@@ -65,8 +65,7 @@ func (r *reloading) status(key string) int {
 // TestReloadsUnderLoad reloads a hundred times, by signal, command and file in
 // turn, while 200 requests a second run, one in ten a stream of half a second.
 // None of them fails. A key that was added is known and one that was taken away
-// is refused within a second, and nothing is left of all the settings that were
-// in force.
+// is refused within a second, and nothing is left of the settings of before.
 func TestReloadsUnderLoad(t *testing.T) {
 	r := startReloading(t)
 	load := startLoad(t, r.URL, 200)
@@ -93,9 +92,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 	t.Logf("%d requests, %d failed", asked, failed)
 	// A signal and the watch may find the same change, and one of the two reads
-	// what is in force already.
+	// what applies already.
 	if n := strings.Count(r.Stderr.String(), "settings were read again"); n < 100 {
-		t.Errorf("the log tells of %d reloads", n)
+		t.Errorf("the log has %d reloads", n)
 	}
 	r.upstream.Kill() // lets go of the connections that are kept for the next request
 	fresh := startReloading(t)
@@ -105,9 +104,9 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}
 }
 
-// TestAWrongFileChangesNothing: the command says file, line and fix and fails,
-// the log says the same of a changed file and of SIGHUP, and the gateway serves
-// on by what it had. Later a correct file counts.
+// TestAWrongFileChangesNothing: the command reports file, line and fix and
+// fails, the log has the same of a changed file and of SIGHUP, and the gateway
+// serves on by what it had. Later a correct file counts.
 func TestAWrongFileChangesNothing(t *testing.T) {
 	r := startReloading(t)
 	path := filepath.Join(r.dir, ".env")
@@ -119,14 +118,14 @@ func TestAWrongFileChangesNothing(t *testing.T) {
 	if err := os.WriteFile(path, []byte(wrong), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const says = "RETRIES=many (.env:3): not a whole number in range; write a number from 0 to 10"
+	const problem = "RETRIES=many (.env:3): not a whole number in range; write a number from 0 to 10"
 	_, problems, status := command(t, r.dir, nil, "reload")
-	if status != 1 || !strings.Contains(problems, says) || !strings.Contains(problems, "stay") {
-		t.Errorf("forward reload: status %d, %q, want 1 and %q", status, problems, says)
+	if status != 1 || !strings.Contains(problems, problem) || !strings.Contains(problems, "stay") {
+		t.Errorf("forward reload: status %d, %q, want 1 and %q", status, problems, problem)
 	}
-	told := strings.Count(r.Stderr.String(), says)
+	logged := strings.Count(r.Stderr.String(), problem)
 	r.Signal(syscall.SIGHUP)
-	harness.Eventually(t, 5*time.Second, "the log says what is wrong", func() bool { return strings.Count(r.Stderr.String(), says) > told })
+	harness.Eventually(t, 5*time.Second, "the log has what is wrong", func() bool { return strings.Count(r.Stderr.String(), problem) > logged })
 	if a, b := r.status("fk-stays"), r.status("fk-wrong"); a != http.StatusOK || b != http.StatusUnauthorized {
 		t.Errorf("the key of before is answered with %d, the new one with %d", a, b)
 	}

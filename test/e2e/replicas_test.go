@@ -102,7 +102,7 @@ type round struct {
 
 func (r replicas) round(t *testing.T, path, body string) (out round) {
 	t.Helper()
-	begun := time.Now()
+	start := time.Now()
 	var next atomic.Int64
 	var mu sync.Mutex
 	var clients sync.WaitGroup
@@ -125,7 +125,7 @@ func (r replicas) round(t *testing.T, path, body string) (out round) {
 		})
 	}
 	clients.Wait()
-	out.took = time.Since(begun)
+	out.took = time.Since(start)
 	return out
 }
 
@@ -141,7 +141,7 @@ func quietly(t *testing.T, try func() round) {
 	t.Error("in none of 30 rounds was the machine quiet enough for a real Redis to answer in time")
 }
 
-// embeds asserts that 400 requests share 60 a minute. Each round begins with a
+// embeds asserts that 400 requests share 60 a minute. Each round starts with a
 // FLUSHALL, which gives what Redis counts back.
 func (r replicas) embeds(t *testing.T, redis *redisServer) {
 	t.Helper()
@@ -158,7 +158,7 @@ func (r replicas) embeds(t *testing.T, redis *redisServer) {
 	})
 }
 
-// shares reports whether a replica says that its limits are shared.
+// shares reports whether a replica reports that its limits are shared.
 func shares(t *testing.T, gw *gateway) bool {
 	t.Helper()
 	a := send(t, "GET", gw.URL+"/readyz", "")
@@ -236,7 +236,7 @@ func (r replicas) latency(t *testing.T, stop <-chan struct{}) []time.Duration {
 // TestRedisFails: whether Redis dies or hangs in the middle of traffic, no
 // request fails, and none waits for long.
 func TestRedisFails(t *testing.T) {
-	for name, c := range map[string]struct{ fail, mend func(*redisServer) }{
+	for name, c := range map[string]struct{ fail, repair func(*redisServer) }{
 		"killed": {func(s *redisServer) { s.Kill() }, (*redisServer).restart},
 		"frozen": {func(s *redisServer) { s.Signal(syscall.SIGSTOP) }, func(s *redisServer) {
 			s.Signal(syscall.SIGCONT)
@@ -262,7 +262,7 @@ func TestRedisFails(t *testing.T) {
 				r.eventually(t, false, "/readyz says that Redis does not answer")
 			})
 			back := during(func() {
-				c.mend(redis)
+				c.repair(redis)
 				r.eventually(t, true, "/readyz says that Redis is back")
 			})
 			for what, took := range map[string][]time.Duration{"with Redis": before, "as it fails": after, "as it comes back": back} {
@@ -283,7 +283,7 @@ func TestRedisFails(t *testing.T) {
 				// is stalled can make one more.
 				for _, line := range []string{"Redis does not answer", "Redis answers again"} {
 					if n := strings.Count(gw.Stderr.String(), line); n < 1 || n > 3 {
-						t.Errorf("it was said %d times: %s", n, line)
+						t.Errorf("it was logged %d times: %s", n, line)
 					}
 				}
 			}

@@ -49,7 +49,7 @@ func TestSDK(t *testing.T) {
 	defer cancel()
 	c := exec.CommandContext(ctx, node, "--test", "--test-reporter=spec", "--test-concurrency=1")
 	c.Dir = sdk
-	// What the SDKs read from the environment of whoever runs this (keys,
+	// What the SDKs read from the environment of this test (keys,
 	// organizations, base URLs) would change their requests.
 	ofSDK := regexp.MustCompile(`^(OPENAI|ANTHROPIC|GOOGLE|GEMINI|AI)_`)
 	c.Env = append(slices.DeleteFunc(os.Environ(), ofSDK.MatchString), "FORWARD_URL="+gw.URL, "UPSTREAM_URL="+up.URL)
@@ -70,7 +70,7 @@ func TestSDK(t *testing.T) {
 	}
 }
 
-// oldestNode is the oldest major version of node that the SDKs say they run on.
+// oldestNode is the oldest major version of node that the SDKs support.
 const oldestNode = 22
 
 // nodeAndSuites finds a node that is new enough and the installed suites.

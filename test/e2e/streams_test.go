@@ -41,7 +41,7 @@ func TestImmediateStreams(t *testing.T) {
 			return strings.NewReader(text[:i*17%len(text)])
 		}},
 		"bodies that stream, in chunks": {3_000, gw.URL + opaque, "burst-20", func(i int) io.Reader {
-			// A reader of which net/http cannot tell the length.
+			// A reader whose length net/http cannot know.
 			return io.MultiReader(strings.NewReader("chunk"), strings.NewReader(text[:i*17%len(text)]))
 		}},
 		"answers after the body was read": {3_000, gw.URL + opaque, "burst-wait-20", func(i int) io.Reader {

@@ -44,7 +44,7 @@ func (a answer) code() string { return gjson.GetBytes(a.body, "error.code").Stri
 
 func (a answer) text() string { return harness.Tail(string(a.body)) }
 
-// chatBody is a chat request with one message; extra fields begin with a comma.
+// chatBody is a chat request with one message; extra fields start with a comma.
 func chatBody(model, prompt, extra string) string {
 	p, _ := json.Marshal(prompt)
 	return `{"model":"` + model + `","messages":[{"role":"user","content":` + string(p) + `}]` + extra + `}`
@@ -104,14 +104,14 @@ func (g *gateway) ask(c call) (a answer) {
 	if r == nil {
 		return answer{}
 	}
-	begun := time.Now()
+	start := time.Now()
 	defer func() { a = g.s.note(a) }()
 	resp, err := (&http.Transport{DisableCompression: true, DisableKeepAlives: true}).RoundTrip(r)
 	if err != nil {
-		return answer{name: name, err: err, took: time.Since(begun)}
+		return answer{name: name, err: err, took: time.Since(start)}
 	}
 	defer resp.Body.Close()
 	var data bytes.Buffer
 	_, err = io.Copy(&data, resp.Body)
-	return answer{name: name, status: resp.StatusCode, header: resp.Header, body: data.Bytes(), err: err, took: time.Since(begun)}
+	return answer{name: name, status: resp.StatusCode, header: resp.Header, body: data.Bytes(), err: err, took: time.Since(start)}
 }

@@ -19,20 +19,20 @@ import (
 	"forward/internal/upstreamtest"
 )
 
-// clientFaults are those of the side of who asks.
+// clientFaults are those on the side of the client.
 func clientFaults() []scenario {
 	return []scenario{
 		{id: "F18", fault: "a client sends Expect: 100-continue with a request that will be refused",
 			promise: "A bad key gets 401 and a body that is too large 413 before it is asked for; a good request gets its 100.",
 			run:     expectations},
 		{id: "F22", fault: "200 clients leave before the first byte of their answers",
-			promise: "The upstream is told at once, the places among parallel requests are free again, and nothing is left behind.",
+			promise: "The upstream notices at once, the places among parallel requests are free again, and nothing is left behind.",
 			run:     leaveInSilence},
 		{id: "F23", fault: "clients leave in the middle of a stream",
-			promise: "The upstream is told at once, and what was seen is billed.",
+			promise: "The upstream notices at once, and what was seen is billed.",
 			run:     leaveStreams},
 		{id: "F25", fault: "500 connections send a byte of their headers now and then, and never come to the end",
-			promise: "Everybody else is served meanwhile, and they are closed after 10 seconds.",
+			promise: "Other clients are served meanwhile, and they are closed after 10 seconds.",
 			run:     slowHeaders},
 		{id: "F26", fault: "a client sends its body so slowly that it never comes to the end",
 			promise: "It gets a 408 request_timeout after 30 seconds, and the upstream is not asked.",
@@ -66,7 +66,7 @@ func (g *gateway) dial() net.Conn {
 	return conn
 }
 
-// raw sends bytes as they are, closes that half of the connection if told so,
+// raw sends bytes as they are, closes that half of the connection if asked to,
 // and reads the answers that come until its end.
 func (g *gateway) raw(send string, half bool) (answers []answer) {
 	g.s.Helper()
@@ -188,7 +188,7 @@ func leaveStreams(s *scene) {
 
 func slowHeaders(s *scene) {
 	g := s.start(setup{})
-	begun := time.Now()
+	start := time.Now()
 	var closed atomic.Int64
 	const n = 500
 	for range n {
@@ -204,7 +204,7 @@ func slowHeaders(s *scene) {
 					time.Sleep(500 * time.Millisecond)
 				}
 			}()
-			conn.SetReadDeadline(begun.Add(60 * time.Second))
+			conn.SetReadDeadline(start.Add(60 * time.Second))
 			if _, err := io.Copy(io.Discard, conn); err == nil || !isTimeout(err) {
 				closed.Add(1)
 			}
@@ -213,16 +213,16 @@ func slowHeaders(s *scene) {
 	for range 20 {
 		s.served(g.chat("", ""))
 	}
-	if gone := closed.Load(); gone != 0 && time.Since(begun) < 9*time.Second {
-		s.Errorf("%d connections were closed after %v", gone, time.Since(begun))
+	if gone := closed.Load(); gone != 0 && time.Since(start) < 9*time.Second {
+		s.Errorf("%d connections were closed after %v", gone, time.Since(start))
 	}
 	for closed.Load() < n {
-		if time.Since(begun) > 50*time.Second {
-			s.Fatalf("%d of %d slow connections were closed after %v", closed.Load(), n, time.Since(begun))
+		if time.Since(start) > 50*time.Second {
+			s.Fatalf("%d of %d slow connections were closed after %v", closed.Load(), n, time.Since(start))
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	if took := time.Since(begun); took < 9*time.Second {
+	if took := time.Since(start); took < 9*time.Second {
 		s.Errorf("they were closed after %v", took)
 	}
 }
@@ -236,7 +236,7 @@ func slowBody(s *scene) {
 	g := s.start(setup{})
 	head, name := s.head("POST", chatPath, "Content-Length: 1000")
 	conn := g.dial()
-	begun := time.Now()
+	start := time.Now()
 	io.WriteString(conn, head)
 	go func() {
 		for range 100 {
@@ -246,7 +246,7 @@ func slowBody(s *scene) {
 			time.Sleep(500 * time.Millisecond)
 		}
 	}()
-	conn.SetReadDeadline(begun.Add(80 * time.Second))
+	conn.SetReadDeadline(start.Add(80 * time.Second))
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		s.Fatal(err)
@@ -254,7 +254,7 @@ func slowBody(s *scene) {
 	defer resp.Body.Close()
 	body, _ := io.ReadAll(resp.Body)
 	s.refused(s.note(answer{name: name, status: resp.StatusCode, header: resp.Header, body: body}), 408, "request_timeout")
-	if took := time.Since(begun); took < 25*time.Second {
+	if took := time.Since(start); took < 25*time.Second {
 		s.Errorf("it was refused after %v", took)
 	}
 	s.calls(answer{name: name}, 0)
@@ -278,21 +278,21 @@ func slowReaders(s *scene) {
 		io.WriteString(conn, head)
 		names = append(names, name)
 	}
-	begun := time.Now()
+	start := time.Now()
 	s.within("all are asked for", func() bool { return g.metric("forward_in_flight_requests") >= n })
 	time.Sleep(50 * time.Millisecond)
 	s.served(g.chat("", ""))
 	if grown := g.Memory("VmHWM") - before; grown > 64<<20 {
 		s.Errorf("%d clients that do not read have cost %d MiB", n, grown>>20)
 	}
-	deadline := begun.Add(80 * time.Second)
+	deadline := start.Add(80 * time.Second)
 	for g.metric("forward_in_flight_requests") > 0 {
 		if time.Now().After(deadline) {
 			s.Fatal("those who do not read are still served")
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	s.Logf("they were cut off after %v", time.Since(begun))
+	s.Logf("they were cut off after %v", time.Since(start))
 	for _, name := range names { // the upstream may have got rid of all: into the buffers of the kernel
 		s.within("the upstream is left", func() bool {
 			seen := s.seen(name)
@@ -377,7 +377,7 @@ func manyStreams(s *scene) {
 	s.served(g.stream("ticks-1"))
 	before := g.Memory("VmRSS")
 	const n = 1000
-	var begun, wrong atomic.Int64
+	var started, wrong atomic.Int64
 	var all sync.WaitGroup
 	for range n {
 		all.Go(func() {
@@ -390,14 +390,14 @@ func manyStreams(s *scene) {
 			defer resp.Body.Close()
 			first := make([]byte, 20)
 			io.ReadFull(resp.Body, first)
-			begun.Add(1)
+			started.Add(1)
 			rest, err := io.ReadAll(resp.Body)
 			if err != nil || !bytes.HasSuffix(rest, []byte("data: [DONE]\n\n")) {
 				wrong.Add(1)
 			}
 		})
 	}
-	s.within("all streams have begun", func() bool { return begun.Load()+wrong.Load() == n })
+	s.within("all streams have started", func() bool { return started.Load()+wrong.Load() == n })
 	if each := (g.Memory("VmRSS") - before) / n; each > 100<<10 {
 		s.Errorf("each stream takes %d bytes", each)
 	}
@@ -406,8 +406,8 @@ func manyStreams(s *scene) {
 	}
 }
 
-// ticks streams n events a second apart, all of which are there when the last
-// client has begun.
+// ticks streams n events a second apart. All streams are open when the last
+// client has started.
 func ticks(n int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)

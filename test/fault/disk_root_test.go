@@ -18,16 +18,16 @@ import (
 func diskFaults() []scenario {
 	return []scenario{
 		{id: "F30", root: true, fault: "the disk of the cache is full",
-			promise: "Answers come as ever; what was remembered is known, nothing new is remembered, and when there is room again it is, without a restart.",
+			promise: "Answers come as ever; what was remembered is known, nothing new is remembered, and when there is space again it is, without a restart.",
 			run:     fullCache},
 		{id: "F31", root: true, fault: "the disk of the chat log is full",
-			promise: "Answers come as ever; every line in the log is whole, every other one is counted, and when there is room again the log goes on.",
+			promise: "Answers come as ever; every line in the log is whole, every other one is counted, and when there is space again the log goes on.",
 			run:     fullLog},
 		{id: "F32", root: true, fault: "the disks of the cache and of the chat log are full at the start",
-			promise: "The gateway starts without a cache and says so; when there is room, it remembers.",
+			promise: "The gateway starts without a cache and reports that; when there is space, it remembers.",
 			run:     fullStart},
 		{id: "F59", root: true, fault: "the disk of the ledger is full",
-			promise: "Answers come as ever; the rows wait in memory and are all written when there is room again.",
+			promise: "Answers come as ever; the rows wait in memory and are all written when there is space again.",
 			run:     fullLedger},
 	}
 }
@@ -74,7 +74,7 @@ func (v volume) fill() {
 	}
 }
 
-// free gives the room back.
+// free gives the space back.
 func (v volume) free() {
 	v.s.Helper()
 	if err := os.Remove(v.ballast()); err != nil {
@@ -82,8 +82,8 @@ func (v volume) free() {
 	}
 }
 
-// says waits until the gateway has written something to its log.
-func (g *gateway) says(what string) {
+// logs waits until the gateway has written something to its log.
+func (g *gateway) logs(what string) {
 	g.s.Helper()
 	g.s.within("the gateway says: "+what, func() bool { return strings.Contains(g.Stderr.String(), what) })
 }
@@ -105,8 +105,8 @@ func (g *gateway) remembers(prompt string) {
 	})
 }
 
-// busy asks for things to remember from several clients until it is told to
-// stop; every one of them is served.
+// busy asks for things to remember from several clients until it must stop;
+// every one of them is served.
 func (g *gateway) busy(prompt string) (stop func()) {
 	var clients sync.WaitGroup
 	enough := make(chan struct{})
@@ -134,7 +134,7 @@ func fullCache(s *scene) {
 
 	stop := g.busy("meanwhile")
 	v.fill()
-	g.says("writing is off")
+	g.logs("writing is off")
 	for range 20 {
 		s.calls(g.remembered("before1"), 0)
 	}
@@ -147,13 +147,13 @@ func fullCache(s *scene) {
 	s.served(g.stream(""))
 
 	v.free()
-	g.says("writing is on again")
+	g.logs("writing is on again")
 	g.remembers("after")
 	s.calls(g.remembered("before1"), 0)
 }
 
-// logged counts the lines of the chat logs, while nobody writes. Each must be
-// whole.
+// logged counts the lines of the chat logs, while no request writes. Each must
+// be whole.
 func (g *gateway) logged() int {
 	g.s.Helper()
 	lines := g.chatLog()
@@ -191,7 +191,7 @@ func fullLog(s *scene) {
 	if written, dropped := g.logged(), lost(); written+dropped != lines || dropped < 100 {
 		s.Errorf("%d lines are written and %d counted as lost, of %d", written, dropped, lines)
 	}
-	g.says("chat log loses lines")
+	g.logs("chat log loses lines")
 
 	v.free()
 	before, dropped := g.logged(), lost()
@@ -199,7 +199,7 @@ func fullLog(s *scene) {
 	s.within("the log goes on", func() bool { return len(g.chatLog()) >= before+40 })
 	g.logged()
 	if lost() != dropped {
-		s.Errorf("%d lines are lost, and there is room", lost()-dropped)
+		s.Errorf("%d lines are lost, and there is space", lost()-dropped)
 	}
 }
 
@@ -208,15 +208,15 @@ func fullStart(s *scene) {
 	cache, log := s.mount(filepath.Join(dir, "cache"), "128m"), s.mount(filepath.Join(dir, "Log"), "1m")
 	cache.fill()
 	log.fill()
-	g := s.start(setup{dir: dir, env: []string{"CACHE_ROOT_PATH_OR_URL=cache"}, slack: 40}) // a cache that begins to write has goroutines and files
-	g.says("writing is off")
-	g.says("chat log loses lines")
+	g := s.start(setup{dir: dir, env: []string{"CACHE_ROOT_PATH_OR_URL=cache"}, slack: 40}) // a cache that starts to write has goroutines and files
+	g.logs("writing is off")
+	g.logs("chat log loses lines")
 	a := g.remembered("now")
 	s.served(a)
 	s.calls(a, 1)
 	cache.free()
 	log.free()
-	g.says("writing is on again")
+	g.logs("writing is on again")
 	g.remembers("after")
 }
 
@@ -228,13 +228,13 @@ func fullLedger(s *scene) {
 	for n := 0; n < 400; n++ {
 		s.served(g.ask(call{path: chatPath, body: chatBody("gpt-4o-mini", "hi", "")}))
 	}
-	g.says("the ledger cannot be written")
+	g.logs("the ledger cannot be written")
 	if waiting := g.metric("forward_ledger_queue"); waiting < 1 {
 		s.Errorf("%v rows wait in memory", waiting)
 	}
 	s.served(g.stream(""))
 	v.free()
-	g.says("the ledger is written again")
+	g.logs("the ledger is written again")
 	s.within("nothing waits any more", func() bool { return g.metric("forward_ledger_queue") == 0 })
 	if lost := g.metric("forward_ledger_dropped_total"); lost != 0 {
 		s.Errorf("%v rows are lost", lost)

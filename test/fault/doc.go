@@ -18,7 +18,7 @@
 //
 // A row of the table is a scenario in the list of its subject's file
 // (upstream_test.go, client_test.go, …, disk_root_test.go), which table_test.go
-// joins. It says the fault, the promise to a user in one sentence, whether it
+// joins. It has the fault, the promise to a user in one sentence, whether it
 // needs root, and a function that makes the fault and looks at what the user
 // gets:
 //
@@ -30,7 +30,7 @@
 //	}}
 //
 // A scene has an upstream of its own (s.up), which counts, and as many gateways
-// as are started; each has a directory of its own unless setup.dir says
+// as are started; each has a directory of its own unless setup.dir names
 // otherwise. The invariants are checked by the table's runner when the function
 // returns: there is nothing to call. Scenarios run side by side on few cores,
 // so nothing may depend on the machine being fast. What cannot be tried

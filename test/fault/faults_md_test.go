@@ -57,13 +57,13 @@ func (row scenario) test() string {
 	return "TestFaults/scenarios/" + row.id
 }
 
-// line is a row in the file. What a run does not tell is taken from the file as
+// line is a row in the file. What a run does not show is taken from the file as
 // it was.
 func (row scenario) line(result, date string) string {
 	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", row.id, row.fault, row.promise, row.test(), result, date)
 }
 
-// lineForm takes the line of an id apart: its id, what the table says, result
+// lineForm takes the line of an id apart: its id, the text of the table, result
 // and date.
 var lineForm = regexp.MustCompile(`(?m)^\| (F\S+) \| (.*) \| ([^|]*) \| ([^|]*) \|$`)
 
@@ -96,16 +96,15 @@ func (r *results) write(t *testing.T, file string) {
 	}
 }
 
-// TestTable holds the table to be whole and the file to say what the table
-// says.
+// TestTable holds the table to be whole and the file to have its text.
 func TestTable(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "FAULTS.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	said := map[string]string{}
+	written := map[string]string{}
 	for _, m := range lineForm.FindAllStringSubmatch(string(text), -1) {
-		said[m[1]] = m[2]
+		written[m[1]] = m[2]
 	}
 	ids := map[string]bool{}
 	for _, row := range table() {
@@ -116,11 +115,11 @@ func TestTable(t *testing.T) {
 		if row.fault == "" || row.promise == "" || (row.run == nil) == (row.notRun == "") || strings.ContainsAny(row.fault+row.promise+row.notRun, "|\n") {
 			t.Errorf("%s lacks its fault, promise, run or reason, or has a bar or a line break: %+v", row.id, row)
 		}
-		if want := row.fault + " | " + row.promise + " | " + row.test(); said[row.id] != want {
-			t.Errorf("docs/FAULTS.md says of %s\n  %s\nand the table\n  %s\nRun make fault fault-root.", row.id, said[row.id], want)
+		if want := row.fault + " | " + row.promise + " | " + row.test(); written[row.id] != want {
+			t.Errorf("docs/FAULTS.md has of %s\n  %s\nand the table\n  %s\nRun make fault fault-root.", row.id, written[row.id], want)
 		}
 	}
-	for id := range said {
+	for id := range written {
 		if !ids[id] {
 			t.Errorf("docs/FAULTS.md has %s, which is not in the table", id)
 		}

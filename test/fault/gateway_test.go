@@ -138,7 +138,7 @@ func (s *scene) start(o setup) *gateway {
 }
 
 // attempt runs a gateway that is expected not to start, and returns its exit
-// status and what it says.
+// status and output.
 func (s *scene) attempt(o setup) (status int, stderr string) {
 	s.Helper()
 	dir, env := s.prepare(o)
@@ -169,7 +169,7 @@ func (g *gateway) neighbour() {
 	}
 }
 
-// levels takes them when nobody is connected.
+// levels takes them when no client is connected.
 func (g *gateway) levels() levels {
 	g.s.Helper()
 	g.s.up.CloseClientConnections()
@@ -184,7 +184,7 @@ func (g *gateway) levels() levels {
 	return l
 }
 
-// rests waits until the gateway has noticed that nobody is connected, and
+// rests waits until the gateway has noticed that no client is connected, and
 // returns its levels: the same for a while.
 func (g *gateway) rests() levels {
 	g.s.Helper()

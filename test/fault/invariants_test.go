@@ -132,7 +132,7 @@ func (s *scene) accounted(dirs []string) {
 		seen[r.Header.Get("X-Case")] = append(seen[r.Header.Get("X-Case")], r)
 	}
 	// Without a name are the calls that the gateway makes on its own, for lists
-	// of models, and the rows of keys that may name nobody.
+	// of models, and the rows of keys that may name no user.
 	delete(seen, "")
 	delete(rows, "")
 	for name, calls := range seen {
@@ -151,7 +151,7 @@ func (s *scene) accounted(dirs []string) {
 			calls := len(seen[name])
 			unreached := s.detours() || row.status == 499 || row.cause == "interrupted" || slices.Contains(unsent, row.cause)
 			if calls > row.attempts && row.cause != "interrupted" || calls < row.attempts && !unreached {
-				s.Errorf("%s was asked %d times, and its row says %+v", name, calls, row)
+				s.Errorf("%s was asked %d times, and its row has %+v", name, calls, row)
 			}
 		}
 	}

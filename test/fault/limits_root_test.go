@@ -16,10 +16,10 @@ import (
 func limitFaults() []scenario {
 	return []scenario{
 		{id: "F44", root: true, fault: "1,000 clients come at once, and the gateway may open 128 files and sockets",
-			promise: "Everybody waits for a place or gets a 503 gateway_overloaded; nobody's request is sent twice, and afterwards all is as before.",
+			promise: "Each client waits for a place or gets a 503 gateway_overloaded; no request is sent twice, and afterwards all is as before.",
 			run:     fewDescriptors},
 		{id: "F45", root: true, fault: "the container has 256 MB, and 100 clients send 4 MB each at once",
-			promise: "Those that find room are served and the others get a 503 gateway_overloaded, or a reset while they still send, and nothing of theirs is sent upstream; the gateway lives.",
+			promise: "Those that find space are served and the others get a 503 gateway_overloaded, or a reset while they still send, and nothing of theirs is sent upstream; the gateway lives.",
 			run:     littleMemory},
 	}
 }

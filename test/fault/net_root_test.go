@@ -29,7 +29,7 @@ func netFaults() []scenario {
 			promise: "You get a 504 upstream_connect_timeout after TIMEOUT for each try, and pay nothing; another base URL of the route is asked if there is one.",
 			run:     blackHole},
 		{id: "F09", root: true, fault: "a firewall has forgotten the connections that are kept to the upstream, or the upstream's host was restarted",
-			promise: "A request on such a connection ends with a 502 upstream_reset or a 504 upstream_timeout and is not sent twice; the connection is not used again.",
+			promise: "A request on one of these connections ends with a 502 upstream_reset or a 504 upstream_timeout and is not sent twice; the connection is not used again.",
 			run:     forgottenConnections},
 		{id: "F12", root: true, fault: "packets are lost in the middle of a stream, for a while or for good",
 			promise: "Lost for a while, the stream comes to its end whole; for good, it ends with the error event upstream_timeout after STREAM_IDLE_TIMEOUT.",
@@ -37,7 +37,7 @@ func netFaults() []scenario {
 		{id: "F24", root: true, fault: "a client's machine is gone in the middle of a long answer, without a word",
 			promise: "It is given up after 30 seconds, the upstream is left, and what was seen is billed.",
 			run:     vanishedClient},
-		{id: "F58", root: true, fault: "the upstream's name has an IPv6 address where nobody answers beside an IPv4 address that is well",
+		{id: "F58", root: true, fault: "the upstream's name has an IPv6 address where no server answers beside an IPv4 address that is well",
 			promise: "You get your answer over IPv4 after 0.3 seconds, and what comes after it on the same connection at once.",
 			run:     deadIPv6},
 	}
@@ -72,7 +72,7 @@ func (k *keeper) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// forget ends all connections by a reset, which is said once: when it is lost,
+// forget ends all connections by a reset, which is sent once: when it is lost,
 // the other side knows nothing of it.
 func (k *keeper) forget() {
 	k.mu.Lock()
@@ -85,8 +85,8 @@ func (k *keeper) forget() {
 	k.conns = nil
 }
 
-// nowhere is a hardware address that nobody has: what is sent to it is lost
-// without an error.
+// nowhere is a hardware address that no interface has: what is sent to it is
+// lost without an error.
 const nowhere = "02:00:00:00:00:01"
 
 // island makes one, of a number that is free: that of the port on which the
@@ -94,8 +94,8 @@ const nowhere = "02:00:00:00:00:01"
 func (s *scene) island() *island {
 	s.Helper()
 	number := s.up.Listener.Addr().(*net.TCPAddr).Port
-	// 198.18.0.0/15 is for tests (RFC 2544) and has room for 32,768 networks of
-	// four addresses.
+	// 198.18.0.0/15 is for tests (RFC 2544) and has space for 32,768 networks
+	// of four addresses.
 	low := number % (1 << 15) * 4
 	at := func(n int) string { return fmt.Sprintf("198.%d.%d.%d", 18+low>>16, low>>8&255, low&255+n) }
 	i := &island{s: s, number: number, namespace: fmt.Sprint("forward-fault-", number),
@@ -222,7 +222,7 @@ func forgottenConnections(s *scene) {
 	i := s.island()
 	i.moves()
 	g := s.start(setup{env: []string{"HEADER_TIMEOUT=2s", "RETRIES=2"}})
-	// The upstream forgets, and what tells the gateway of it is lost.
+	// The upstream forgets, and the packet that would report it is lost.
 	s.served(g.chat("", ""))
 	i.lose()
 	i.taken.forget()
@@ -242,8 +242,8 @@ func forgottenConnections(s *scene) {
 	s.served(g.chat("", ""))
 }
 
-// begin begins a request and reads the beginning of its answer.
-func (g *gateway) begin(c call, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*http.Response, string) {
+// head sends a request and reads the start of its answer.
+func (g *gateway) head(c call, dial func(ctx context.Context, network, address string) (net.Conn, error)) (*http.Response, string) {
 	g.s.Helper()
 	r, name := g.request(c)
 	resp, err := (&http.Transport{DisableKeepAlives: true, DisableCompression: true, DialContext: dial}).RoundTrip(r)
@@ -262,7 +262,7 @@ func lossInStream(s *scene) {
 	i.moves()
 	g := s.start(setup{env: []string{"STREAM_IDLE_TIMEOUT=5s"}})
 	c := call{path: chatPath, script: "slow-stream-20-ms", body: chatBody("gpt-4o-mini", "hi", streaming)}
-	resp, name := g.begin(c, nil)
+	resp, name := g.head(c, nil)
 	i.lose()
 	time.Sleep(300 * time.Millisecond)
 	i.heal()
@@ -273,7 +273,7 @@ func lossInStream(s *scene) {
 	s.calls(answer{name: name}, 1)
 
 	c.script = "slow-stream-50-ms"
-	resp, name = g.begin(c, nil)
+	resp, name = g.head(c, nil)
 	i.lose()
 	rest, err = io.ReadAll(resp.Body)
 	if err != nil || !bytes.Contains(rest, []byte("upstream_timeout")) || bytes.Contains(rest, []byte("[DONE]")) {
@@ -294,11 +294,11 @@ func vanishedClient(s *scene) {
 		i.within(func() { conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(i.address[0], port)) })
 		return conn, err
 	}
-	_, name := g.begin(call{path: "/v1/files/file-1/content", method: "GET", script: "big-chunked-40-mb"}, from)
+	_, name := g.head(call{path: "/v1/files/file-1/content", method: "GET", script: "big-chunked-40-mb"}, from)
 	i.lose()
-	begun := time.Now()
+	start := time.Now()
 	for g.metric("forward_in_flight_requests") > 0 {
-		if time.Since(begun) > 80*time.Second {
+		if time.Since(start) > 80*time.Second {
 			s.Fatal("who is gone is still served")
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -309,7 +309,7 @@ func vanishedClient(s *scene) {
 func deadIPv6(s *scene) {
 	i := s.island()
 	i.moves()
-	// 2001:db8::/32 is for documents (RFC 3849); no address of it is anybody's.
+	// 2001:db8::/32 is for documents (RFC 3849); no host has an address of it.
 	// It comes before IPv4 (RFC 6724).
 	network := fmt.Sprintf("2001:db8:0:%x::", i.number)
 	if out, err := exec.Command("ip", "address", "add", network+"1/64", "dev", i.wire[0], "nodad").CombinedOutput(); err != nil {

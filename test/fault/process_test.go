@@ -26,7 +26,7 @@ import (
 // were.
 func processFaults() []scenario {
 	return []scenario{
-		{id: "F33", fault: "the database, the chat log or the cache cannot be opened where the settings say",
+		{id: "F33", fault: "the database, the chat log or the cache cannot be opened where the settings place it",
 			promise: "The gateway does not start without the keys that it should know, and one line names the path.",
 			run:     badPlaces},
 		{id: "F34", fault: "kill -9 while answers are remembered",
@@ -42,10 +42,10 @@ func processFaults() []scenario {
 			promise: "Changes of keys and rows of the ledger are synced to the disk when they are acknowledged.",
 			notRun:  "it takes a block device that loses what was not synced (dm-flakey), which few machines let a test make; the database runs with synchronous=full"},
 		{id: "F38", fault: "files of the cache are cut, changed or gone",
-			promise: "The gateway starts, says so, and never gives a wrong answer; what cannot be read is forgotten.",
+			promise: "The gateway starts, reports the damage, and never gives a wrong answer; what cannot be read is forgotten.",
 			run:     corruptCache},
 		{id: "F39", fault: "the database of keys and usage is damaged, or its secret is gone",
-			promise: "The gateway refuses to start and names the file, rather than to know nobody.",
+			promise: "The gateway refuses to start and names the file, rather than to know no caller.",
 			run:     corruptKeys},
 		{id: "F40", fault: "the clock jumps by an hour, or back over midnight",
 			promise: "Limits neither lock nor reset, and each budget has one period at a time.",
@@ -53,17 +53,17 @@ func processFaults() []scenario {
 		{id: "F41", fault: "SIGTERM with 200 open streams",
 			promise: "Each ends complete or with the error event gateway_shutting_down, the log and the ledger have each of them, and the exit status is 0.",
 			run:     drainStreams},
-		{id: "F42", fault: "settings are read anew 20 times under load, and a key is taken away",
+		{id: "F42", fault: "settings are reloaded 20 times under load, and a key is taken away",
 			promise: "No request fails, and the key is refused within a second.",
 			run:     reloadUnderLoad},
 		{id: "F43", fault: "a reload finds a mistake in the settings",
-			promise: "The settings in force stay, and forward reload ends with 1 and names the setting.",
+			promise: "The current settings stay, and forward reload ends with 1 and names the setting.",
 			run:     reloadMistake},
 		{id: "F51", fault: "a panic in a handler",
-			promise: "You get a 500 internal_error, or a broken connection when the answer has begun; never half an answer that looks whole.",
+			promise: "You get a 500 internal_error, or a broken connection when the answer has started; never half an answer that looks whole.",
 			notRun:  "the binary that ships has no door through which a test could make it panic"},
-		{id: "F53", fault: "who reads the printed chats, or takes the usage webhook, hangs",
-			promise: "Requests are served as ever, and the gateway ends when it is told to.",
+		{id: "F53", fault: "the reader of the printed chats, or the server of the usage webhook, hangs",
+			promise: "Requests are served as ever, and the gateway ends on its signal.",
 			run:     hungReaders},
 	}
 }
@@ -121,9 +121,9 @@ func killCache(s *scene) {
 		time.Sleep(rand.N(150 * time.Millisecond)) // the kill comes before, in the middle of or after the writing
 		g.kill()
 		all.Wait()
-		begun := time.Now()
+		start := time.Now()
 		g = s.start(setup{dir: dir})
-		if took := time.Since(begun); took > 10*time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			s.Errorf("the start after a kill took %v", took)
 		}
 		hits := 0
@@ -162,13 +162,13 @@ func killLog(s *scene) {
 	g.kill()
 	all.Wait()
 	log := filepath.Join(dir, "Log", "openai", "chat", "chat.log")
-	told := map[string]int{}
+	logged := map[string]int{}
 	for _, line := range g.chatLog() {
-		told[gjson.Get(line, "user").String()]++
+		logged[gjson.Get(line, "user").String()]++
 	}
 	for _, a := range early {
-		if told[a.name] != 2 {
-			s.Errorf("%s was answered a second before the kill, and has %d lines in the log", a.name, told[a.name])
+		if logged[a.name] != 2 {
+			s.Errorf("%s was answered a second before the kill, and has %d lines in the log", a.name, logged[a.name])
 		}
 	}
 	data, err := os.ReadFile(log)
@@ -196,9 +196,9 @@ func killKeys(s *scene) {
 	status := func(key string) int {
 		return g.ask(call{method: "GET", path: "/v1/models", key: key}).status
 	}
-	begun := time.Now()
+	start := time.Now()
 	g.command("keys", "list")
-	took := time.Since(begun) // so that kills come before, in and after the change, however fast the machine is
+	took := time.Since(start) // so that kills come before, in and after the change, however fast the machine is
 	added, revoked := 0, 0
 	for round := range 10 {
 		p := harness.Start(s, g.dir, g.env, forwardBinary, "keys", "add", fmt.Sprint("key-", round))
@@ -320,7 +320,7 @@ func corruptKeys(s *scene) {
 		if err := spoil(db, secret); err != nil {
 			s.Fatal(err)
 		}
-		// keys.secret must be there for prepare, or it would be copied anew.
+		// keys.secret must be there for prepare, or it would be copied again.
 		p := harness.Start(s, dir, s.settings(), forwardBinary, "run")
 		if status := p.Ended(20 * time.Second); status != 1 || !strings.Contains(p.Stderr.String(), "forward.db") && !strings.Contains(p.Stderr.String(), "secret") {
 			s.Errorf("%s: exit status %d, want 1 and the name of the file:\n%s", what, status, p.Stderr)
@@ -331,11 +331,11 @@ func corruptKeys(s *scene) {
 func drainStreams(s *scene) {
 	g := s.start(setup{env: []string{"SHUTDOWN_TIMEOUT=3s"}})
 	const n = 200
-	var begun sync.WaitGroup
+	var started sync.WaitGroup
 	var all sync.WaitGroup
-	var complete, told atomic.Int64
+	var complete, reported atomic.Int64
 	for i := range n {
-		begun.Add(1)
+		started.Add(1)
 		all.Go(func() {
 			script := "slow-stream-10-ms"
 			if i%2 == 0 {
@@ -344,7 +344,7 @@ func drainStreams(s *scene) {
 			r, name := g.request(call{path: chatPath, script: script, body: chatBody("gpt-4o-mini", "hi", streaming)})
 			resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(r)
 			if err != nil {
-				begun.Done()
+				started.Done()
 				s.Errorf("%s: %v", name, err)
 				return
 			}
@@ -352,7 +352,7 @@ func drainStreams(s *scene) {
 			var body bytes.Buffer
 			first := make([]byte, 10)
 			resp.Body.Read(first)
-			begun.Done()
+			started.Done()
 			_, err = body.ReadFrom(resp.Body)
 			switch {
 			case err != nil:
@@ -360,13 +360,13 @@ func drainStreams(s *scene) {
 			case bytes.HasSuffix(body.Bytes(), []byte("data: [DONE]\n\n")):
 				complete.Add(1)
 			case bytes.Contains(body.Bytes(), []byte("gateway_shutting_down")):
-				told.Add(1)
+				reported.Add(1)
 			default:
 				s.Errorf("%s just ended: %s", name, harness.Tail(body.String()))
 			}
 		})
 	}
-	begun.Wait()
+	started.Wait()
 	before := len(g.chatLog())
 	g.ended = true
 	g.Signal(syscall.SIGTERM)
@@ -374,8 +374,8 @@ func drainStreams(s *scene) {
 	if status := g.Ended(20 * time.Second); status != 0 {
 		s.Errorf("exit status %d", status)
 	}
-	if complete.Load() == 0 || told.Load() < n/2 {
-		s.Errorf("%d of %d streams were complete and %d told of the end", complete.Load(), n, told.Load())
+	if complete.Load() == 0 || reported.Load() < n/2 {
+		s.Errorf("%d of %d streams were complete and %d reported the end", complete.Load(), n, reported.Load())
 	}
 	ends := 0
 	for _, line := range g.chatLog() {
@@ -466,7 +466,7 @@ func hungReaders(s *scene) {
 	}
 	defer reader.Close()
 	g := s.start(setup{env: []string{"PRINT_CHAT=true", "USAGE_WEBHOOK=" + hung.URL}, wrap: []string{"sh", "-c", `exec "$0" "$@" >` + fifo}, slack: 4})
-	ctx, cancel := context.WithTimeout(s.Context(), time.Minute) // for whoever waits for the reader, that is for ever
+	ctx, cancel := context.WithTimeout(s.Context(), time.Minute) // the reader never ends
 	defer cancel()
 	for range 30 { // 150 KB, and a pipe holds 64
 		s.served(g.ask(call{ctx: ctx, path: chatPath, body: chatBody("gpt-4o-mini", strings.Repeat("long ", 1000), "")}))

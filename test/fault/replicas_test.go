@@ -18,13 +18,13 @@ import (
 func sharedFaults() []scenario {
 	return []scenario{
 		{id: "F47", fault: "Redis goes away under load, and comes back",
-			promise: "No request fails: each gateway counts for itself, /readyz says so, and they count together again when Redis answers.",
+			promise: "No request fails: each gateway counts for itself, /readyz reports it, and they count together again when Redis answers.",
 			run:     redisAway},
 		{id: "F48", fault: "Redis loses all data",
 			promise: "What budgets have spent is in the ledger and stays; requests go on.",
 			run:     redisEmptied},
 		{id: "F49", fault: "two gateways are asked the same at the same time",
-			promise: "The provider is paid once or twice, everybody gets the whole answer, and afterwards both gateways remember it.",
+			promise: "The provider is paid once or twice, each caller gets the whole answer, and afterwards both gateways remember it.",
 			run:     sameQuestion},
 		{id: "F50", fault: "the caller whose call answers others too leaves",
 			promise: "The others get their answer, out of the same call.",
@@ -43,7 +43,7 @@ func (s *scene) redis() *miniredis.Miniredis {
 	return r
 }
 
-// counted reports whether /readyz says that Redis counts.
+// counted reports whether /readyz reports that Redis counts.
 func (g *gateway) counted() bool {
 	g.s.Helper()
 	return gjson.GetBytes(g.ask(call{method: "GET", path: "/readyz", key: "-"}).body, "stores.limits.ok").Bool()
@@ -121,8 +121,8 @@ func sameQuestion(s *scene) {
 		calls := 0
 		for _, got := range answers {
 			s.served(got)
-			if said := gjson.GetBytes(got.body, "choices.0.message.content").String(); said != fmt.Sprint("You said: the same ", round) {
-				s.Errorf("the answer is %q", said)
+			if text := gjson.GetBytes(got.body, "choices.0.message.content").String(); text != fmt.Sprint("You said: the same ", round) {
+				s.Errorf("the answer is %q", text)
 			}
 			calls += len(s.seen(got.name))
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 // What must never be seen: the API keys anywhere, the prompts of bob in
-// anything that is written, for his policy keeps none.
+// anything that is written, for the policy of its key keeps none.
 const (
 	apiKey       = "sk-CANARY-api-7f3e9a1c5b"
 	otherKey     = "sk-CANARY-other-2d8c4e6f1a"
@@ -82,7 +82,7 @@ func (s *scene) refused(a answer, status int, code string) {
 		s.Errorf("status %d, code %q, error %v, want %d %s: %s", a.status, a.code(), a.err, status, code, a.text())
 	}
 	if gjson.GetBytes(a.body, "error.message").String() == "" {
-		s.Errorf("the error tells nothing: %s", a.text())
+		s.Errorf("the error has no code: %s", a.text())
 	}
 }
 

@@ -74,14 +74,14 @@ func (s *series) slope() (slope, deviation float64) {
 	return slope * 3600, math.Sqrt(left/(n-2)/sxx) * 3600
 }
 
-// TestSoak is mixed load with faults for as long as it is told, and looks where
-// memory, goroutines and descriptors go. The first third of the time, and three
-// minutes at least, do not count: caches and pools fill. A thing grows when its
-// slope is above its bound by more than twice its standard error. The
-// invariants hold afterwards as after any scenario.
+// TestSoak is mixed load with faults for a given time, and looks where memory,
+// goroutines and descriptors go. The first third of the time, and three minutes
+// at least, do not count: caches and pools fill. A thing grows when its slope
+// is above its bound by more than twice its standard error. The invariants hold
+// afterwards as after any scenario.
 func TestSoak(t *testing.T) {
 	if *soak == 0 {
-		t.Skip("for make soak; -soak says how long")
+		t.Skip("for make soak; -soak sets how long")
 	}
 	s := newScene(t)
 	// GOGC is Go's own default, for forward otherwise lets garbage grow to 160
@@ -99,7 +99,7 @@ func TestSoak(t *testing.T) {
 	var made int
 	var load sync.WaitGroup
 	load.Go(func() { made = s.load(ctx, g) })
-	begun, every := time.Now(), time.NewTicker(soakEvery)
+	start, every := time.Now(), time.NewTicker(soakEvery)
 	defer every.Stop()
 	for ctx.Err() == nil {
 		select {
@@ -107,7 +107,7 @@ func TestSoak(t *testing.T) {
 		case <-ctx.Done():
 			continue
 		}
-		at := time.Since(begun)
+		at := time.Since(start)
 		values := []float64{float64(g.Memory("RssAnon")) * inMiB, g.metric("go_memstats_next_gc_bytes") * inMiB, float64(g.Memory("RssFile")) * inMiB,
 			g.metric("go_goroutines"), float64(g.Descriptors())}
 		if at >= max(*soak/3, warmUp) {
@@ -124,7 +124,7 @@ func TestSoak(t *testing.T) {
 	fmt.Printf("%d requests in %v\n", made, *soak)
 	for _, one := range all {
 		if len(one.x) < 5 {
-			t.Fatalf("%d samples tell nothing; run it longer", len(one.x))
+			t.Fatalf("%d samples show nothing; run it longer", len(one.x))
 		}
 		slope, deviation := one.slope()
 		verdict := "within its bound of"

@@ -36,7 +36,7 @@ func upstreamFaults() []scenario {
 				s.calls(a, 0)
 			}},
 		{id: "F04", fault: "the upstream's TLS is expired, for another host, self-signed or missing",
-			promise: "You get a 502 upstream_tls_error, and neither the request nor an API key is sent to whoever answers there.",
+			promise: "You get a 502 upstream_tls_error, and neither the request nor an API key is sent to that server.",
 			run:     badTLS},
 		{id: "F05", fault: "the upstream resets the connection after the request, before headers",
 			promise: "You get a 502 upstream_reset, and your request is not sent a second time.",
@@ -51,7 +51,7 @@ func upstreamFaults() []scenario {
 				}
 			}},
 		{id: "F07", fault: "the upstream accepts the request and never answers",
-			promise: "You get a 504 upstream_timeout after HEADER_TIMEOUT, SDKs are told not to try again, and your place among parallel requests is free again.",
+			promise: "You get a 504 upstream_timeout after HEADER_TIMEOUT, SDKs are asked not to try again, and your place among parallel requests is free again.",
 			run: func(s *scene) {
 				g := s.start(setup{env: []string{"HEADER_TIMEOUT=2s", "MAX_PARALLEL_REQUESTS=1"}})
 				for range 2 { // the second one would be refused if the first still held the place
@@ -64,7 +64,7 @@ func upstreamFaults() []scenario {
 				}
 			}},
 		{id: "F08", fault: "the connection breaks in the middle of a JSON answer",
-			promise: "You get an error, never half an answer that looks whole; nothing of it is remembered, and its row says upstream_reset.",
+			promise: "You get an error, never half an answer that looks whole; nothing of it is remembered, and its row has upstream_reset.",
 			run: func(s *scene) {
 				g := s.start(setup{})
 				s.neverWhole(g, "cut-mid-body", "")
@@ -163,7 +163,7 @@ func upstreamFaults() []scenario {
 				s.refused(g.chat("echo-auth", ""), 502, "upstream_auth_failed")
 			}},
 		{id: "F55", fault: "the upstream redirects",
-			promise: "You get a 502 upstream_redirect, and nobody else is sent your request or an API key.",
+			promise: "You get a 502 upstream_redirect, and no other host is sent your request or an API key.",
 			run: func(s *scene) {
 				var taken atomic.Int64
 				thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { taken.Add(1) }))
@@ -180,7 +180,7 @@ func upstreamFaults() []scenario {
 					s.Errorf("the target of the redirect was asked %d times", n)
 				}
 			}},
-		{id: "F56", fault: "the upstream compresses its answer although nobody asked, or sends a decompression bomb",
+		{id: "F56", fault: "the upstream compresses its answer unasked, or sends a decompression bomb",
 			promise: "The very bytes reach you, and memory stays bounded although the answer is read for the log.",
 			run:     compressed},
 		{id: "F57", fault: "a client upgrades to a WebSocket",
@@ -248,7 +248,7 @@ func (s *scene) brokenOff(a answer, code string) {
 	}
 }
 
-// left: the upstream was told that nobody listens any more.
+// left: the upstream noticed that no client reads any more.
 func (s *scene) left(a answer) {
 	s.Helper()
 	s.within("the upstream is left", func() bool {
@@ -276,8 +276,8 @@ func refusedConnections(s *scene) {
 		s.Fatal(err)
 	}
 	closed.Close()
-	nobody := "http://" + closed.Addr().String()
-	g := s.start(setup{base: nobody})
+	closedURL := "http://" + closed.Addr().String()
+	g := s.start(setup{base: closedURL})
 	a := g.chat("", "")
 	s.refused(a, 502, "upstream_connect_failed")
 	s.hides(a, closed.Addr().String())
@@ -288,7 +288,7 @@ func refusedConnections(s *scene) {
 	if spent := g.spent(); spent != 0 {
 		s.Errorf("what was never sent has cost %v of the budget", spent)
 	}
-	second := s.start(setup{base: nobody + "|" + s.up.URL})
+	second := s.start(setup{base: closedURL + "|" + s.up.URL})
 	for range 5 {
 		a := second.chat("", "")
 		s.served(a)
@@ -373,13 +373,13 @@ func oddStreams(s *scene) {
 		}
 	}
 	s.within("the log has the text of a stream that came byte by byte", func() bool {
-		said := 0
+		sent := 0
 		for _, line := range g.chatLog() {
-			if gjson.Get(line, "assistant").String() == "You said: hi" {
-				said++
+			if gjson.Get(line, "assistant").String() == "You sent: hi" {
+				sent++
 			}
 		}
-		return said == 2+2 // byte by byte and with CRLF, beside those of the warm-up
+		return sent == 2+2 // byte by byte and with CRLF, beside those of the warm-up
 	})
 }
 
