@@ -9,7 +9,16 @@ import (
 )
 
 // Blocks is how the items of a list are streamed in events for when an item
-// starts, what it consists of and when it ends.
+// starts, what it consists of and when it ends. A text of an Anthropic message,
+// for example, is three events:
+//
+//	content_block_start  "index":0,"content_block":{"type":"text","text":""}
+//	content_block_delta  "index":0,"delta":{"type":"text_delta","text":"Hi"}
+//	content_block_stop   "index":0
+//
+// The first has the block with the members emptied that are sent after it, so
+// that a client can add to it. OpenAI's items are streamed in the same way, and
+// have lists of parts that are blocks again.
 type Blocks struct {
 	// Start and Stop name the events around an item, Name is the member of the
 	// event that has the item, Index the one that has its number. With Repeat,

@@ -11,6 +11,11 @@ import (
 	"forward/internal/jsonscan"
 )
 
+// A chunk is an event that is itself a piece of the body: of OpenAI's chats and
+// completions, Gemini and Ollama. One chunk can have a whole answer, since each
+// of its fields is merged into nothing; compatible servers and Google do send
+// short answers so.
+
 // writeChunks writes a body as one chunk, and the usage, where it is sent on
 // demand, as another. Clients of OpenAI's protocol expect null for the usage in
 // all chunks before the one that has it.

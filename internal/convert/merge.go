@@ -142,7 +142,9 @@ func (g *merging) keyed(n *node, items []string, f *Field) bool {
 	return true
 }
 
-// number returns the index of an item, which may be absent for the first one.
+// number returns the index of an item, which may be absent for the first one,
+// as Gemini's is. Only the plain spelling is accepted: an index that the body
+// keeps is compared as text.
 func number(raw string) (n int64, ok bool) {
 	if raw == "" {
 		return 0, true
@@ -151,8 +153,11 @@ func number(raw string) (n int64, ok bool) {
 	return n, err == nil && n >= 0 && raw == strconv.FormatInt(n, 10)
 }
 
-// parts adds items to a list. The first may continue the last one that is
-// there, if both are plain and differ in nothing but their texts.
+// parts adds items to a list. A stream does not number its parts: Gemini sends
+// a text in parts of several chunks, which a body has as one.
+//
+// The first item may continue the last one that is there, if both are plain and
+// differ in nothing but their texts.
 func (g *merging) parts(n *node, items []string, f *Field) bool {
 	for i, raw := range items {
 		part, ok := ParseObject(raw)

@@ -50,7 +50,7 @@ func (n *node) start(s *Shape) {
 	}
 }
 
-// child returns a member, which it adds if it is not there.
+// child returns a member for a field, which it adds if it is not there.
 func (n *node) child(name string, f *Field) *node {
 	for _, c := range n.nodes {
 		if c.name == name {

@@ -45,8 +45,16 @@ type Field struct {
 	Whole func(before, item string) bool
 }
 
-// Shape is how objects are merged. The body has the fields up to the last one
-// with a Default in the order of the table, and all others as they came.
+// Shape is how objects are merged. For example,
+//
+//	{Name: "delta", As: "message", Rule: Nested, Shape: message}
+//
+// in the shape of a choice means that each delta is merged into the message of
+// the body, field by field, by the shape message. Cut reads the same table
+// backwards: a message becomes a delta.
+//
+// The body has the fields up to the last one with a Default in the order of the
+// table, and all others as they came.
 type Shape struct {
 	Fields []Field
 	Rest   Rule // of fields that are not listed
