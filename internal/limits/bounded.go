@@ -50,6 +50,8 @@ func (b *bounded[V]) put(name string, v V, capacity int, used func(V) float64) {
 	b.entries[name] = v
 }
 
+// evict looks at a few entries only, because to find the least used one of all
+// would cost each made-up name a walk over the map.
 func (b *bounded[V]) evict(used func(V) float64) {
 	victim := ""
 	least := math.Inf(1)

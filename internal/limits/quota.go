@@ -47,6 +47,7 @@ type Quota struct {
 	Shadow bool // refuses no request; what it would have refused is logged
 }
 
+// bounds returns the limits as they are compared with what is counted.
 func (q Quota) bounds() tally {
 	return tally{
 		{q.RequestsPerMinute, q.TokensPerMinute, q.InputPerMinute, q.OutputPerMinute},
@@ -54,6 +55,9 @@ func (q Quota) bounds() tally {
 	}
 }
 
+// check refuses quotas that would limit nothing, or that Redis could not count.
+// A glob is checked by path.Match, because glob.Match takes any text: a mistake
+// such as gpt-[4 would match nothing, and so limit nothing.
 func (q Quota) check() error {
 	switch {
 	case !slices.Contains(scopes, q.Scope):
@@ -83,6 +87,8 @@ type Subject struct {
 	RPM, TPM int64 // the key's own limits, beside the quotas; 0: none
 }
 
+// name returns the subject's name in a scope. All requests have the same in the
+// global one.
 func (s Subject) name(scope Scope) string {
 	switch scope {
 	case ScopeRoute:
@@ -107,6 +113,7 @@ type Estimate struct {
 	Exact func() Estimate
 }
 
+// counts returns the amounts of a request, in the order of the metrics.
 func (e Estimate) counts() counts { return counts{1, e.Input + e.Output, e.Input, e.Output} }
 
 // clamped returns the estimate within what can be counted exactly, without

@@ -31,6 +31,7 @@ type QuotaError struct {
 	TooLarge   bool          // more than the limit: the request can never pass, however long it waits
 }
 
+// Error returns the message that the client reads, in OpenAI's form.
 func (e *QuotaError) Error() string {
 	advice := "Please try again in " + duration.Ceil(e.RetryAfter) + "."
 	if e.TooLarge {

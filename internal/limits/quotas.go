@@ -247,6 +247,8 @@ type shadowLog struct {
 	logged map[string]time.Time // by quota
 }
 
+// report logs a refusal, unless the quota was logged less than a minute ago. A
+// clock that was set back must not silence it.
 func (l *shadowLog) report(e *QuotaError, now time.Time) {
 	key := string(e.Scope) + e.Match
 	l.mu.Lock()

@@ -22,6 +22,7 @@ type Rule struct {
 // of all requests is empty.
 type rules []Rule
 
+// newRules brings the paths of rules into one form.
 func newRules(list []Rule) rules {
 	rs := slices.Clone(list)
 	for i, r := range rs {
@@ -88,6 +89,7 @@ func contains(prefix, path string) bool {
 	return err == nil && below(prefix, plain)
 }
 
+// below reports whether a path is prefix or continues it with a slash.
 func below(prefix, path string) bool {
 	rest, ok := strings.CutPrefix(path, prefix)
 	return ok && (rest == "" || rest[0] == '/')

@@ -32,6 +32,8 @@ type ExceededError struct {
 	RetryAfter time.Duration // a request after it is admitted, if no other request of the caller is before
 }
 
+// Error returns the message that the client reads. It is OpenAI's, which
+// clients parse for the time to wait.
 func (e *ExceededError) Error() string {
 	return fmt.Sprintf("Rate limit reached for requests (%s): Limit %d, Used %d. Please try again in %s.",
 		e.Rate, e.Limit, e.Limit-e.Remaining, duration.Ceil(e.RetryAfter))

@@ -84,6 +84,8 @@ func (s *Store) Take(key string, rates []Rate, n int64) []Window {
 	return states
 }
 
+// shard returns the shard of a key. A lock for all keys would be contended by
+// every request.
 func (s *Store) shard(key string) *shard {
 	return &s.shards[maphash.String(s.seed, key)%shardCount]
 }

@@ -104,6 +104,7 @@ func roundDown(n, unit int64) int64 {
 	return n - rest
 }
 
+// at returns how many admissions the i-th entry stands for.
 func (m *moves) at(i int) int64 {
 	if m.counts == nil {
 		return 1
@@ -134,6 +135,7 @@ func (m *moves) free(n int64) int64 {
 	return 0
 }
 
+// add appends n admissions that leave at end.
 func (m *moves) add(end, n int64) {
 	m.makeSpace()
 	for range n {
@@ -141,6 +143,7 @@ func (m *moves) add(end, n int64) {
 	}
 }
 
+// addSlice adds n admissions to the slice that leaves at end.
 func (m *moves) addSlice(end, n int64) {
 	if last := len(m.leaves) - 1; last >= m.head && m.leaves[last] == end {
 		m.counts[last] += n

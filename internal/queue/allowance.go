@@ -23,12 +23,15 @@ type allowance struct {
 // usageRatio is the part of their reserved tokens that recent requests used.
 type usageRatio struct{ used, reserved float64 }
 
+// add counts a request. The memory of about 64 requests fades, so that the
+// ratio follows callers that change their max_tokens.
 func (u *usageRatio) add(used, reserved int64) {
 	const memory = 1 - 1.0/64
 	u.used = u.used*memory + float64(used)
 	u.reserved = u.reserved*memory + float64(reserved)
 }
 
+// value returns the ratio, 1 before the first request.
 func (u *usageRatio) value() float64 {
 	if u.reserved <= 0 {
 		return 1
@@ -83,6 +86,8 @@ func (a *allowance) settle(now int64, g *Grant, used int64) {
 			a.tokens.giveBack(now, g.tokenMark, -more)
 		}
 	}
+	// A moving average of about 16 requests follows a model that becomes
+	// slower, and survives a single long answer.
 	d := now - g.at
 	if a.duration == 0 {
 		a.duration = d

@@ -7,30 +7,18 @@ import (
 
 // backlog sums up the flows by the power of two of their demand. With it the
 // wait of one more request is estimated without a look at every caller.
-type backlog [64]struct {
-	weight                 float64 // exact: a sum of small integers
-	cost, requests, tokens int64
-}
+type backlog [64]struct{ weight, cost, requests, tokens int64 }
 
 func (f *flow) class() int { return bits.Len64(uint64(f.share(f.cost))) }
 
-func (b *backlog) add(f *flow) {
+// count adds a flow once, or takes it out with -1.
+func (b *backlog) count(f *flow, once int64) {
 	if f.length > 0 {
 		c := &b[f.class()]
-		c.weight += float64(f.weight)
-		c.cost += f.cost
-		c.requests += int64(f.length)
-		c.tokens += f.tokens
-	}
-}
-
-func (b *backlog) drop(f *flow) {
-	if f.length > 0 {
-		c := &b[f.class()]
-		c.weight -= float64(f.weight)
-		c.cost -= f.cost
-		c.requests -= int64(f.length)
-		c.tokens -= f.tokens
+		c.weight += once * f.weight
+		c.cost += once * f.cost
+		c.requests += once * int64(f.length)
+		c.tokens += once * f.tokens
 	}
 }
 
@@ -47,10 +35,10 @@ func (q *modelQueue) forecast(now int64, w *waiter) int64 {
 	requests := float64(f.length)
 	tokens := float64(f.tokens - w.tokens)
 	others := q.order.backlog
-	others.drop(f)
+	others.count(f, -1)
 	for _, c := range others {
 		if c.cost > 0 {
-			part := min(1, depth*c.weight/float64(c.cost))
+			part := min(1, depth*float64(c.weight)/float64(c.cost))
 			requests += part * float64(c.requests)
 			tokens += part * float64(c.tokens)
 		}

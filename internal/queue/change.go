@@ -67,7 +67,8 @@ func (q *modelQueue) change(now int64, m Model) {
 		}
 		w.cost = q.allowance.cost(w.tokens)
 		w.passed = 0
-		q.append(w)
+		q.order.append(w)
+		q.schedule(w)
 	}
 	q.advance(now)
 }

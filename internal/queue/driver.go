@@ -51,26 +51,26 @@ func (r *driver) acquire(ctx context.Context, d Demand) (*Grant, error) {
 	}
 }
 
-func (r *driver) submit(d Demand) (*Grant, *waiter, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.retired {
-		return nil, nil, errRetired
-	}
-	return r.submitLocked(d)
+func (r *driver) submit(d Demand) (g *Grant, w *waiter, err error) {
+	r.do(func(q *modelQueue, now int64) {
+		if r.retired {
+			err = errRetired
+			return
+		}
+		g, w, err = r.enter(q.submit(now, d))
+	})
+	return g, w, err
 }
 
-func (r *driver) submitLocked(d Demand) (*Grant, *waiter, error) {
-	g, w, refused := r.queue.submit(r.s.now(), d)
-	if g != nil {
-		g.driver = r
-	}
-	if w != nil {
-		w.done = make(chan struct{})
-	}
-	r.deliver()
-	if refused != nil {
+// enter prepares the results of a submission.
+func (r *driver) enter(g *Grant, w *waiter, refused *Error) (*Grant, *waiter, error) {
+	switch {
+	case refused != nil:
 		return nil, nil, refused
+	case g != nil:
+		g.driver = r
+	default:
+		w.done = make(chan struct{})
 	}
 	return g, w, nil
 }
@@ -102,42 +102,48 @@ func (r *driver) wait(ctx context.Context, d Demand, w *waiter) (*Grant, error) 
 // leave takes out a request whose client is gone, even if it was started just
 // now.
 func (r *driver) leave(w *waiter) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	switch {
-	case w.flow != nil:
-		r.queue.leave(r.s.now(), w)
-	case w.grant != nil:
-		r.queue.cancel(r.s.now(), w.grant)
-	}
-	r.deliver()
+	r.do(func(q *modelQueue, now int64) {
+		switch {
+		case w.flow != nil:
+			q.leave(now, w)
+		case w.grant != nil:
+			q.cancel(now, w.grant)
+		}
+	})
 }
 
+// confirm reports that the replicas' allowance had enough for a grant, so other
+// requests may start.
 func (r *driver) confirm(g *Grant) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.queue.confirm(r.s.now(), g)
-	r.deliver()
+	r.do(func(q *modelQueue, now int64) { q.confirm(now, g) })
 }
 
-func (r *driver) requeue(d Demand, g *Grant, w *waiter, wait time.Duration) (*Grant, *waiter, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	again := r.queue.requeue(r.s.now(), g, w, wait)
-	if again == nil {
-		return r.submitLocked(d)
-	}
-	again.done = make(chan struct{})
-	r.deliver()
-	return nil, again, nil
+// requeue makes a request wait again that Shared.Take has refused.
+func (r *driver) requeue(d Demand, g *Grant, w *waiter, wait time.Duration) (_ *Grant, again *waiter, err error) {
+	r.do(func(q *modelQueue, now int64) {
+		again = q.requeue(now, g, w, wait)
+		if again == nil {
+			g, again, err = r.enter(q.submit(now, d))
+		} else {
+			g, again, err = r.enter(nil, again, nil)
+		}
+	})
+	return g, again, err
 }
 
 // tick is called by the timer.
 func (r *driver) tick() {
+	r.do(func(q *modelQueue, now int64) {
+		r.timerAt = never
+		q.advance(now)
+	})
+}
+
+// do changes the queue with f, and delivers what follows from it.
+func (r *driver) do(f func(q *modelQueue, now int64)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.timerAt = never
-	r.queue.advance(r.s.now())
+	f(r.queue, r.s.now())
 	r.deliver()
 }
 
@@ -169,50 +175,50 @@ func (r *driver) deliver() {
 	r.timerAt = next
 }
 
+// settle gives what was not used back to the replicas too. Give is called
+// outside of the lock, see Shared.
 func (r *driver) settle(g *Grant, used int64) {
-	r.mu.Lock()
 	var unused int64
-	if !g.over && used >= 0 {
-		unused = g.tokens - used
-	}
-	model := r.queue.model
-	r.queue.settle(r.s.now(), g, used)
-	r.deliver()
-	r.mu.Unlock()
+	var m Model
+	r.do(func(q *modelQueue, now int64) {
+		if !g.over && used >= 0 {
+			unused = g.tokens - used
+		}
+		m = q.model
+		q.settle(now, g, used)
+	})
 	if r.s.shared != nil && unused != 0 {
-		r.s.shared.Give(r.sharedKey(), model, 0, unused)
+		r.s.shared.Give(r.sharedKey(), m, 0, unused)
 	}
 }
 
+// cancel gives the request back to the replicas too.
 func (r *driver) cancel(g *Grant) {
-	r.mu.Lock()
-	over := g.over
-	model := r.queue.model
-	r.queue.cancel(r.s.now(), g)
-	r.deliver()
-	r.mu.Unlock()
+	var over bool
+	var m Model
+	r.do(func(q *modelQueue, now int64) {
+		over = g.over
+		m = q.model
+		q.cancel(now, g)
+	})
 	if r.s.shared != nil && !over {
-		r.s.shared.Give(r.sharedKey(), model, 1, g.tokens)
+		r.s.shared.Give(r.sharedKey(), m, 1, g.tokens)
 	}
 }
 
 func (r *driver) learn(g *Grant, f Feedback) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.queue.learn(r.s.now(), g, f)
-	r.deliver()
+	r.do(func(q *modelQueue, now int64) { q.learn(now, g, f) })
 }
 
 // change applies another model. A queue without a rule is retired, and all that
 // wait in it may start.
 func (r *driver) change(m Model, retired bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.retired = retired
-	if r.queue.model != m {
-		r.queue.change(r.s.now(), m)
-		r.deliver()
-	}
+	r.do(func(q *modelQueue, now int64) {
+		r.retired = retired
+		if q.model != m {
+			q.change(now, m)
+		}
+	})
 }
 
 // retireIdle retires a queue with nothing to remember, and reports whether it

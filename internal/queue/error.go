@@ -29,6 +29,7 @@ type Error struct {
 	RetryAfter   time.Duration // a request that comes then, if no other comes before, starts at once; 0 for TooLarge
 }
 
+// Error returns the message that the client reads.
 func (e *Error) Error() string {
 	again := "Please try again in " + duration.Ceil(e.RetryAfter) + "."
 	switch {
@@ -61,6 +62,8 @@ func (q *modelQueue) refusal(now int64, why Reason, w *waiter) *Error {
 	}
 }
 
+// tooLarge returns the error of a request that no wait helps, because a full
+// bucket holds fewer tokens.
 func (q *modelQueue) tooLarge(tokens int64) *Error {
 	return &Error{Reason: TooLarge, Limits: q.model, Tokens: tokens}
 }

@@ -62,6 +62,8 @@ func ReadFeedback(h http.Header, status int, now time.Time) Feedback {
 	return f
 }
 
+// readLeft reads what is left from two headers. Without a number that can be
+// read, the answer reports nothing: a reset alone is of no use.
 func readLeft(h http.Header, now time.Time, remaining, reset string) Left {
 	n, ok := readNumber(h.Get(remaining)) // some providers write 1e3 or 12.0
 	if !ok {
@@ -87,6 +89,8 @@ func readReset(v string, now time.Time) time.Duration {
 	return time.Duration(n * float64(time.Second))
 }
 
+// readRetryAfter reads for how long the provider asks to be left alone, 0 if it
+// does not.
 func readRetryAfter(h http.Header, now time.Time) time.Duration {
 	if n := readSeconds(h.Get("Retry-After-Ms")); n > 0 {
 		return time.Duration(n * float64(time.Millisecond))

@@ -111,5 +111,6 @@ func (n *notice) others(f Feedback, at, limit int64, left func(keyNotice) Left) 
 	return sum + int64(max(silent, 0))*part
 }
 
+// requestsLeft and tokensLeft are arguments of others.
 func (k keyNotice) requestsLeft() Left { return k.requests }
 func (k keyNotice) tokensLeft() Left   { return k.tokens }

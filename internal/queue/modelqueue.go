@@ -62,7 +62,7 @@ func (q *modelQueue) submit(now int64, d Demand) (*Grant, *waiter, *Error) {
 		return nil, nil, q.tooLarge(d.Tokens)
 	}
 	d.Tokens = min(max(d.Tokens, 0), maxUnits)
-	q.advance(now)
+	q.advance(now) // requests that are due come before this one
 	first := q.order.waiting == 0
 	if first && !q.busy() && q.allowance.ready(now, 1, d.Tokens) <= now {
 		return q.allowance.take(now, d.Tokens, now), nil, nil
@@ -97,16 +97,12 @@ func (q *modelQueue) enqueue(now int64, d Demand) *waiter {
 			w.expires = now + int64(most)
 		}
 	}
-	q.append(w)
+	q.order.append(w)
+	q.schedule(w)
 	return w
 }
 
-// append puts a waiter at the end of its caller's flow.
-func (q *modelQueue) append(w *waiter) {
-	q.order.append(w)
-	q.schedule(w)
-}
-
+// schedule puts a waiter among those that can expire.
 func (q *modelQueue) schedule(w *waiter) {
 	if w.expires < never {
 		q.byExpiry.push(w)
@@ -151,6 +147,8 @@ func (q *modelQueue) advance(now int64) {
 	}
 }
 
+// startDue starts the requests that may start. What the clock allows only
+// later, next reports.
 func (q *modelQueue) startDue(now int64) {
 	for {
 		w, due := q.candidate(now)
@@ -234,21 +232,14 @@ func (q *modelQueue) requeue(now int64, g *Grant, w *waiter, wait time.Duration)
 	if w == nil {
 		return nil
 	}
-	again := &waiter{
-		caller:      w.caller,
-		weight:      w.weight,
-		tokens:      w.tokens,
-		cost:        w.cost,
-		arrived:     w.arrived,
-		expires:     w.expires,
-		number:      w.number,
-		passed:      w.passed,
-		expiryPlace: -1,
-	}
-	q.order.prepend(again)
-	q.schedule(again)
+	// A new waiter, because the channel of the old one is closed.
+	again := *w
+	again.grant = nil
+	again.done = nil
+	q.order.prepend(&again)
+	q.schedule(&again)
 	q.advance(now)
-	return again
+	return &again
 }
 
 // leave takes out a request whose client is gone.
@@ -257,6 +248,7 @@ func (q *modelQueue) leave(now int64, w *waiter) {
 	q.advance(now)
 }
 
+// remove takes a waiter out of the queue, whatever the reason.
 func (q *modelQueue) remove(w *waiter) {
 	q.order.remove(w)
 	q.unschedule(w)

@@ -204,7 +204,7 @@ func (c *course) checkSums() {
 	for name, f := range q.order.flows {
 		if f.length > 0 {
 			flows++
-			b.add(f)
+			b.count(f, 1)
 			n := 0
 			for w := f.head; w != nil; w = w.after {
 				n++

@@ -47,10 +47,10 @@ func newOrder() order {
 		byStart: indexedHeap[flow]{
 			place: func(f *flow) *int { return &f.place.start },
 			less: func(a, b *flow) bool {
-				if a.start != b.start {
+				switch {
+				case a.start != b.start:
 					return a.start < b.start
-				}
-				if a.weight != b.weight {
+				case a.weight != b.weight:
 					return a.weight > b.weight
 				}
 				return a.head.number < b.head.number
@@ -59,19 +59,13 @@ func newOrder() order {
 		byFinish: indexedHeap[flow]{
 			place: func(f *flow) *int { return &f.place.finish },
 			less: func(a, b *flow) bool {
-				if a.finish != b.finish {
-					return a.finish < b.finish
-				}
-				return a.head.number < b.head.number
+				return a.finish < b.finish || (a.finish == b.finish && a.head.number < b.head.number)
 			},
 		},
 		byLength: indexedHeap[flow]{
 			place: func(f *flow) *int { return &f.place.length },
 			less: func(a, b *flow) bool {
-				if a.length != b.length {
-					return a.length > b.length
-				}
-				return a.tail.number > b.tail.number
+				return a.length > b.length || (a.length == b.length && a.tail.number > b.tail.number)
 			},
 		},
 		served: indexedHeap[flow]{
@@ -84,7 +78,7 @@ func newOrder() order {
 // append puts a request at the end of its caller's flow.
 func (o *order) append(w *waiter) {
 	f := o.flow(w)
-	o.backlog.drop(f)
+	o.backlog.count(f, -1)
 	w.before = f.tail
 	if f.tail == nil {
 		f.head = w
@@ -101,7 +95,7 @@ func (o *order) append(w *waiter) {
 func (o *order) prepend(w *waiter) {
 	remembered := o.flows[w.caller] != nil
 	f := o.flow(w)
-	o.backlog.drop(f)
+	o.backlog.count(f, -1)
 	if f.length == 0 {
 		f.start = f.served
 	}
@@ -133,11 +127,11 @@ func (o *order) flow(w *waiter) *flow {
 // join counts a request that was linked into its flow.
 func (o *order) join(f *flow, w *waiter) {
 	w.flow = f
-	o.arrivals = max(o.arrivals, w.number)
+	o.arrivals = max(o.arrivals, w.number) // a prepended request may be older than clear
 	f.length++
 	f.cost += w.cost
 	f.tokens += w.tokens
-	o.backlog.add(f)
+	o.backlog.count(f, 1)
 	o.waiting++
 	o.cost += w.cost
 	f.finish = f.start + f.share(f.head.cost)
@@ -175,7 +169,7 @@ func (o *order) dequeue(w *waiter) {
 func (o *order) remove(w *waiter) {
 	f := w.flow
 	wasHead := f.head == w
-	o.backlog.drop(f)
+	o.backlog.count(f, -1)
 	f.unlink(w)
 	f.length--
 	f.cost -= w.cost
@@ -195,8 +189,8 @@ func (o *order) remove(w *waiter) {
 			delete(o.flows, f.caller)
 		}
 	default:
-		o.backlog.add(f)
-		if wasHead {
+		o.backlog.count(f, 1)
+		if wasHead { // only the head has tags, and the next request gets its start
 			f.finish = f.start + f.share(f.head.cost)
 			o.byStart.fix(f)
 			o.byFinish.fix(f)
@@ -205,6 +199,7 @@ func (o *order) remove(w *waiter) {
 	}
 }
 
+// unlink takes a request out of the list of its flow.
 func (f *flow) unlink(w *waiter) {
 	if w.before != nil {
 		w.before.after = w.after
