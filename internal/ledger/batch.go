@@ -114,7 +114,8 @@ func (b *BatchReader) read(line []byte) {
 	}
 	item, d, body := batchAnswer(gjson.ParseBytes(line))
 	if d == nil {
-		// Failed requests of all three providers have an error and cost nothing.
+		// Failed requests of all three providers have an error and cost
+		// nothing.
 		b.foreign = !gjson.GetBytes(line, "error").Exists() && !gjson.GetBytes(line, "response").Exists()
 		return
 	}

@@ -11,7 +11,8 @@ import (
 	"forward/internal/ledger"
 )
 
-// fill writes n requests through the ledger, by 50 keys in bursts of 40, over 60 days: 20 models on 3 routes, 1000 users, and a few errors.
+// fill writes n requests through the ledger, by 50 keys in bursts of 40, over
+// 60 days: 20 models on 3 routes, 1000 users, and a few errors.
 func fill(b *testing.B, l *ledger.Ledger, n int) {
 	b.Helper()
 	step := 60 * 24 * time.Hour / time.Duration(n)
@@ -36,8 +37,9 @@ func fill(b *testing.B, l *ledger.Ledger, n int) {
 	}
 }
 
-// BenchmarkReport answers `usage --by key,model,day --since 30d` from a ledger of USAGE_BENCH_ROWS requests, 50,000 unless it is set.
-// The bound is a second for 5 million:
+// BenchmarkReport answers `usage --by key,model,day --since 30d` from a ledger
+// of USAGE_BENCH_ROWS requests, 50,000 unless it is set. The bound is a second
+// for 5 million:
 //
 //	USAGE_BENCH_ROWS=5000000 go test -run '^$' -bench Report -benchtime 5x -timeout 60m ./internal/ledger
 func BenchmarkReport(b *testing.B) {
@@ -50,9 +52,9 @@ func BenchmarkReport(b *testing.B) {
 	}
 	db := newDB(b)
 	l := mustOpen(b, db, ledger.Options{Retention: -1, Delay: time.Nanosecond})
-	begun := time.Now()
+	start := time.Now()
 	fill(b, l, n)
-	written := time.Since(begun)
+	written := time.Since(start)
 	query := ledger.Query{By: []ledger.Dimension{ledger.ByKey, ledger.ByModel, ledger.ByDay}, Since: noon.AddDate(0, 0, -30).Truncate(24 * time.Hour)}
 	var groups int
 	for b.Loop() {
@@ -70,7 +72,8 @@ func BenchmarkReport(b *testing.B) {
 	b.ReportMetric(float64(written.Microseconds())/float64(n), "µs/row-written")
 }
 
-// BenchmarkSettle is what a request pays for being accounted for: a reservation in a budget and its end.
+// BenchmarkSettle is what a request pays for being accounted for: a reservation
+// in a budget and its end.
 func BenchmarkSettle(b *testing.B) {
 	l := mustOpen(b, newDB(b), ledger.Options{MaxPending: 1 << 40})
 	budgets := []ledger.Budget{{Unit: ledger.USD, Amount: 1 << 60, Period: ledger.Monthly}}
@@ -87,7 +90,8 @@ func BenchmarkSettle(b *testing.B) {
 	}
 }
 
-// BenchmarkWrite is what the writer pays for a row, beside the requests: µs/row is its processor time where nothing else runs.
+// BenchmarkWrite is what the writer pays for a row, beside the requests: µs/row
+// is its processor time where nothing else runs.
 func BenchmarkWrite(b *testing.B) {
 	l := mustOpen(b, newDB(b), ledger.Options{Retention: -1, Delay: time.Nanosecond})
 	const rows = 10_000

@@ -15,9 +15,9 @@ const defaultMaxOutput = 16_384
 // Estimate prepares a row for Reserve: its tokens become the prompt's and the
 // most that can be generated, its cost the most that these cost. output is the
 // bound in the request, for all its choices together; 0 is none, and then that
-// of the model applies. r.Upstream and r.Model say whose price it is, r.Tier
-// the requested service tier. Without a price the tokens are there all the
-// same, for budgets in tokens.
+// of the model applies. r.Upstream and r.Model choose the price list, r.Tier is
+// the requested service tier. Without a price the tokens are set all the same,
+// for budgets in tokens.
 func (r *Row) Estimate(prices *price.Table, input, output int64) {
 	list, _, _ := prices.Price(r.Upstream, r.Model)
 	output = cmp.Or(max(0, output), list.MaxOutput, defaultMaxOutput)

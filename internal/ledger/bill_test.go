@@ -48,7 +48,7 @@ func TestBill(t *testing.T) {
 				t.Errorf("priced %t, cost %s, saved %s, %q; want %t, %s, %s, %q", r.Priced, r.Cost, r.Saved, r.Price, c.priced, c.cost, c.saved, c.price)
 			}
 			if c.cost > 0 && (len(r.Trail) == 0 || !strings.Contains(r.Trail[0].Text, " × $")) {
-				t.Errorf("the trail does not say how: %v", r.Trail)
+				t.Errorf("the trail does not show how: %v", r.Trail)
 			}
 		})
 	}

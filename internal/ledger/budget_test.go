@@ -30,7 +30,7 @@ func monthly(n int64) ledger.Budget {
 	return ledger.Budget{Unit: ledger.USD, Amount: int64(cents(n)), Period: ledger.Monthly, Zone: time.UTC}
 }
 
-// call begins and settles a call at the clock's time.
+// call reserves and settles a call at the clock's time.
 func (c *clock) call(l *ledger.Ledger, id string, reserve, cost price.Money, budgets ...ledger.Budget) error {
 	r := ledger.Row{ID: id, Time: c.read(), Key: "k1", KeyName: "alice", Model: "m", Priced: true, Cost: reserve, Status: 200}
 	call, err := l.Reserve(context.Background(), ledger.Reservation{Row: r, Budgets: budgets})
@@ -48,7 +48,7 @@ func TestBudgetIsSpent(t *testing.T) {
 	if err := c.call(l, "1", cents(70), cents(60), b); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.call(l, "2", cents(70), cents(50), b); err != nil { // something is left: it may begin
+	if err := c.call(l, "2", cents(70), cents(50), b); err != nil { // something is left: it may start
 		t.Fatal(err)
 	}
 	var spent *ledger.BudgetError
@@ -79,8 +79,8 @@ func TestBudgetIsSpent(t *testing.T) {
 	}
 }
 
-// TestBudgetOutlivesTheProcess checks that the database is the truth: for a new process, for a budget that is given later, and for
-// another period or zone.
+// TestBudgetOutlivesTheProcess checks that the database is the truth: for a new
+// process, for a budget that is given later, and for another period or zone.
 func TestBudgetOutlivesTheProcess(t *testing.T) {
 	c := newClock(noon)
 	path := filepath.Join(t.TempDir(), "forward.db")
@@ -119,8 +119,8 @@ func TestBudgetOutlivesTheProcess(t *testing.T) {
 	want(next, ledger.Budget{Unit: ledger.USD, Amount: 1, Period: ledger.Total}, 110)
 }
 
-// TestCallsBelongToThePeriodInWhichTheyBegan ends a call after the month turned.
-func TestCallsBelongToThePeriodInWhichTheyBegan(t *testing.T) {
+// TestCallsBelongToThePeriodOfTheirStart ends a call after the month turned.
+func TestCallsBelongToThePeriodOfTheirStart(t *testing.T) {
 	c := newClock(time.Date(2028, 2, 29, 23, 59, 0, 0, time.UTC)) // a leap day
 	l := mustOpen(t, newDB(t), ledger.Options{Now: c.read})
 	r := ledger.Row{ID: "a", Time: c.read(), Key: "k1", Priced: true, Cost: cents(80)}
@@ -141,8 +141,9 @@ func TestCallsBelongToThePeriodInWhichTheyBegan(t *testing.T) {
 	}
 }
 
-// TestWaitingOverMidnight lets a call through that had come the day before: it counts in the day in which it was let through, so that the
-// new day's budget holds, also in the next process; reports have it where it began.
+// TestWaitingOverMidnight lets a call through that had come the day before: it
+// counts in the day in which it was let through, so that the new day's budget
+// holds, also in the next process; reports have it where it started.
 func TestWaitingOverMidnight(t *testing.T) {
 	c := newClock(time.Date(2026, 11, 22, 0, 0, 1, 0, time.UTC))
 	db := newDB(t)
@@ -170,7 +171,7 @@ func TestWaitingOverMidnight(t *testing.T) {
 
 func TestTokenBudgetsAndUnpricedModels(t *testing.T) {
 	l := mustOpen(t, newDB(t), ledger.Options{})
-	begin := func(id string, budgets ...ledger.Budget) error {
+	reserve := func(id string, budgets ...ledger.Budget) error {
 		r := ledger.Row{ID: id, Time: time.Now(), Key: "k", Model: "mystery", Usage: dialect.Usage{Input: 10, Output: 90}}
 		call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: budgets})
 		if err == nil {
@@ -181,17 +182,17 @@ func TestTokenBudgetsAndUnpricedModels(t *testing.T) {
 	tokens := ledger.Budget{Unit: ledger.Tokens, Amount: 150, Period: ledger.Daily}
 	dollars := ledger.Budget{Unit: ledger.USD, Amount: 1, Period: ledger.Daily}
 	var unpriced *ledger.UnpricedError
-	if err := begin("1", tokens, dollars); !errors.As(err, &unpriced) || unpriced.Model != "mystery" {
+	if err := reserve("1", tokens, dollars); !errors.As(err, &unpriced) || unpriced.Model != "mystery" {
 		t.Errorf("an unpriced model with a budget in dollars: %v", err)
 	}
 	dollars.AllowUnpriced = true
 	for _, id := range []string{"2", "3"} {
-		if err := begin(id, tokens, dollars); err != nil {
+		if err := reserve(id, tokens, dollars); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
 	var spent *ledger.BudgetError
-	if err := begin("4", dollars, tokens); !errors.As(err, &spent) || spent.Budget.Unit != ledger.Tokens || spent.Spent != 200 {
+	if err := reserve("4", dollars, tokens); !errors.As(err, &spent) || spent.Budget.Unit != ledger.Tokens || spent.Spent != 200 {
 		t.Errorf("%v", err)
 	}
 	if b, err := l.Balances(t.Context(), "k", []ledger.Budget{dollars, tokens}); err != nil || b[0].Held != 0 || b[1].Held != 0 || b[0].Spent != 0 {
@@ -208,14 +209,14 @@ func TestParallelCallsAtTheLastCent(t *testing.T) {
 		t.Fatal(err)
 	}
 	var admitted atomic.Int64
-	var begun, all sync.WaitGroup
-	begun.Add(100)
+	var started, all sync.WaitGroup
+	started.Add(100)
 	for i := range 100 {
 		all.Go(func() {
 			r := ledger.Row{ID: fmt.Sprint(i), Time: c.read(), Key: "k1", Priced: true, Cost: cents(3)}
 			call, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{b}})
-			begun.Done()
-			begun.Wait() // none ends before all have tried
+			started.Done()
+			started.Wait() // none ends before all have tried
 			if err == nil {
 				admitted.Add(1)
 				r.Cost = cents(2)
@@ -232,8 +233,9 @@ func TestParallelCallsAtTheLastCent(t *testing.T) {
 	}
 }
 
-// TestSpentNeverPassesTheBudgetByMoreThanOneReserve tries random interleavings of calls that begin, end, fail, of changes of the
-// amount, of turns of the period and of new processes, against a model of what was spent.
+// TestSpentNeverPassesTheBudgetByMoreThanOneReserve tries random interleavings
+// of calls that start, end, fail, of changes of the amount, of turns of the
+// period and of new processes, against a model of what was spent.
 func TestSpentNeverPassesTheBudgetByMoreThanOneReserve(t *testing.T) {
 	db := newDB(t)
 	run, id := 0, 0
@@ -250,12 +252,12 @@ func TestSpentNeverPassesTheBudgetByMoreThanOneReserve(t *testing.T) {
 		}
 		l := open()
 		defer func() { l.Close(context.Background()) }()
-		type flight struct {
+		type underWay struct {
 			call *ledger.Call
 			row  ledger.Row
 		}
 		budget := ledger.Budget{Unit: ledger.USD, Amount: 1000, Period: ledger.Daily, Zone: time.UTC}
-		var flights []flight
+		var calls []underWay
 		spent := map[string]int64{} // by day
 		limit := budget.Amount
 		const largest = 300
@@ -269,18 +271,18 @@ func TestSpentNeverPassesTheBudgetByMoreThanOneReserve(t *testing.T) {
 					t.Fatal(err)
 				}
 				if err == nil {
-					flights = append(flights, flight{call, r})
+					calls = append(calls, underWay{call, r})
 				} else if held := refused.Held; refused.Spent+held < budget.Amount {
 					t.Fatalf("refused although something was left: %+v", refused)
 				}
 			},
 			"end": func(t *rapid.T) {
-				if len(flights) == 0 {
+				if len(calls) == 0 {
 					t.Skip("nothing is under way")
 				}
-				at := rapid.IntRange(0, len(flights)-1).Draw(t, "which")
-				f := flights[at]
-				flights = append(flights[:at], flights[at+1:]...)
+				at := rapid.IntRange(0, len(calls)-1).Draw(t, "which")
+				f := calls[at]
+				calls = append(calls[:at], calls[at+1:]...)
 				f.row.Cost = price.Money(rapid.Int64Range(0, int64(f.row.Cost)).Draw(t, "cost")) // 0: it failed
 				spent[f.row.Time.Format(time.DateOnly)] += int64(f.row.Cost)
 				f.call.Settle(f.row)
@@ -294,10 +296,10 @@ func TestSpentNeverPassesTheBudgetByMoreThanOneReserve(t *testing.T) {
 				limit = budget.Amount
 			},
 			"restart": func(t *rapid.T) {
-				for _, f := range flights { // their process is gone: they count in full
+				for _, f := range calls { // their process is gone: they count in full
 					spent[f.row.Time.Format(time.DateOnly)] += int64(f.row.Cost)
 				}
-				flights = nil
+				calls = nil
 				if err := l.Close(context.Background()); err != nil {
 					t.Fatal(err)
 				}
@@ -323,16 +325,16 @@ func TestSpentNeverPassesTheBudgetByMoreThanOneReserve(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	c := newClock(noon)
 	db := newDB(t)
-	var told []string
+	var warnings []string
 	l := mustOpen(t, db, ledger.Options{Now: c.read, OnWarning: func(w ledger.Warning) {
-		told = append(told, fmt.Sprintf("%s %d%% of %s", w.KeyName, w.Percent, w.Balance.Budget))
+		warnings = append(warnings, fmt.Sprintf("%s %d%% of %s", w.KeyName, w.Percent, w.Balance.Budget))
 	}})
 	want := func(list ...string) {
 		t.Helper()
-		if strings.Join(told, "; ") != strings.Join(list, "; ") {
-			t.Errorf("told %q, want %q", told, list)
+		if strings.Join(warnings, "; ") != strings.Join(list, "; ") {
+			t.Errorf("warnings %q, want %q", warnings, list)
 		}
-		told = nil
+		warnings = nil
 	}
 	call := func(id string, cost, budget int64) {
 		t.Helper()
@@ -346,7 +348,7 @@ func TestWarnings(t *testing.T) {
 	want("alice 50% of $1.00/month")
 	call("3", 1, 100)
 	want()
-	call("4", 60, 100) // passes two levels at once: the higher one is told
+	call("4", 60, 100) // passes two levels at once: one warning, of the higher one
 	want("alice 100% of $1.00/month")
 	call("5", 1, 200) // raised: 112 of 200, half was passed before
 	want()
@@ -380,32 +382,33 @@ func TestWarnings(t *testing.T) {
 	if got := kept("TRUE"); len(got) != 4 {
 		t.Errorf("%q", got)
 	}
-	// A new process does not tell again what was told.
+	// A new process does not warn again.
 	if err := l.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	next := mustOpen(t, db, ledger.Options{Now: c.read, OnWarning: func(w ledger.Warning) { told = append(told, fmt.Sprint(w.Percent)) }})
+	next := mustOpen(t, db, ledger.Options{Now: c.read, OnWarning: func(w ledger.Warning) { warnings = append(warnings, fmt.Sprint(w.Percent)) }})
 	if err := c.call(next, "8", 1, 1, monthly(100)); err != nil {
 		t.Fatal(err)
 	}
 	want()
 }
 
-// TestBoundsAreCountedNearABudget checks that calls which are bound only hold no more than half of a budget, and that the other half is
-// held by what was counted: nobody is refused because others hold more than they may take.
+// TestBoundsAreCountedNearABudget checks that calls which are bound only hold
+// no more than half of a budget, and that the other half is held by what was
+// counted: no call is refused because others hold more than they may take.
 func TestBoundsAreCountedNearABudget(t *testing.T) {
 	c := newClock(noon)
 	l := mustOpen(t, newDB(t), ledger.Options{Now: c.read})
-	counted, begun := 0, 0
+	counted, started := 0, 0
 	for {
-		r := ledger.Row{ID: fmt.Sprint(begun), Time: c.read(), Key: "k1", Model: "m", Priced: true, Cost: cents(10)}
+		r := ledger.Row{ID: fmt.Sprint(started), Time: c.read(), Key: "k1", Model: "m", Priced: true, Cost: cents(10)}
 		_, err := l.Reserve(t.Context(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{monthly(100)}, Exact: func(r *ledger.Row) { counted++; r.Cost = cents(1) }})
 		if err != nil {
 			break
 		}
-		begun++
+		started++
 	}
-	if begun != 5+50 || counted != 50 {
-		t.Errorf("%d began and %d were counted, want 55 and 50", begun, counted)
+	if started != 5+50 || counted != 50 {
+		t.Errorf("%d started and %d were counted, want 55 and 50", started, counted)
 	}
 }

@@ -14,13 +14,13 @@ const interrupted = "interrupted"
 
 // Reservation is a call that is about to be made.
 type Reservation struct {
-	// Row is what is known of the call. Its Cost (with Priced) and Usage are the
-	// most that it may use, see Row.Estimate.
+	// Row is what is known of the call. Its Cost (with Priced) and Usage are
+	// the most that it may use, see Row.Estimate.
 	Row     Row
 	Budgets []Budget // those of its key
-	// Exact, where it is not nil, means that Row has an upper bound that was found
-	// without counting. It replaces the bound by what it counts, and is called
-	// where a budget is half used, or would be with the bound.
+	// Exact, where it is not nil, means that Row has an upper bound that was
+	// found without counting. It replaces the bound by what it counts, and is
+	// called where a budget is half used, or would be with the bound.
 	Exact func(*Row)
 }
 
@@ -84,8 +84,8 @@ func (l *Ledger) Record(r Row) { l.settle(&entry{kind: settled, row: r}, nil) }
 func (l *Ledger) settle(e *entry, holds []hold) {
 	r := &e.row
 	r.bound()
-	// An account that is made meanwhile sums up the queue. The lock prevents that
-	// between the look for the account and the queue.
+	// An account that is made meanwhile sums up the queue. The lock prevents
+	// that between the look for the account and the queue.
 	l.mu.RLock()
 	a := l.accounts[r.Key]
 	if a == nil {

@@ -17,7 +17,8 @@ import (
 	"forward/internal/price"
 )
 
-// killedProcess is the life of the process that TestKill kills. It prints the id of each row that a Flush says is written.
+// killedProcess is the life of the process that TestKill kills. It prints the
+// id of each row that a Flush reports as written.
 func killedProcess() bool {
 	path := os.Getenv("USAGE_TEST_KILLED")
 	if path == "" {
@@ -62,8 +63,9 @@ func killedProcess() bool {
 	}
 }
 
-// TestKill kills a process in the middle of its work, again and again on the same database: every row that was said to be written is
-// there as it was, what was open is settled at its reserve, and the sums are those of the rows.
+// TestKill kills a process in the middle of its work, again and again on the
+// same database: every row that was reported as written is there as it was,
+// what was open is settled at its reserve, and the sums are those of the rows.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "forward.db")
 	for round := range 4 {
@@ -109,7 +111,7 @@ func TestKill(t *testing.T) {
 		if err := l.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		// The next process begins anew with the same ids.
+		// The next process starts again with the same ids.
 		for _, table := range []string{"calls", "hours", "days", "users", "spend"} {
 			if _, err := db.Exec("DELETE FROM usage_" + strings.TrimSpace(table)); err != nil {
 				t.Fatal(err)

@@ -53,8 +53,8 @@ type keptKind struct {
 
 const (
 	kindLife = 24 * time.Hour
-	// maxKinds bounds the kinds in memory. When there are more, all are removed,
-	// and a kind can be in the database twice.
+	// maxKinds bounds the kinds in memory. When there are more, all are
+	// removed, and a kind can be in the database twice.
 	maxKinds = 10_000
 )
 

@@ -25,7 +25,8 @@ func full(id string, at time.Time) ledger.Row {
 	}
 }
 
-// TestEveryFieldIsKept writes rows with everything and with nothing, and reads them back.
+// TestEveryFieldIsKept writes rows with everything and with nothing, and reads
+// them back.
 func TestEveryFieldIsKept(t *testing.T) {
 	l := mustOpen(t, newDB(t), ledger.Options{Location: time.UTC})
 	bare := ledger.Row{ID: "bare", Time: noon}
@@ -44,8 +45,9 @@ func TestEveryFieldIsKept(t *testing.T) {
 	}
 }
 
-// TestKindsAreFewAndGoWithTheirRows checks that like rows have one kind a day, also after a restart of the day's first, and that retention
-// takes kinds when it has taken their rows.
+// TestKindsAreFewAndGoWithTheirRows checks that like rows have one kind a day,
+// also after a restart of the day's first, and that retention takes kinds when
+// it has taken their rows.
 func TestKindsAreFewAndGoWithTheirRows(t *testing.T) {
 	db, c := newDB(t), newClock(noon)
 	count := func(table string) (n int) {

@@ -14,7 +14,7 @@
 // marked as estimated.
 //
 // The package opens no database and imports no driver. It is given a *sql.DB
-// and keeps to tables whose names begin with usage_.
+// and keeps to tables with the prefix usage_.
 package ledger
 
 import (
@@ -47,8 +47,8 @@ type Options struct {
 	// request is served that may not be accounted for.
 	Strict bool
 	// Retention is the age at which single rows are removed; default 90 days,
-	// negative keeps all. Sums by hour are kept for 400 days, or as long as rows
-	// where that is longer. Sums by day are kept.
+	// negative keeps all. Sums by hour are kept for 400 days, or as long as
+	// rows where that is longer. Sums by day are kept.
 	Retention time.Duration
 	// OnWarning is called when a budget reaches 50, 80 and 100 percent. It is
 	// called before a request ends and must not block.
@@ -167,7 +167,7 @@ func (l *Ledger) Flush(ctx context.Context) error {
 }
 
 // Close writes what waits and stops. When the database accepts nothing until
-// ctx ends, the error says how many rows were lost.
+// ctx ends, the error has the number of rows that were lost.
 func (l *Ledger) Close(ctx context.Context) error {
 	if l.closed.Swap(true) {
 		return nil

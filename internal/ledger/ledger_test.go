@@ -116,7 +116,8 @@ func TestLedgerKeepsARow(t *testing.T) {
 	}
 }
 
-// TestUnpricedIsNotFree checks that a row without a price stays apart from one that costs nothing.
+// TestUnpricedIsNotFree checks that a row without a price stays apart from one
+// that costs nothing.
 func TestUnpricedIsNotFree(t *testing.T) {
 	l := mustOpen(t, newDB(t), ledger.Options{})
 	unpriced, free := row("unpriced"), row("free")
@@ -165,7 +166,8 @@ func TestRowsCountOnce(t *testing.T) {
 	}
 }
 
-// TestOpenCallsSettleAtTheirReserve checks what the next process finds of calls whose process was killed.
+// TestOpenCallsSettleAtTheirReserve checks what the next process finds of calls
+// whose process was killed.
 func TestOpenCallsSettleAtTheirReserve(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "forward.db")
 	killed := mustOpen(t, openDB(t, path), ledger.Options{})
@@ -200,7 +202,8 @@ func TestOpenCallsSettleAtTheirReserve(t *testing.T) {
 	}
 }
 
-// TestCloseLosesNothing records from many goroutines and closes at once: all that was taken is there, and sums are those of the rows.
+// TestCloseLosesNothing records from many goroutines and closes at once: all
+// that was taken is there, and sums are those of the rows.
 func TestCloseLosesNothing(t *testing.T) {
 	db := newDB(t)
 	l := mustOpen(t, db, ledger.Options{})
@@ -239,8 +242,9 @@ func TestCloseLosesNothing(t *testing.T) {
 	}
 }
 
-// TestFullDisk fills the database: rows wait, health says so, nothing fails unless the ledger is strict, and when there is room again
-// everything is there.
+// TestFullDisk fills the database: rows wait, Healthy reports it, nothing fails
+// unless the ledger is strict, and when there is space again everything is
+// there.
 func TestFullDisk(t *testing.T) {
 	db := newDB(t)
 	db.SetMaxOpenConns(1) // max_page_count is the connection's own
@@ -296,7 +300,7 @@ func TestFullDiskStrictAndBounded(t *testing.T) {
 	l.Record(big)
 	waitFor(t, func() bool { ok, _ := l.Healthy(); return !ok })
 	if _, err := l.Reserve(t.Context(), ledger.Reservation{Row: row("refused")}); !errors.Is(err, ledger.ErrUnwritable) {
-		t.Errorf("a strict ledger began a call: %v", err)
+		t.Errorf("a strict ledger reserved a call: %v", err)
 	}
 	for i := range 1000 { // about a megabyte
 		l.Record(row(fmt.Sprint(i)))

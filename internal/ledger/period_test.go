@@ -66,18 +66,19 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// TestWindowsFollowOneAnother checks at random instants that a window has its now, begins on a quarter of an hour, and that the next one
-// begins where it ends.
+// TestWindowsFollowOneAnother checks at random instants that a window has its
+// now, starts on a quarter of an hour, and that the next one starts where it
+// ends.
 func TestWindowsFollowOneAnother(t *testing.T) {
 	zones := []string{"UTC", "Europe/Berlin", "America/Havana", "Asia/Beirut", "Asia/Kathmandu", "Australia/Lord_Howe", "Africa/Cairo", "Pacific/Chatham", "America/Sao_Paulo", "Asia/Gaza"}
-	begin, end := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(2037, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
+	first, last := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), time.Date(2037, 1, 1, 0, 0, 0, 0, time.UTC).Unix()
 	rapid.Check(t, func(t *rapid.T) {
 		zone, err := time.LoadLocation(rapid.SampledFrom(zones).Draw(t, "zone"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		period := rapid.SampledFrom([]ledger.Period{ledger.Daily, ledger.Weekly, ledger.Monthly}).Draw(t, "period")
-		now := time.Unix(rapid.Int64Range(begin, end).Draw(t, "now"), 0)
+		now := time.Unix(rapid.Int64Range(first, last).Draw(t, "now"), 0)
 		start, end, err := period.Window(now, zone)
 		if err != nil || now.Before(start) || !now.Before(end) || start.Unix()%900 != 0 {
 			t.Fatalf("%s is not from %s to %s (%v)", now.In(zone), start, end, err)
@@ -85,7 +86,7 @@ func TestWindowsFollowOneAnother(t *testing.T) {
 		again, _, _ := period.Window(end.Add(-time.Nanosecond), zone)
 		next, _, _ := period.Window(end, zone)
 		if !again.Equal(start) || !next.Equal(end) {
-			t.Fatalf("the window from %s to %s is told as from %s at its end, the next begins at %s", start, end, again, next)
+			t.Fatalf("the window from %s to %s is from %s at its end, the next starts at %s", start, end, again, next)
 		}
 	})
 }

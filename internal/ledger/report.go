@@ -39,12 +39,12 @@ var layouts = map[Dimension]string{ByHour: time.RFC3339, ByDay: "2006-01-02", By
 // Query is a question about usage.
 type Query struct {
 	By []Dimension // nil: one group
-	// Since and Until bound when requests started; zero is open. Reports by day,
-	// month and user start and end with whole days, others that sums can answer
-	// with whole hours: a bound inside of one includes all of it.
+	// Since and Until bound when requests started; zero is open. Reports by
+	// day, month and user start and end with whole days, others that sums can
+	// answer with whole hours: a bound inside of one includes all of it.
 	Since, Until time.Time
-	// Filter keeps the requests whose dimension has the value. A key can be given
-	// by id or by name. hour, day, month and tag are no filters.
+	// Filter keeps the requests whose dimension has the value. A key can be
+	// given by id or by name. hour, day, month and tag are no filters.
 	Filter map[Dimension]string
 }
 

@@ -12,8 +12,8 @@ import (
 	"forward/internal/price"
 )
 
-// told writes groups one a line: values, requests, tokens, cost.
-func told(groups []ledger.Group) string {
+// show writes groups one a line: values, requests, tokens, cost.
+func show(groups []ledger.Group) string {
 	var b strings.Builder
 	for _, g := range groups {
 		fmt.Fprintf(&b, "%s %d %d %s\n", strings.Join(g.Values, " "), g.Requests, g.Input+g.Output, g.Cost)
@@ -62,11 +62,11 @@ func TestReport(t *testing.T) {
 		{"by tag", ledger.Query{By: dims{ledger.ByTag}, Filter: map[ledger.Dimension]string{ledger.ByKey: "k1"}}, " 2 16 $0.16\nt 2 3 $0.03\ns 1 2 $0.02\n"},
 		{"of a key by its name", ledger.Query{Filter: map[ledger.Dimension]string{ledger.ByKey: "bob"}}, " 1 8 $0.08\n"},
 		{"of a key and status", ledger.Query{By: dims{ledger.ByStatus}, Filter: map[ledger.Dimension]string{ledger.ByKey: "k1", ledger.ByModel: "b"}}, "429 1 0 $0.00\n"},
-		{"of nobody", ledger.Query{Filter: map[ledger.Dimension]string{ledger.ByKey: "nobody"}}, ""},
-		{"of nobody by user and model", ledger.Query{By: dims{ledger.ByUser, ledger.ByModel}, Filter: map[ledger.Dimension]string{ledger.ByKey: "nobody"}}, ""},
+		{"of no key", ledger.Query{Filter: map[ledger.Dimension]string{ledger.ByKey: "nobody"}}, ""},
+		{"of no key by user and model", ledger.Query{By: dims{ledger.ByUser, ledger.ByModel}, Filter: map[ledger.Dimension]string{ledger.ByKey: "nobody"}}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := told(mustReport(t, l.Reader, c.query)); got != c.want {
+			if got := show(mustReport(t, l.Reader, c.query)); got != c.want {
 				t.Errorf("\n%swant\n%s", got, c.want)
 			}
 		})
@@ -81,8 +81,8 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// TestReportsReadSums asks SQLite how it goes about the common questions: none may look at single rows, and all must find their times by
-// an index.
+// TestReportsReadSums asks SQLite how it goes about the common questions: none
+// may look at single rows, and all must find their times by an index.
 func TestReportsReadSums(t *testing.T) {
 	db := newDB(t)
 	l := mustOpen(t, db, ledger.Options{})
@@ -120,7 +120,8 @@ func TestReportsReadSums(t *testing.T) {
 	}
 }
 
-// TestSumsAreBoundedWhateverClientsCallThings records requests with ever new models and users.
+// TestSumsAreBoundedWhateverClientsCallThings records requests with ever new
+// models and users.
 func TestSumsAreBoundedWhateverClientsCallThings(t *testing.T) {
 	db := newDB(t)
 	l := mustOpen(t, db, ledger.Options{})
@@ -179,8 +180,6 @@ func ExampleLedger() {
 		fmt.Println(line)
 	}
 	// Output:
-	// alice 2026-11-21 1 $0.000165
-	// 500 input × $0.15/M = $0.000075
-	// 400 cached_read × $0.075/M = $0.00003
-	// 100 output × $0.60/M = $0.00006
+	// alice 2026-11-21 1 $0.000165 500 input × $0.15/M = $0.000075 400
+	// cached_read × $0.075/M = $0.00003 100 output × $0.60/M = $0.00006
 }

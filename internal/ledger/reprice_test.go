@@ -22,7 +22,8 @@ func priced(t testing.TB, model string, in, out price.Money) *price.Table {
 	return mustTable(t, price.Override{Model: model, Tiers: []price.Tier{{Rates: rates(1), Batch: rates(2)}}})
 }
 
-// sumsOf is what the ledger's rows, and each of its sums, add up to: all the same, or it does not add up.
+// sumsOf is what the ledger's rows, and each of its sums, add up to: all the
+// same, or it does not add up.
 func sumsOf(t testing.TB, l *ledger.Ledger) (sums ledger.Sums) {
 	t.Helper()
 	for i, by := range [][]ledger.Dimension{{ledger.ByUpstream}, {ledger.ByHour}, {ledger.ByDay}, {ledger.ByUser}} {
@@ -37,7 +38,8 @@ func sumsOf(t testing.TB, l *ledger.Ledger) (sums ledger.Sums) {
 	return sums
 }
 
-// TestReprice gives a model a price and another one a different price after they were used, in rows of each kind.
+// TestReprice gives a model a price and another one a different price after
+// they were used, in rows of each kind.
 func TestReprice(t *testing.T) {
 	db := newDB(t)
 	l, before := mustOpen(t, db, ledger.Options{}), priced(t, "house", 10, 100)
@@ -94,7 +96,8 @@ func TestReprice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Since noon: plain 2000 → 5000, flex 1000 → 1400, priority unpriced, estimated and open as plain, hit and failure nothing, batch as flex.
+	// Since noon: plain 2000 → 5000, flex 1000 → 1400, priority unpriced,
+	// estimated and open as plain, hit and failure nothing, batch as flex.
 	want := "house 6/8 8000→17800 1→1\ncellar 1/1 0→120 1→0\ngpt-4o-mini 0/1 21000→21000 0→0\n"
 	if got := run(ledger.Reprice{Since: noon, DryRun: true}); got != want {
 		t.Errorf("dry:\n%swant\n%s", got, want)
@@ -124,7 +127,8 @@ func TestReprice(t *testing.T) {
 	}
 }
 
-// TestRepriceBesideTheGateway prices rows of more models than sums have, through a database handle of its own and while others are written.
+// TestRepriceBesideTheGateway prices rows of more models than sums have,
+// through a database handle of its own and while others are written.
 func TestRepriceBesideTheGateway(t *testing.T) {
 	file := t.TempDir() + "/forward.db"
 	l, before := mustOpen(t, openDB(t, file), ledger.Options{}), mustTable(t)
@@ -156,7 +160,8 @@ func TestRepriceBesideTheGateway(t *testing.T) {
 	}
 }
 
-// TestRepriceWithoutALedger asks where nothing is, and where an older version was.
+// TestRepriceWithoutALedger asks where nothing is, and where an older version
+// was.
 func TestRepriceWithoutALedger(t *testing.T) {
 	db := newDB(t)
 	run := func() error {

@@ -11,8 +11,8 @@ import (
 // usage_calls has one row for each request until retention removes it, and
 // usage_kinds what many of them have in common (see kind.go); repriced is the
 // price of a row that was priced again. The view usage_requests shows both
-// together, and its number tells in which order rows came. usage_open has the
-// calls under way with what was reserved for them.
+// together, and its number gives the order in which rows came. usage_open has
+// the calls under way with what was reserved for them.
 //
 // usage_hours, usage_days and usage_users are sums of the rows. Hours are those
 // of UTC, days (20261121) those of the ledger's time zone. usage_spend has what

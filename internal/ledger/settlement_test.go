@@ -10,13 +10,15 @@ import (
 	"forward/internal/price"
 )
 
-// TestBatchesHaveTheTierOfEachAnswer: the threshold is one of prompts, and not of all that a batch was asked.
+// TestBatchesHaveTheTierOfEachAnswer: the threshold is one of prompts, and not
+// of all that a batch was asked.
 func TestBatchesHaveTheTierOfEachAnswer(t *testing.T) {
 	for _, c := range []struct {
 		prompts []int64
 		want    price.Money
 	}{
-		// gemini-2.5-pro in a batch: 0.625 and 5 millionths of a dollar, with more than 200,000 prompt tokens 1.25 and 7.50.
+		// gemini-2.5-pro in a batch: 0.625 and 5 millionths of a dollar, with
+		// more than 200,000 prompt tokens 1.25 and 7.50.
 		{[]int64{199_999}, 199_999*625 + 10*5_000},
 		{[]int64{200_000}, 200_000*625 + 10*5_000},
 		{[]int64{200_001}, 200_001*1_250 + 10*7_500},
@@ -34,7 +36,8 @@ func TestBatchesHaveTheTierOfEachAnswer(t *testing.T) {
 	}
 }
 
-// TestBatchesOutliveTheirRows fetches results again after retention took the row.
+// TestBatchesOutliveTheirRows fetches results again after retention took the
+// row.
 func TestBatchesOutliveTheirRows(t *testing.T) {
 	db := newDB(t)
 	now := noon
@@ -70,7 +73,8 @@ func TestBatchesOutliveTheirRows(t *testing.T) {
 	}
 }
 
-// TestBatchesSeenFirst fills in who made a batch that somebody saw in a list before its maker's answer was there.
+// TestBatchesSeenFirst fills in who made a batch that was first seen in a list
+// before its maker's answer was there.
 func TestBatchesSeenFirst(t *testing.T) {
 	l := mustOpen(t, newDB(t), ledger.Options{})
 	note := func(b ledger.Batch) string {

@@ -13,8 +13,8 @@ const (
 	sweepInterval = 10 * time.Minute
 	sweepPatience = time.Minute
 	hourRetention = 400 * 24 * time.Hour
-	// sweepStep bounds the rows that are removed at once, so that no other writer
-	// of the database waits long.
+	// sweepStep bounds the rows that are removed at once, so that no other
+	// writer of the database waits long.
 	sweepStep = 5000
 )
 

@@ -12,8 +12,9 @@ import (
 	"forward/internal/ledger"
 )
 
-// BenchmarkBatch is what the processors do for a row of an ordinary request, from Record until it is in the database, by how many rows come
-// in one batch: at 5,000 requests a second that is 250.
+// BenchmarkBatch is what the processors do for a row of an ordinary request,
+// from Record until it is in the database, by how many rows come in one batch:
+// at 5,000 requests a second that is 250.
 func BenchmarkBatch(b *testing.B) {
 	for _, size := range []int{1, 50, 250} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
@@ -36,7 +37,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 }
 
-// ordinary is a row such as the gateway writes: its id begins with the time.
+// ordinary is a row like those of the gateway: its id starts with the time.
 func ordinary(seq uint64) ledger.Row {
 	return ledger.Row{
 		ID: fmt.Sprintf("req_0195d%08x%019x", seq/8, seq*0x9e3779b97f4a7c15), Time: time.Now(), Key: "alice-key", KeyName: "alice", Tags: []string{"team"},

@@ -1,4 +1,3 @@
-// Package sink sends rows of the ledger to where other programs read them: a file, a StatsD agent, a webhook. Each is a ledger.Sink.
 package sink
 
 import (
@@ -6,24 +5,26 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 
 	"forward/internal/ledger"
 )
 
-// File appends rows to a file, one JSON object a line. A file that was moved away, as logrotate does it, is made anew.
+// File appends rows to a file, one JSON object a line. When the file was moved
+// away, as logrotate does, it makes a new one.
 type File struct {
 	path string
 	file *os.File
 }
 
-// NewFile opens a file to append to; only its owner can read it.
+// NewFile opens a file for appending that only its owner can read.
 func NewFile(path string) (*File, error) {
 	s := &File{path: path}
 	return s, s.open()
 }
 
-// Name is "file".
+// Name returns "file".
 func (s *File) Name() string { return "file" }
 
 // Send writes all rows with one write, so that readers see whole lines.
@@ -35,23 +36,23 @@ func (s *File) Send(_ context.Context, rows []ledger.Row) error {
 	if err != nil {
 		return err
 	}
-	before, err := s.file.Seek(0, 2)
+	before, err := s.file.Seek(0, io.SeekEnd)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", s.path, err)
 	}
 	if _, err := s.file.Write(text); err != nil {
-		s.file.Truncate(before) // a torn line would spoil the next one; if this fails too, nothing is left to do
+		s.file.Truncate(before) // half a line would spoil the next one; if this fails too, nothing is left to do
 		return fmt.Errorf("writing %s: %w", s.path, err)
 	}
 	return nil
 }
 
-// reopen opens the path anew when it no longer leads to the file that is open.
+// reopen opens the path again when it no longer leads to the open file.
 func (s *File) reopen() error {
 	if s.file != nil {
 		have, err := s.file.Stat()
-		there, gone := os.Stat(s.path)
-		if err == nil && gone == nil && os.SameFile(have, there) {
+		there, statErr := os.Stat(s.path)
+		if err == nil && statErr == nil && os.SameFile(have, there) {
 			return nil
 		}
 		s.file.Close()
@@ -60,12 +61,12 @@ func (s *File) reopen() error {
 	return s.open()
 }
 
-func (s *File) open() (err error) {
-	s.file, err = os.OpenFile(s.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+func (s *File) open() error {
+	file, err := os.OpenFile(s.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		s.file = nil
 		return fmt.Errorf("opening the usage file: %w", err)
 	}
+	s.file = file
 	return nil
 }
 
@@ -77,7 +78,7 @@ func (s *File) Close() error {
 	return s.file.Close()
 }
 
-// lines writes rows as JSON, one object a line.
+// lines returns rows as JSON, one object a line.
 func lines(rows []ledger.Row) ([]byte, error) {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -14,52 +15,45 @@ import (
 	"net/url"
 	"time"
 
+	"forward/internal/backlog"
 	"forward/internal/ledger"
 )
 
-// WebhookOptions set up a Webhook.
+// WebhookOptions configure a Webhook. Zero fields mean the defaults.
 type WebhookOptions struct {
 	URL    string
-	Secret string            // signs each body, if there is one: X-Forward-Signature: sha256=<HMAC-SHA256 in hex>
+	Secret string            // signs each body: X-Forward-Signature: sha256=<HMAC-SHA256 in hex>; "": no signature
 	Client http.RoundTripper // default: a transport of its own
-	Pause  time.Duration     // before the second try; doubled before the third; default 1 s
+	Pause  time.Duration     // before the second try, doubled before the third; default 1 s
 }
 
-// sendTime bounds one delivery.
-const sendTime = 30 * time.Second
-
-// Webhook posts rows as a JSON object {"requests": […]}, and budget warnings as {"warning": {…}}. An answer of 5xx, 408 or 429, or
-// none, is tried again twice; redirects are not followed. It is a Sink of rows; for warnings alone, use Warn and Close.
+// Webhook posts rows as a JSON object {"requests": […]}, and warnings of
+// budgets as {"warning": {…}}. It tries again twice after an answer of 5xx, 408
+// or 429, or none, and follows no redirects. It is a sink of rows; for warnings
+// alone, use Warn and Close.
 type Webhook struct {
 	o        WebhookOptions
-	warnings chan ledger.Warning
-	ctx      context.Context // the life of the goroutine that posts warnings
-	cancel   context.CancelFunc
-	stop     chan struct{}
-	done     chan struct{}
-	own      *http.Transport
+	own      *http.Transport // nil: the client is the caller's
+	warnings *backlog.Queue[ledger.Warning]
 }
 
-// NewWebhook checks the URL. Nothing is sent yet.
+// NewWebhook checks the URL. It sends nothing yet.
 func NewWebhook(o WebhookOptions) (*Webhook, error) {
 	u, err := url.Parse(o.URL)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, errors.New("the webhook's address is not an http or https URL") // without it: it may carry a token
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, errors.New("the webhook's address is not an http or https URL") // which may have a token, and is not shown
 	}
-	s := &Webhook{o: o, warnings: make(chan ledger.Warning, 256), stop: make(chan struct{}), done: make(chan struct{})}
-	if s.o.Client == nil {
-		s.own = &http.Transport{TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: sendTime}
+	s := &Webhook{o: o}
+	s.o.Pause = cmp.Or(o.Pause, time.Second)
+	if o.Client == nil {
+		s.own = &http.Transport{TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: sendPatience}
 		s.o.Client = s.own
 	}
-	if s.o.Pause == 0 {
-		s.o.Pause = time.Second
-	}
-	s.ctx, s.cancel = context.WithCancel(context.Background()) // ends with Close
-	go s.run()
+	s.warnings = backlog.New(backlog.Options[ledger.Warning]{Write: s.postWarnings, BatchCount: 1, MaxCount: 256})
 	return s, nil
 }
 
-// Name is "webhook".
+// Name returns "webhook".
 func (s *Webhook) Name() string { return "webhook" }
 
 // Send posts rows.
@@ -69,40 +63,20 @@ func (s *Webhook) Send(ctx context.Context, rows []ledger.Row) error {
 	}{rows})
 }
 
-// Warn queues a warning without waiting; it fits Options.OnWarning. It reports whether there was room.
-func (s *Webhook) Warn(w ledger.Warning) bool {
-	select {
-	case s.warnings <- w:
-		return true
-	default:
-		return false
-	}
-}
+// Warn queues a warning without waiting, and reports whether it fit.
+func (s *Webhook) Warn(w ledger.Warning) bool { return s.warnings.Put(w) }
 
-func (s *Webhook) run() {
-	defer close(s.done)
-	for {
-		select {
-		case w := <-s.warnings:
-			s.postWarning(w)
-			continue
-		case <-s.stop:
-		}
-		select { // what had come before it was closed
-		case w := <-s.warnings:
-			s.postWarning(w)
-		default:
-			return
-		}
-	}
-}
-
-func (s *Webhook) postWarning(w ledger.Warning) {
-	ctx, cancel := context.WithTimeout(s.ctx, sendTime)
+// postWarnings posts warnings. A warning that cannot be posted is in the log
+// and in the ledger, too.
+func (s *Webhook) postWarnings(ctx context.Context, warnings []ledger.Warning) error {
+	ctx, cancel := context.WithTimeout(ctx, sendPatience)
 	defer cancel()
-	_ = s.post(ctx, struct { // it is in the log and in the ledger, too
-		Warning ledger.Warning `json:"warning"`
-	}{w})
+	for _, w := range warnings {
+		_ = s.post(ctx, struct {
+			Warning ledger.Warning `json:"warning"`
+		}{w})
+	}
+	return nil
 }
 
 // post sends a body, up to three times.
@@ -128,6 +102,7 @@ func (s *Webhook) post(ctx context.Context, body any) error {
 	}
 }
 
+// try sends a body once. again reports whether another try may succeed.
 func (s *Webhook) try(ctx context.Context, text []byte) (again bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.o.URL, bytes.NewReader(text))
 	if err != nil {
@@ -141,7 +116,7 @@ func (s *Webhook) try(ctx context.Context, text []byte) (again bool, err error) 
 	}
 	res, err := s.o.Client.RoundTrip(r)
 	if err != nil {
-		return true, fmt.Errorf("the webhook cannot be reached: %w", err) // RoundTrip's errors do not name the URL
+		return true, fmt.Errorf("the webhook cannot be reached: %w", err) // errors of RoundTrip do not have the URL
 	}
 	defer res.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
@@ -152,13 +127,11 @@ func (s *Webhook) try(ctx context.Context, text []byte) (again bool, err error) 
 	return again, fmt.Errorf("the webhook answered %d", res.StatusCode)
 }
 
-// Close stops, once; warnings that wait are posted first, as far as two seconds last.
+// Close stops. Warnings that wait are posted first, for two seconds at most.
 func (s *Webhook) Close() error {
-	close(s.stop)
-	patience := time.AfterFunc(2*time.Second, s.cancel)
-	<-s.done
-	patience.Stop()
-	s.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // of a shutdown, which no caller waits for longer
+	defer cancel()
+	_ = s.warnings.Close(ctx) // a warning that is left is in the log and in the ledger
 	if s.own != nil {
 		s.own.CloseIdleConnections()
 	}
