@@ -180,6 +180,8 @@ func ExampleLedger() {
 		fmt.Println(line)
 	}
 	// Output:
-	// alice 2026-11-21 1 $0.000165 500 input × $0.15/M = $0.000075 400
-	// cached_read × $0.075/M = $0.00003 100 output × $0.60/M = $0.00006
+	// alice 2026-11-21 1 $0.000165
+	// 500 input × $0.15/M = $0.000075
+	// 400 cached_read × $0.075/M = $0.00003
+	// 100 output × $0.60/M = $0.00006
 }
