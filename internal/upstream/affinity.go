@@ -29,9 +29,9 @@ type Affinity struct {
 	now func() time.Time
 }
 
-// unused is after how long an object nobody asked for is forgotten. OpenAI
-// keeps files until they are deleted, so this is long; Responses are kept for
-// 30 days, cached contents for hours.
+// unused is how long an object is remembered that no request asks for.
+// Providers keep files until they are deleted, so this is long; responses are
+// kept for 30 days, cached contents for hours.
 const unused = 400 * 24 * time.Hour
 
 // schema makes the table of an Affinity. The first gateways made it without a
@@ -56,6 +56,26 @@ func NewAffinity(db *sql.DB, now func() time.Time) (*Affinity, error) {
 		return nil, fmt.Errorf("forgetting old provider objects: %w", err)
 	}
 	return a, nil
+}
+
+// stick leaves only the API key and the base URL that Stick names, if they are
+// still there for this caller.
+func (t *trip) stick() {
+	ks := t.keys
+	if len(ks) == 0 {
+		ks = []*PoolKey{nil}
+	}
+	for _, at := range t.targets {
+		for _, k := range ks {
+			if at.place(k) == t.Stick {
+				t.targets = []*target{at}
+				if k != nil {
+					t.keys = []*PoolKey{k}
+				}
+				return
+			}
+		}
+	}
 }
 
 // digest is the name under which an object is kept.

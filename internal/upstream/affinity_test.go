@@ -70,7 +70,7 @@ func TestStick(t *testing.T) {
 	if n := a.Route.Places(); n != 6 {
 		t.Errorf("%d places", n)
 	}
-	a.Route.Keys.Order(0) // the next one begins with the second key
+	a.Route.Keys.Order(0) // the next one starts with the second key
 	res, err := a.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)

@@ -52,8 +52,8 @@ func TestOneCredentialGoesUpstream(t *testing.T) {
 			}
 			r.URL.Path, r.URL.RawQuery = test.path, "key=fk-alice&a=1"
 			before := r.Header.Clone()
-			var told []string
-			a.OnSecret = func(s keys.Secret) { told = append(told, s.Reveal()) }
+			var seen []string
+			a.OnSecret = func(s keys.Secret) { seen = append(seen, s.Reveal()) }
 			res, err := a.RoundTrip(r)
 			if err != nil {
 				t.Fatal(err)
@@ -71,8 +71,8 @@ func TestOneCredentialGoesUpstream(t *testing.T) {
 			if q := f.seen[0].URL.RawQuery; q != "a=1" {
 				t.Errorf("query %q", q)
 			}
-			if !slices.Equal(told, []string{apiKey(0)}) || a.KeyIndex != 0 || a.Count != 1 {
-				t.Errorf("told %q, index %d, count %d", told, a.KeyIndex, a.Count)
+			if !slices.Equal(seen, []string{apiKey(0)}) || a.KeyIndex != 0 || a.Count != 1 {
+				t.Errorf("seen %q, index %d, count %d", seen, a.KeyIndex, a.Count)
 			}
 			if fmt.Sprint(before) != fmt.Sprint(r.Header) || r.URL.RawQuery != "key=fk-alice&a=1" {
 				t.Error("the request that came in was changed")
@@ -147,8 +147,8 @@ func TestKeysAreTriedInTurn(t *testing.T) {
 			if test.stream {
 				a.Replay = nil
 			}
-			var told string
-			a.OnSecret = func(s keys.Secret) { told = s.Reveal() }
+			var seen string
+			a.OnSecret = func(s keys.Secret) { seen = s.Reveal() }
 			res, err := a.RoundTrip(r)
 			if test.cause != "" {
 				wantError(t, err, test.cause)
@@ -160,8 +160,8 @@ func TestKeysAreTriedInTurn(t *testing.T) {
 					t.Errorf("%d %q, want %q", res.StatusCode, body, want)
 				}
 			}
-			if f.used() != test.used || a.Count != len(test.used) || a.KeyIndex != test.index || told != apiKey(test.index) {
-				t.Errorf("used %s (want %s), count %d, index %d, told %s", f.used(), test.used, a.Count, a.KeyIndex, told)
+			if f.used() != test.used || a.Count != len(test.used) || a.KeyIndex != test.index || seen != apiKey(test.index) {
+				t.Errorf("used %s (want %s), count %d, index %d, seen %s", f.used(), test.used, a.Count, a.KeyIndex, seen)
 			}
 			for i, body := range f.body {
 				if body != "the body" {

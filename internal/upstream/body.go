@@ -11,7 +11,7 @@ type body struct {
 	replay func() io.ReadCloser // nil: there is only first
 	first  io.ReadCloser        // as it came; nil or http.NoBody when there is none
 	stream *stream              // around first, when it cannot be replayed
-	begun  bool                 // first was given away
+	used   bool                 // first was given away
 }
 
 func newBody(first io.ReadCloser, replay func() io.ReadCloser) *body {
@@ -31,16 +31,16 @@ func (b *body) next() io.ReadCloser {
 	case b.empty():
 		return b.first
 	case b.stream != nil:
-		b.begun = true
+		b.used = true
 		return b.stream
-	case !b.begun:
-		b.begun = true
+	case !b.used:
+		b.used = true
 		return b.first
 	}
 	return b.replay()
 }
 
-// again reports whether the body can be sent from its beginning once more.
+// again reports whether the body can be sent from its start once more.
 func (b *body) again() bool { return b.stream == nil || b.stream.untouched() }
 
 // broken returns the error that reading the client's body ended with, nil if it
@@ -58,22 +58,22 @@ func (b *body) broken() error {
 func (b *body) release() {
 	switch {
 	case b.stream != nil:
-		b.stream.release(!b.begun)
-	case !b.begun && !b.empty():
+		b.stream.release(!b.used)
+	case !b.used && !b.empty():
 		b.first.Close()
 	}
 }
 
 // stream is a body that can be read once. The transport closes a request's body
-// also when it found no connection for it; a stream of which nothing was read
-// stays open then, for the next attempt. The transport may still read it after
-// it has given the answer, hence the lock.
+// also when it found no connection for it; a stream that is still unread stays
+// open then, for the next attempt. The transport may still read it after it has
+// given the answer, hence the lock.
 type stream struct {
 	io.ReadCloser
 
 	mu      sync.Mutex
 	held    bool // there may be another attempt
-	touched bool // somebody has read, or tried to
+	touched bool // it was read, or a read was tried
 	closed  bool // while it was held
 	err     error
 }
@@ -109,7 +109,7 @@ func (s *stream) untouched() bool {
 }
 
 // release lets Close through from now on, and makes up for one that was held
-// back; or closes, if nobody else will.
+// back; or closes a stream that no attempt used.
 func (s *stream) release(unused bool) {
 	s.mu.Lock()
 	s.held = false

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// Cause says in one word why no answer came. Its text is the error code that
+// Cause is why no answer came, in one word. Its text is the error code that
 // clients see.
 type Cause string
 
@@ -51,7 +51,7 @@ type Error struct {
 	Route string // name of the route; may be empty
 	Host  string // where the attempt went; may be empty
 
-	RetryAfter time.Duration // when it may go better; 0: nobody knows
+	RetryAfter time.Duration // when another try may succeed; 0: unknown
 
 	elsewhere bool // it may be tried at another base URL: nothing was sent
 	again     bool // the same may be tried once more: nothing was sent, and it may go better
@@ -115,8 +115,8 @@ func (e *Error) Message() string {
 	return name + " did not answer."
 }
 
-// Classify returns err as an *Error: the one it already contains, or else one
-// with the cause that err tells by itself. It returns nil for nil.
+// Classify returns err as an *Error: the one that it already contains, or else
+// one with the cause that err itself shows. It returns nil for nil.
 func Classify(err error) *Error {
 	if err == nil {
 		return nil
@@ -173,14 +173,15 @@ func is[E error](err error) bool {
 
 func isTimeout(err error) bool {
 	t, ok := errors.AsType[net.Error](err)
-	return ok && t.Timeout() || errors.Is(err, context.DeadlineExceeded)
+	return (ok && t.Timeout()) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // isExhausted reports whether the process or the machine has no descriptor
-// left, which is no fault of the upstream. A name lookup that finds none tells
-// it in words alone.
+// left, which is no fault of the upstream. A name lookup that finds none
+// reports it as text alone.
 func isExhausted(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || is[*net.DNSError](err) && strings.HasSuffix(err.Error(), syscall.EMFILE.Error())
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) ||
+		(is[*net.DNSError](err) && strings.HasSuffix(err.Error(), syscall.EMFILE.Error()))
 }
 
 // isTLS reports whether a TLS handshake failed. An alert comes as an OpError

@@ -111,7 +111,7 @@ func read(t testing.TB, res *http.Response) string {
 }
 
 // wantError returns err as an *Error and fails the test unless it has the cause
-// and tells clients neither host nor key.
+// and gives clients neither host nor key.
 func wantError(t testing.TB, err error, cause upstream.Cause) *upstream.Error {
 	t.Helper()
 	e, ok := errors.AsType[*upstream.Error](err)
@@ -208,7 +208,7 @@ func answerWith(text string) func(*net.TCPConn, int64) {
 	return func(conn *net.TCPConn, _ int64) { io.WriteString(conn, text) }
 }
 
-// greeter is a TLS port that is none: it says text, reads a little and hangs
+// greeter is a TLS port that is none: it sends text, reads a little and hangs
 // up.
 func greeter(t *testing.T, text string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,13 +10,15 @@ import (
 
 // outgoing returns the request of one attempt: a copy, since a RoundTripper
 // must not change the one it was given.
-func (t *trip) outgoing(f *flight) *http.Request {
-	out := t.r.WithContext(f.watch(t.r.Context()))
-	if out.Header = maps.Clone(t.r.Header); out.Header == nil { // its values are set anew, never changed
+func (t *trip) outgoing(p *probe) *http.Request {
+	out := t.r.WithContext(p.watch(t.r.Context()))
+	out.Header = maps.Clone(t.r.Header) // its values are replaced, never changed
+	if out.Header == nil {
 		out.Header = http.Header{}
 	}
 	if at := t.targets[0]; at.index > 0 {
-		out.URL, out.Host = at.move(out.URL, t.Route.Base), ""
+		out.URL = at.move(out.URL, t.Route.Base)
+		out.Host = ""
 	}
 	out.Body = t.body.next()
 	// net/http sends a POST again after its connection died, executed or not,
@@ -56,7 +58,7 @@ func (t *trip) setCredential(out *http.Request, key string) {
 		out.Header.Set("X-Api-Key", key)
 	case keys.APIKey:
 		out.Header.Set("Api-Key", key)
-	case keys.XGoogAPIKey, keys.QueryKey: // Gemini reads both, and a header is not logged on the way
+	case keys.XGoogAPIKey, keys.QueryKey: // ?key= is answered in the header, which is not logged on the way
 		out.Header.Set("X-Goog-Api-Key", key)
 	default:
 		t.Route.Dialect.SetCredentialFor(out.URL.EscapedPath(), out.Header, key)

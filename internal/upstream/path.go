@@ -2,7 +2,7 @@ package upstream
 
 import "strings"
 
-// ErrPath says why CheckPath refuses a path. Its text is fit for clients.
+// ErrPath is why CheckPath refuses a path. Its text is fit for clients.
 type ErrPath struct{ Reason string }
 
 // Error returns the reason as a sentence.
@@ -19,7 +19,7 @@ const maxEscaping = 3
 // forwarded as it is. The error is an *ErrPath.
 func CheckPath(escaped string) error {
 	if !strings.HasPrefix(escaped, "/") {
-		return &ErrPath{"does not begin with a slash"}
+		return &ErrPath{"does not start with a slash"}
 	}
 	if strings.Contains(escaped, "//") {
 		return &ErrPath{"contains an empty segment (//)"}
@@ -48,7 +48,7 @@ func CheckPath(escaped string) error {
 // checkLayer returns what is wrong with a path from which some layers of
 // escapes were taken off, or "".
 func checkLayer(p string) string {
-	segment := 0 // where the current segment begins
+	segment := 0 // where the current segment starts
 	for i := 0; i <= len(p); i++ {
 		if i == len(p) || p[i] == '/' {
 			if dots(p[segment:i]) {
@@ -79,8 +79,8 @@ func dots(segment string) bool {
 	return segment == "." || segment == ".."
 }
 
-// decode takes one layer of percent-encoding off and leaves what is no escape
-// as it is; broken reports that there was such.
+// decode takes one layer of percent-encoding off and leaves a percent sign that
+// starts no escape as it is; broken reports that there was one.
 func decode(p string) (decoded string, broken bool) {
 	var b strings.Builder
 	b.Grow(len(p))
@@ -91,7 +91,8 @@ func decode(p string) (decoded string, broken bool) {
 		}
 		hi, lo := -1, -1
 		if i+2 < len(p) {
-			hi, lo = unhex(p[i+1]), unhex(p[i+2])
+			hi = unhex(p[i+1])
+			lo = unhex(p[i+2])
 		}
 		if hi < 0 || lo < 0 {
 			broken = true

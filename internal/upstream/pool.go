@@ -26,10 +26,10 @@ type Pool struct {
 	keys []*PoolKey
 
 	mu    *sync.Mutex // guards turns and the state of every key; pools that took over from each other have one
-	turns map[int]int // level → where its next round begins; one counter for all levels would starve keys
+	turns map[int]int // level → where its next round starts; one counter for all levels would starve keys
 }
 
-// PoolKey is one API key of a pool and how it is doing.
+// PoolKey is one API key of a pool and its state.
 type PoolKey struct {
 	APIKey
 	pool  *Pool
@@ -37,14 +37,14 @@ type PoolKey struct {
 	*condition
 }
 
-// condition is how a key is doing, guarded by the mutex of its pool.
+// condition is the state of a key, guarded by the mutex of its pool.
 type condition struct {
 	until time.Time // rests or is set aside before this moment
 	aside bool      // refused by the upstream, and not used with success since
 }
 
-// KeyState is how a key is doing. It does not tell which key it is, for /health
-// asks nobody who he is.
+// KeyState is the state of a key. It does not show which key it is, for /health
+// authenticates no caller.
 type KeyState struct {
 	Index  int    `json:"index"`            // place in the configuration, from 0
 	Levels []int  `json:"levels,omitempty"` // empty: all
@@ -65,14 +65,15 @@ func NewPool(ks []APIKey, now func() time.Time) *Pool {
 	return p
 }
 
-// takeOver makes a pool that nobody uses yet go on where another stands: a key
-// that both have rests in both, also when it is limited later by an answer to a
+// takeOver makes a pool that is not yet in use continue another one: a key that
+// both have rests in both, also when it is limited later by an answer to a
 // request that the other one serves.
 func (p *Pool) takeOver(before *Pool) {
 	if p == nil || before == nil {
 		return
 	}
-	p.mu, p.turns = before.mu, before.turns
+	p.mu = before.mu
+	p.turns = before.turns
 	for _, k := range p.keys {
 		for _, had := range before.keys {
 			if k.Secret.Reveal() == had.Secret.Reveal() {
@@ -90,16 +91,13 @@ func (p *Pool) Len() int {
 	return len(p.keys)
 }
 
-// Serves reports whether there is a key for callers of the level, in whatever
-// state.
-func (p *Pool) Serves(level int) bool {
-	return p != nil && slices.ContainsFunc(p.keys, func(k *PoolKey) bool { return k.serves(level) })
-}
-
 // Count returns how many keys there are for callers of the level, in whatever
 // state.
 func (p *Pool) Count(level int) (n int) {
-	for _, k := range p.all() {
+	if p == nil {
+		return 0
+	}
+	for _, k := range p.keys {
 		if k.serves(level) {
 			n++
 		}
@@ -107,19 +105,16 @@ func (p *Pool) Count(level int) (n int) {
 	return n
 }
 
-func (p *Pool) all() []*PoolKey {
-	if p == nil {
-		return nil
-	}
-	return p.keys
-}
+// Serves reports whether there is a key for callers of the level, in whatever
+// state.
+func (p *Pool) Serves(level int) bool { return p.Count(level) > 0 }
 
 func (k *PoolKey) serves(level int) bool {
 	return len(k.Levels) == 0 || slices.Contains(k.Levels, level)
 }
 
 // Order returns the keys that a request of the level should try, in this order:
-// those that are usable, beginning one further at each call. When none is, it
+// those that are usable, starting one further at each call. When none is, it
 // returns the resting ones, the soonest first, and when there are none either,
 // those set aside: the upstream's own answer is better than a guess at it.
 func (p *Pool) Order(level int) []*PoolKey {
@@ -163,16 +158,14 @@ func (k *PoolKey) Rest(d time.Duration) {
 	}
 }
 
-// SetAside leaves the key alone for ten minutes: the upstream does not accept
-// it.
-func (k *PoolKey) SetAside() { k.setAside() }
-
-// setAside reports whether this is news: true once until the key works again.
-func (k *PoolKey) setAside() (news bool) {
+// SetAside leaves the key alone for ten minutes, since the upstream does not
+// accept it. It reports whether the key was in order before.
+func (k *PoolKey) SetAside() (news bool) {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
 	news = !k.aside
-	k.aside, k.until = true, k.pool.now().Add(setAsideFor)
+	k.aside = true
+	k.until = k.pool.now().Add(setAsideFor)
 	return news
 }
 
@@ -182,7 +175,8 @@ func (k *PoolKey) Restore() {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
 	if k.aside {
-		k.aside, k.until = false, time.Time{}
+		k.aside = false
+		k.until = time.Time{}
 	}
 }
 

@@ -71,7 +71,7 @@ func TestOrderByLevel(t *testing.T) {
 		{Secret: keys.NewSecret("a"), Levels: []int{0, 1}}, {Secret: keys.NewSecret("b"), Levels: []int{1}}, {Secret: keys.NewSecret("c")},
 	}, nil)
 	// Two levels that take turns must both go through all of their keys: one
-	// counter for both would give each the same key for ever.
+	// counter for both would give each the same key forever.
 	for _, want := range []struct {
 		level int
 		order string

@@ -114,9 +114,9 @@ func TestRetryStatus(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var at []time.Duration
-		begun := time.Now()
+		start := time.Now()
 		transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
-			at = append(at, time.Since(begun))
+			at = append(at, time.Since(start))
 			return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 		}}
 		a := &upstream.Attempts{Route: route(t, "openai", "http://upstream.test", "/"), Transport: transport, Retries: 3}
@@ -131,11 +131,11 @@ func TestBackoff(t *testing.T) {
 		ctx, leave := context.WithCancelCause(t.Context())
 		gone := errors.New("the client went away")
 		time.AfterFunc(300*time.Millisecond, func() { leave(gone) })
-		begun, at = time.Now(), nil
+		start, at = time.Now(), nil
 		_, err = a.RoundTrip(r.WithContext(ctx))
 		wantError(t, err, upstream.Canceled)
-		if !errors.Is(err, context.Canceled) || !errors.Is(err, gone) || len(at) != 2 || time.Since(begun) != 300*time.Millisecond {
-			t.Errorf("%v after %v and %d attempts", err, time.Since(begun), len(at))
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, gone) || len(at) != 2 || time.Since(start) != 300*time.Millisecond {
+			t.Errorf("%v after %v and %d attempts", err, time.Since(start), len(at))
 		}
 	})
 }
@@ -185,13 +185,13 @@ func TestDiscardedAnswersDoNotHoldTheRequest(t *testing.T) {
 				<-r.Context().Done()
 			})
 			a, r := attempts(t, f.URL, 2)
-			begun := time.Now()
+			start := time.Now()
 			res, err := a.RoundTrip(r)
 			if err != nil {
 				t.Fatal(err)
 			}
 			read(t, res)
-			if took := time.Since(begun); took > 2*time.Second || f.used() != "01" {
+			if took := time.Since(start); took > 2*time.Second || f.used() != "01" {
 				t.Errorf("took %v, keys %s", took, f.used())
 			}
 		})

@@ -1,7 +1,6 @@
 package upstream
 
 import (
-	"io"
 	"math"
 	"net/http"
 	"strconv"
@@ -9,8 +8,9 @@ import (
 	"time"
 )
 
-// How long a key rests after a 429 that does not say, and at most. Providers
-// ask for hours when a day's quota is spent, but it may be raised at any time.
+// How long a key rests after a 429 that does not ask for a time, and at most.
+// Providers ask for hours when a day's quota is spent, but it may be raised at
+// any time.
 const (
 	defaultRest = 5 * time.Second
 	maxRest     = 10 * time.Minute
@@ -26,8 +26,8 @@ func restOf(h http.Header, now time.Time) time.Duration {
 }
 
 // retryAfter reads for how long an answer asks to wait: retry-after-ms, which
-// OpenAI and Azure send and official SDKs read first, or Retry-After in seconds
-// or as an HTTP date (RFC 9110, section 10.2.3). What is unreadable counts as
+// some providers send and official SDKs read first, or Retry-After in seconds
+// or as an HTTP date (RFC 9110, section 10.2.3). An unreadable value counts as
 // absent.
 func retryAfter(h http.Header, now time.Time) (d time.Duration, ok bool) {
 	if d, ok := span(h.Get("Retry-After-Ms"), time.Millisecond); ok {
@@ -50,26 +50,4 @@ func span(v string, unit time.Duration) (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(min(n*float64(unit), float64(24*time.Hour))), true
-}
-
-// How much of an answer that nobody wants is read so that its connection can be
-// used again, and for how long.
-const (
-	maxDrain     = 64 << 10
-	maxDrainTime = 100 * time.Millisecond
-)
-
-// discard ends an answer that nobody wants; nil is none.
-func discard(res *http.Response) {
-	if res == nil {
-		return
-	}
-	// Close may be called during a Read, which ends it: a body that stalls must
-	// not hold the request.
-	timer := time.AfterFunc(maxDrainTime, func() { res.Body.Close() })
-	defer timer.Stop()
-	if res.ContentLength <= maxDrain {
-		io.CopyN(io.Discard, res.Body, maxDrain)
-	}
-	res.Body.Close()
 }

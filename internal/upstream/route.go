@@ -1,4 +1,4 @@
-// Package upstream knows where requests go and gets them there: routes and the
+// Package upstream knows where requests go and sends them there: routes and the
 // table of their prefixes, the API keys of a route, the transport, and the
 // attempts of one request.
 //
@@ -8,15 +8,15 @@
 // followed. openai-forward appended "/p.evil.example/x" to a base URL and sent
 // the real API key there.
 //
-// And a request of which a byte may have been written is never sent again, for
-// it may have been executed and billed. Attempts counts what goes through each
-// connection, so it knows "nothing was sent" instead of guessing it from an
-// error, and it keeps net/http's own rules from re-sending a POST (see
+// And a request is never sent again once a byte of it may have been written,
+// for it may have been executed and billed. Attempts counts what goes through
+// each connection, so it knows "nothing was sent" instead of guessing it from
+// an error, and it keeps net/http's own rules from re-sending a POST (see
 // outgoing).
 //
 // API keys are set here, in one place, and looked for in what comes back, in
-// one place (Scrubber). An Error says what to do in Message, for clients, and
-// what happened in Error, for logs; neither contains a key.
+// one place (Scrubber). The Message of an Error is for clients and its Error
+// for logs; neither contains a key.
 package upstream
 
 import (
@@ -53,9 +53,9 @@ func (r *Route) order() []*target {
 	return r.targets
 }
 
-// BaseStates returns how each base URL is doing, closed (in order), open (left
-// alone) or half-open (tried with one request) in the words of circuit
-// breakers; nil where there is only one.
+// BaseStates returns the state of each base URL in the words of circuit
+// breakers: closed (in order), open (left alone) or half-open (tried with one
+// request). It returns nil where there is only one.
 func (r *Route) BaseStates() (states []string) {
 	if len(r.Also) > 0 {
 		for _, t := range r.order() {
@@ -81,9 +81,11 @@ func join(base *url.URL, rest, rawQuery string) *url.URL {
 	}
 	path, err := url.PathUnescape(escaped)
 	if err != nil {
-		path, escaped = escaped, "" // no valid escaping: sent with its percent signs escaped
+		path = escaped // no valid escaping: sent with its percent signs escaped
+		escaped = ""
 	}
-	u.Path, u.RawPath = path, escaped
+	u.Path = path
+	u.RawPath = escaped
 	return &u
 }
 
@@ -104,8 +106,8 @@ func (r *Route) checkBase(b *url.URL) error {
 	switch {
 	case b == nil:
 		return fmt.Errorf("route %q has no base URL", r.Name)
-	case b.Scheme != "http" && b.Scheme != "https" || b.Host == "" || b.Opaque != "":
-		return fmt.Errorf("route %q: base URL %q must begin with http:// or https:// and a host", r.Name, b.Redacted())
+	case (b.Scheme != "http" && b.Scheme != "https") || b.Host == "" || b.Opaque != "":
+		return fmt.Errorf("route %q: base URL %q must start with http:// or https:// and a host", r.Name, b.Redacted())
 	case b.User != nil:
 		return fmt.Errorf("route %q: base URL must not contain a user name or password; give the key as an API key", r.Name)
 	case b.RawQuery != "" || b.Fragment != "":

@@ -12,9 +12,9 @@ import (
 
 // NewScrubber returns body with every occurrence of a secret replaced by as
 // many asterisks, also one that arrives in pieces: an upstream that echoes its
-// request must not tell clients the API key. Nothing else changes, lengths
-// included, and nothing waits but an end that may be the beginning of a secret,
-// until the next bytes tell. Secrets that could be ordinary words are not
+// request must not give clients the API key. Nothing else changes, lengths
+// included, and nothing waits but an end that may be the start of a secret,
+// until the next bytes decide. Secrets that could be ordinary words are not
 // looked for, see searchable. The result is read by one goroutine and closes
 // body.
 func NewScrubber(body io.ReadCloser, secrets ...keys.Secret) io.ReadCloser {
@@ -28,8 +28,8 @@ func NewScrubber(body io.ReadCloser, secrets ...keys.Secret) io.ReadCloser {
 	if len(s.secrets) == 0 {
 		return body
 	}
-	// Longer ones first, or a secret that begins with another one would be
-	// found by its beginning only.
+	// Longer ones first, or a secret that starts with another one would be
+	// found by its start only.
 	slices.SortFunc(s.secrets, func(a, b []byte) int { return len(b) - len(a) })
 	return s
 }
@@ -49,9 +49,9 @@ func ScrubHeader(h http.Header, s keys.Secret) {
 	}
 }
 
-// searchable reports whether a secret can be told from ordinary text. Servers
+// searchable reports whether a secret differs from ordinary text. Servers
 // without keys of their own are given "EMPTY", "ollama" or "lm-studio" as one,
-// and answers must be able to say those words.
+// and answers must be able to contain those words.
 func searchable(secret string) bool {
 	switch {
 	case len(secret) < 8:
@@ -66,8 +66,8 @@ type scrubber struct {
 	body    io.ReadCloser
 	secrets [][]byte
 	longest int
-	held    []byte // read but not given: the beginning of a secret, perhaps
-	ready   []byte // to be given, for readers with little room
+	held    []byte // read but not given: the start of a secret, perhaps
+	ready   []byte // to be given, for readers with little space
 	space   []byte // under ready
 	err     error  // how body ended
 }
@@ -96,7 +96,7 @@ func (s *scrubber) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// fill reads into p, which has room for what is held and more, until there is
+// fill reads into p, which is longer than what is held, until there is
 // something to give.
 func (s *scrubber) fill(p []byte) (int, error) {
 	for s.err == nil {
@@ -112,7 +112,7 @@ func (s *scrubber) fill(p []byte) (int, error) {
 			give -= s.unsure(data)
 		}
 		s.held = append(s.held[:0], data[give:]...)
-		if give > 0 || n == 0 && err == nil {
+		if give > 0 || (n == 0 && err == nil) {
 			return give, nil // an error waits for the next call
 		}
 	}
@@ -133,8 +133,8 @@ func mask(data, secret []byte) {
 	}
 }
 
-// unsure returns the length of the longest end of data that a secret begins
-// with.
+// unsure returns the length of the longest end of data that is the start of a
+// secret.
 func (s *scrubber) unsure(data []byte) int {
 	longest := 0
 	for _, secret := range s.secrets {
@@ -144,7 +144,8 @@ func (s *scrubber) unsure(data []byte) int {
 			if i < 0 {
 				break
 			}
-			if end = end[i:]; bytes.HasPrefix(secret, end) {
+			end = end[i:]
+			if bytes.HasPrefix(secret, end) {
 				longest = max(longest, len(end))
 				break
 			}

@@ -65,7 +65,7 @@ func TestScrubberAtEverySplit(t *testing.T) {
 	s := []keys.Secret{keys.NewSecret(secret)}
 	for name, test := range map[string]struct{ in, want string }{
 		"in the middle":       {"you sent " + secret + ", which", "you sent " + mask + ", which"},
-		"at the beginning":    {secret + "!", mask + "!"},
+		"at the start":        {secret + "!", mask + "!"},
 		"at the end":          {"x" + secret, "x" + mask},
 		"alone":               {secret, mask},
 		"twice":               {secret + secret, mask + mask},
@@ -120,7 +120,7 @@ func TestScrubberChangesNothingElse(t *testing.T) {
 }
 
 // TestScrubberHoldsNothingBack wants every event of a stream as soon as it is
-// there: only what may be the beginning of a secret waits.
+// there: only what may be the start of a secret waits.
 func TestScrubberHoldsNothingBack(t *testing.T) {
 	events := []string{"data: one\n\n", "data: sk-ab", "\n\n", "data: task-", "xs\n\n"}
 	given := []string{"data: one\n\n", "data: ", "sk-ab\n\n", "data: ta", "sk-xs\n\n"}

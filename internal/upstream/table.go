@@ -35,7 +35,7 @@ func NewTable(routes []*Route) (*Table, error) {
 		for _, prefix := range append([]string{r.Prefix}, r.Aliases...) {
 			switch taken := owner[prefix]; {
 			case !cleanPrefix(prefix):
-				errs = append(errs, fmt.Errorf("route %q: prefix %q must be / or begin with a slash, end without one and have no empty or dot segments", r.Name, prefix))
+				errs = append(errs, fmt.Errorf("route %q: prefix %q must be / or start with a slash, end without one and have no empty or dot segments", r.Name, prefix))
 			case taken != nil:
 				errs = append(errs, fmt.Errorf("routes %q and %q have the same prefix %q", taken.Name, r.Name, prefix))
 			default:
@@ -51,10 +51,10 @@ func NewTable(routes []*Route) (*Table, error) {
 	return t, nil
 }
 
-// TakeOver makes a table that nobody uses yet go on where another stands: in
-// routes of the same name, API keys that rest go on resting, and the breakers
-// of base URLs know what they knew. Requests under way on the other one tell
-// both.
+// TakeOver makes a table that is not yet in use continue another one: in routes
+// of the same name, API keys that rest go on resting, and the breakers of base
+// URLs keep their state. Answers to requests under way on the other one count
+// in both.
 func (t *Table) TakeOver(before *Table) {
 	for _, r := range t.routes {
 		for _, had := range before.routes {
@@ -67,17 +67,17 @@ func (t *Table) TakeOver(before *Table) {
 }
 
 func cleanPrefix(p string) bool {
-	return p == "/" || !strings.HasSuffix(p, "/") && !strings.ContainsAny(p, "?#") && CheckPath(p) == nil
+	return p == "/" || (!strings.HasSuffix(p, "/") && !strings.ContainsAny(p, "?#") && CheckPath(p) == nil)
 }
 
-// Match returns the route whose prefix is the longest one that the path begins
-// with, in whole segments: /p matches /p and /p/x, never /px, /p:81/x or
-// /p@evil/x. Prefix returns as mount, and the path after it as rest, which
-// keeps its escapes and begins with a slash.
+// Match returns the route with the longest prefix of the path, in whole
+// segments: /p matches /p and /p/x, never /px, /p:81/x or /p@evil/x. Prefix
+// returns as mount, and the path after it as rest, which keeps its escapes and
+// starts with a slash.
 func (t *Table) Match(escapedPath string) (r *Route, mount, rest string, ok bool) {
 	for _, m := range t.mounts {
 		rest, found := strings.CutPrefix(escapedPath, m.prefix)
-		if !found || rest != "" && rest[0] != '/' {
+		if !found || (rest != "" && rest[0] != '/') {
 			continue
 		}
 		if rest == "" {

@@ -23,7 +23,7 @@ const (
 	breakerFewOnly = 20 // on a route with one base URL
 )
 
-// target is one base URL of a route and how it is doing.
+// target is one base URL of a route and its state.
 type target struct {
 	base    *url.URL
 	index   int  // place in the configuration, from 0
@@ -58,17 +58,17 @@ func takeOver(targets, before []*target) {
 	}
 }
 
-// judge tells the breaker how an attempt ended. What a client, an API key or
-// the gateway is to blame for says nothing of the target, and a 5xx counts only
-// where there is another target to go to: it is an answer, and better than
-// none.
+// judge reports to the breaker how an attempt ended. What a client, an API key
+// or the gateway is to blame for does not count against the target, and a 5xx
+// counts only where there is another target to go to: it is an answer, and
+// better than none.
 func (t *target) judge(res *http.Response, e *Error) {
 	switch {
 	case e != nil && (e.Cause == Canceled || e.Cause == ClientBody || e.Cause == Overloaded):
 		if t.breaker.IsHalfOpen() {
 			t.breaker.RecordFailure() // or the one permit would be lost
 		}
-	case e != nil || !t.only && res.StatusCode >= 500:
+	case e != nil || (!t.only && res.StatusCode >= 500):
 		t.breaker.RecordFailure()
 	default:
 		t.breaker.RecordSuccess()
@@ -76,8 +76,8 @@ func (t *target) judge(res *http.Response, e *Error) {
 }
 
 // place names an API key at a base URL, for Affinity. It is a digest, so that
-// it stays the same when the configuration is put in another order, and tells
-// nobody the key.
+// it stays the same when the configuration is put in another order, and does
+// not show the key.
 func (t *target) place(k *PoolKey) Place {
 	h := sha256.New()
 	h.Write([]byte(t.base.String() + "\x00"))

@@ -68,7 +68,7 @@ func TestNoNextBaseWhenItMayHaveRun(t *testing.T) {
 
 	a, r = attempts(t, first.URL, 1)
 	also(t, a, second.URL)
-	a.Retries, a.RetryStatus = 1, []int{500} // the operator says that it may be
+	a.Retries, a.RetryStatus = 1, []int{500} // the operator allows it
 	if res, err = a.RoundTrip(r); err != nil || res.StatusCode != http.StatusOK || a.Base != 1 {
 		t.Fatalf("answer %v, %v", res, err)
 	}
@@ -196,7 +196,7 @@ func TestTakeOver(t *testing.T) {
 		if order(next.Keys, 0) == order(next.Keys, 0) {
 			t.Error("keys are not used in turn")
 		}
-		old.Keys.Order(0)[0].SetAside() // by the answer to a request that began before
+		old.Keys.Order(0)[0].SetAside() // by the answer to a request that started before
 		aside := 0
 		for _, k := range next.Keys.Report() {
 			if k.State == "set_aside" {
@@ -210,7 +210,7 @@ func TestTakeOver(t *testing.T) {
 		other, unrelated := table("other", "sk-a", "sk-b", "sk-c")
 		unrelated.TakeOver(before)
 		if a := ask(other); a.Base != 0 || !slices.Equal(states(other.Keys), []string{"ok", "ok", "ok"}) {
-			t.Errorf("a route of another name begins at base %d with keys %v", a.Base, states(other.Keys))
+			t.Errorf("a route of another name starts at base %d with keys %v", a.Base, states(other.Keys))
 		}
 	})
 }

@@ -15,9 +15,9 @@ import (
 	"golang.org/x/net/proxy"
 )
 
-// Options says how NewTransport connects. Every zero field means its default.
+// Options set how NewTransport connects. Every zero field means its default.
 type Options struct {
-	Proxy          *url.URL       // http, https, socks5 or socks5h; nil: none, whatever the environment says
+	Proxy          *url.URL       // http, https, socks5 or socks5h; nil: none, whatever the environment has
 	ConnectTimeout time.Duration  // name lookup, TCP and SOCKS; 10 s
 	TLSTimeout     time.Duration  // TLS handshake; 10 s
 	HeaderTimeout  time.Duration  // from the request sent to the answer's headers; 600 s, as official SDKs wait
@@ -32,7 +32,7 @@ const maxHeaderBytes = 256 << 10
 
 // NewTransport returns a transport for all upstreams. It passes compressed
 // answers on as they are, follows no redirects, and its connections count what
-// is written to them, which Attempts relies on. Whoever made it calls
+// is written to them, which Attempts relies on. The caller ends it by
 // CloseIdleConnections.
 func NewTransport(o Options) (*http.Transport, error) {
 	connect := cmp.Or(o.ConnectTimeout, 10*time.Second)
@@ -110,9 +110,9 @@ type countedConn struct {
 	requests atomic.Int64 // those that are longer than alertSize
 }
 
-// alertSize is the length in bytes of the longest alert with which a TLS
-// connection says goodbye (TLS 1.2 with AES-GCM). The shortest request in a TLS
-// record is longer, so a connection that only said goodbye has sent no request.
+// alertSize is the length in bytes of the longest alert that ends a TLS
+// connection (TLS 1.2 with AES-GCM). The shortest request in a TLS record is
+// longer, so a connection that only wrote an alert has sent no request.
 const alertSize = 31
 
 func (c *countedConn) Write(p []byte) (int, error) {
@@ -141,8 +141,8 @@ func (c *countedConn) CloseWrite() error {
 }
 
 // counter returns the counter of a connection that carries one request at a
-// time. HTTP/2 connections carry many and write when it suits them, so a count
-// says nothing about one request.
+// time. HTTP/2 connections carry many and write at their own times, so a count
+// is no evidence about one request.
 func counter(conn net.Conn) (*atomic.Int64, bool) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		c, ok := secure.NetConn().(*countedConn)
