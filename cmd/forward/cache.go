@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -16,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/cache"
-	"forward/internal/config"
 )
 
 // cacheCommand looks at the cache of answers, empties it, and carries it to
@@ -41,10 +38,10 @@ type cacheCall struct {
 	cache *cacheClient
 }
 
-// cacheVerb makes one command, with -o if it has forms. It opens the cache,
-// which create makes if it is not there, and closes it after do.
-func cacheVerb(c *cobra.Command, operands, forms []string, create bool, do func(*cacheCall) error) *cobra.Command {
-	f := frame{operands: operands, forms: forms, offline: true}
+// cacheVerb makes one command. It opens the cache, which create makes if it is not
+// there, and closes it after do.
+func cacheVerb(c *cobra.Command, f frame, create bool, do func(*cacheCall) error) *cobra.Command {
+	f.offline = true
 	return f.command(c, func(c *call) (err error) {
 		client, err := openCacheClient(c.Context(), c.cfg, create)
 		if err != nil {
@@ -57,7 +54,7 @@ func cacheVerb(c *cobra.Command, operands, forms []string, create bool, do func(
 
 func cacheStats() *cobra.Command {
 	c := &cobra.Command{Use: "stats", Short: "How much is remembered, and how often it was asked for"}
-	return cacheVerb(c, none, tableOrJSON, false, func(c *cacheCall) error {
+	return cacheVerb(c, frame{operands: none, forms: tableOrJSON}, false, func(c *cacheCall) error {
 		var s struct {
 			cache.Stats
 			Running bool `json:"running"` // a gateway; without one nothing was counted
@@ -101,7 +98,7 @@ func cacheList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "What is remembered, the latest first"}
 	filter := filterFlags(c)
 	limit := c.Flags().Int("limit", 50, "at most so many lines; 0 for all")
-	return cacheVerb(c, none, tableOrJSON, false, func(c *cacheCall) error {
+	return cacheVerb(c, frame{operands: none, forms: tableOrJSON}, false, func(c *cacheCall) error {
 		f, err := filter(c.cfg)
 		if err != nil {
 			return err
@@ -164,7 +161,7 @@ func shortScope(scope string) string {
 
 func cacheShow() *cobra.Command {
 	c := &cobra.Command{Use: "show", Short: "One question and its answer, by the beginning of its key"}
-	return cacheVerb(c, []string{"KEY"}, nil, false, func(c *cacheCall) error {
+	return cacheVerb(c, frame{operands: []string{"KEY"}}, false, func(c *cacheCall) error {
 		entry, err := c.cache.Show(c.Context(), c.args[0])
 		if err != nil {
 			return err
@@ -181,7 +178,7 @@ func cachePurge() *cobra.Command {
 	}
 	filter := filterFlags(c)
 	yes := c.Flags().Bool("yes", false, "do not ask")
-	return cacheVerb(c, none, nil, false, func(c *cacheCall) error {
+	return cacheVerb(c, frame{operands: none}, false, func(c *cacheCall) error {
 		f, err := filter(c.cfg)
 		if err != nil {
 			return err
@@ -205,90 +202,9 @@ func cachePurge() *cobra.Command {
 	})
 }
 
-func cacheExport() *cobra.Command {
-	c := &cobra.Command{
-		Use: "export", Short: "Write the remembered answers to a file that can be committed",
-		Long: "export writes a line of JSON for each question, sorted, without keys, hosts and callers. The same answers give the same file.\n" +
-			"FILE may be - for stdout.",
-	}
-	filter := filterFlags(c)
-	return cacheVerb(c, []string{"FILE"}, nil, false, func(c *cacheCall) error {
-		f, err := filter(c.cfg)
-		if err != nil {
-			return err
-		}
-		body, err := c.cache.Export(c.Context(), f)
-		if err != nil {
-			return err
-		}
-		defer body.Close()
-		lines := &lineCounter{from: body}
-		err = writeFile(c.OutOrStdout(), c.args[0], func(w io.Writer) error {
-			if _, err := io.Copy(w, lines); err != nil {
-				return fmt.Errorf("exporting: %w", err)
-			}
-			return nil
-		})
-		if err == nil {
-			fmt.Fprintf(c.ErrOrStderr(), "%d answers exported\n", lines.count-1)
-		}
-		return err
-	})
-}
-
-// lineCounter counts the lines that are read through it.
-type lineCounter struct {
-	from  io.Reader
-	count int
-}
-
-func (l *lineCounter) Read(p []byte) (int, error) {
-	n, err := l.from.Read(p)
-	l.count += bytes.Count(p[:n], []byte("\n"))
-	return n, err
-}
-
-func cacheImport() *cobra.Command {
-	c := &cobra.Command{
-		Use: "import", Short: "Remember the answers of an export, for every caller",
-		Long: "import reads a file that export wrote, - for stdin. Its answers are for all callers, and for every upstream of their route; a caller\n" +
-			"with an answer of its own gets that one.",
-	}
-	ttl := c.Flags().String("ttl", "", "how long to remember them, such as 365d (default CACHE_TTL)")
-	return cacheVerb(c, []string{"FILE"}, nil, true, func(c *cacheCall) error {
-		var keep time.Duration
-		if *ttl != "" {
-			var err error
-			keep, err = config.ParseDuration(*ttl)
-			if err != nil || keep <= 0 {
-				return &usageError{fmt.Errorf("--ttl %s: write a duration such as 12h or 365d", *ttl)}
-			}
-		}
-		name := c.args[0]
-		in := c.InOrStdin()
-		if name != "-" {
-			f, err := os.Open(name)
-			if err != nil {
-				return err
-			}
-			defer f.Close()
-			in = f
-		}
-		result, err := c.cache.Import(c.Context(), in, keep)
-		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-		fmt.Fprintf(c.OutOrStdout(), "%d answers imported\n", result.Entries)
-		if result.TooLong > 0 {
-			return fmt.Errorf("%d answers are too long to be remembered; raise CACHE_MAX_ENTRY_BYTES or CACHE_MAX_BYTES", result.TooLong)
-		}
-		return nil
-	})
-}
-
 func cacheVerify() *cobra.Command {
 	c := &cobra.Command{Use: "verify", Short: "Read every answer and compare it with its checksum"}
-	return cacheVerb(c, none, tableOrJSON, false, func(c *cacheCall) error {
+	return cacheVerb(c, frame{operands: none, forms: tableOrJSON}, false, func(c *cacheCall) error {
 		v, err := c.cache.Verify(c.Context())
 		if err != nil {
 			return err

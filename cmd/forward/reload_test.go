@@ -316,7 +316,7 @@ func TestTheCommandReloadAsksTheRunningGateway(t *testing.T) {
 	if _, _, err := execute("reload"); err == nil || !strings.Contains(err.Error(), "no gateway answers on data/control.sock") {
 		t.Errorf("without a gateway: error %v", err)
 	}
-	side, err := control.Listen(l.Config().DataDir, controls(l.Reloader, l.app))
+	side, err := control.Listen(l.Config().DataDir, l.controls(l.Reloader))
 	if err != nil {
 		t.Fatal(err)
 	}

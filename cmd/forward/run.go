@@ -63,7 +63,7 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Listen.Host, cfg.Listen.Port, err)
 	}
-	side, failed := control.Listen(cfg.DataDir, controls(settings, a))
+	side, failed := control.Listen(cfg.DataDir, a.controls(settings))
 	if failed != nil { // the gateway can answer requests all the same
 		logger.Warn("commands such as forward reload will not find this gateway", "error", failed)
 	} else {
@@ -87,11 +87,11 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	defer warming.Wait()
 	banner(os.Stderr, cfg, a, listener.Addr())
 	settings.Watch(hangup)
-	return serve(ctx, server, listener, a, settings)
+	return a.serve(ctx, server, listener, settings)
 }
 
 // controls returns the handler of the control socket.
-func controls(settings *reload.Reloader, a *app) http.Handler {
+func (a *app) controls(settings *reload.Reloader) http.Handler {
 	return control.Handler(control.Options{
 		Reload: func() (reload.Result, error) { return settings.Reload("forward reload") },
 		Cache:  func() *cache.Cache { return a.cache.Load() },
@@ -100,7 +100,7 @@ func controls(settings *reload.Reloader, a *app) http.Handler {
 
 // serve answers until a signal, then drains. A second signal ends the process
 // at once, by the default action.
-func serve(ctx context.Context, server *http.Server, listener net.Listener, a *app, settings *reload.Reloader) error {
+func (a *app) serve(ctx context.Context, server *http.Server, listener net.Listener, settings *reload.Reloader) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	failed := make(chan error, 1)

@@ -77,7 +77,8 @@ func dimensions() string {
 // query turns the flags into a question.
 func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 	for name := range strings.SplitSeq(f.by, ",") {
-		if name = strings.TrimSpace(name); name != "" {
+		name = strings.TrimSpace(name)
+		if name != "" {
 			q.By = append(q.By, ledger.Dimension(name))
 		}
 	}

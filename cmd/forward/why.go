@@ -79,7 +79,8 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 		}
 		return fmt.Sprintf(format, args...)
 	}
-	subject, at, batch := "request", "started", r.Operation == ledger.BatchOperation
+	batch := r.Operation == ledger.BatchOperation
+	subject, at := "request", "started"
 	if batch {
 		subject, at = "batch", "settled"
 	}

@@ -29,8 +29,9 @@ func (l *loader) checkAccess() {
 	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
 	// A FORWARD_KEY that was written and not understood is reported already;
 	// one that holds no key, as ", ," does, is none.
-	withForward := len(l.cfg.Access.Keys) > 0 || slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
-	withForward = withForward || withKeys && l.managedKeys != nil && l.managedKeys(l.cfg.DataDir)
+	misread := slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
+	managed := func() bool { return withKeys && l.managedKeys != nil && l.managedKeys(l.cfg.DataDir) }
+	withForward := len(l.cfg.Access.Keys) > 0 || misread || managed()
 	v := value{name: "FORWARD_KEY"}
 	switch {
 	case withKeys && !withForward && loopback(l.cfg.Listen.Host):
@@ -49,7 +50,7 @@ func (l *loader) checkAccess() {
 // is not resolved: what it means may change.
 func loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback() || strings.EqualFold(host, "localhost")
+	return (err == nil && a.Unmap().IsLoopback()) || strings.EqualFold(host, "localhost")
 }
 
 // checkLevels warns about forward keys that can do nothing.
@@ -92,8 +93,9 @@ func (l *loader) checkNotSelf(r Route, base *url.URL) {
 	}
 	host := base.Hostname()
 	listen, err := netip.ParseAddr(l.cfg.Listen.Host)
-	everywhere := err == nil && listen.IsUnspecified()
-	if port == fmt.Sprint(l.cfg.Listen.Port) && (strings.EqualFold(host, l.cfg.Listen.Host) || loopback(host) && (loopback(l.cfg.Listen.Host) || everywhere)) {
+	onLoopback := loopback(l.cfg.Listen.Host) || (err == nil && listen.IsUnspecified())
+	self := strings.EqualFold(host, l.cfg.Listen.Host) || (onLoopback && loopback(host))
+	if self && port == fmt.Sprint(l.cfg.Listen.Port) {
 		l.failAt(r.setting, fmt.Sprintf("%s is this gateway itself, so every request on %s would run in a circle", net.JoinHostPort(host, port), r.Prefix),
 			"write the provider's address, or another PORT")
 	}

@@ -153,7 +153,7 @@ func forwardKeys(l *loader, v value) (string, error) {
 		}
 	}
 	for _, p := range v.pairs {
-		if p.key == "" || p.value.empty() && p.value.kind == list {
+		if p.key == "" || (p.value.empty() && p.value.kind == list) {
 			continue // {"": 0} and {"0": []} are exports without keys
 		}
 		if wrong := addForwardPair(p, add); wrong != nil {

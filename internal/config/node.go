@@ -53,7 +53,10 @@ func (n node) texts() (out []string) {
 
 // empty reports whether the node holds nothing: "", null, [] or {}.
 func (n node) empty() bool {
-	return n.kind == scalar && strings.TrimSpace(n.text) == "" || n.kind != scalar && len(n.items)+len(n.pairs) == 0
+	if n.kind == scalar {
+		return strings.TrimSpace(n.text) == ""
+	}
+	return len(n.items)+len(n.pairs) == 0
 }
 
 // compact writes the node back as short JSON, or as plain text for a scalar;

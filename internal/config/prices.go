@@ -126,7 +126,7 @@ func priceRates(n node) (price.Rates, error) {
 // statsD reads datadog://host:8125 or statsd://host:8125.
 func statsD(l *loader, v value) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(v.text))
-	if err != nil || u.Scheme != "datadog" && u.Scheme != "statsd" || u.Hostname() == "" || u.Path != "" || u.User != nil {
+	if err != nil || (u.Scheme != "datadog" && u.Scheme != "statsd") || u.Hostname() == "" || u.Path != "" || u.User != nil {
 		return "", bad("not an address of a StatsD server", "write datadog://localhost:8125, or statsd://localhost:8125 for one that knows no tags")
 	}
 	if u.Port() == "" {
@@ -141,7 +141,7 @@ func statsD(l *loader, v value) (string, error) {
 func webhook(field func(*Config) *keys.Secret) setter {
 	return func(l *loader, v value) (string, error) {
 		u, err := url.Parse(strings.TrimSpace(v.text))
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 			return "", bad("not an address to post to", "write https://host/path")
 		}
 		*field(l.cfg) = keys.NewSecret(u.String())

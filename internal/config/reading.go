@@ -101,7 +101,7 @@ func (c *Config) NeedsRestart() []string { return slices.Clone(c.restart) }
 func (c *Config) Changed(before *Config) []string {
 	var names []string
 	for _, s := range table() {
-		if c.sums[s.name] != before.sums[s.name] || s.name == "FORWARD_KEY" && !reflect.DeepEqual(c.Access.Keys, before.Access.Keys) {
+		if c.sums[s.name] != before.sums[s.name] || (s.name == "FORWARD_KEY" && !reflect.DeepEqual(c.Access.Keys, before.Access.Keys)) {
 			names = append(names, s.name)
 		}
 	}

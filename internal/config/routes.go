@@ -177,7 +177,7 @@ func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edi
 // is free.
 func (l *loader) buildRoutes() {
 	openaiWritten := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
-	if openaiWritten || len(l.forward) == 0 && !l.rootWritten() {
+	if openaiWritten || (len(l.forward) == 0 && !l.rootWritten()) {
 		l.pairUp("OPENAI_BASE_URL", "OPENAI_ROUTE_PREFIX", l.openai, "openai", func(r *Route) { r.BuiltIn = !openaiWritten })
 	} else {
 		l.show("OPENAI_BASE_URL", "")
