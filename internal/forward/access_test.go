@@ -256,9 +256,9 @@ func TestPacing(t *testing.T) {
 	}, func(s *setup) {
 		s.Paces = limits.NewPaces([]limits.Rule{{Path: "/v1/chat/completions", Level: limits.AnyLevel, Rates: must(limits.ParseRates("50/second"))(t)}})
 	})
-	begun := time.Now()
+	started := time.Now()
 	a := b.chat(`,"stream":true`)
-	if took := time.Since(begun); took < 120*time.Millisecond || a.body != strings.Repeat("data: x\n\n", 7) {
+	if took := time.Since(started); took < 120*time.Millisecond || a.body != strings.Repeat("data: x\n\n", 7) {
 		t.Errorf("7 events at 50 a second took %v; body %q", took, a.body)
 	}
 }
@@ -319,7 +319,7 @@ func TestModelsLeadToTheirProvider(t *testing.T) {
 	}
 }
 
-func TestAnIPv6CallerCountsByHisNetwork(t *testing.T) {
+func TestAnIPv6CallerCountsByItsNetwork(t *testing.T) {
 	b := start(t, provider, func(s *setup) {
 		s.open = true
 		s.limits.Global = must(limits.ParseRates("1/hour"))(t)

@@ -24,12 +24,12 @@ import (
 func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []ledger.Row) {
 	db := must(sql.Open("sqlite", "file:"+filepath.Join(t.TempDir(), "forward.db")+"?_txlock=immediate&_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))(t)
 	t.Cleanup(func() { db.Close() })
-	books := must(ledger.Open(db, ledger.Options{}))(t)
-	t.Cleanup(func() { books.Close(context.Background()) })
+	accounts := must(ledger.Open(db, ledger.Options{}))(t)
+	t.Cleanup(func() { accounts.Close(context.Background()) })
 	prices := must(price.NewTable(nil))(t)
-	return func(s *setup) { s.Ledger, s.Prices = books, prices }, func(b *bench) (rows []ledger.Row) {
+	return func(s *setup) { s.Ledger, s.Prices = accounts, prices }, func(b *bench) (rows []ledger.Row) {
 		b.gateway.Wait(10 * time.Second)
-		if err := books.Flush(t.Context()); err != nil {
+		if err := accounts.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ids := must(db.Query(`SELECT id FROM usage_requests ORDER BY time, number`))(t)
@@ -39,7 +39,7 @@ func accounting(t *testing.T) (change func(*setup), rows func(b *bench) []ledger
 			if err := ids.Scan(&id); err != nil {
 				t.Fatal(err)
 			}
-			row, open, err := books.Trail(t.Context(), id)
+			row, open, err := accounts.Trail(t.Context(), id)
 			if err != nil || open {
 				t.Fatal(id, open, err)
 			}
@@ -70,7 +70,7 @@ func TestLedgerHasOneRowForEachRequest(t *testing.T) {
 	status = 500
 	b.chat("")
 	b.do("GET", "/v1/models", "")
-	b.chat("", "Authorization", "Bearer fk-nobody") // is nobody's
+	b.chat("", "Authorization", "Bearer fk-nobody") // is no caller's
 	got := rows(b)
 	for i, want := range []string{
 		"alice - chat gpt-4o-mini gpt-4o-mini-2024 200 bypass 9+3 true", "alice carol chat gpt-4o-mini gpt-4o-mini-2024 200 bypass 9+3 true",
@@ -148,7 +148,7 @@ func TestAnAbortedStreamIsBilledByWhatWasSeen(t *testing.T) {
 }
 
 // TestABrokenStreamIsBilledByWhatWasSeen lets Anthropic's stream end after its
-// first event told one token of output, and more came.
+// first event reported one token of output, and more came.
 func TestABrokenStreamIsBilledByWhatWasSeen(t *testing.T) {
 	ledger, rows := accounting(t)
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
@@ -248,7 +248,7 @@ func TestBudgetWithoutLedger(t *testing.T) {
 // TestWhoLeavesAfterAskingPaysForThePrompt lets clients leave while the
 // upstream thinks, in each dialect, and before it has sent a byte of its answer
 // or after its headers. The ledger, the budget and the metrics have the prompt,
-// and say that it is estimated.
+// and be marked as estimated.
 func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 	for _, c := range []struct {
 		name, path, body string
@@ -264,7 +264,7 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 				account, rows := accounting(t)
 				arrived := make(chan struct{})
 				budget := []keys.Budget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}}
-				var books *ledger.Ledger
+				var accounts *ledger.Ledger
 				b := start(t, func(w http.ResponseWriter, r *http.Request) {
 					if headers > 0 {
 						w.Header().Set("Content-Type", "text/event-stream")
@@ -276,7 +276,7 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 					<-r.Context().Done()
 				}, func(s *setup) {
 					account(s)
-					s.all, books = true, s.Ledger
+					s.all, accounts = true, s.Ledger
 					s.keys = []keys.Key{{Name: "alice", Secret: keys.NewSecret("fk-alice"), Policy: keys.Policy{Budgets: budget}}}
 				})
 				ctx, leave := context.WithCancel(t.Context())
@@ -308,7 +308,7 @@ func TestWhoLeavesAfterAskingPaysForThePrompt(t *testing.T) {
 				if !want || row.Usage.Output != 0 || int64(row.Cost) != row.Usage.Input*c.price || !row.Priced {
 					t.Errorf("%d+%d estimated %v: %v, %s", row.Usage.Input, row.Usage.Output, row.Estimated, row.Cost, row.Price)
 				}
-				balances, err := books.Balances(t.Context(), row.Key, []usageBudget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}})
+				balances, err := accounts.Balances(t.Context(), row.Key, []usageBudget{{Unit: "usd", Amount: 1_000_000_000, Period: "total"}})
 				if err != nil || balances[0].Spent != int64(row.Cost) || balances[0].Held != 0 {
 					t.Errorf("the budget has %+v (%v), the ledger %v", balances, err, row.Cost)
 				}
@@ -340,8 +340,8 @@ func TestWhoLeavesBeforeAskingPaysNothing(t *testing.T) {
 }
 
 // TestServiceTiersArePriced answers as the tier that was asked for. Where it
-// has no known price the row says so, and a budget in dollars lets nobody ask
-// for it.
+// has no known price the row is unpriced, and a budget in dollars lets no
+// caller ask for it.
 func TestServiceTiersArePriced(t *testing.T) {
 	ledger, rows := accounting(t)
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

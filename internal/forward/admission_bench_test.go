@@ -42,7 +42,7 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		begun := time.Now()
+		started := time.Now()
 		for range n {
 			d := tokens.Prompt(dialect.Chat, "gpt-4o-mini", scanned)
 			grant, err := scheduler.Acquire(context.Background(), queue.Demand{Route: "openai", Model: "gpt-4o-mini", Caller: "alice", Tokens: d.Prompt + d.Completion})
@@ -51,7 +51,7 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 			}
 			grant.Settle(d.Prompt + 12)
 		}
-		return float64(time.Since(begun)) / float64(n)
+		return float64(time.Since(started)) / float64(n)
 	}
 	const round = 50
 	var both, admission, forward ratios
@@ -65,7 +65,7 @@ func BenchmarkAdmissionBesideForward(b *testing.B) {
 		f, _ := ask(b, ours.url, "plain", body, round)
 		both, admission, forward = append(both, a/f), append(admission, a), append(forward, f)
 	}
-	b.ReportMetric(0, "ns/op") // of both together it says nothing
+	b.ReportMetric(0, "ns/op") // a figure of both together means nothing
 	b.ReportMetric(float64(len(body)), "bytes")
 	b.ReportMetric(admission.median(), "admission-ns")
 	b.ReportMetric(forward.median(), "forward-ns")

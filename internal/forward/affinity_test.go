@@ -94,7 +94,7 @@ func TestFollowUpsGoToTheKeyThatMadeIt(t *testing.T) {
 		apiKeys = append(apiKeys, fmt.Sprintf("sk-key-%d-0123456789abcdef", i))
 	}
 	same := "" // the upstream of all benches
-	begin := func() *bench {
+	restart := func() *bench {
 		db := must(sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(wal)&_pragma=busy_timeout(5000)"))(t)
 		t.Cleanup(func() { db.Close() })
 		return start(t, p.serve, func(s *setup) {
@@ -102,7 +102,7 @@ func TestFollowUpsGoToTheKeyThatMadeIt(t *testing.T) {
 			s.Affinity = must(upstream.NewAffinity(db, nil))(t)
 		})
 	}
-	b := begin()
+	b := restart()
 	same = b.upstream.URL
 	form := "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nabc\r\n--b--\r\n"
 	for _, row := range []struct {
@@ -155,7 +155,7 @@ func TestFollowUpsGoToTheKeyThatMadeIt(t *testing.T) {
 			if len(owners) < 2 {
 				t.Errorf("all objects were made with %d keys: the test shows nothing", len(owners))
 			}
-			after := begin() // a restart
+			after := restart() // a restart
 			for _, id := range made {
 				row.follow(after, id).want(t, 200)
 				row.follow(after, id).want(t, 200)

@@ -18,7 +18,7 @@ import (
 )
 
 // hangUp is an upstream that answers with raw bytes and closes the connection,
-// with a reset if told so.
+// with a reset where a row asks for it.
 func hangUp(send string, reset bool) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
@@ -41,7 +41,7 @@ func to(base string) func(*setup) {
 	}
 }
 
-// TestFaultsBeforeTheAnswer makes the upstream fail before it has said
+// TestFaultsBeforeTheAnswer makes the upstream fail before it has sent
 // anything: the error is in the route's own dialect, and the upstream has seen
 // the request once at most.
 func TestFaultsBeforeTheAnswer(t *testing.T) {
@@ -207,7 +207,7 @@ func TestAnswersPassByteForByte(t *testing.T) {
 	}
 }
 
-func TestA37WhatAnUpstreamMaySay(t *testing.T) {
+func TestA37WhatAnUpstreamMaySend(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		for _, line := range []string{"Set-Cookie: __cf_bm=1", "Set-Cookie: b=2", "Access-Control-Allow-Origin: *", "Access-Control-Allow-Credentials: true", "Keep-Alive: timeout=9", "Proxy-Authenticate: Basic", "X-Internal: kept"} {
 			name, value, _ := strings.Cut(line, ": ")

@@ -112,7 +112,7 @@ func TestTheClientDoesNotChooseTheDestination(t *testing.T) {
 				t.Errorf("upstream got %s", sent)
 			}
 			if r.Header.Get("X-Forwarded-Host") != "" || r.Header.Get("Forwarded") != "" || r.Header.Get("X-Forwarded-For") != "" {
-				t.Errorf("upstream was told %v", r.Header)
+				t.Errorf("upstream got %v", r.Header)
 			}
 		})
 	}
@@ -203,7 +203,7 @@ func TestA30AModelIsNotHiddenInTheQuery(t *testing.T) {
 	b.do("GET", "/v1/realtime?model=cheap", "", "Authorization", "Bearer fk-carol").want(t, 200)
 }
 
-func TestA64AnEvilOriginIsToldNothing(t *testing.T) {
+func TestA64AnEvilOriginGetsNothing(t *testing.T) {
 	for _, origins := range [][]string{nil, {"https://chat.example"}} {
 		b := start(t, provider, func(s *setup) { s.CORSOrigins = origins })
 		for _, origin := range []string{"https://evil.example", "https://chat.example.evil.example", "null", "https://CHAT.example"} {

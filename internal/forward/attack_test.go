@@ -155,7 +155,7 @@ func TestAttacksOnIdentity(t *testing.T) {
 				b.do("POST", path+row.query, body, row.headers...).wantRefused(t, d, 401, "invalid_api_key")
 				b.wantCalls(t, 0)
 				if row.secret != "" && strings.Contains(b.log.String(), row.secret) {
-					t.Errorf("the log tells the key:\n%s", b.log)
+					t.Errorf("the log contains the key:\n%s", b.log)
 				}
 			})
 		}
@@ -208,11 +208,11 @@ func TestA09AKeyInTheQueryOfGeminiGoesNoFurther(t *testing.T) {
 		}
 	}
 	if strings.Contains(b.log.String(), "fk-alice") {
-		t.Errorf("the log tells the key:\n%s", b.log)
+		t.Errorf("the log contains the key:\n%s", b.log)
 	}
 }
 
-func TestA66ProbesTellNoVersion(t *testing.T) {
+func TestA66ProbesShowNoVersion(t *testing.T) {
 	b := start(t, provider, func(s *setup) { s.Version = "v9.8.7" })
 	a := b.do("GET", "/healthz", "", "Authorization", "")
 	a.want(t, 200)

@@ -100,9 +100,9 @@ func TestF28ABodyThatIsCutIsTheClientsFault(t *testing.T) {
 	}
 }
 
-// TestF28CutUploadsReachNobodyWhole is F28 for bodies that stream: the upstream
-// must not take the part for the whole.
-func TestF28CutUploadsReachNobodyWhole(t *testing.T) {
+// TestF28CutUploadsReachNoUpstreamWhole is F28 for bodies that stream: the
+// upstream must not take the part for the whole.
+func TestF28CutUploadsReachNoUpstreamWhole(t *testing.T) {
 	whole := make(chan error, 1)
 	upload := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, err := io.ReadAll(r.Body)
@@ -169,7 +169,7 @@ func TestA25FoldedHeadersStayOne(t *testing.T) {
 }
 
 // TestA27NoUpgradeToHTTP2 is about h2c: behind an upgrade that the upstream
-// accepts nobody would judge requests any more.
+// accepts no step would judge requests any more.
 func TestA27NoUpgradeToHTTP2(t *testing.T) {
 	b := start(t, provider, nil)
 	got := statuses(b.raw(strings.Replace(request("GET /v1/models", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), "Connection: close", "Connection: Upgrade, HTTP2-Settings, close", 1)))
@@ -178,8 +178,8 @@ func TestA27NoUpgradeToHTTP2(t *testing.T) {
 	}
 }
 
-// TestA55StrangersCostNoMemory sends keys that nobody knows and that would be 5
-// MB if anything kept them.
+// TestA55StrangersCostNoMemory sends unknown keys and that would be 5 MB if
+// anything kept them.
 func TestA55StrangersCostNoMemory(t *testing.T) {
 	b := start(t, provider, func(s *setup) { s.Log = nil })
 	handler := b.gateway.Handler()

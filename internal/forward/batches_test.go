@@ -263,9 +263,9 @@ func TestBatchesAreChargedToBudgets(t *testing.T) {
 	}
 }
 
-// TestABatchIsRememberedBeforeItIsTold breaks a batch off that was told in
-// part: nobody can have read an id that is not remembered.
-func TestABatchIsRememberedBeforeItIsTold(t *testing.T) {
+// TestABatchIsRememberedBeforeItIsReported breaks a batch off that was sent in
+// part: no client can have read an id that is not remembered.
+func TestABatchIsRememberedBeforeItIsReported(t *testing.T) {
 	o := newOffice(t)
 	release := make(chan struct{})
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {

@@ -20,10 +20,10 @@ import (
 )
 
 // BenchmarkAgainstBareProxy compares forward, with a forward key, an API key
-// and a limit, with what anybody could write in ten lines: gin and a
-// ReverseProxy with a buffer pool and enough idle connections. Both run in
-// turn, many times over, so that the ratios at the end hold on a noisy machine:
-// the median over the rounds, of time and of allocations.
+// and a limit, with what can be written in ten lines: gin and a ReverseProxy
+// with a buffer pool and enough idle connections. Both run in turn, many times
+// over, so that the ratios at the end hold on a noisy machine: the median over
+// the rounds, of time and of allocations.
 func BenchmarkAgainstBareProxy(b *testing.B) {
 	body := `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"` + strings.Repeat("lorem ipsum ", 120) + `"}]`
 	words := strings.Repeat(chunk(`{"content":"word"}`, "null"), 99)
@@ -131,7 +131,7 @@ func compare(b *testing.B, ours, bare, name, body string) {
 // and upstream are in both sides' figures.
 func ask(b *testing.B, url, name, body string, n int) (ns, allocs float64) {
 	before := mallocs()
-	begun := time.Now()
+	started := time.Now()
 	for range n {
 		r, _ := http.NewRequest("POST", url+"/v1/chat/completions", strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer fk-alice")
@@ -147,7 +147,7 @@ func ask(b *testing.B, url, name, body string, n int) (ns, allocs float64) {
 			b.Fatal(fmt.Errorf("status %d, error %v, %d bytes", res.StatusCode, err, len(got)))
 		}
 	}
-	return float64(time.Since(begun)) / float64(n), float64(mallocs()-before) / float64(n)
+	return float64(time.Since(started)) / float64(n), float64(mallocs()-before) / float64(n)
 }
 
 func mallocs() uint64 {

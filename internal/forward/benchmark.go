@@ -33,7 +33,7 @@ func BenchmarkRoute() *upstream.Route {
 // cannedAnswers are given in turn.
 var cannedAnswers = []string{
 	"The quick brown fox jumps over the lazy dog, and the dog does not mind at all.",
-	"A gateway is at its best when no one notices that it is there.",
+	"A gateway is at its best when it goes unnoticed.",
 	"你好!我是一个预先写好的回答,用来测试转发的速度。",
 	"Streams are made of events; each of these words travels in one of its own.",
 	"Measure twice, cut once, and print the ratio of what you measured.",

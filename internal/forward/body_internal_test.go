@@ -15,13 +15,13 @@ func TestBodiesShareTheirBound(t *testing.T) {
 	}
 	var alone, second, third ask
 	if g.crowded(100) {
-		t.Error("there is no room for the only body")
+		t.Error("the only body does not fit")
 	}
 	if err := read(&alone, "more than ten bytes"); err != nil {
 		t.Errorf("the only body: %v", err)
 	}
 	if !g.crowded(0) {
-		t.Error("there is room beside a body that takes it all")
+		t.Error("another body fits beside one that takes it all")
 	}
 	g.bodies.Add(-alone.counted)
 	if err := errors.Join(read(&second, "five!"), read(&third, "five!")); err != nil {

@@ -35,9 +35,9 @@ func held(release chan struct{}) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { <-release; provider(w, r) }
 }
 
-// TestUsageIsForWhoAsksForIt: callers of one call differ in whether they want
-// the chunk of usage.
-func TestUsageIsForWhoAsksForIt(t *testing.T) {
+// TestUsageIsForCallersThatAskForIt: callers of one call differ in whether they
+// want the chunk of usage.
+func TestUsageIsForCallersThatAskForIt(t *testing.T) {
 	const plain, withUsage = `,"caching":true,"stream":true`, `,"caching":true,"stream":true,"stream_options":{"include_usage":true}`
 	for name, first := range map[string]string{"the first does": withUsage, "the first does not": plain} {
 		t.Run(name, func(t *testing.T) {
@@ -51,9 +51,9 @@ func TestUsageIsForWhoAsksForIt(t *testing.T) {
 	}
 }
 
-// TestOneWhoWantsTheOtherFormHoldsNobodyUp: an answer that is too long to be
+// TestACallerOfTheOtherFormDelaysNoOther: an answer that is too long to be
 // turned is asked for again, and that call may take as long as it likes.
-func TestOneWhoWantsTheOtherFormHoldsNobodyUp(t *testing.T) {
+func TestACallerOfTheOtherFormDelaysNoOther(t *testing.T) {
 	const pieces = 400
 	piece := chunk(`{"content":"`+strings.Repeat("x", 10<<10)+`"}`, "null")
 	release, streamed := make(chan struct{}), make(chan struct{})
@@ -120,9 +120,9 @@ func TestAnAnswerThatCannotBeTurnedIsNoStampede(t *testing.T) {
 	}
 }
 
-// TestWhatIsSaidToOneCallerStaysWithHim: what he has left of his quota, and
-// that he has none left, is nothing to the others who wait for the same answer.
-func TestWhatIsSaidToOneCallerStaysWithHim(t *testing.T) {
+// TestLimitsOfOneCallerStayWithIt: what it has left of its quota, and that it
+// has none left, does not reach the others that wait for the same answer.
+func TestLimitsOfOneCallerStayWithIt(t *testing.T) {
 	release := make(chan struct{})
 	var n atomic.Int64
 	b := start(t, func(w http.ResponseWriter, r *http.Request) { n.Add(1); <-release; provider(w, r) }, func(s *setup) {
@@ -138,8 +138,8 @@ func TestWhatIsSaidToOneCallerStaysWithHim(t *testing.T) {
 		t.Fatalf("%d calls", n.Load())
 	}
 	for name, values := range answers[1].Header {
-		if said := fmt.Sprint(values); strings.HasPrefix(name, "X-Ratelimit-") && (strings.Contains(said, "76") || strings.Contains(said, "77")) {
-			t.Errorf("bob is told %s: %s", name, said)
+		if value := fmt.Sprint(values); strings.HasPrefix(name, "X-Ratelimit-") && (strings.Contains(value, "76") || strings.Contains(value, "77")) {
+			t.Errorf("bob gets %s: %s", name, value)
 		}
 	}
 	if answers[0].Header.Get("X-Ratelimit-Remaining") != "76" || !strings.HasPrefix(answers[1].Header.Get("X-Forward-Request-Id"), "req_") {

@@ -330,8 +330,8 @@ func TestStreamsAreReplayedAsRecorded(t *testing.T) {
 	for _, recorded := range []bool{true, false} {
 		b := start(t, slow, func(s *setup) { caching(c)(s); s.CacheRecorded = recorded })
 		ask := func() (answer, time.Duration) {
-			begun := time.Now()
-			return b.chat(`,"caching":true,"stream":true`), time.Since(begun)
+			started := time.Now()
+			return b.chat(`,"caching":true,"stream":true`), time.Since(started)
 		}
 		ask()
 		a, took := ask()

@@ -24,7 +24,7 @@ type drawnReader struct {
 	leaves int             // after so many bytes; -1: stays to the end
 }
 
-// drawnCall says what the upstream sends when, and which callers read it.
+// drawnCall is what the upstream sends when, and which callers read it.
 type drawnCall struct {
 	most    int
 	pieces  []int
@@ -107,7 +107,7 @@ func (b *drawnBody) Close() error { return nil }
 
 // TestReadersOfACall: every caller that stays gets each byte from the first one
 // on, and how the call ended; a caller that comes too late for that leads a
-// call of its own; no more is kept than the bound says; the call goes on as
+// call of its own; no more is kept than the bound allows; the call goes on as
 // long as a caller is left, and no longer; and none waits without end. The
 // bubble of synctest ends the test when all are blocked, and its clock makes a
 // stall of a minute cost nothing.

@@ -21,8 +21,8 @@ import (
 )
 
 // TestTheAPIKeyNeverComesBack provokes every kind of failure with an upstream
-// that tells all it knows, and looks for the key in the answer, its headers and
-// the log.
+// that returns all it knows, and looks for the key in the answer, its headers
+// and the log.
 func TestTheAPIKeyNeverComesBack(t *testing.T) {
 	echo := func(status int, contentType string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -90,7 +90,7 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 				}
 				for where, text := range map[string]string{"answer": a.body, "headers": fmt.Sprint(a.Header), "log": gateway.log.String()} {
 					if strings.Contains(text, canary) || strings.Contains(text, canary[8:]) {
-						t.Errorf("the %s tells the key:\n%s", where, text)
+						t.Errorf("the %s contains the key:\n%s", where, text)
 					}
 				}
 				if a.Header.Get("X-Forward-Request-Id") == "" {

@@ -129,8 +129,8 @@ func variants(v any, place string, visit func(place string, other any)) {
 }
 
 // TestEveryFieldOfABodyCounts changes each field of a rich request, on every
-// level, one at a time: all but those that only say how an answer travels or
-// who asks make another question.
+// level, one at a time: all but those that only define how an answer travels or
+// which caller asks make another question.
 func TestEveryFieldOfABodyCounts(t *testing.T) {
 	travels := []string{"stream", "stream_options", "caching", "user", "metadata", "safety_identifier", "prompt_cache_key"}
 	b := remembering(t, func(s *setup) { s.CachingDefault = true })
@@ -169,8 +169,8 @@ func TestEveryFieldOfABodyCounts(t *testing.T) {
 	}
 }
 
-// TestWhoAndWhereCount changes everything else about a request: who asks, with
-// which credential, where and how.
+// TestWhoAndWhereCount changes everything else about a request: the caller,
+// with which credential, where and how.
 func TestWhoAndWhereCount(t *testing.T) {
 	body := `{"model":"m","messages":[{"role":"user","content":"t"}],"max_tokens":5,"caching":true}`
 	shares := func(s *setup) { s.CacheShared = true }

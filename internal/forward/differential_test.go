@@ -22,16 +22,16 @@ import (
 // a body was framed on it.
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 
-// kept out of requests: the gateway's own cookies, what a client says of other
-// hops (ReverseProxy takes it out), and headers meant for the gateway. Never in
-// answers: see notRelayed.
+// kept out of requests: the gateway's own cookies, what a client reports of
+// other hops (ReverseProxy takes it out), and headers meant for the gateway.
+// Never in answers: see notRelayed.
 var (
 	notAsked = []string{"cookie", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forward-cache-ttl"}
-	notSaid  = []string{"set-cookie", "access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}
+	notSent  = []string{"set-cookie", "access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}
 )
 
-// differences that are inherent to net/http, each of which a row must name (and
-// show) to be allowed it.
+// differences that are inherent to net/http; a row must name each (and show) to
+// be allowed it.
 const (
 	nothingRead = "net/http sends no Content-Type and no Content-Length with 304, which has no body"
 	spelt       = "net/url escapes bytes that no path may have (RFC 3986, section 3.3)"
@@ -40,10 +40,10 @@ const (
 )
 
 // exchanged is one row: what a client asks, at which mount, and what the
-// upstream says.
+// upstream sends.
 type exchanged struct {
-	name, mount, ask, say string
-	apart                 string // one of the differences above
+	name, mount, ask, respond string
+	apart                     string // one of the differences above
 }
 
 func TestDifferential(t *testing.T) {
@@ -67,14 +67,14 @@ func TestDifferential(t *testing.T) {
 	logged := start(t, provider, change)
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
-			client, asked := up.converse(t, up.url, row.request(""), row.say)
-			gotClient, gotAsked := up.converse(t, b.url, row.request(row.mount), row.say)
+			client, asked := up.converse(t, up.url, row.request(""), row.respond)
+			gotClient, gotAsked := up.converse(t, b.url, row.request(row.mount), row.respond)
 			found := append(answersDiffer(client, gotClient), requestsDiffer(asked, gotAsked)...)
 			row.judge(t, found)
 
 			// With a chat log the answer is read on the side, and asked for
 			// uncompressed so that it can be.
-			gotClient, gotAsked = up.converse(t, logged.url, row.request(row.mount), row.say)
+			gotClient, gotAsked = up.converse(t, logged.url, row.request(row.mount), row.respond)
 			delete(asked.header, "accept-encoding")
 			delete(gotAsked.header, "accept-encoding")
 			found = append(answersDiffer(client, gotClient), requestsDiffer(asked, gotAsked)...)
@@ -107,8 +107,8 @@ func (e exchanged) judge(t *testing.T, found []difference) {
 	}
 }
 
-// difference is what is not the same through forward; excuse is the only one
-// there may be for it.
+// difference is what differs through forward; excuse is the only one there may
+// be for it.
 type difference struct{ what, direct, through, excuse string }
 
 func differ(list *[]difference, what string, direct, through any, excuse string) {
@@ -150,15 +150,16 @@ func answersDiffer(direct, through message) (list []difference) {
 		differ(&list, "interim status", direct.interim[i].start[:12], through.interim[i].start[:12], "")
 		headersDiffer(&list, "interim header ", direct.interim[i].header, through.interim[i].header, []string{"x-forward-request-id", "access-control-allow-origin", "access-control-expose-headers"})
 	}
-	// The gateway names the request and says which pages may read the answer.
+	// The gateway names the request and decides which pages may read the
+	// answer.
 	id := through.header["x-forward-request-id"]
 	differ(&list, "number of ids", 1, len(id), "")
-	for _, name := range notSaid {
+	for _, name := range notSent {
 		if name != "access-control-allow-origin" && name != "access-control-expose-headers" || !slices.Equal(through.header[name], []string{"*"}) {
 			differ(&list, "header "+name, []string(nil), through.header[name], "")
 		}
 	}
-	free := slices.Concat(notSaid, []string{"x-forward-request-id"})
+	free := slices.Concat(notSent, []string{"x-forward-request-id"})
 	for _, name := range []string{"x-request-id", "request-id"} {
 		if direct.header[name] == nil && slices.Equal(through.header[name], id) {
 			free = append(free, name)
@@ -183,7 +184,7 @@ func answersDiffer(direct, through message) (list []difference) {
 	return list
 }
 
-// ofUsage reports whether a header tells the tokens of an answer and is the
+// ofUsage reports whether a header reports the tokens of an answer and is the
 // gateway's.
 func ofUsage(direct map[string][]string, name string) bool {
 	return (strings.HasPrefix(name, "x-llm-") && strings.HasSuffix(name, "-tokens") || name == "x-llm-tokens-estimated") && direct[name] == nil

@@ -14,7 +14,7 @@ import (
 
 // The differential test reads and writes HTTP by itself: net/http would hide
 // what it is about, such as a length beside what is no body, bytes after an
-// answer, a header without a value, or a Content-Type that somebody guessed.
+// answer, a header without a value, or a guessed Content-Type.
 
 // message is a request or an answer as it was on the wire. Names of headers are
 // in lower case, for case means nothing.
@@ -51,9 +51,9 @@ func wire(start string, lines ...string) string {
 // asking spells a request.
 func asking(line string, lines ...string) string { return wire(line+" HTTP/1.1", lines...) }
 
-// say spells an answer. It announces that the connection ends, as it does, or
-// the gateway's transport would use it again.
-func say(status string, lines ...string) string {
+// respond spells an answer. It announces that the connection ends, as it does,
+// or the gateway's transport would use it again.
+func respond(status string, lines ...string) string {
 	return strings.Replace(wire("HTTP/1.1 "+status, lines...), "\r\n", "\r\nConnection: close\r\n", 1)
 }
 
@@ -74,8 +74,8 @@ func chunks(parts ...string) string {
 	return b.String() + "0\r\n"
 }
 
-// readMessage reads one message. bare says that it has no body whatever its
-// headers say: an answer to HEAD.
+// readMessage reads one message. bare means that it has no body whatever its
+// headers respond: an answer to HEAD.
 func readMessage(r *bufio.Reader, bare bool) (m message, err error) {
 	for {
 		if m.start, err = readLine(r); err != nil {
@@ -88,7 +88,7 @@ func readMessage(r *bufio.Reader, bare bool) (m message, err error) {
 		if status < 100 || status > 199 || status == 101 {
 			break
 		}
-		if status == 100 { // is of one connection: net/http says it when the body is read
+		if status == 100 { // is of one connection: net/http sends it when the body is read
 			continue
 		}
 		m.interim = append(m.interim, message{start: m.start, header: m.header})
@@ -190,7 +190,7 @@ func readChunks(r *bufio.Reader) ([]byte, error) {
 // on a connection.
 type recorder struct {
 	url    string
-	answer chan string  // what to say to the next request
+	answer chan string  // what to respond to the next request
 	seen   chan message // the request that was answered
 }
 

@@ -252,7 +252,7 @@ func TestAnUpstreamThatFallsSilentIsCutOff(t *testing.T) {
 	<-gone
 }
 
-func TestStoppingTheGatewayTellsOpenStreams(t *testing.T) {
+func TestStoppingTheGatewayEndsOpenStreamsWithAnError(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		io.WriteString(w, "data: 1\n\n")

@@ -124,8 +124,8 @@ func askFor(d *dialect.Dialect, op dialect.Operation, f shape, prompt string) (p
 	return "", ""
 }
 
-// said is what an answer says, however it is spelled.
-type said struct {
+// content is what an answer contains, however it is spelled.
+type content struct {
 	ID, Model, Tier, Finish, Error string
 	Choices                        []dialect.Choice
 	Usage                          dialect.Usage
@@ -134,8 +134,8 @@ type said struct {
 
 // read reads an answer in either form. Of the usage its numbers count, and not
 // its spelling; and of tool input that is JSON in the answer, and not text as
-// OpenAI has it, what it says.
-func read(t *testing.T, d *dialect.Dialect, op dialect.Operation, stream bool, body []byte) said {
+// OpenAI has it, what it contains.
+func read(t *testing.T, d *dialect.Dialect, op dialect.Operation, stream bool, body []byte) content {
 	t.Helper()
 	var a dialect.Answer
 	if stream {
@@ -152,7 +152,7 @@ func read(t *testing.T, d *dialect.Dialect, op dialect.Operation, stream bool, b
 	} else if err := d.Body(op, &a, body); err != nil {
 		a.Error = err.Error()
 	}
-	s := said{ID: a.ID, Model: a.Model, Tier: a.Tier, Finish: a.Finish(), Error: a.Error, Choices: a.Choices(), Complete: a.Complete()}
+	s := content{ID: a.ID, Model: a.Model, Tier: a.Tier, Finish: a.Finish(), Error: a.Error, Choices: a.Choices(), Complete: a.Complete()}
 	if op == dialect.Messages || op == dialect.Generate {
 		for _, choice := range s.Choices {
 			for i := range choice.ToolCalls {
@@ -225,7 +225,7 @@ func (l *library) serve(w http.ResponseWriter, r *http.Request) {
 
 // TestGoldenRoundTrips takes each transcript through the gateway and its cache:
 // the miss is what the upstream wrote, a hit in the same form is the miss
-// again, byte for byte, and a hit in any other form says the same.
+// again, byte for byte, and a hit in any other form has the same content.
 func TestGoldenRoundTrips(t *testing.T) {
 	for _, backend := range []string{"MEMORY", "BADGER"} {
 		t.Run(backend, func(t *testing.T) {
@@ -302,8 +302,8 @@ func roundTrip(t *testing.T, b *bench, tr transcript) {
 					}
 				}
 				checkForm(t, f, hit)
-				if diff := cmp.Diff(tr.says(t, f), read(t, tr.dialect, tr.op, f.stream && !f.array, []byte(hit.body))); diff != "" {
-					t.Errorf("the hit as %s says something else:\n%s\n%s", f, diff, hit.body)
+				if diff := cmp.Diff(tr.contentOf(t, f), read(t, tr.dialect, tr.op, f.stream && !f.array, []byte(hit.body))); diff != "" {
+					t.Errorf("the hit as %s contains something else:\n%s\n%s", f, diff, hit.body)
 				}
 			}
 			if b.calls() != calls+1 {
@@ -313,7 +313,7 @@ func roundTrip(t *testing.T, b *bench, tr transcript) {
 	}
 }
 
-// as is what a client gets who asks for the answer in a form that the upstream
+// as is what a client gets that asks for the answer in a form that the upstream
 // has.
 func (tr *transcript) as(f shape) string {
 	switch {
@@ -326,9 +326,9 @@ func (tr *transcript) as(f shape) string {
 	return string(tr.body)
 }
 
-// says is what the answer says in a form: all of it, but for the usage of
-// OpenAI's streams, which is told to those who ask.
-func (tr *transcript) says(t *testing.T, f shape) said {
+// content is what the answer contains in a form: all of it, but for the usage
+// of OpenAI's streams, which is for those that ask.
+func (tr *transcript) contentOf(t *testing.T, f shape) content {
 	whole := read(t, tr.dialect, tr.op, tr.stream, tr.body)
 	if f.stream && !f.usage && (tr.op == dialect.Chat || tr.op == dialect.Completion) {
 		if !tr.stream {

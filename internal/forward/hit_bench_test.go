@@ -111,7 +111,7 @@ type party struct {
 func (p *party) ask(b *testing.B, n int) (ns, allocs float64) {
 	b.Helper()
 	before := mallocs()
-	begun := time.Now()
+	started := time.Now()
 	for range n {
 		r, err := http.NewRequest(p.method, p.url, strings.NewReader(p.body))
 		if err != nil {
@@ -132,7 +132,7 @@ func (p *party) ask(b *testing.B, n int) (ns, allocs float64) {
 			b.Fatal(fmt.Errorf("status %d, X-Cache %q, error %v, %d bytes of %d", res.StatusCode, res.Header.Get("X-Cache"), err, len(got), len(p.answer)))
 		}
 	}
-	return float64(time.Since(begun)) / float64(n), float64(mallocs()-before) / float64(n)
+	return float64(time.Since(started)) / float64(n), float64(mallocs()-before) / float64(n)
 }
 
 // startNginx serves one file and returns its address; empty where there is no
@@ -144,7 +144,7 @@ func startNginx(b *testing.B, content string) string {
 		if os.Getenv("CI") == "true" {
 			b.Fatal("nginx is missing, and CI=true")
 		}
-		b.Log("SKIPPED: nginx is missing, so nothing is said about static files")
+		b.Log("SKIPPED: nginx is missing, so static files are not measured")
 		return ""
 	}
 	dir := must(os.MkdirTemp("", "nginx"))(b) // not b.TempDir: a process of nginx without root's rights reads it

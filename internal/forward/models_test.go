@@ -118,12 +118,12 @@ func TestOneProviderDownDoesNotFailTheList(t *testing.T) {
 		lists(w, r)
 	}, nil)
 	down["/gemini"], down["/v1"] = true, true
-	begin := func() *bench { return start(t, nil, func(s *setup) { threeProviders(s, up.upstream.URL) }) }
-	if got := ids(t, begin().do("GET", "/v1/models", "").body); got != "claude-1" {
+	restart := func() *bench { return start(t, nil, func(s *setup) { threeProviders(s, up.upstream.URL) }) }
+	if got := ids(t, restart().do("GET", "/v1/models", "").body); got != "claude-1" {
 		t.Errorf("models %s", got)
 	}
 	down["/anthropic"] = true
-	begin().do("GET", "/v1/models", "").want(t, 502, `"error"`)
+	restart().do("GET", "/v1/models", "").want(t, 502, `"error"`)
 }
 
 // swapped is an upstream at which the model "full" is limited and "broken"

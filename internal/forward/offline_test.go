@@ -10,8 +10,8 @@ import (
 )
 
 // TestAnExportAnswersElsewhere records with one gateway and asks another, whose
-// upstream cannot be reached: everybody is given what the operator has
-// imported, in either form, and is told what differs in what he was not.
+// upstream cannot be reached: each caller gets what the operator has imported,
+// in either form, and learns what differs in the others.
 func TestAnExportAnswersElsewhere(t *testing.T) {
 	recorded := memoryCache(t)
 	b := start(t, provider, caching(recorded))
@@ -44,9 +44,9 @@ func TestAnExportAnswersElsewhere(t *testing.T) {
 	}
 }
 
-// TestAMissTellsNothingOfOthers: what bob is told of a miss does not depend on
+// TestAMissShowsNothingOfOthers: what bob gets for a miss does not depend on
 // what alice has asked.
-func TestAMissTellsNothingOfOthers(t *testing.T) {
+func TestAMissShowsNothingOfOthers(t *testing.T) {
 	c := memoryCache(t)
 	start(t, provider, caching(c)).chat(`,"caching":true,"tools":[{"alices_secret":1}]`).want(t, 200)
 	b := start(t, provider, func(s *setup) { caching(c)(s); s.CacheMode = forward.CacheOffline })

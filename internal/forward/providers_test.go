@@ -45,14 +45,14 @@ func TestProvidersThatNeedNoCodeOfTheirOwn(t *testing.T) {
 				return b.do("POST", row.mount+row.path+row.query, body, "Authorization", "", row.slot, value)
 			}
 			a := ask(`{"model":"gpt-4o-mini","messages":[],"stream":true}`)
-			if a.want(t, 200); a.body != events(false) || told(a.Trailer) != "9 3 12" {
-				t.Errorf("told %q of %s", told(a.Trailer), a.body)
+			if a.want(t, 200); a.body != events(false) || reportedUsage(a.Trailer) != "9 3 12" {
+				t.Errorf("usage %q of %s", reportedUsage(a.Trailer), a.body)
 			}
 			r, _ := up.last()
 			if r.URL.RequestURI() != row.path+row.query || !strings.HasSuffix(r.Header.Get(row.credential), canary) {
 				t.Errorf("asked %s with %v", r.URL, r.Header)
 			}
-			if row.model == "my-gpt" { // the deployment is the model, whatever the body says
+			if row.model == "my-gpt" { // the deployment is the model, whatever the body names
 				b2 := strings.Replace(row.path, "my-gpt", "dear-gpt", 1)
 				b.do("POST", row.mount+b2+row.query, `{"model":"my-gpt","messages":[]}`, "Authorization", "", row.slot, value).want(t, 403, "model_not_allowed")
 			} else {

@@ -62,7 +62,7 @@ func (g *Gateway) ask(m *memory, a *ask, to target) error {
 // cacheTTL reads X-Forward-Cache-TTL: seconds, or a duration such as 90s or
 // 12h. It is 0 where the client sends none.
 func (g *Gateway) cacheTTL(h http.Header) (time.Duration, error) {
-	value := h.Get("X-Forward-Cache-TTL")
+	value := h.Get("X-Forward-Cache-Ttl")
 	if value == "" {
 		return 0, nil
 	}

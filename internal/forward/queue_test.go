@@ -8,9 +8,9 @@ import (
 	"forward/internal/queue"
 )
 
-// TestAStopAnswersTheLine: who waits in line when the gateway stops is told so,
-// as everybody else is, and not cut off.
-func TestAStopAnswersTheLine(t *testing.T) {
+// TestAStopAnswersTheQueue: a caller that waits in a queue when the gateway
+// stops gets an answer, as all others do, and is not cut off.
+func TestAStopAnswersTheQueue(t *testing.T) {
 	b := start(t, provider, lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1, MaxQueue: 1, MaxWait: time.Hour}}))
 	b.chat("").want(t, 200)
 	done := make(chan answer)
@@ -20,9 +20,8 @@ func TestAStopAnswersTheLine(t *testing.T) {
 	(<-done).want(t, 503, "gateway_shutting_down")
 }
 
-// TestAnErrorCostsNoTokensWhoeverListens: the chat log and the cache read
-// errors too.
-func TestAnErrorCostsNoTokensWhoeverListens(t *testing.T) {
+// TestAnErrorCostsNoTokensInAnyLog: the chat log and the cache read errors too.
+func TestAnErrorCostsNoTokensInAnyLog(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
 		func(s *setup) {
 			lined(queue.Rule{Models: "*", Model: queue.Model{TPM: 2000, MaxQueue: 1, MaxWait: time.Second}})(s)

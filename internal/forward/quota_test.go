@@ -171,17 +171,17 @@ func TestGeminisThreeForms(t *testing.T) {
 			if form == first && !strings.HasSuffix(form, ":streamGenerateContent") && a.body != want {
 				t.Errorf("%s after itself: %s", form, a.body)
 			}
-			var said dialect.Answer
+			var got dialect.Answer
 			if strings.Contains(form, "sse") {
 				for raw := range strings.SplitSeq(a.body, "\r\n\r\n") {
 					if event, ok := framing.SSE.Parse([]byte(raw + "\r\n\r\n")); ok {
-						gemini.Dialect.Event(dialect.Generate, &said, event)
+						gemini.Dialect.Event(dialect.Generate, &got, event)
 					}
 				}
-			} else if err := gemini.Dialect.Body(dialect.Generate, &said, []byte(a.body)); err != nil {
+			} else if err := gemini.Dialect.Body(dialect.Generate, &got, []byte(a.body)); err != nil {
 				t.Errorf("%s after %s: %v, %s", form, first, err, a.body)
 			}
-			if choices := said.Choices(); len(choices) != 1 || choices[0].Text != "Hello" || choices[0].Finish != "STOP" || said.Usage == nil || said.Usage.Total != 12 {
+			if choices := got.Choices(); len(choices) != 1 || choices[0].Text != "Hello" || choices[0].Finish != "STOP" || got.Usage == nil || got.Usage.Total != 12 {
 				t.Errorf("%s after %s: %+v from %s", form, first, choices, a.body)
 			}
 		}
@@ -199,7 +199,7 @@ func TestACompressedStreamWhoseUsageWeAskedFor(t *testing.T) {
 		w.Write(zipped(events(strings.Contains(string(body), `"include_usage":true`))))
 	}, nil)
 	a := b.chat(`,"stream":true`)
-	if a.body != events(false) || a.Header.Get("Content-Encoding") != "" || told(a.Trailer) != "9 3 12" {
-		t.Errorf("%q, told %q: %q", a.Header.Get("Content-Encoding"), told(a.Trailer), a.body)
+	if a.body != events(false) || a.Header.Get("Content-Encoding") != "" || reportedUsage(a.Trailer) != "9 3 12" {
+		t.Errorf("%q, reported %q: %q", a.Header.Get("Content-Encoding"), reportedUsage(a.Trailer), a.body)
 	}
 }

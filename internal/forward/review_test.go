@@ -143,9 +143,9 @@ func TestCompressionIsNoWayAroundThePace(t *testing.T) {
 	}, func(s *setup) {
 		s.Paces = limits.NewPaces([]limits.Rule{{Path: "/", Level: limits.AnyLevel, Rates: must(limits.ParseRates("50/second"))(t)}})
 	})
-	begun := time.Now()
+	started := time.Now()
 	b.chat(`,"stream":true`, "Accept-Encoding", "gzip").want(t, 200)
-	if took := time.Since(begun); took < 80*time.Millisecond {
+	if took := time.Since(started); took < 80*time.Millisecond {
 		t.Errorf("five events at 50/s took %s", took)
 	}
 }
@@ -196,7 +196,7 @@ func TestARefusedForwardKeyGoesNoFurtherThanAGoodOne(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeTellsNoAPIKey(t *testing.T) {
+func TestAnUpgradeShowsNoAPIKey(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _ := http.NewResponseController(w).Hijack()
 		defer conn.Close()
@@ -208,7 +208,7 @@ func TestAnUpgradeTellsNoAPIKey(t *testing.T) {
 	}
 }
 
-func TestAnUpgradeThatNobodyAskedForIsTheUpstreamsFault(t *testing.T) {
+func TestAnUpgradeThatNoClientAskedForIsTheUpstreamsFault(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		conn, _, _ := http.NewResponseController(w).Hijack()
 		defer conn.Close()
@@ -217,7 +217,7 @@ func TestAnUpgradeThatNobodyAskedForIsTheUpstreamsFault(t *testing.T) {
 	b.do("GET", "/v1/models", "").want(t, 502, "upstream_bad_response")
 }
 
-func TestTrailersTellNoAPIKey(t *testing.T) {
+func TestTrailersShowNoAPIKey(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Trailer", "X-Echo")
 		io.WriteString(w, "hello")

@@ -134,7 +134,7 @@ func TestACutStreamIsChargedByWhatWasSeen(t *testing.T) {
 	if _, tokens := left(b.gateway.Scheduler); tokens < 98000 || tokens > 99900 {
 		t.Errorf("%d tokens left", tokens)
 	}
-	if told(a.Trailer) == "  " || a.Trailer.Get("X-LLM-Tokens-Estimated") != "true" {
+	if reportedUsage(a.Trailer) == "  " || a.Trailer.Get("X-LLM-Tokens-Estimated") != "true" {
 		t.Errorf("trailers %v", a.Trailer)
 	}
 	if n, _ := strconv.Atoi(a.Trailer.Get("X-LLM-Output-Tokens")); n < 450 || n > 550 {

@@ -18,7 +18,7 @@ import (
 
 // slow is an upstream whose answers wait for the test in their middle.
 type slow struct {
-	begun   atomic.Int64
+	started atomic.Int64
 	release chan struct{}
 	ended   chan error // why each answer ended
 	fail    atomic.Bool
@@ -27,7 +27,7 @@ type slow struct {
 func newSlow() *slow { return &slow{release: make(chan struct{}), ended: make(chan error, 1000)} }
 
 func (s *slow) serve(w http.ResponseWriter, r *http.Request) {
-	s.begun.Add(1)
+	s.started.Add(1)
 	body, _ := io.ReadAll(r.Body)
 	whole, kind := chatBody, "application/json"
 	if bytes.Contains(body, []byte(`"stream":true`)) {
@@ -101,22 +101,22 @@ func TestOneCallForAllWhoAskTheSame(t *testing.T) {
 	s := newSlow()
 	b := start(t, s.serve, caching(memoryCache(t)))
 	answers := crowd(t, b, s, n)
-	if s.begun.Load() != 1 {
-		t.Errorf("%d calls of the upstream", s.begun.Load())
+	if s.started.Load() != 1 {
+		t.Errorf("%d calls of the upstream", s.started.Load())
 	}
 	collapsed := 0
 	for i, a := range answers {
 		if a.err != nil || a.StatusCode != 200 {
 			t.Fatalf("answer %d: %v, %+v", i, a.err, a.Response)
 		}
-		var said dialect.Answer
+		var got dialect.Answer
 		if i%2 == 0 {
 			if a.body == events(false) {
-				said.Ended = true
+				got.Ended = true
 			} else if a.Header.Get("Content-Type") != "text/event-stream; charset=utf-8" && a.Header.Get("Content-Type") != "text/event-stream" || !strings.HasSuffix(a.body, "data: [DONE]\n\n") || !strings.Contains(a.body, "Hello there!") && !strings.Contains(a.body, "Hello") || strings.Contains(a.body, `"usage":{`) {
 				t.Errorf("stream %d: %s", i, a.body)
 			}
-		} else if err := openai.Dialect.Body(dialect.Chat, &said, []byte(a.body)); err != nil || said.Choices()[0].Text != "Hello there!" || said.Usage == nil || said.Usage.Total != 12 {
+		} else if err := openai.Dialect.Body(dialect.Chat, &got, []byte(a.body)); err != nil || got.Choices()[0].Text != "Hello there!" || got.Usage == nil || got.Usage.Total != 12 {
 			t.Errorf("body %d: %v, %s", i, err, a.body)
 		}
 		if strings.Contains(a.Header.Get("Cache-Status"), "collapsed") {
@@ -127,7 +127,7 @@ func TestOneCallForAllWhoAskTheSame(t *testing.T) {
 		}
 	}
 	if collapsed != n-1 {
-		t.Errorf("%d of %d say that they are collapsed", collapsed, n)
+		t.Errorf("%d of %d are marked as collapsed", collapsed, n)
 	}
 	if a := b.chat(`,"caching":true`); a.Header.Get("X-Cache") != "HIT" {
 		t.Errorf("not remembered: %s", a.Header.Get("X-Cache"))
@@ -163,8 +163,8 @@ func TestTheFirstCallerMayLeave(t *testing.T) {
 	waitFor(t, "the first caller gone", func() bool { return strings.Contains(b.log.String(), "client_gone") })
 	close(s.release)
 	wg.Wait()
-	if err := <-s.ended; err != nil || s.begun.Load() != 1 {
-		t.Errorf("%d calls, the first ended with %v", s.begun.Load(), err)
+	if err := <-s.ended; err != nil || s.started.Load() != 1 {
+		t.Errorf("%d calls, the first ended with %v", s.started.Load(), err)
 	}
 }
 
@@ -181,14 +181,14 @@ func TestTheLastToLeaveEndsTheCall(t *testing.T) {
 		}()
 	}
 	waitFor(t, "all at the gateway", func() bool { return strings.Count(b.log.String(), "shares a call") == 3 })
-	waitFor(t, "the call", func() bool { return s.begun.Load() == 1 })
+	waitFor(t, "the call", func() bool { return s.started.Load() == 1 })
 	leave()
 	if err := <-s.ended; err == nil {
-		t.Error("the upstream's call went on although nobody waited for it")
+		t.Error("the upstream's call went on although no caller waited for it")
 	}
 	close(s.release)
-	if a := b.chat(`,"caching":true,"stream":true`); a.body != events(false) || a.Header.Get("X-Cache") != "MISS" || s.begun.Load() != 2 {
-		t.Errorf("%s after %d calls: %s", a.Header.Get("X-Cache"), s.begun.Load(), a.body)
+	if a := b.chat(`,"caching":true,"stream":true`); a.body != events(false) || a.Header.Get("X-Cache") != "MISS" || s.started.Load() != 2 {
+		t.Errorf("%s after %d calls: %s", a.Header.Get("X-Cache"), s.started.Load(), a.body)
 	}
 }
 
@@ -197,8 +197,8 @@ func TestAFailureIsNoStampede(t *testing.T) {
 	s.fail.Store(true)
 	b := start(t, s.serve, caching(memoryCache(t)))
 	answers := crowd(t, b, s, 100)
-	if s.begun.Load() > 2 {
-		t.Errorf("%d calls of the upstream", s.begun.Load())
+	if s.started.Load() > 2 {
+		t.Errorf("%d calls of the upstream", s.started.Load())
 	}
 	for i, a := range answers {
 		if a.err != nil {
@@ -217,7 +217,7 @@ func TestAFailureIsNoStampede(t *testing.T) {
 func TestErrorsOfTheUpstreamAreShared(t *testing.T) {
 	s := newSlow()
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
-		s.begun.Add(1)
+		s.started.Add(1)
 		<-s.release
 		w.Header().Set("Retry-After", "7")
 		w.WriteHeader(429)
@@ -228,8 +228,8 @@ func TestErrorsOfTheUpstreamAreShared(t *testing.T) {
 			t.Errorf("answer %d: %v, %d %s", i, a.err, a.StatusCode, a.body)
 		}
 	}
-	if s.begun.Load() != 1 {
-		t.Errorf("%d calls", s.begun.Load())
+	if s.started.Load() != 1 {
+		t.Errorf("%d calls", s.started.Load())
 	}
 }
 
@@ -237,12 +237,12 @@ func TestOthersDoNotShare(t *testing.T) {
 	s := newSlow()
 	b := start(t, s.serve, caching(memoryCache(t)))
 	var wg sync.WaitGroup
-	for _, key := range []string{"fk-alice", "fk-bob"} { // each has his own answers
+	for _, key := range []string{"fk-alice", "fk-bob"} { // each has its own answers
 		wg.Go(func() { b.chat(`,"caching":true`, "Authorization", "Bearer "+key).want(t, 200) })
 	}
 	wg.Go(func() { b.chat("").want(t, 200) }) // does not ask for caching
 	wg.Go(func() { b.chat(`,"caching":true`, "Cache-Control", "no-cache").want(t, 200) })
-	waitFor(t, "four calls", func() bool { return s.begun.Load() == 4 })
+	waitFor(t, "four calls", func() bool { return s.started.Load() == 4 })
 	close(s.release)
 	wg.Wait()
 }

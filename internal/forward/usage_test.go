@@ -14,8 +14,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// told is what an answer's headers or trailers say of its tokens.
-func told(h http.Header) string {
+// reportedUsage is what an answer's headers or trailers report of its tokens.
+func reportedUsage(h http.Header) string {
 	return strings.Join([]string{h.Get("X-LLM-Input-Tokens"), h.Get("X-LLM-Output-Tokens"), h.Get("X-LLM-Total-Tokens")}, " ")
 }
 
@@ -32,8 +32,8 @@ func (w flushing) WriteString(s string) (int, error) { return w.Write([]byte(s))
 func TestUsageOfAnswers(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) { provider(flushing{w}, r) }, nil)
 	a := b.chat("")
-	if told(a.Header) != "9 3 12" || len(a.Trailer) != 0 || a.body != chatBody {
-		t.Errorf("told %q and %v", told(a.Header), a.Trailer)
+	if reportedUsage(a.Header) != "9 3 12" || len(a.Trailer) != 0 || a.body != chatBody {
+		t.Errorf("usage %q and %v", reportedUsage(a.Header), a.Trailer)
 	}
 	for name, value := range map[string]string{"X-Forward-Upstream": "openai", "X-Forward-Attempts": "1", "X-Forward-Modified": ""} {
 		if a.Header.Get(name) != value {
@@ -42,8 +42,8 @@ func TestUsageOfAnswers(t *testing.T) {
 	}
 	// A stream whose client does not ask for its usage.
 	a = b.chat(`,"stream":true`)
-	if a.body != events(false) || told(a.Trailer) != "9 3 12" || told(a.Header) != "  " || a.Header.Get("X-Forward-Modified") != "include_usage" {
-		t.Errorf("told %q, modified %q\n%s", told(a.Trailer), a.Header.Get("X-Forward-Modified"), a.body)
+	if a.body != events(false) || reportedUsage(a.Trailer) != "9 3 12" || reportedUsage(a.Header) != "  " || a.Header.Get("X-Forward-Modified") != "include_usage" {
+		t.Errorf("usage %q, modified %q\n%s", reportedUsage(a.Trailer), a.Header.Get("X-Forward-Modified"), a.body)
 	}
 	if _, body := b.last(); !bytes.Contains(body, []byte(`{"stream_options":{"include_usage":true},"model"`)) {
 		t.Errorf("asked %s", body)
@@ -53,11 +53,11 @@ func TestUsageOfAnswers(t *testing.T) {
 		t.Errorf("asked %s", body)
 	}
 	a = b.chat(`,"stream":true,"stream_options":{"include_usage":true}`)
-	if a.body != events(true) || told(a.Trailer) != "9 3 12" || a.Header.Get("X-Forward-Modified") != "" {
-		t.Errorf("told %q, modified %q\n%s", told(a.Trailer), a.Header.Get("X-Forward-Modified"), a.body)
+	if a.body != events(true) || reportedUsage(a.Trailer) != "9 3 12" || a.Header.Get("X-Forward-Modified") != "" {
+		t.Errorf("usage %q, modified %q\n%s", reportedUsage(a.Trailer), a.Header.Get("X-Forward-Modified"), a.body)
 	}
-	if a := b.do("POST", "/v1/files", "{}"); told(a.Header) != "  " {
-		t.Errorf("told %q of a file", told(a.Header))
+	if a := b.do("POST", "/v1/files", "{}"); reportedUsage(a.Header) != "  " {
+		t.Errorf("usage %q of a file", reportedUsage(a.Header))
 	}
 }
 
@@ -108,11 +108,11 @@ func TestUsageOfCompressedAnswers(t *testing.T) {
 		if encoding == "deflate" || encoding == "broken" {
 			want = "  "
 		}
-		if a := b.chat("", "X-Encoding", encoding); a.body != string(pack(chatBody)) || told(a.Header) != want {
-			t.Errorf("%s: told %q, %d bytes", encoding, told(a.Header), len(a.body))
+		if a := b.chat("", "X-Encoding", encoding); a.body != string(pack(chatBody)) || reportedUsage(a.Header) != want {
+			t.Errorf("%s: usage %q, %d bytes", encoding, reportedUsage(a.Header), len(a.body))
 		}
-		if a := b.chat(`,"stream":true`, "X-Encoding", encoding); a.body != string(pack(events(true))) || told(a.Trailer) != "  " && told(a.Trailer) != want {
-			t.Errorf("stream in %s: told %q, %d bytes", encoding, told(a.Trailer), len(a.body))
+		if a := b.chat(`,"stream":true`, "X-Encoding", encoding); a.body != string(pack(events(true))) || reportedUsage(a.Trailer) != "  " && reportedUsage(a.Trailer) != want {
+			t.Errorf("stream in %s: usage %q, %d bytes", encoding, reportedUsage(a.Trailer), len(a.body))
 		}
 	}
 }
@@ -157,7 +157,7 @@ func TestUsageRefusedOnceIsNotAskedAgain(t *testing.T) {
 			t.Errorf("%s attempts, modified %q", attempts, a.Header.Get("X-Forward-Modified"))
 		}
 	}
-	// What is wrong with the client's own fields is told at once.
+	// What is wrong with the client's own fields is reported at once.
 	calls := b.calls()
 	b.chat(`,"stream":true,"stream_options":{"include_usage":true}`).want(t, 422)
 	if b.calls() != calls+1 {
@@ -182,7 +182,7 @@ func TestAttribution(t *testing.T) {
 			if r.URL.Path != row.sent || r.Header.Get("X-User-ID") != "" || row.body != "" && !strings.Contains(string(body), row.body) {
 				t.Errorf("%s became %s with %v", row.path, r.URL, r.Header)
 			}
-			switch { // what the body says is logged as the body's
+			switch { // the content of the body is logged as the body's
 			case !trusted && row.body == "":
 				want = append(want, nil)
 			case row.body != "":
@@ -212,16 +212,16 @@ func TestAttribution(t *testing.T) {
 }
 
 func TestParallelRequestsOfOneCaller(t *testing.T) {
-	begun, release := make(chan struct{}), make(chan struct{})
+	started, release := make(chan struct{}), make(chan struct{})
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
-		begun <- struct{}{}
+		started <- struct{}{}
 		<-release
 		provider(w, r)
 	}, func(s *setup) { s.MaxParallel = 2 })
 	done := make(chan int)
 	ask := func(key string) {
 		go func() { done <- b.chat("", "Authorization", "Bearer "+key).StatusCode }()
-		<-begun
+		<-started
 	}
 	ask("fk-alice")
 	ask("fk-alice")
@@ -237,6 +237,6 @@ func TestParallelRequestsOfOneCaller(t *testing.T) {
 			t.Errorf("status %d", status)
 		}
 	}
-	go func() { <-begun }()
+	go func() { <-started }()
 	b.chat("").want(t, 200)
 }

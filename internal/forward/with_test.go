@@ -55,17 +55,17 @@ func TestAnAnswerIsSharedAcrossOptions(t *testing.T) {
 			t.Errorf("got %q", got)
 		}
 	}
-	if s.begun.Load() != 1 {
-		t.Errorf("%d calls of the upstream", s.begun.Load())
+	if s.started.Load() != 1 {
+		t.Errorf("%d calls of the upstream", s.started.Load())
 	}
 }
 
-// One caller's requests under the options of before count among those that he
+// One caller's requests under the options of before count among those that it
 // may have at the same time, and a drain of either concerns both.
 func TestOptionsShareWhoIsUnderWay(t *testing.T) {
-	begun, release := make(chan struct{}), make(chan struct{})
+	started, release := make(chan struct{}), make(chan struct{})
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
-		close(begun)
+		close(started)
 		<-release
 		provider(w, r)
 	}, nil)
@@ -74,7 +74,7 @@ func TestOptionsShareWhoIsUnderWay(t *testing.T) {
 	next := b.other(o)
 	first := make(chan answer)
 	go func() { first <- b.chat("") }()
-	<-begun
+	<-started
 	next.chat("").want(t, http.StatusTooManyRequests, "at the same time")
 	next.gateway.Drain()
 	b.do("GET", "/readyz", "").want(t, http.StatusServiceUnavailable, "draining")
@@ -85,7 +85,7 @@ func TestOptionsShareWhoIsUnderWay(t *testing.T) {
 	}()
 	select {
 	case <-waited:
-		t.Error("nobody waited for the request that began under the options of before")
+		t.Error("the request that started under the former options was not waited for")
 	case <-time.After(20 * time.Millisecond):
 	}
 	close(release)
