@@ -70,7 +70,7 @@ func (b *Blocks) Write(s *Stream, list, at string) bool {
 	for i, raw := range Items(list) {
 		block, ok := ParseObject(raw)
 		id := block.Get("id")
-		if !ok || !IsString(block.Get("type")) || (b.ID != "" && !IsText(id)) {
+		if !ok || !jsonscan.IsString(block.Get("type")) || (b.ID != "" && !IsText(id)) {
 			return false
 		}
 		// Events around an item have its place, those inside its id as well.
@@ -114,15 +114,15 @@ func (p *Part) write(s *Stream, block Object, at string) bool {
 		with = p.With.Value
 	}
 	values := []string{value}
-	ok := IsString(value)
+	ok := jsonscan.IsString(value)
 	switch p.Kind {
 	case InBlocks:
-		return IsArray(value) && p.Blocks.Write(s, value, at)
+		return jsonscan.IsArray(value) && p.Blocks.Write(s, value, at)
 	case Listed:
-		ok = IsArray(value)
+		ok = jsonscan.IsArray(value)
 		values = Items(value)
 	case AsText:
-		ok = IsObject(value)
+		ok = jsonscan.IsObject(value)
 		values[0] = string(jsonscan.AppendString(nil, value))
 	}
 	before, after, _ := strings.Cut(p.Data, "$value")

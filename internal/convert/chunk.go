@@ -31,7 +31,7 @@ func (f *Form) writeChunks(s *Stream, body Object, includeUsage bool) bool {
 		chunk = append(chunk, Member{f.Usage, "null"})
 	}
 	s.out = f.Framing.Append(s.out, []byte(chunk.String()))
-	if includeUsage && IsObject(usage.Get(f.Usage)) {
+	if includeUsage && jsonscan.IsObject(usage.Get(f.Usage)) {
 		last.Set(f.List, "[]")
 		s.out = f.Framing.Append(s.out, []byte(append(last, usage...).String()))
 	}
@@ -53,7 +53,7 @@ func (s *Shape) chunk(body Object) (chunk Object, ok bool) {
 	}
 	for _, f := range s.Fields {
 		value := chunk.Get(f.Name)
-		lacks := (f.Rule == Nested && !IsObject(value)) || (f.Rule == Text && !IsString(value))
+		lacks := (f.Rule == Nested && !jsonscan.IsObject(value)) || (f.Rule == Text && !jsonscan.IsString(value))
 		if lacks && f.Default != "" {
 			return nil, false
 		}
@@ -67,11 +67,11 @@ func (s *Shape) chunk(body Object) (chunk Object, ok bool) {
 // chunk returns a value of the body as a chunk has it.
 func (f *Field) chunk(value string) (chunk string, ok bool) {
 	switch {
-	case f.Rule == Nested && IsObject(value):
+	case f.Rule == Nested && jsonscan.IsObject(value):
 		object, parsed := ParseObject(value)
 		inner, ok := f.Shape.chunk(object)
 		return inner.String(), parsed && ok
-	case f.Rule == Keyed && IsArray(value):
+	case f.Rule == Keyed && jsonscan.IsArray(value):
 		return f.chunks(value)
 	}
 	return value, true

@@ -17,7 +17,6 @@ package convert
 
 import (
 	"bytes"
-	"encoding/json"
 	"maps"
 	"unicode/utf8"
 
@@ -136,15 +135,16 @@ func (f *Form) Fold(stream []byte) (body []byte, ok bool) {
 // the protocol allows: a text comes in one event, since what is replayed has no
 // pace of its own. includeUsage is whether the client demands usage.
 func (f *Form) Cut(body []byte, includeUsage bool) (stream []byte, ok bool) {
-	var compact bytes.Buffer // an event's data must not have a line break
-	if !jsonscan.Valid(body) || !utf8.Valid(body) || json.Compact(&compact, body) != nil {
+	if !jsonscan.Valid(body) || !utf8.Valid(body) {
 		return nil, false
 	}
-	root, ok := ParseObject(jsonscan.UnsafeString(compact.Bytes()))
+	// An event's data must not have a line break.
+	compact := jsonscan.AppendCompact(make([]byte, 0, len(body)), jsonscan.UnsafeString(body))
+	root, ok := ParseObject(jsonscan.UnsafeString(compact))
 	if !ok {
 		return nil, false
 	}
-	s := newStream(compact.Len())
+	s := newStream(len(compact))
 	if f.Write != nil {
 		ok = f.Write(s, root)
 	} else {
@@ -154,7 +154,15 @@ func (f *Form) Cut(body []byte, includeUsage bool) (stream []byte, ok bool) {
 		return nil, false
 	}
 	// A stream that Fold refuses would be read as something else, or not at
-	// all.
-	_, ok = f.Fold(s.out)
-	return s.out, ok
+	// all. Chunks have the values of the body; other events are written from
+	// parts.
+	folded, ok := f.Fold(s.out)
+	return s.out, ok && (f.Write == nil || equal(folded, compact))
+}
+
+// equal reports whether two bodies differ in nothing but the order of members.
+func equal(x, y []byte) bool {
+	sortedX, errX := jsonscan.Canonical(x, nil)
+	sortedY, errY := jsonscan.Canonical(y, nil)
+	return errX == nil && errY == nil && bytes.Equal(sortedX, sortedY)
 }

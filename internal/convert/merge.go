@@ -89,8 +89,6 @@ func (g *merging) value(n *node, raw string, f *Field) bool {
 		return n.list(raw) && g.keyed(n, Items(raw), f)
 	case Parts:
 		return n.list(raw) && g.parts(n, Items(raw), f)
-	case Encoded:
-		return n.encoded(raw)
 	case Refuse:
 		return false
 	}
@@ -100,9 +98,9 @@ func (g *merging) value(n *node, raw string, f *Field) bool {
 // of returns the rule for a value: Join depends on its type.
 func (r Rule) of(raw string) Rule {
 	switch {
-	case r == Join && IsString(raw):
+	case r == Join && jsonscan.IsString(raw):
 		return Text
-	case r == Join && IsArray(raw):
+	case r == Join && jsonscan.IsArray(raw):
 		return List
 	}
 	return r

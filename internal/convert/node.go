@@ -2,10 +2,8 @@ package convert
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"forward/internal/dialect"
 	"forward/internal/jsonscan"
@@ -27,14 +25,13 @@ type node struct {
 type kind int
 
 const (
-	unset     kind = iota // no event had the field
-	isNull                // the field was null in all events
-	isText                // a string; text is between the quotes
-	isArray               // an array; text is between the brackets
-	isOther               // any value that is not joined, as it is spelled
-	isEncoded             // an object; text is a string of its JSON, between the quotes
-	isObject              // an object of nodes
-	isItems               // an array of nodes
+	unset    kind = iota // no event had the field
+	isNull               // the field was null in all events
+	isText               // a string; text is between the quotes
+	isArray              // an array; text is between the brackets
+	isOther              // any value that is not joined, as it is spelled
+	isObject             // an object of nodes
+	isItems              // an array of nodes
 )
 
 // start makes n an object, with a place for each field whose place is fixed.
@@ -72,7 +69,7 @@ func (n *node) become(k kind) bool {
 }
 
 // list makes n a list if raw is one, and reports whether both are.
-func (n *node) list(raw string) bool { return IsArray(raw) && n.become(isItems) }
+func (n *node) list(raw string) bool { return jsonscan.IsArray(raw) && n.become(isItems) }
 
 // isEmpty reports whether a value has no content; Azure's last chunk repeats
 // its filter's fields so.
@@ -101,23 +98,10 @@ func (n *node) scalar(raw string, rule Rule) bool {
 	return true
 }
 
-// encoded merges a piece of the JSON that takes the place of {}.
-func (n *node) encoded(raw string) bool {
-	switch {
-	case n.kind == unset:
-		return n.scalar(raw, Same)
-	case n.kind == isNull, !IsString(raw):
-		return false
-	case n.kind == isOther && string(n.text) == "{}" && raw != `""`:
-		*n = node{name: n.name, field: n.field}
-	}
-	return raw == `""` || n.join(raw, isEncoded)
-}
-
 // join adds what is between the quotes or brackets of a value to that of the
 // values before. It reports whether all are of kind k.
 func (n *node) join(raw string, k kind) bool {
-	if IsArray(raw) != (k == isArray) || IsString(raw) == (k == isArray) || !n.become(k) {
+	if jsonscan.IsArray(raw) != (k == isArray) || jsonscan.IsString(raw) == (k == isArray) || !n.become(k) {
 		return false
 	}
 	inner := Inner(raw)
@@ -141,8 +125,6 @@ func (n *node) appendTo(dst []byte, s *Shape) (body []byte, ok bool) {
 		return append(append(append(dst, '['), n.text...), ']'), true
 	case isOther:
 		return append(dst, n.text...), true
-	case isEncoded:
-		return n.appendDecoded(dst)
 	case isItems:
 		return n.appendItems(dst, s)
 	case isObject:
@@ -200,17 +182,4 @@ func (n *node) appendObject(dst []byte, s *Shape) (body []byte, ok bool) {
 		}
 	}
 	return append(dst, '}'), required == 0
-}
-
-// appendDecoded writes the object whose JSON came in strings. ok is false if
-// the JSON is not whole, as when the answer was cut at its longest, or holds
-// U+FFFD: decoding yields that for bytes that are not UTF-8 and for halves of
-// surrogate pairs.
-func (n *node) appendDecoded(dst []byte) (body []byte, ok bool) {
-	var text string
-	err := json.Unmarshal(slices.Concat([]byte{'"'}, n.text, []byte{'"'}), &text)
-	if err != nil || strings.ContainsRune(text, utf8.RuneError) || !jsonscan.Valid([]byte(text)) {
-		return nil, false
-	}
-	return append(dst, text...), IsObject(strings.TrimSpace(text))
 }

@@ -28,7 +28,7 @@ func ParseObject(raw string) (o Object, ok bool) { return parseObject(nil, raw) 
 // parseObject is ParseObject with a place for the members.
 func parseObject(dst Object, raw string) (o Object, ok bool) {
 	o = dst
-	if !IsObject(raw) {
+	if !jsonscan.IsObject(raw) {
 		return nil, false
 	}
 	for w := jsonscan.WalkValue(gjson.Result{Raw: raw}); w.Next(); {
@@ -105,17 +105,8 @@ func (o Object) String() string {
 // IsAbsent reports whether a value is absent or null.
 func IsAbsent(raw string) bool { return raw == "" || raw == "null" }
 
-// IsString reports whether a value is a string.
-func IsString(raw string) bool { return raw != "" && raw[0] == '"' }
-
 // IsText reports whether a value is a string that is not empty.
 func IsText(raw string) bool { return len(raw) > len(`""`) && raw[0] == '"' }
-
-// IsObject reports whether a value is an object.
-func IsObject(raw string) bool { return raw != "" && raw[0] == '{' }
-
-// IsArray reports whether a value is an array.
-func IsArray(raw string) bool { return raw != "" && raw[0] == '[' }
 
 // Inner returns what is between the quotes or brackets of a value.
 func Inner(raw string) string { return raw[1 : len(raw)-1] }

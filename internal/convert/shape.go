@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"forward/internal/dialect"
+	"forward/internal/jsonscan"
 )
 
 // Rule is how the values that events give a field become one. To all rules but
@@ -12,19 +13,18 @@ type Rule int
 
 // The rules.
 const (
-	Same    Rule = iota // all values that are not empty must be equal
-	First               // the first one that is not empty stays; 0 counts as empty
-	Last                // the last one that is not empty stays
-	Latest              // as Last, but a field that is only null is left out
-	Text                // strings are joined
-	List                // arrays are joined
-	Join                // strings and arrays are joined, other values are Same
-	Nested              // objects are merged by Field.Shape
-	Keyed               // arrays of objects: items with the same key are merged by Field.Shape
-	Parts               // arrays of objects: the first item may continue the last one
-	Encoded             // strings, which are pieces of JSON, replace {}
-	Drop                // the body does not have the field
-	Refuse              // there is no body, unless all values are null
+	Same   Rule = iota // all values that are not empty must be equal
+	First              // the first one that is not empty stays; 0 counts as empty
+	Last               // the last one that is not empty stays
+	Latest             // as Last, but a field that is only null is left out
+	Text               // strings are joined
+	List               // arrays are joined
+	Join               // strings and arrays are joined, other values are Same
+	Nested             // objects are merged by Field.Shape
+	Keyed              // arrays of objects: items with the same key are merged by Field.Shape
+	Parts              // arrays of objects: the first item may continue the last one
+	Drop               // the body does not have the field
+	Refuse             // there is no body, unless all values are null
 )
 
 // Field is a field of an object that is merged.
@@ -96,7 +96,7 @@ func (s *Shape) mark(part Object) (mark string, hasText, plain bool) {
 	for _, m := range part {
 		f := s.field(m.Name)
 		switch {
-		case f.Name == "", f.Rule == Text && !IsString(m.Value):
+		case f.Name == "", f.Rule == Text && !jsonscan.IsString(m.Value):
 			return "", false, false
 		case f.Rule == Text:
 			plain = true

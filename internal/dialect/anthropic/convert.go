@@ -10,6 +10,7 @@ import (
 	"forward/internal/convert"
 	"forward/internal/dialect"
 	"forward/internal/dialect/openai"
+	"forward/internal/jsonscan"
 )
 
 // forms are the two forms of Anthropic's answers, and of those to OpenAI's
@@ -37,7 +38,6 @@ var contentBlock = &convert.Shape{Rest: convert.Last, Fields: []convert.Field{
 	{Name: "thinking", Rule: convert.Join},
 	{Name: "citations", Rule: convert.Join},
 	{Name: "signature", Rule: convert.Same}, // SDKs replace one, so two leave no body
-	{Name: "input", Rule: convert.Encoded},
 }}
 
 // messageReader reads the events of a message, whose blocks come one after the
@@ -47,6 +47,7 @@ type messageReader struct {
 	blocks                  int            // started so far
 	open                    bool           // whether the last one is not stopped
 	block                   convert.Object // the last one, as it started
+	input                   string         // JSON that it has in deltas, escaped
 }
 
 // Ended reports whether message_stop was read.
@@ -72,9 +73,7 @@ func (m *messageReader) Piece(e convert.Object) (piece string, ok bool) {
 	case `"content_block_delta"`:
 		return m.blockDelta(e)
 	case `"content_block_stop"`:
-		ok = m.inBlock(e) && e.Only("type", "index")
-		m.open = false
-		return "", ok
+		return m.blockStop(e)
 	case `"message_delta"`:
 		return m.messageDelta(e)
 	case `"message_stop"`:
@@ -120,7 +119,7 @@ func fallbackModel(block convert.Object) string {
 
 // deltas are the members that deltas have, and the member of a block each is a
 // piece of, with $ in place of its value; "" is for members to be left out.
-// block is the type of the blocks that have the delta, "" if any may.
+// block is the type of the blocks that have the delta.
 var deltas = map[string]struct {
 	block   string
 	members map[string]string
@@ -132,21 +131,20 @@ var deltas = map[string]struct {
 	`"compaction_delta"`: {`"compaction"`, map[string]string{
 		"content": `"content":$`, "encrypted_content": `"encrypted_content":$`,
 	}},
-	`"input_json_delta"`: {"", map[string]string{"partial_json": `"input":$`}},
 }
 
 // blockDelta reads a piece of the open block.
 func (m *messageReader) blockDelta(e convert.Object) (piece string, ok bool) {
 	delta, ok := convert.ParseObject(e.Get("delta"))
-	known, isKnown := deltas[delta.Get("type")]
-	if !ok || !isKnown || !m.inBlock(e) || !e.Only("type", "index", "delta") {
+	if !ok || !m.inBlock(e) || !e.Only("type", "index", "delta") {
 		return "", false
 	}
-	if known.block == "" {
-		ok = m.block.Get("input") == "{}"
-	} else {
-		ok = m.block.Get("type") == known.block
+	if input := delta.Get("partial_json"); delta.Get("type") == `"input_json_delta"` && jsonscan.IsString(input) {
+		m.input += convert.Inner(input)
+		return "", m.block.Get("input") == "{}" && delta.Only("type", "partial_json")
 	}
+	known := deltas[delta.Get("type")]
+	ok = known.block != "" && known.block == m.block.Get("type")
 	piece = `{"content":[{"index":` + e.Get("index")
 	for _, member := range delta {
 		format, isKnown := known.members[member.Name]
@@ -156,6 +154,20 @@ func (m *messageReader) blockDelta(e convert.Object) (piece string, ok bool) {
 		}
 	}
 	return piece + "}]}", ok
+}
+
+// blockStop reads the end of the open block, at which its input is whole. There
+// is no input if the JSON is not: the answer was cut at its longest then.
+func (m *messageReader) blockStop(e convert.Object) (piece string, ok bool) {
+	ok = m.inBlock(e) && e.Only("type", "index")
+	m.open = false
+	if m.input == "" {
+		return "", ok
+	}
+	input, whole := jsonscan.Unquote(`"` + m.input + `"`)
+	m.input = ""
+	whole = whole && jsonscan.Valid([]byte(input)) && jsonscan.IsObject(strings.TrimSpace(input))
+	return `{"content":[{"index":` + e.Get("index") + `,"input":` + input + `}]}`, ok && whole
 }
 
 // messageDelta reads what is known at the end only, which the event has in its
@@ -184,8 +196,7 @@ var (
 func writeMessage(s *convert.Stream, m convert.Object) bool {
 	usage, ok := convert.ParseObject(m.Get("usage"))
 	content := m.Get("content")
-	counted := ok && !convert.IsAbsent(usage.Get("output_tokens"))
-	if !counted || m.Get("type") != `"message"` || !convert.IsArray(content) {
+	if !ok || m.Get("type") != `"message"` || !jsonscan.IsArray(content) {
 		return false
 	}
 	delta, _ := m.Split(inDelta...)
@@ -207,19 +218,7 @@ func writeMessage(s *convert.Stream, m convert.Object) bool {
 	ok = blocks.Write(s, content, "")
 	s.Event("message_delta", ","+convert.Inner(end.String()))
 	s.Event("message_stop", "")
-	return ok && fallsBackToModel(m)
-}
-
-// fallsBackToModel reports whether readers of the stream take the message to be
-// of the model it is of.
-func fallsBackToModel(m convert.Object) bool {
-	model := m.Get("model")
-	for _, raw := range convert.Items(m.Get("content")) {
-		if block, _ := convert.ParseObject(raw); fallbackModel(block) != "" {
-			model = fallbackModel(block)
-		}
-	}
-	return model == m.Get("model")
+	return ok
 }
 
 // blocks are the content blocks of a message. Blocks of a type that is not

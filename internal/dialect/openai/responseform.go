@@ -8,6 +8,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/convert"
+	"forward/internal/jsonscan"
 )
 
 // responseForm is the form of a response. The last event of a stream has the
@@ -54,7 +55,7 @@ func (r *responseReader) Piece(e convert.Object) (piece string, ok bool) {
 		item := e.Get("item")
 		r.unordered = r.unordered || err != nil || index != len(r.items)
 		r.items = append(r.items, item)
-		return "", convert.IsObject(item)
+		return "", jsonscan.IsObject(item)
 	case `"response.completed"`, `"response.incomplete"`:
 		r.ended = true
 		response, ok := convert.ParseObject(e.Get("response"))
@@ -72,7 +73,8 @@ func (r *responseReader) Piece(e convert.Object) (piece string, ok bool) {
 // response, the events of each item, and the whole response at last.
 func writeResponse(s *convert.Stream, r convert.Object) bool {
 	status := r.Get("status")
-	if !convert.IsText(status) {
+	output := r.Get("output")
+	if !convert.IsText(status) || !jsonscan.IsArray(output) {
 		return false
 	}
 	s.Numbered = true
@@ -83,7 +85,7 @@ func writeResponse(s *convert.Stream, r convert.Object) bool {
 	started.Reset(`""`, "output_text") // which SDKs add
 	s.Event("response.created", `,"response":`+started.String())
 	s.Event("response.in_progress", `,"response":`+started.String())
-	ok := outputItems.Write(s, r.Get("output"), "")
+	ok := outputItems.Write(s, output, "")
 	s.Event("response."+convert.Inner(status), `,"response":`+r.String())
 	return ok
 }
