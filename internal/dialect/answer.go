@@ -24,8 +24,8 @@ const (
 // ErrNotAnAnswer is returned for a body that is no answer to its operation.
 var ErrNotAnAnswer = errors.New("not a JSON object of the kind that is answered")
 
-// Usage is what an answer says that it cost, in tokens, counted the same way
-// in every dialect: Input holds all of the prompt, also what was read from or
+// Usage is what an answer says that it cost, in tokens, counted the same way in
+// every dialect: Input holds all of the prompt, also what was read from or
 // written to the provider's prompt cache; Output holds all that was generated,
 // also reasoning. (Anthropic's input_tokens leaves the cached part out,
 // Gemini's candidatesTokenCount the thoughts.)
@@ -125,7 +125,7 @@ func (a *Answer) Complete() bool {
 }
 
 // Expect notes which operation is answered.
-func (a *Answer) Expect(op Operation) { a.finishing = a.finishing || op.finishes() }
+func (a *Answer) Expect(op Operation) { a.finishing = a.finishing || op.AnswersText() }
 
 // Finished reports whether there are choices and each has its finish reason.
 func (a *Answer) Finished() bool {

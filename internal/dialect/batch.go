@@ -8,7 +8,8 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// BatchUse is what a request has to do with batches: requests that a provider works off later, at a price of their own.
+// BatchUse is what a request has to do with batches: requests that a provider
+// works off later, at a price of their own.
 type BatchUse int
 
 // The uses.
@@ -27,13 +28,15 @@ type Batch struct {
 	Model   string // of all its requests, where that is told
 }
 
-// BatchUse tells what a request has to do with batches, and the file or batch whose content it fetches. Sources: OpenAI's API reference,
-// "Batch" and "Files"; Anthropic's, "Message Batches"; https://ai.google.dev/api/batch-api, and for the download of files the official SDKs.
+// BatchUse tells what a request has to do with batches, and the file or batch
+// whose content it fetches. Sources: OpenAI's API reference, "Batch" and
+// "Files"; Anthropic's, "Message Batches"; https://ai.google.dev/api/batch-api,
+// and for the download of files the official SDKs.
 func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, object string) {
 	if op != Other || method != "GET" && method != "POST" {
 		return NoBatch, ""
 	}
-	facts := d.objectsAt(op, path)
+	facts := d.at(path).Objects
 	path, verb, _ := strings.Cut(strings.TrimSuffix(PlainPath(path), "/"), ":")
 	if facts.Starts[verb] {
 		if method == "POST" && strings.Contains(verb, "atch") {
@@ -60,13 +63,14 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 	return NoBatch, ""
 }
 
-// Batches reads the batches that the answer to a request with [MakesBatch] or [ShowsBatches] tells of. Only fields that the provider
-// fills are looked at, and never the metadata that a client chose.
+// Batches reads the batches that the answer to a request with [MakesBatch] or
+// [ShowsBatches] tells of. Only fields that the provider fills are looked at,
+// and never the metadata that a client chose.
 func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
 	if !jsonscan.Valid(answer) {
 		return nil
 	}
-	facts, root := d.objectsAt(Other, path), jsonscan.View(answer)
+	facts, root := d.at(path).Objects, jsonscan.View(answer)
 	take := func(v gjson.Result) {
 		if b := facts.batch(v); b.ID != "" && len(b.ID) <= maxName && len(b.Results) <= maxName && len(list) < maxState {
 			list = append(list, b)

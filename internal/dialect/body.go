@@ -13,8 +13,9 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// guarded are the keys that the gateway reads or judges: the ones that must mean the same to it and to any upstream.
-// The later ones are how other operations and dialects spell the limits and the user.
+// guarded are the keys that the gateway reads or judges: the ones that must
+// mean the same to it and to any upstream. The later ones are how other
+// operations and dialects spell the limits and the user.
 var guarded = [...]string{
 	"model", "stream", "stream_options", "caching", "max_tokens", "max_completion_tokens", "n", "messages", "user",
 	"max_output_tokens", "metadata", "generationConfig", "generation_config",
@@ -28,29 +29,31 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
 
-// DuplicateError says that a body names a guarded key twice, also by an escaped or differently cased spelling that
-// some JSON decoders take for the same.
+// DuplicateError says that a body names a guarded key twice, also by an escaped
+// or differently cased spelling that some JSON decoders take for the same.
 type DuplicateError struct {
 	Key string // as the API spells it
 }
 
 func (e *DuplicateError) Error() string { return fmt.Sprintf("key %q occurs more than once", e.Key) }
 
-// Body is the top level of a JSON object, as it came: every byte is kept, and values are looked at where they are.
-// It is safe for concurrent use.
+// Body is the top level of a JSON object, as it came: every byte is kept, and
+// values are looked at where they are. It is safe for concurrent use.
 type Body struct {
 	raw    []byte
 	fields []span
 }
 
-// span is where one field of the top level is in the body: key and value up to end, without any comma.
+// span is where one field of the top level is in the body: key and value up to
+// end, without any comma.
 type span struct {
 	key               string
 	start, value, end int
 }
 
-// Scan reads the top level of raw strictly: it must be valid JSON and an object, keys must be valid UTF-8, and no
-// guarded key may occur twice. raw belongs to the Body from then on and must not change.
+// Scan reads the top level of raw strictly: it must be valid JSON and an
+// object, keys must be valid UTF-8, and no guarded key may occur twice. raw
+// belongs to the Body from then on and must not change.
 func Scan(raw []byte) (*Body, error) {
 	if err := checkSyntax(raw); err != nil {
 		return nil, err
@@ -73,8 +76,8 @@ func Scan(raw []byte) (*Body, error) {
 	return b, nil
 }
 
-// guard returns which guarded key a decoder could take key for, or -1. EqualFold also folds ſ to s and the Kelvin
-// sign to k, as encoding/json does.
+// guard returns which guarded key a decoder could take key for, or -1.
+// EqualFold also folds ſ to s and the Kelvin sign to k, as encoding/json does.
 func guard(key string) int {
 	for i := range guarded {
 		if g := guarded[i]; len(key) >= len(g) && strings.EqualFold(key, g) {
@@ -84,7 +87,8 @@ func guard(key string) int {
 	return -1
 }
 
-// checkSyntax reports whether raw is a valid JSON object. Only the way to an error is slow.
+// checkSyntax reports whether raw is a valid JSON object. Only the way to an
+// error is slow.
 func checkSyntax(raw []byte) error {
 	if !jsonscan.Valid(raw) {
 		return explain(raw)
@@ -127,8 +131,9 @@ func (b *Body) Caching() *bool {
 	return &want
 }
 
-// Get returns the value of a key of the top level, compared exactly after unescaping; of a key that is not guarded and
-// occurs twice the first. Its Index is the offset in Raw. What it returns aliases Raw.
+// Get returns the value of a key of the top level, compared exactly after
+// unescaping; of a key that is not guarded and occurs twice the first. Its
+// Index is the offset in Raw. What it returns aliases Raw.
 func (b *Body) Get(key string) gjson.Result {
 	for i := range b.fields {
 		if f := &b.fields[i]; f.key == key {
@@ -140,8 +145,9 @@ func (b *Body) Get(key string) gjson.Result {
 	return gjson.Result{}
 }
 
-// Without returns the body with the given keys cut out, each with one comma and the white space on that comma's
-// side. Every other byte stays, and when there is nothing to cut the answer is Raw itself.
+// Without returns the body with the given keys cut out, each with one comma and
+// the white space on that comma's side. Every other byte stays, and when there
+// is nothing to cut the answer is Raw itself.
 func (b *Body) Without(keys ...string) []byte {
 	cut := func(f span) bool {
 		for _, k := range keys {

@@ -1,29 +1,40 @@
-// Package dialect holds the few facts of each provider's protocol that the gateway reads or writes: where the
-// credential sits, which path is which operation, what a request asks, what an answer says, and how an error is
-// written before and inside a stream.
+// Package dialect holds the few facts of each provider's protocol that the
+// gateway reads or writes: where the credential is, which path is which
+// operation, what a request asks for, what an answer contains, and how an error
+// is written before and inside a stream.
 //
-// A dialect is a struct of function fields rather than an interface: it has no state, nobody else implements it, and
-// a reader sees at once what differs between two of them. What differs per route is data of the route, so no other
-// package switches on a provider's name.
+// A [Dialect] is a struct of data and function fields rather than an interface:
+// it has no state, and a reader sees at once in what two of them differ. Each
+// is a folder below this package, and package dialects lists them. No other
+// package switches on a provider's name; what differs per route is data of the
+// route.
 //
-// Nothing here rewrites a byte that a client or an upstream sent. JSON is scanned, not decoded: encoding/json matches
-// keys case-insensitively and takes the last duplicate, so {"model":"o1-pro","Model":"cheap"} would slip past a rule
-// about models; [Scan] refuses it. Answers are read on the side into an [Answer], which is bounded whatever an upstream
-// sends. Only the cache makes new bytes, when it turns a stream into a body (Fold) or a body into a stream (Cut);
-// both copy JSON text as it is spelled, so that numbers and escapes survive.
+// Nothing here rewrites a byte that a client or an upstream sent. JSON is
+// scanned, not decoded: encoding/json matches keys case-insensitively and takes
+// the last duplicate, so {"model":"o1-pro","Model":"cheap"} would slip past a
+// rule about models; [Scan] refuses it. Answers are read on the side into an
+// [Answer], which is bounded whatever an upstream sends. Only the cache makes
+// new bytes, when it turns a stream into a body (Fold) or a body into a stream
+// (Cut); both copy JSON text as it is spelled, so that numbers and escapes
+// survive.
 package dialect
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"forward/internal/framing"
 )
 
-// Operation is what a request wants, as far as the gateway cares.
+// Operation is what a request asks for, as far as the gateway cares. It is the
+// same for a thing that several dialects have, each in its own form.
 type Operation string
 
-// The operations. The OpenAI ones are also returned by the other dialects for their OpenAI-compatible paths.
+// The operations, with the paths of the dialects that name them.
 const (
 	Other        Operation = ""              // any path the dialect does not know
 	Chat         Operation = "chat"          // POST …/chat/completions
@@ -42,7 +53,8 @@ const (
 	EmbedContent Operation = "embed_content" // Gemini: POST …:embedContent and …:batchEmbedContents
 )
 
-// Parsed reports whether the request body of the operation is JSON that the gateway reads.
+// Parsed reports whether the request body of the operation is JSON that the
+// gateway reads.
 func (op Operation) Parsed() bool {
 	switch op {
 	case Other, Audio, ImageEdit, Models:
@@ -51,14 +63,31 @@ func (op Operation) Parsed() bool {
 	return true
 }
 
-// finishes reports whether a complete answer of the operation has a finish reason.
-func (op Operation) finishes() bool {
+// AnswersText reports whether a model answers the operation in text, as long as
+// it likes. A complete answer of this kind has a finish reason.
+func (op Operation) AnswersText() bool {
 	switch op {
 	case Chat, Completion, Responses, Messages, Generate:
 		return true
 	}
 	return false
 }
+
+// Embeds reports whether the operation is answered with vectors.
+func (op Operation) Embeds() bool { return op == Embedding || op == EmbedContent }
+
+// Generates reports whether a model works for the operation. Providers limit
+// the rate of these requests.
+func (op Operation) Generates() bool {
+	switch op {
+	case Other, Models, CountTokens:
+		return false
+	}
+	return true
+}
+
+// Paid reports whether usage of the operation costs money.
+func (op Operation) Paid() bool { return op.Generates() && op != Moderation }
 
 // OpenAI reports whether answers of the operation have OpenAI's form in every
 // dialect.
@@ -79,11 +108,12 @@ type Request struct {
 	N                    int64 // answers wanted
 	User                 string
 	Array                bool // the stream is to come as one JSON array and not as events; see framing.JSONArray
-	Store                bool // the provider keeps the answer, to be had again by its id
+	Store                bool // the provider keeps the answer, which can be fetched later by its id
 }
 
-// Problem is an error of the gateway's own, before a dialect has put it into words. Code is one of the codes of the
-// README; RetryAfter is written where the dialect's body has a place for it.
+// Problem is an error of the gateway's own, before a dialect has put it into
+// words. Code is one of the codes of the README; RetryAfter is written where
+// the dialect's body has a place for it.
 type Problem struct {
 	Status               int
 	Code, Message, Param string
@@ -92,86 +122,217 @@ type Problem struct {
 	Type                 string // overrides OpenAI's error type ("requests", "tokens"); the other dialects derive theirs
 }
 
-// Dialect is one provider's protocol. Its functions are safe for concurrent use and never nil, except where said.
+// StatusOverloaded is the status of an overloaded model, which Anthropic uses
+// beside 503.
+const StatusOverloaded = 529
+
+// Dialect is one provider's protocol. Its functions are safe for concurrent use
+// and never nil, except where the field allows it.
 type Dialect struct {
-	Name            string // "openai", "anthropic" or "gemini"
+	Name            string
 	RequestIDHeader string // the response header in which SDKs look for the request id
 
-	// SetCredential puts an API key where the provider's own paths want it. See also SetCredentialFor.
+	// SetCredential puts an API key where the provider's own paths want it. See
+	// also SetCredentialFor.
 	SetCredential func(h http.Header, key string)
-
-	// Operation tells what a request wants. path is the escaped path on the upstream's side, after the route prefix;
-	// base paths before the API's own (/v1, /openai/v1, /openai/deployments/X, /v1beta/openai) are tolerated.
-	Operation func(method, path string) Operation
-
-	// Request reads what is asked; b may be nil.
-	Request func(op Operation, path, rawQuery string, b *Body) Request
-
-	// Event reads one event of a streamed answer. What it does not understand it ignores.
-	Event func(op Operation, a *Answer, ev framing.Event)
-
-	// Body reads a whole answer that is not streamed. An error says that body is not what the operation answers.
-	Body func(op Operation, a *Answer, body []byte) error
-
-	// Error writes a whole error body, application/json.
-	Error func(p Problem) []byte
-
-	// ErrorEvent writes the error as an event of a started stream, with its blank line.
-	ErrorEvent func(p Problem) []byte
-
-	// ErrorHeader sets the headers by which the dialect's SDKs read an error: request id, whether to try again.
-	ErrorHeader func(h http.Header, p Problem)
-
-	// Status is the HTTP status that the provider itself would use for p, where it differs from p.Status: Anthropic
-	// answers 529 when overloaded.
-	Status func(p Problem) int
-
-	// TransportFields are the fields of a request body that do not change what is answered, only how it travels or
-	// whom it is attributed to. Two requests that differ in nothing else may share a remembered answer.
-	TransportFields []string
 
 	// VersionHeaders are the request headers that change what a request means.
 	VersionHeaders []string
 
-	// Fold turns a complete stream of raw events into the valid body of the same answer. ok is false for streams that
-	// are not complete, carry an error or cannot be joined without inventing something.
+	// TransportFields are the fields of a request body that do not change what
+	// is answered, only how it travels or which user it is attributed to. Two
+	// requests that differ in nothing else may share a cached answer.
+	TransportFields []string
+
+	// Operation returns what a request asks for. path is the escaped path on
+	// the upstream's side, after the route prefix; base paths before the API's
+	// own (/v1, /openai/v1, /openai/deployments/X, /v1beta/openai) are
+	// tolerated.
+	Operation func(method, path string) Operation
+
+	// Request reads what is asked for; b may be nil.
+	Request func(op Operation, path, rawQuery string, b *Body) Request
+
+	// PlainForm returns the path and query by which a request would be asked
+	// for without a stream, where the two forms differ there and not in the
+	// body. So both can share a cached answer.
+	PlainForm func(op Operation, path, rawQuery string) (plain, query string)
+
+	// Framings are those of streamed answers; nil is server-sent events.
+	Framings []framing.Framing
+
+	// Event reads one event of a streamed answer. It ignores what it does not
+	// understand. Padding are the members of an event that it never reads and
+	// that differ from event to event; see ReadEvent.
+	Event   func(op Operation, a *Answer, ev framing.Event)
+	Padding []Padding
+
+	// Body reads a whole answer that is not streamed. An error means that body
+	// is not what the operation answers.
+	Body func(op Operation, a *Answer, body []byte) error
+
+	// Fold turns a complete stream of raw events into the valid body of the
+	// same answer. ok is false for streams that are not complete, carry an
+	// error or cannot be joined without inventing something.
 	Fold func(op Operation, events []byte) (body []byte, ok bool)
 
 	// Cut turns a body into a valid stream that folds back to it.
 	Cut func(op Operation, body []byte, includeUsage bool) (events []byte, ok bool)
 
-	// WithUsage takes the usage-only chunk out of a stream when include is false. It adds nothing: without such a
-	// chunk, and when include is true, it returns events itself.
+	// WithUsage takes the usage-only chunk out of a stream when include is
+	// false. It adds nothing: without a chunk of this kind, and when include is
+	// true, it returns events itself.
 	WithUsage func(op Operation, events []byte, include bool) []byte
 
-	// Objects are what the provider keeps for the account of an API key.
-	Objects *Objects
-
-	// OpenAI is the dialect of the provider's OpenAI-compatible paths, and
-	// Compatible reports whether path is one of them. Both are nil in the
-	// dialect of OpenAI itself.
-	OpenAI     *Dialect
-	Compatible func(path string) bool
-
-	// PlainForm returns the path and query by which a request would be asked
-	// for without a stream, where the two forms differ there and not in the
-	// body. So both can share a remembered answer.
-	PlainForm func(op Operation, path, rawQuery string) (plain, query string)
+	Errors     Errors
+	Objects    *Objects    // what the provider keeps for the account of an API key
+	Results    *Results    // how the results of batches are read; nil: it has no batches
+	Compatible *Compatible // the provider's OpenAI-compatible paths; nil in the dialect of OpenAI itself
+	Provider   Provider
 }
 
-// SetCredentialFor puts an API key where the upstream path wants it: OpenAI-compatible paths of any provider take a
-// bearer token. (Google refuses an API key in Authorization on its own paths, and documents nothing else on these.)
-func (d *Dialect) SetCredentialFor(path string, h http.Header, key string) {
-	if d.Compatible != nil && d.Compatible(path) {
-		SetBearer(h, key)
-		return
+// Errors writes errors as the SDKs of a dialect read them.
+type Errors struct {
+	// Body writes a whole error body, application/json.
+	Body func(p Problem) []byte
+
+	// Event writes the error as an event of a started stream, with its end.
+	Event func(p Problem) []byte
+
+	// Header sets the headers by which SDKs read an error: the request id,
+	// whether to try again.
+	Header func(h http.Header, p Problem)
+
+	// Status is the HTTP status that the provider itself would use for p, where
+	// it differs from p.Status; nil: it does not.
+	Status func(p Problem) int
+}
+
+// Compatible is the part of a provider's API that is OpenAI's.
+type Compatible struct {
+	Dialect *Dialect               // OpenAI's
+	Base    string                 // where it is on the provider's host, instead of /v1
+	Has     func(path string) bool // whether path is in it
+}
+
+// Provider is what the settings and the model table know of the provider that
+// has made the protocol. All of it may be empty.
+type Provider struct {
+	BaseURL   string   // of the route that is there without a setting
+	Hosts     []string // suffixes of host names at which the dialect is spoken
+	Words     []string // words of a route prefix that suggest the dialect
+	Models    string   // a glob of the model names that only this provider has
+	PriceName string   // the provider's name in price tables, if it is not that of the dialect
+
+	// ModelsQuery and ModelsHeader are what the list of models is asked with.
+	ModelsQuery  string
+	ModelsHeader http.Header
+}
+
+// Spoken returns the dialect of an operation at a path: callers of OpenAI's
+// operations expect OpenAI's events and errors from any provider.
+func (d *Dialect) Spoken(op Operation, path string) *Dialect {
+	if op == Other || op == Models {
+		return d
 	}
-	d.SetCredential(h, key)
+	return d.at(path)
 }
 
-// SetBearer sets the bearer token of a request.
+// at returns the dialect that is spoken at a path.
+func (d *Dialect) at(path string) *Dialect {
+	if d.Compatible != nil && d.Compatible.Has(path) {
+		return d.Compatible.Dialect
+	}
+	return d
+}
+
+// OpenAIPath returns where the provider serves a path of OpenAI's API.
+func (d *Dialect) OpenAIPath(path string) string {
+	if d.Compatible == nil || d.Compatible.Base == "" {
+		return path
+	}
+	return d.Compatible.Base + strings.TrimPrefix(path, "/v1")
+}
+
+// SetCredentialFor puts an API key where the upstream path wants it:
+// OpenAI-compatible paths of any provider take a bearer token. (Google refuses
+// an API key in Authorization on its own paths, and documents nothing else on
+// these.)
+func (d *Dialect) SetCredentialFor(path string, h http.Header, key string) {
+	d.at(path).SetCredential(h, key)
+}
+
+// SetBearer is the SetCredential of dialects that take a bearer token.
 func SetBearer(h http.Header, key string) { h.Set("Authorization", "Bearer "+key) }
 
-// SamePath is the PlainForm of dialects whose requests ask for streams in
-// their bodies.
+// Framing returns the framing of an answer with header h. ok is false if the
+// answer is not a stream of the dialect.
+func (d *Dialect) Framing(h http.Header) (f framing.Framing, ok bool) {
+	f, ok = framing.Of(h.Get("Content-Type"))
+	if d.Framings == nil {
+		return f, ok && f == framing.SSE
+	}
+	return f, ok && slices.Contains(d.Framings, f)
+}
+
+// Error writes a whole error body, application/json.
+func (d *Dialect) Error(p Problem) []byte { return d.Errors.Body(p) }
+
+// ErrorEvent writes the error as an event of a started stream, with its end.
+func (d *Dialect) ErrorEvent(p Problem) []byte { return d.Errors.Event(p) }
+
+// ErrorHeader sets the headers by which the dialect's SDKs read an error.
+func (d *Dialect) ErrorHeader(h http.Header, p Problem) { d.Errors.Header(h, p) }
+
+// Status is the HTTP status of p in this dialect.
+func (d *Dialect) Status(p Problem) int {
+	if d.Errors.Status == nil {
+		return p.Status
+	}
+	return d.Errors.Status(p)
+}
+
+// PriceName is the provider's name in price tables.
+func (d *Dialect) PriceName() string {
+	if d.Provider.PriceName != "" {
+		return d.Provider.PriceName
+	}
+	return d.Name
+}
+
+// SamePath is the PlainForm of dialects whose requests ask for streams in their
+// bodies.
 func SamePath(_ Operation, path, rawQuery string) (plain, query string) { return path, rawQuery }
+
+// Results is how the results of a batch are read: files with one JSON object a
+// line, or answers in the batch itself.
+type Results struct {
+	// Line reads one line. ok is false if it is no answer in the dialect's
+	// form.
+	Line func(line gjson.Result) (r Result, ok bool)
+
+	// Inline are the paths in a batch object where lists of lines may be; the
+	// first list counts.
+	Inline []string
+}
+
+// Result is an answer of a batch.
+type Result struct {
+	ID        string // of this answer; "" if it has none
+	CustomID  string // the client's name for its request
+	Operation Operation
+	Answer    gjson.Result // for Body
+}
+
+// InlineResults returns the lines of the results that a batch object holds.
+func (d *Dialect) InlineResults(batch gjson.Result) []gjson.Result {
+	if d.Results == nil {
+		return nil
+	}
+	for _, at := range d.Results.Inline {
+		if list := batch.Get(at); list.IsArray() {
+			return list.Array()
+		}
+	}
+	return nil
+}

@@ -65,8 +65,9 @@ func TestErrorEventsByteForByte(t *testing.T) {
 	}
 }
 
-// TestOwnErrorsAreUnderstood reads each dialect's errors with its own reader: what the gateway writes must fail an
-// answer, in a stream and as a body, on the provider's own paths and on the compatible ones.
+// TestOwnErrorsAreUnderstood reads each dialect's errors with its own reader:
+// what the gateway writes must fail an answer, in a stream and as a body, on
+// the provider's own paths and on the compatible ones.
 func TestOwnErrorsAreUnderstood(t *testing.T) {
 	p := dialect.Problem{Status: 502, Code: "upstream_reset", Message: "It broke."}
 	for d, ops := range map[*dialect.Dialect][]dialect.Operation{

@@ -16,25 +16,29 @@ const (
 	maxStateBody  = 4 << 20 // bytes of an answer that is searched for ids
 )
 
-// Objects say where a protocol names what its provider keeps for the account of an API key.
+// Objects say where a protocol names what its provider keeps for the account of
+// an API key.
 type Objects struct {
-	// Collections are the path segments behind which an id stands, as in /v1/files/file-1/content.
+	// Collections are the path segments behind which an id stands, as in
+	// /v1/files/file-1/content.
 	Collections map[string]bool
 
-	// Named are the fields of a request body that hold an id: as a string, as strings in an array, or as the "id" of
-	// an object.
+	// Named are the fields of a request body that hold an id: as a string, as
+	// strings in an array, or as the "id" of an object.
 	Named map[string]bool
 
-	// Marks are what the names of these fields have in common as far as a message may have them: one without any of
-	// them names nothing, which takes microseconds to know.
+	// Marks are what the names of these fields have in common as far as a
+	// message may have them: one without any of them names nothing, which takes
+	// microseconds to know.
 	Marks []string
 
-	// Made are the fields at the top of an answer that hold an id that the provider gave, in the same forms; Deep are
-	// the paths to further ones.
+	// Made are the fields at the top of an answer that hold an id that the
+	// provider gave, in the same forms; Deep are the paths to further ones.
 	Made map[string]bool
 	Deep []string
 
-	// Lists are the fields at the top of an answer that hold the objects of a collection.
+	// Lists are the fields at the top of an answer that hold the objects of a
+	// collection.
 	Lists []string
 
 	// Starts are the methods of a model that make something.
@@ -53,14 +57,17 @@ func Set(words ...string) map[string]bool {
 	return m
 }
 
-// Refers returns the ids of what the provider is to keep already for a request to be served, those of the path first:
-// files, batches, responses, conversations, vector stores, containers, cached contents and so on. Such things belong to
-// the account of the API key that made them, so of several keys only that one will do. b may be nil. An ordinary chat
-// costs a search of its bytes for a few words; with a single API key there is no reason to ask.
+// Refers returns the ids of what the provider is to keep already for a request
+// to be served, those of the path first: files, batches, responses,
+// conversations, vector stores, containers, cached contents and so on. Such
+// things belong to the account of the API key that made them, so of several
+// keys only that one will do. b may be nil. An ordinary chat costs a search of
+// its bytes for a few words; with a single API key there is no reason to ask.
 //
-// What is named there is the client's claim, and it may well be nobody's id. At most 128 are returned.
+// What is named there is the client's claim, and it may well be nobody's id. At
+// most 128 are returned.
 func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
-	facts := d.objectsAt(op, path)
+	facts := d.at(path).Objects
 	ids := found{facts: facts}
 	ids.path(path)
 	switch op {
@@ -85,10 +92,12 @@ func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
 	return ids.list
 }
 
-// Creates returns the ids that the answer to a successful request gave to what the provider keeps, or told anew: those
-// of a created, fetched or listed object, and those of the files that a batch or a job has written. Only places that
-// the provider fills are looked at, never what an answer repeats of its request, so that no client can give an id out
-// as its own. Of a stream, and of answers that are read anyway, [Answer.State] has them.
+// Creates returns the ids that the answer to a successful request gave to what
+// the provider keeps, or told anew: those of a created, fetched or listed
+// object, and those of the files that a batch or a job has written. Only places
+// that the provider fills are looked at, never what an answer repeats of its
+// request, so that no client can give an id out as its own. Of a stream, and of
+// answers that are read anyway, [Answer.State] has them.
 func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []string {
 	switch {
 	case method == "DELETE" || method == "HEAD" || len(answer) > maxStateBody:
@@ -102,7 +111,7 @@ func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []st
 	case op != Other:
 		return nil
 	}
-	facts := d.objectsAt(op, path)
+	facts := d.at(path).Objects
 	within, own := facts.place(path)
 	if !within || !jsonscan.Valid(answer) {
 		return nil
@@ -124,16 +133,9 @@ func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []st
 	return ids.list
 }
 
-// objectsAt returns the facts for a path: on an OpenAI-compatible one of any provider they are OpenAI's.
-func (d *Dialect) objectsAt(op Operation, path string) *Objects {
-	if d.OpenAI != nil && (op != Other && op.OpenAI() || strings.Contains(path, "/openai/")) {
-		return d.OpenAI.Objects
-	}
-	return d.Objects
-}
-
-// place reports whether a path is within a collection, and whether it is that of the collection itself and not of one
-// of its objects. The content of a file is no answer of the provider's: whoever uploaded it chose what is in there.
+// place reports whether a path is within a collection, and whether it is that
+// of the collection itself and not of one of its objects. The content of a file
+// is no answer of the provider's: whoever uploaded it chose what is in there.
 func (f *Objects) place(path string) (within, own bool) {
 	path, verb, _ := strings.Cut(strings.TrimSuffix(PlainPath(path), "/"), ":")
 	if verb != "" && f.Starts[verb] {
@@ -234,8 +236,8 @@ func (f *found) id(s string) {
 	f.list = append(f.list, strings.Clone(s))
 }
 
-// qualify writes a name or a URL as collection/id: …/v1beta/files/abc:download as files/abc. The only ids without a
-// collection are those of interactions.
+// qualify writes a name or a URL as collection/id: …/v1beta/files/abc:download
+// as files/abc. The only ids without a collection are those of interactions.
 func (f *Objects) qualify(s string) string {
 	if !strings.Contains(s, "/") {
 		return "interactions/" + s

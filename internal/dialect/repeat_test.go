@@ -65,7 +65,8 @@ func TestEventsThatRepeatAreReadAsOthers(t *testing.T) {
 	}
 }
 
-// FuzzRepeat: whatever the events, reading them by comparison says the same as parsing each.
+// FuzzRepeat: whatever the events, reading them by comparison says the same as
+// parsing each.
 func FuzzRepeat(f *testing.F) {
 	dialects := []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect}
 	ops := []dialect.Operation{dialect.Chat, dialect.Responses, dialect.Messages, dialect.Generate}

@@ -121,7 +121,8 @@ func TestCreates(t *testing.T) {
 	}
 }
 
-// TestStateOfStreams reads the ids from the events of an answer, before its end.
+// TestStateOfStreams reads the ids from the events of an answer, before its
+// end.
 func TestStateOfStreams(t *testing.T) {
 	in, err := os.ReadFile("testdata/openai/responses-text.sse")
 	if err != nil {
@@ -136,7 +137,8 @@ func TestStateOfStreams(t *testing.T) {
 	}
 }
 
-// TestStateIsBounded names thousands of ids, and nests one deeper than any protocol does.
+// TestStateIsBounded names thousands of ids, and nests one deeper than any
+// protocol does.
 func TestStateIsBounded(t *testing.T) {
 	var ids []string
 	for i := range 5000 {

@@ -9,14 +9,17 @@
 // What the data means is up to the dialects.
 package framing
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+)
 
 // Framing is the way in which a body is divided into events.
 type Framing int
 
 const (
-	SSE   Framing = iota // server-sent events: text/event-stream (HTML standard, section 9.2)
-	Lines                // one JSON value a line: application/x-ndjson
+	SSE   Framing = iota // server-sent events (HTML standard, section 9.2)
+	Lines                // one JSON value a line
 )
 
 // Event is one event of a stream. Only server-sent events have a name, and
@@ -104,3 +107,18 @@ func (f Framing) Append(dst, data []byte) []byte {
 	dst = append(dst, "data: "...)
 	return append(append(dst, data...), "\n\n"...)
 }
+
+// Of returns the framing of a body by its content type.
+func Of(contentType string) (f Framing, ok bool) {
+	for f, name := range contentTypes {
+		if strings.HasPrefix(contentType, name) {
+			return Framing(f), true
+		}
+	}
+	return 0, false
+}
+
+// ContentType returns the media type of a body.
+func (f Framing) ContentType() string { return contentTypes[f] }
+
+var contentTypes = [...]string{SSE: "text/event-stream", Lines: "application/x-ndjson"}

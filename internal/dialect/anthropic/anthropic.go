@@ -1,5 +1,5 @@
-// Package anthropic is the protocol of api.anthropic.com. What is OpenAI's there,
-// /v1/chat/completions, is read by package openai.
+// Package anthropic is the protocol of api.anthropic.com. What is OpenAI's
+// there, /v1/chat/completions, is read by package openai.
 package anthropic
 
 import (
@@ -16,31 +16,44 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// Dialect is the protocol of api.anthropic.com. Source: https://docs.anthropic.com/en/api, "Messages",
-// "Streaming Messages", "Errors"; /v1/chat/completions there speaks OpenAI's.
+// Dialect is the protocol of api.anthropic.com. Source:
+// https://docs.anthropic.com/en/api, "Messages", "Streaming Messages",
+// "Errors"; /v1/chat/completions there speaks OpenAI's.
 var Dialect = &dialect.Dialect{
 	Name:            "anthropic",
 	RequestIDHeader: "Request-Id",
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Api-Key", key) },
+	VersionHeaders:  []string{"Anthropic-Version", "Anthropic-Beta"},
+	TransportFields: openai.Dialect.TransportFields,
 	Operation:       operation,
 	Request:         readRequest,
+	PlainForm:       dialect.SamePath,
 	Event:           readEvent,
 	Body:            readBody,
-	Error:           writeError,
-	ErrorEvent:      writeErrorEvent,
-	ErrorHeader:     setErrorHeader,
-	Status:          status,
-	TransportFields: openai.Dialect.TransportFields,
-	VersionHeaders:  []string{"Anthropic-Version", "Anthropic-Beta"},
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
+	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader, Status: status},
 	Objects:         &objects,
-	PlainForm:       dialect.SamePath,
-	OpenAI:          openai.Dialect,
-	Compatible: func(path string) bool {
-		return openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
+	Results:         &dialect.Results{Line: readResult},
+	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},
+	Provider: dialect.Provider{
+		BaseURL: "https://api.anthropic.com",
+		Hosts:   []string{"anthropic.com"},
+		Words:   []string{"anthropic", "claude"},
+		Models:  "claude-*",
+		// Its own list has 20 models on a page, and 1,000 at most:
+		// https://docs.anthropic.com/en/api/models-list.
+		ModelsQuery:  "limit=1000",
+		ModelsHeader: http.Header{"Anthropic-Version": {"2023-06-01"}},
 	},
+}
+
+// compatible reports whether path is one of OpenAI's operations, which are
+// served beside the provider's own:
+// https://docs.anthropic.com/en/api/openai-sdk.
+func compatible(path string) bool {
+	return openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
 }
 
 func operation(method, path string) dialect.Operation {
@@ -71,7 +84,8 @@ func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) d
 // A reader writes what it reads into an Answer.
 type reader struct{ *dialect.Answer }
 
-// readEvent reads one event of a stream: message_start, then content blocks, message_delta, message_stop.
+// readEvent reads one event of a stream: message_start, then content blocks,
+// message_delta, message_stop.
 func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	if op.OpenAI() {
 		openai.Dialect.Event(op, a, ev)
@@ -110,7 +124,8 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	}
 }
 
-// block reads a content block. In a stream the input of a tool is an empty object here and comes in deltas.
+// block reads a content block. In a stream the input of a tool is an empty
+// object here and comes in deltas.
 func (a reader) block(index int64, b gjson.Result, whole bool) {
 	c := a.Draft(0)
 	switch kind := jsonscan.String(b.Get("type")); kind {
@@ -152,8 +167,9 @@ func (a reader) stopped(v gjson.Result) {
 	}
 }
 
-// usage reads usage, which is cumulative: message_start tells the input, message_delta the output so far and,
-// in newer versions, the input again. What an object does not name stays as it was.
+// usage reads usage, which is cumulative: message_start tells the input,
+// message_delta the output so far and, in newer versions, the input again. What
+// an object does not name stays as it was.
 func (a reader) usage(v gjson.Result) {
 	if !v.IsObject() {
 		return
@@ -176,8 +192,8 @@ func (a reader) usage(v gjson.Result) {
 	a.SetUsage(u, raw)
 }
 
-// mergeObjects lays the members of over, except null and empty ones, above those
-// of base.
+// mergeObjects lays the members of over, except null and empty ones, above
+// those of base.
 func mergeObjects(base, over string) string {
 	type member struct{ key, value string }
 	var all []member
@@ -235,8 +251,9 @@ func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 	return nil
 }
 
-// objects are what the provider keeps. Source: API reference, "Files", "Message Batches", "Skills", "Code execution tool" and the official
-// SDK's beta resources.
+// objects are what the provider keeps. Source: API reference, "Files", "Message
+// Batches", "Skills", "Code execution tool" and the official SDK's beta
+// resources.
 var objects = dialect.Objects{
 	Collections: dialect.Set("files", "batches", "skills", "agents", "sessions", "environments", "deployments", "deployment_runs",
 		"memory_stores", "vaults", "dreams", "threads"),

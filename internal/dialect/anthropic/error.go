@@ -9,17 +9,15 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// statusOverloaded is Anthropic's own status for overload.
-const statusOverloaded = 529
-
 func status(p dialect.Problem) int {
 	if kindOf(p) == "overloaded_error" {
-		return statusOverloaded
+		return dialect.StatusOverloaded
 	}
 	return p.Status
 }
 
-// kindOf names the class of an error. Source: docs.anthropic.com/en/api/errors; timeout_error is in the SDK's list.
+// kindOf names the class of an error. Source: docs.anthropic.com/en/api/errors;
+// timeout_error is in the SDK's list.
 func kindOf(p dialect.Problem) string {
 	switch p.Code {
 	case "no_healthy_upstream", "gateway_overloaded":
@@ -40,7 +38,7 @@ func kindOf(p dialect.Problem) string {
 		return "rate_limit_error"
 	case http.StatusGatewayTimeout:
 		return "timeout_error"
-	case statusOverloaded:
+	case dialect.StatusOverloaded:
 		return "overloaded_error"
 	}
 	if p.Status >= http.StatusInternalServerError {

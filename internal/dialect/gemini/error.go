@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/framing"
 	"forward/internal/jsonscan"
 )
-
-// status is the HTTP status for p. Google itself answers 400 to a bad key; here it is a 401 in every dialect, as
-// the README promises, and the reason in the body is Google's.
-func status(p dialect.Problem) int { return p.Status }
 
 // rpcStatus names the google.rpc.Code of an HTTP status.
 func rpcStatus(status int) string {
@@ -42,13 +39,14 @@ func rpcStatus(status int) string {
 	return "INVALID_ARGUMENT"
 }
 
-// writeError writes {"error":{code,message,status,details}}. Our own code goes into an ErrorInfo, except that of a
-// rate limit, which is all said by the RetryInfo.
+// writeError writes {"error":{code,message,status,details}}. Our own code goes
+// into an ErrorInfo, except that of a rate limit, for which the RetryInfo is
+// enough. Google itself answers 400 to a bad key; here it is a 401 in every
+// dialect, as the README promises, and the reason in the body is Google's.
 func writeError(p dialect.Problem) []byte {
-	status := status(p)
-	b := strconv.AppendInt([]byte(`{"error":{"code":`), int64(status), 10)
+	b := strconv.AppendInt([]byte(`{"error":{"code":`), int64(p.Status), 10)
 	b = jsonscan.AppendString(append(b, `,"message":`...), p.Message)
-	b = jsonscan.AppendString(append(b, `,"status":`...), rpcStatus(status))
+	b = jsonscan.AppendString(append(b, `,"status":`...), rpcStatus(p.Status))
 	b = append(b, `,"details":[`...)
 	reason, domain := strings.ToUpper(p.Code), "forward"
 	if p.Status == http.StatusUnauthorized {
@@ -70,3 +68,5 @@ func writeError(p dialect.Problem) []byte {
 	}
 	return append(b, `]}}`...)
 }
+
+func writeErrorEvent(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) }

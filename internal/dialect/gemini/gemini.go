@@ -17,29 +17,34 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// Dialect is the protocol of generativelanguage.googleapis.com. Source: https://ai.google.dev/api/generate-content;
-// everything below /v1beta/openai/ there speaks OpenAI's.
+// Dialect is the protocol of generativelanguage.googleapis.com. Source:
+// https://ai.google.dev/api/generate-content; everything below /v1beta/openai/
+// there speaks OpenAI's.
 var Dialect = &dialect.Dialect{
 	Name:            "gemini",
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
+	VersionHeaders:  []string{"X-Goog-User-Project"},
+	TransportFields: openai.Dialect.TransportFields,
 	Operation:       operation,
 	Request:         readRequest,
+	PlainForm:       plainForm,
 	Event:           readEvent,
 	Body:            readBody,
-	Error:           writeError,
-	ErrorEvent:      func(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) },
-	ErrorHeader:     openai.Dialect.ErrorHeader,
-	Status:          status,
-	TransportFields: openai.Dialect.TransportFields,
-	VersionHeaders:  []string{"X-Goog-User-Project"},
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
+	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &objects,
-	PlainForm:       plainForm,
-	OpenAI:          openai.Dialect,
-	Compatible:      compatible,
+	Results:         &dialect.Results{Line: readResult, Inline: inlineResults},
+	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1beta/openai", Has: compatible},
+	Provider: dialect.Provider{
+		BaseURL:   "https://generativelanguage.googleapis.com",
+		Hosts:     []string{"googleapis.com"},
+		Words:     []string{"gemini"},
+		Models:    "gemini-*",
+		PriceName: "google",
+	},
 }
 
 // methods maps what stands behind the model's colon.
@@ -48,6 +53,8 @@ var methods = map[string]dialect.Operation{
 	"embedContent": dialect.EmbedContent, "batchEmbedContents": dialect.EmbedContent,
 }
 
+// compatible reports whether path is one of OpenAI's:
+// https://ai.google.dev/gemini-api/docs/openai.
 func compatible(path string) bool {
 	return strings.Contains(dialect.PlainPath(path), "/openai/") || openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
 }
@@ -65,7 +72,8 @@ func operation(method, path string) dialect.Operation {
 // A reader writes what it reads into an Answer.
 type reader struct{ *dialect.Answer }
 
-// modelOf returns the model of a path and the method behind its colon: …/models/MODEL:METHOD.
+// modelOf returns the model of a path and the method behind its colon:
+// …/models/MODEL:METHOD.
 func modelOf(path string) (model, verb string) {
 	path = dialect.PlainPath(path)
 	parent, last := dialect.CutLast(path)
@@ -80,7 +88,8 @@ func modelOf(path string) (model, verb string) {
 	return name, verb
 }
 
-// readRequest reads model and stream from the path. Without alt=sse a stream is one JSON array, sent in pieces.
+// readRequest reads model and stream from the path. Without alt=sse a stream is
+// one JSON array, sent in pieces.
 func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {
 	if op.OpenAI() && compatible(path) {
 		return openai.Dialect.Request(op, path, rawQuery, b)
@@ -105,7 +114,8 @@ func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) d
 	return r
 }
 
-// readEvent reads one chunk. There is no end marker: the last chunk has the finish reasons.
+// readEvent reads one chunk. There is no end marker: the last chunk has the
+// finish reasons.
 func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	if op.OpenAI() {
 		openai.Dialect.Event(op, a, ev)
@@ -124,7 +134,8 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	a.Ended = a.Ended || a.Finished()
 }
 
-// readBody reads a body: one object, or the array of chunks of a stream without alt=sse.
+// readBody reads a body: one object, or the array of chunks of a stream without
+// alt=sse.
 func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 	if op.OpenAI() {
 		return openai.Dialect.Body(op, a, body)
@@ -147,7 +158,8 @@ func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 	return nil
 }
 
-// chunks reads the chunks of an array, and reports whether any of them has some of an answer.
+// chunks reads the chunks of an array, and reports whether any of them has some
+// of an answer.
 func (a reader) chunks(array gjson.Result) (found bool) {
 	array.ForEach(func(_, chunk gjson.Result) bool {
 		found = a.candidates(chunk) || found
@@ -156,7 +168,8 @@ func (a reader) chunks(array gjson.Result) (found bool) {
 	return found
 }
 
-// candidates reads one chunk and reports whether it has any of what an answer consists of.
+// candidates reads one chunk and reports whether it has any of what an answer
+// consists of.
 func (a reader) candidates(root gjson.Result) (found bool) {
 	if !root.IsObject() {
 		return false
@@ -199,8 +212,9 @@ func (a reader) part(c *dialect.Draft, part gjson.Result) {
 	}
 }
 
-// usage reads usageMetadata, which each chunk repeats and the last one has in full. Thoughts and what tools put
-// into the prompt are counted beside candidates and prompt there, but billed as output and input.
+// usage reads usageMetadata, which each chunk repeats and the last one has in
+// full. Thoughts and what tools put into the prompt are counted beside
+// candidates and prompt there, but billed as output and input.
 func (a reader) usage(v gjson.Result) {
 	if !v.IsObject() {
 		return
@@ -229,7 +243,8 @@ func audioTokens(list gjson.Result) (n int64) {
 	return n
 }
 
-// objects are what the provider keeps. Source: https://ai.google.dev/api, "Files", "Caching", "Batch API", "File search", "Interactions".
+// objects are what the provider keeps. Source: https://ai.google.dev/api,
+// "Files", "Caching", "Batch API", "File search", "Interactions".
 var objects = dialect.Objects{
 	Collections: dialect.Set("files", "cachedContents", "batches", "fileSearchStores", "tunedModels", "corpora", "operations", "interactions"),
 	Named: dialect.Set("cachedContent", "cached_content", "fileUri", "file_uri", "fileName", "file_name", "fileSearchStoreNames",
@@ -243,8 +258,8 @@ var objects = dialect.Objects{
 	Qualified: true,
 }
 
-// plainForm leads :streamGenerateContent?alt=sse to :generateContent, of which it
-// is the stream.
+// plainForm leads :streamGenerateContent?alt=sse to :generateContent, of which
+// it is the stream.
 func plainForm(op dialect.Operation, path, rawQuery string) (plain, query string) {
 	base, streams := strings.CutSuffix(path, ":streamGenerateContent")
 	if op != dialect.Generate || !streams {

@@ -11,11 +11,16 @@ import (
 	"forward/internal/jsonscan"
 )
 
+// padding is random text against readers of the encrypted line, and a count
+// (API reference, "stream_options.include_obfuscation" and "Streaming events").
+var padding = []dialect.Padding{{Before: `"obfuscation":"`}, {Before: `"sequence_number":`, Number: true}}
+
 // A reader writes what it reads into an Answer.
 type reader struct{ *dialect.Answer }
 
-// readEvent reads one chunk of a stream. Sources: API reference, "The chat completion chunk object" and "Streaming
-// events"; what other servers do otherwise is said where it is handled.
+// readEvent reads one chunk of a stream. Sources: API reference, "The chat
+// completion chunk object" and "Streaming events"; what other servers do
+// otherwise is said where it is handled.
 func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	a.Expect(op)
 	data := bytes.TrimSpace(ev.Data)
@@ -66,7 +71,8 @@ func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 	return nil
 }
 
-// answers reports whether a body has the member without which it is no answer to the operation.
+// answers reports whether a body has the member without which it is no answer
+// to the operation.
 func answers(op dialect.Operation, root gjson.Result, choices bool) bool {
 	switch op {
 	case dialect.Chat, dialect.Completion:
@@ -81,7 +87,8 @@ func answers(op dialect.Operation, root gjson.Result, choices bool) bool {
 	return true
 }
 
-// transcript reads the answer to an audio file: JSON, or the text itself when text, srt or vtt was asked for.
+// transcript reads the answer to an audio file: JSON, or the text itself when
+// text, srt or vtt was asked for.
 func (a reader) transcript(body []byte) {
 	a.Ended = true
 	if !jsonscan.Valid(body) || !jsonscan.View(body).IsObject() {
@@ -94,7 +101,8 @@ func (a reader) transcript(body []byte) {
 	a.Fail(root.Get("error"))
 }
 
-// chunk reads a chat or completion chunk, or a whole body, which differs in "message" for "delta", and reports whether it has choices.
+// chunk reads a chat or completion chunk, or a whole body, which differs in
+// "message" for "delta", and reports whether it has choices.
 func (a reader) chunk(root gjson.Result) (choices bool) {
 	for p := jsonscan.WalkValue(root); p.Next(); {
 		switch p.Key {
@@ -118,7 +126,8 @@ func (a reader) chunk(root gjson.Result) (choices bool) {
 	return choices
 }
 
-// each calls f for the items of an array, and for anything else as if it were the only one.
+// each calls f for the items of an array, and for anything else as if it were
+// the only one.
 func each(v gjson.Result, f func(item gjson.Result, position int64)) {
 	if !v.IsArray() {
 		if v.Type != gjson.Null {
@@ -271,7 +280,8 @@ func (a reader) readCall(c *dialect.Draft, v gjson.Result, whole bool, position 
 	t.AddArguments(argumentsOf(f.Get(input)))
 }
 
-// argumentsOf returns the arguments of a call, which some servers send as an object and not as text.
+// argumentsOf returns the arguments of a call, which some servers send as an
+// object and not as text.
 func argumentsOf(v gjson.Result) string {
 	if v.IsObject() {
 		return v.Raw
@@ -279,8 +289,9 @@ func argumentsOf(v gjson.Result) string {
 	return jsonscan.String(v)
 }
 
-// usage reads the usage object of any OpenAI operation: chat counts prompt and completion, responses, images and
-// transcriptions count input and output. Of several, the last one counts. Source: API reference, the usage of each
+// usage reads the usage object of any OpenAI operation: chat counts prompt and
+// completion, responses, images and transcriptions count input and output. Of
+// several, the last one counts. Source: API reference, the usage of each
 // object; OpenRouter documents cache_write_tokens in the same place.
 func (a reader) usage(v gjson.Result) {
 	if !v.IsObject() {

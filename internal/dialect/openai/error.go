@@ -8,7 +8,8 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// writeError writes the body that OpenAI's SDKs read: {"error":{message,type,param,code}}.
+// writeError writes the body that OpenAI's SDKs read:
+// {"error":{message,type,param,code}}.
 func writeError(p dialect.Problem) []byte {
 	kind := p.Type
 	switch {
@@ -36,11 +37,13 @@ func appendOrNull(dst []byte, s string) []byte {
 	return jsonscan.AppendString(dst, s)
 }
 
-// writeErrorEvent writes the error as an event. Both SDKs of OpenAI raise on data with an error; no [DONE] follows.
+// writeErrorEvent writes the error as an event. Both SDKs of OpenAI raise on
+// data with an error; no [DONE] follows.
 func writeErrorEvent(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) }
 
-// setErrorHeader tells the SDKs, which try again on 429 and 5xx, where that is of no use or would be paid for twice: the
-// header overrides what they make of the status.
+// setErrorHeader tells the SDKs, which try again on 429 and 5xx, where that is
+// of no use or would be paid for twice: the header overrides what they make of
+// the status.
 func setErrorHeader(h http.Header, p dialect.Problem) {
 	switch p.Code {
 	case "insufficient_quota", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect":

@@ -6,9 +6,11 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// mediaEvent reads one event of streamed speech, transcription or images; their bytes are not kept. Each ends with one
-// event that tells usage, and without [DONE]. Sources: API reference, "Streaming events" of "Audio" (speech.audio.delta
-// and .done, transcript.text.delta, .segment and .done) and of "Images" (image_generation.partial_image and .completed,
+// mediaEvent reads one event of streamed speech, transcription or images; their
+// bytes are not kept. Each ends with one event that tells usage, and without
+// [DONE]. Sources: API reference, "Streaming events" of "Audio"
+// (speech.audio.delta and .done, transcript.text.delta, .segment and .done) and
+// of "Images" (image_generation.partial_image and .completed,
 // image_edit.partial_image and .completed).
 func (a reader) mediaEvent(root gjson.Result) {
 	switch jsonscan.String(root.Get("type")) {

@@ -13,38 +13,40 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// Dialect is the protocol of api.openai.com and of the many servers that speak it.
-// Source: https://platform.openai.com/docs/api-reference.
+// Dialect is the protocol of api.openai.com and of the many servers that speak
+// it. Source: https://platform.openai.com/docs/api-reference.
 var Dialect = &dialect.Dialect{
 	Name:            "openai",
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   dialect.SetBearer,
+	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
+	TransportFields: transportFields,
 	Operation:       operation,
 	Request:         readRequest,
+	PlainForm:       dialect.SamePath,
 	Event:           readEvent,
+	Padding:         padding,
 	Body:            readBody,
-	Error:           writeError,
-	ErrorEvent:      writeErrorEvent,
-	ErrorHeader:     setErrorHeader,
-	Status:          func(p dialect.Problem) int { return p.Status },
-	TransportFields: transportFields,
-	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
 	Fold:            Forms.Fold,
 	Cut:             Forms.Cut,
 	WithUsage:       Forms.WithUsage,
-	PlainForm:       dialect.SamePath,
+	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader},
 	Objects:         &objects,
+	Results:         &dialect.Results{Line: readResult},
+	Provider:        dialect.Provider{BaseURL: "https://api.openai.com"},
 }
 
-// transportFields leave out what looks similar but does change an answer or what happens beside it: store (the
-// client may fetch the answer by its id later), service_tier (said in the answer, and priced) and
+// transportFields leave out what looks similar but does change an answer or
+// what happens beside it: store (the client may fetch the answer by its id
+// later), service_tier (said in the answer, and priced) and
 // prompt_cache_retention (only says for how long, but its use is to be billed).
 var transportFields = []string{
 	"stream", "stream_options", "caching", // how it travels
 	"user", "metadata", "safety_identifier", "prompt_cache_key", // who asks
 }
 
-// paths maps the end of a path to the operation of a POST there; a longer end wins.
+// paths maps the end of a path to the operation of a POST there; a longer end
+// wins.
 var paths = []struct {
 	end string
 	op  dialect.Operation
@@ -107,7 +109,8 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 	return r
 }
 
-// stores reports whether the answer is kept: of the responses API unless told otherwise, of chats only when told.
+// stores reports whether the answer is kept: of the responses API unless told
+// otherwise, of chats only when told.
 func stores(op dialect.Operation, b *dialect.Body) bool {
 	switch op {
 	case dialect.Chat:
@@ -118,7 +121,8 @@ func stores(op dialect.Operation, b *dialect.Body) bool {
 	return false
 }
 
-// deployment returns the model that an Azure path names. Azure obeys it and not the body.
+// deployment returns the model that an Azure path names. Azure obeys it and not
+// the body.
 func deployment(path string) string {
 	path = dialect.PlainPath(path)
 	for _, mark := range []string{"/deployments/", "/engines/"} {
@@ -133,7 +137,8 @@ func deployment(path string) string {
 	return ""
 }
 
-// objects are what the provider keeps. Source: API reference; the paths and fields of the official SDK's resources.
+// objects are what the provider keeps. Source: API reference; the paths and
+// fields of the official SDK's resources.
 var objects = dialect.Objects{
 	Collections: dialect.Set("files", "batches", "responses", "vector_stores", "assistants", "threads", "jobs", "uploads",
 		"containers", "conversations", "evals", "videos", "characters", "skills", "completions", "calls", "sessions"),

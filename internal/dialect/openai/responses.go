@@ -10,7 +10,8 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// responseEvent reads one event of the responses API, whose data repeats the event's name as its type.
+// responseEvent reads one event of the responses API, whose data repeats the
+// event's name as its type.
 func (a reader) responseEvent(root gjson.Result) {
 	kind := jsonscan.String(root.Get("type"))
 	index, delta := jsonscan.Count(root.Get("output_index")), jsonscan.String(root.Get("delta"))
@@ -45,7 +46,8 @@ func (a reader) responseEvent(root gjson.Result) {
 	}
 }
 
-// responseCall reads an output item if it is a call of one of the client's tools.
+// responseCall reads an output item if it is a call of one of the client's
+// tools.
 func (a reader) responseCall(index int64, item gjson.Result) {
 	kind, input := jsonscan.String(item.Get("type")), "arguments"
 	switch kind {
@@ -62,7 +64,8 @@ func (a reader) responseCall(index int64, item gjson.Result) {
 	}
 }
 
-// response reads a response object: a whole body, or what the last event of a stream says again in full.
+// response reads a response object: a whole body, or what the last event of a
+// stream says again in full.
 func (a reader) response(r gjson.Result) {
 	a.Identify(jsonscan.String(r.Get("id")), jsonscan.String(r.Get("model")))
 	a.AddState(r.Get("id"))
