@@ -134,15 +134,7 @@ func (s *server) detail(ctx context.Context, v keyView) (any, error) {
 
 // balances are how the budgets of a key stand, in their order.
 func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]ledger.Balance, error) {
-	var budgets []ledger.Budget
-	for _, b := range p.Budgets {
-		zone := s.Location
-		if z, err := time.LoadLocation(b.Zone); b.Zone != "" && err == nil { // it was checked when it was set
-			zone = z
-		}
-		budgets = append(budgets, ledger.Budget{Unit: ledger.Unit(b.Unit), Amount: b.Amount, Period: ledger.Period(b.Period), Zone: zone})
-	}
-	return s.Ledger.Balances(ctx, id, budgets)
+	return s.Ledger.Balances(ctx, id, s.Ledger.Budgets(&p, s.Location))
 }
 
 func standing(p keys.Policy, balances []ledger.Balance) []budgetView {

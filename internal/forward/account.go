@@ -2,10 +2,8 @@ package forward
 
 import (
 	"net/http"
-	"time"
 
 	"forward/internal/dialect"
-	"forward/internal/keys"
 	"forward/internal/ledger"
 )
 
@@ -25,7 +23,7 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		return nil, nil
 	}
 	row := g.newRow(a, to)
-	r := ledger.Reservation{Budgets: g.budgets(a.who.policy)}
+	r := ledger.Reservation{Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
 	if use == dialect.MakesBatch {
 		row.Priced = true // its price is known when its results are; a spent budget makes none
 	} else {
@@ -54,32 +52,6 @@ func (a *ask) tier() string {
 		return ""
 	}
 	return a.body.Get("service_tier").String()
-}
-
-// zone returns the time zone of a name, or the gateway's. Reading one takes a
-// file, so each is read once.
-func (g *Gateway) zone(name string) *time.Location {
-	if name == "" {
-		return g.Location
-	}
-	if z, ok := g.zones.Load(name); ok {
-		return z.(*time.Location)
-	}
-	z, err := time.LoadLocation(name)
-	if err != nil { // it was checked when it was set
-		return g.Location
-	}
-	g.zones.Store(name, z)
-	return z
-}
-
-// budgets are those of a key.
-func (g *Gateway) budgets(p *keys.Policy) (list []ledger.Budget) {
-	for _, b := range p.Budgets {
-		list = append(list, ledger.Budget{Unit: ledger.Unit(b.Unit), Amount: b.Amount, Period: ledger.Period(b.Period), Zone: g.zone(b.Zone),
-			AllowUnpriced: p.UnknownPrice == "allow"})
-	}
-	return list
 }
 
 // newRow is what the ledger knows of a request from its start.

@@ -35,7 +35,6 @@ type Gateway struct {
 	Options
 	*running
 	cacheRoutes map[string]bool
-	zones       sync.Map // name → *time.Location
 	catalogue   catalogue
 	noUsage     sync.Map // *upstream.Route → time.Time until which it is not asked for usage, which it refuses
 }

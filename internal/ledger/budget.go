@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"forward/internal/keys"
 	"forward/internal/price"
 )
 
@@ -28,6 +29,36 @@ type Budget struct {
 	// dollars, uncounted. It is off by default, because a budget that does not
 	// see what is spent limits nothing.
 	AllowUnpriced bool
+}
+
+// Budgets returns the budgets of a policy. zone is the calendar of those that
+// name none.
+func (l *Ledger) Budgets(p *keys.Policy, zone *time.Location) []Budget {
+	list := make([]Budget, 0, len(p.Budgets))
+	for _, b := range p.Budgets {
+		list = append(list, Budget{
+			Unit: Unit(b.Unit), Amount: b.Amount, Period: Period(b.Period), Zone: l.zone(b.Zone, zone),
+			AllowUnpriced: p.UnknownPrice == "allow",
+		})
+	}
+	return list
+}
+
+// zone returns the time zone of a name, or the default. A zone is a file, so
+// each is read once.
+func (l *Ledger) zone(name string, otherwise *time.Location) *time.Location {
+	if name == "" {
+		return otherwise
+	}
+	if z, ok := l.zones.Load(name); ok {
+		return z.(*time.Location)
+	}
+	z, err := time.LoadLocation(name)
+	if err != nil { // not where the policy was checked
+		return otherwise
+	}
+	l.zones.Store(name, z)
+	return z
 }
 
 // String returns a budget as people write it: "$20.00/month", "1000000

@@ -70,6 +70,7 @@ type Ledger struct {
 
 	mu       sync.RWMutex // guards accounts; taken before all other locks
 	accounts map[string]*account
+	zones    sync.Map // the time zones of budgets, by name: a *time.Location
 
 	settling sync.Mutex // held while a batch is settled; taken before mu
 	pending  *backlog.Queue[*entry]
