@@ -95,7 +95,10 @@ func (q *quotaMemory) settle(claims []claim, n counts, w windows) {
 	defer q.mu.Unlock()
 	for _, c := range claims {
 		if have := q.names.entries[c.key]; have != nil {
-			runs := [2]bool{c.counted[0] && have.from[0] == w[0].from, c.counted[1] && have.from[1] == w[1].from}
+			runs := c.counted
+			for i := range runs {
+				runs[i] = runs[i] && have.from[i] == w[i].from
+			}
 			have.add(n, runs, c.bounds)
 		}
 	}

@@ -35,7 +35,8 @@ func (q *quotaRedis) reserve(ctx context.Context, claims []claim, n counts) (rea
 			}
 		}
 	}
-	reply, ok := q.Run(ctx, redis.Call{Script: q.script, Keys: quotaKeys(claims), Args: args, Answers: 5 + 8*len(claims)})
+	call := redis.Call{Script: q.script, Keys: quotaKeys(claims), Args: args, Answers: 5 + 8*len(claims)}
+	reply, ok := q.Run(ctx, call)
 	if !ok {
 		return reading{}, false
 	}

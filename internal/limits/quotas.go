@@ -45,8 +45,11 @@ func NewQuotas(o QuotaOptions) (*Quotas, error) {
 		c.now = time.Now
 	}
 	q := &Quotas{
-		memory:  &quotaMemory{calendar: c},
-		shadows: &shadowLog{log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), logged: make(map[string]time.Time)},
+		memory: &quotaMemory{calendar: c},
+		shadows: &shadowLog{
+			log:    cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+			logged: make(map[string]time.Time),
+		},
 	}
 	if o.Redis != nil {
 		q.redis = &quotaRedis{Conn: o.Redis, calendar: c, script: redis.NewScript(quotaScript)}

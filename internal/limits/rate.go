@@ -91,7 +91,8 @@ func parseRate(part string) (Rate, error) {
 	}
 	times := int64(1)
 	if m[2] != "" {
-		if times, err = strconv.ParseInt(m[2], 10, 32); err != nil || times == 0 {
+		times, err = strconv.ParseInt(m[2], 10, 32)
+		if err != nil || times == 0 {
 			return wrong("the number of periods must be from 1")
 		}
 	}

@@ -21,7 +21,7 @@ const (
 type Store struct {
 	strategy Strategy
 	now      func() time.Time
-	origin   time.Time // times are offsets from it, which are monotonic: the wall clock may be set at any time
+	origin   time.Time // times are offsets from it, which no setting of the clock changes
 	seed     maphash.Seed
 	shards   [shardCount]shard
 }
@@ -47,7 +47,8 @@ func (s *Store) Take(key string, rates []Rate, n int64) []Window {
 	sh := s.shard(key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	now := int64(s.now().Sub(s.origin)) // read under the lock, so that time never runs back in a shard
+	// Read under the lock, so that time never runs back in a shard.
+	now := int64(s.now().Sub(s.origin))
 	sh.keys.sweep(time.Duration(now), func(ws []window) bool {
 		return !slices.ContainsFunc(ws, func(w window) bool { return w.open(now) })
 	})
@@ -165,7 +166,8 @@ func (s *Store) Increment(_ context.Context, key string, n int64, rate limiter.R
 func (s *Store) Reset(ctx context.Context, key string, rate limiter.Rate) (limiter.Context, error) {
 	sh := s.shard(key)
 	sh.mu.Lock()
-	rest := slices.DeleteFunc(sh.keys.entries[key], func(w window) bool { return w.rate == Rate{rate.Limit, rate.Period} })
+	r := Rate{rate.Limit, rate.Period}
+	rest := slices.DeleteFunc(sh.keys.entries[key], func(w window) bool { return w.rate == r })
 	if len(rest) > 0 {
 		sh.keys.entries[key] = rest
 	} else {

@@ -29,7 +29,9 @@ func (s *Scheduler) change(rules []Rule) {
 	for key, r := range s.drivers {
 		rule := s.rule(key.route, key.model)
 		if old := before[r.rule]; key.model == others+old.Models {
-			rule = slices.IndexFunc(rules, func(r Rule) bool { return r.Route == old.Route && r.Models == old.Models })
+			rule = slices.IndexFunc(rules, func(r Rule) bool {
+				return r.Route == old.Route && r.Models == old.Models
+			})
 		}
 		if rule < 0 {
 			delete(s.drivers, key)

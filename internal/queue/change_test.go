@@ -83,9 +83,9 @@ func TestARequestForAModelWithoutARuleStarts(t *testing.T) {
 			}
 		}
 		if g := mustAcquire(t, s, forGPT("a", 0)); g != nil || len(s.Report()) != 0 {
-			t.Errorf("there is a line still: %+v", s.Report())
+			t.Errorf("there is a queue still: %+v", s.Report())
 		}
-		before.Settle(5) // belongs to a line that is gone
+		before.Settle(5) // belongs to a queue that is gone
 	})
 }
 
@@ -111,6 +111,6 @@ func TestAnInvalidChangeChangesNothing(t *testing.T) {
 	}
 	mustAcquire(t, s, forGPT("a", 0))
 	if l := s.Report()[0]; l.Limits.RPM != 1 || l.Requests != 0 {
-		t.Errorf("the line is %+v", l)
+		t.Errorf("the queue is %+v", l)
 	}
 }

@@ -40,21 +40,27 @@ type Left struct {
 // is in retry-after-ms (OpenAI, Azure) or else in Retry-After, which is a
 // number of seconds or a date (RFC 9110, section 10.2.3).
 func ReadFeedback(h http.Header, status int, now time.Time) Feedback {
+	openAI := func(kind string) Left {
+		return readLeft(h, now, "X-Ratelimit-Remaining-"+kind, "X-Ratelimit-Reset-"+kind)
+	}
+	anthropic := func(kind string) Left {
+		return readLeft(h, now, "Anthropic-Ratelimit-"+kind+"-Remaining", "Anthropic-Ratelimit-"+kind+"-Reset")
+	}
 	f := Feedback{
 		Limited:    status == http.StatusTooManyRequests,
 		RetryAfter: readRetryAfter(h, now),
-		Requests:   readLeft(h, now, "X-Ratelimit-Remaining-Requests", "X-Ratelimit-Reset-Requests"),
-		Tokens:     readLeft(h, now, "X-Ratelimit-Remaining-Tokens", "X-Ratelimit-Reset-Tokens"),
+		Requests:   openAI("Requests"),
+		Tokens:     openAI("Tokens"),
 	}
 	if !f.Requests.Known {
-		f.Requests = readLeft(h, now, "Anthropic-Ratelimit-Requests-Remaining", "Anthropic-Ratelimit-Requests-Reset")
+		f.Requests = anthropic("Requests")
 	}
 	if !f.Tokens.Known {
-		f.Tokens = readLeft(h, now, "Anthropic-Ratelimit-Tokens-Remaining", "Anthropic-Ratelimit-Tokens-Reset")
+		f.Tokens = anthropic("Tokens")
 	}
 	if !f.Tokens.Known {
-		in := readLeft(h, now, "Anthropic-Ratelimit-Input-Tokens-Remaining", "Anthropic-Ratelimit-Input-Tokens-Reset")
-		out := readLeft(h, now, "Anthropic-Ratelimit-Output-Tokens-Remaining", "Anthropic-Ratelimit-Output-Tokens-Reset")
+		in := anthropic("Input-Tokens")
+		out := anthropic("Output-Tokens")
 		if in.Known && out.Known {
 			f.Tokens = Left{Known: true, Remaining: in.Remaining + out.Remaining, Reset: max(in.Reset, out.Reset)}
 		}

@@ -17,7 +17,7 @@ type State struct {
 	InFlight     int           // requests that are executed
 	Requests     int64         // left in the bucket; below zero in debt; 0 without a limit
 	Tokens       int64
-	Held         time.Duration // until the provider, or the replicas' common allowance, lets requests start again
+	Held         time.Duration // until the provider or the replicas let requests start again
 }
 
 // Report returns the states of all queues, sorted by route and model.

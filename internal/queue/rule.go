@@ -14,7 +14,7 @@ import (
 type Model struct {
 	RPM, TPM    int64         // requests and tokens a minute
 	MaxParallel int           // requests that are executed at a time
-	MaxQueue    int           // requests that may wait; 0: none, a request that cannot start at once is refused
+	MaxQueue    int           // requests that may wait; 0: none
 	MaxWait     time.Duration // of one request; 0: until its client leaves
 }
 
@@ -48,7 +48,8 @@ func sortRules(rules []Rule) ([]Rule, error) {
 	seen := make(map[modelKey]bool)
 	for _, r := range rules {
 		if r.RPM < 0 || r.TPM < 0 || r.MaxParallel < 0 || r.MaxQueue < 0 || r.MaxWait < 0 {
-			return nil, fmt.Errorf("limits of model %q of route %q: none may be below zero; leave one out for no limit", r.Models, r.Route)
+			return nil, fmt.Errorf("limits of model %q of route %q: none may be below zero; leave one out for no limit",
+				r.Models, r.Route)
 		}
 		if r.RPM > maxUnits || r.TPM > maxUnits {
 			return nil, fmt.Errorf("limits of model %q of route %q: %d a minute is too large; leave it out for no limit",

@@ -352,11 +352,11 @@ func TestMadeUpModels(t *testing.T) {
 			return served
 		}
 		if n := ask(0, 1000); n != 257 || len(s.Report()) != 257 {
-			t.Errorf("%d served by %d lines", n, len(s.Report()))
+			t.Errorf("%d served by %d queues", n, len(s.Report()))
 		}
 		time.Sleep(time.Minute)
 		if n := ask(1000, 2000); n != 257 || len(s.Report()) != 257 {
-			t.Errorf("a minute later %d served by %d lines", n, len(s.Report()))
+			t.Errorf("a minute later %d served by %d queues", n, len(s.Report()))
 		}
 	})
 }
