@@ -43,7 +43,6 @@ var (
 		"internal/metrics",
 		"internal/reload",
 		"internal/sse",
-		"internal/tokens",
 		"internal/upstream",
 	}
 	unformed = []string{
@@ -66,8 +65,6 @@ var (
 		"internal/metrics",
 		"internal/reload",
 		"internal/sse",
-		"internal/tokens",
-		"internal/tokens/gen",
 		"internal/upstream",
 	}
 )

@@ -6,13 +6,15 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// The rules for Anthropic's messages are not published. These reproduce the examples of its documentation ("Token
-// counting", "Using the Messages API") to within some tokens.
+// The rules for Anthropic's messages are not published. These reproduce the
+// examples of its documentation ("Token counting", "Using the Messages API") to
+// within some tokens.
 const (
 	claudeMessage = 4 // around a message, its role included
 	claudeAnswer  = 3
 
-	// The system prompt that comes with tools: https://docs.claude.com, "Tool use", "Pricing", for all models since 3.7.
+	// The system prompt that comes with tools: https://docs.claude.com, "Tool
+	// use", "Pricing", for all models since 3.7.
 	claudeTools       = 346 // tool_choice auto or none
 	claudeToolsForced = 313 // tool_choice any or tool
 )
@@ -42,7 +44,7 @@ func (r *request) messages(json string) {
 			}
 		case "tool_choice":
 			for f := c.Enter(); f.Next(); {
-				forced = forced || f.Key == "type" && (f.Raw() == `"any"` || f.Raw() == `"tool"`)
+				forced = forced || (f.Key == "type" && (f.Raw() == `"any"` || f.Raw() == `"tool"`))
 			}
 		default:
 			r.option(c.Key, c.Raw())
@@ -67,8 +69,9 @@ func (r *request) blocks(value string) {
 	}
 }
 
-// block adds a block: text, thinking, image, document, tool_use, tool_result. Signatures, encrypted thinking and ids are
-// not counted. The thinking of earlier turns is counted, though some models do not read it again.
+// block adds a block: text, thinking, image, document, tool_use, tool_result.
+// Signatures, encrypted thinking and ids are not counted. The thinking of
+// earlier turns is counted, though some models do not read it again.
 func (r *request) block(value string, outer bool) {
 	kind, source := "", ""
 	for c := jsonscan.WalkString(value); c.Next(); {
@@ -96,7 +99,8 @@ func (r *request) block(value string, outer bool) {
 	}
 }
 
-// source adds where an image or a document comes from: base64, url, file, text or content.
+// source adds the source of an image or a document: base64, url, file, text or
+// content.
 func (r *request) source(kind, value string) {
 	data, media, text := "", "", ""
 	for c := jsonscan.WalkString(value); c.Next(); {

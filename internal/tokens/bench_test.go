@@ -9,7 +9,8 @@ import (
 	"forward/internal/tokens"
 )
 
-// BenchmarkCount counts each corpus, and beside it tiktoken-go in the same run. Compare the ratio, not the numbers.
+// BenchmarkCount counts each corpus, and beside it tiktoken-go in the same run.
+// Compare the ratio, not the numbers.
 func BenchmarkCount(b *testing.B) {
 	for _, name := range corpora {
 		text := corpus(b, name)
@@ -33,8 +34,8 @@ func BenchmarkCount(b *testing.B) {
 	}
 }
 
-// BenchmarkAttack counts the texts on which tiktoken-go is quadratic: whole (a bound that Count never reaches), and as
-// Count does, sampled.
+// BenchmarkAttack counts the texts on which tiktoken-go is quadratic: whole (a
+// bound that Count never reaches), and as Count does, sampled.
 func BenchmarkAttack(b *testing.B) {
 	for _, c := range []struct{ name, unit string }{{"letter", "a"}, {"Han", "的"}, {"space", " "}, {"underline", "_"}} {
 		text := strings.Repeat(c.unit, 1<<20/len(c.unit))
@@ -91,8 +92,9 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkPrompt is what admission of a chat request of 1.5 KB pays: all of it, from the body to the demand. Scan is
-// beside it because the forward itself cannot do without.
+// BenchmarkPrompt is what admission of a chat request of 1.5 KB pays: all of
+// it, from the body to the demand. Scan is beside it because the forward itself
+// cannot do without.
 func BenchmarkPrompt(b *testing.B) {
 	for _, c := range []struct {
 		name  string
@@ -132,7 +134,8 @@ func BenchmarkPrompt(b *testing.B) {
 	}
 }
 
-// chatBody is a chat request of about size bytes: a system message and turns of prose with line breaks and quotes.
+// chatBody is a chat request of about size bytes: a system message and turns of
+// prose with line breaks and quotes.
 func chatBody(t testing.TB, size int) []byte {
 	t.Helper()
 	text := corpus(t, "english")

@@ -5,7 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// The classes of runes that the encodings' patterns tell apart. A rune without any bit is a symbol.
+// The classes of runes that the patterns of the encodings distinguish. A rune
+// without any bit is a symbol.
 const (
 	upper    uint8 = 1 << iota // \p{Lu}, \p{Lt}
 	lower                      // \p{Ll}
@@ -19,11 +20,13 @@ const (
 	noSymbol = letter | number | space
 )
 
-// classes holds the class of each rune. It is flat because that makes a lookup one load; the address space is 1.1 MB, but
-// only the pages with letters, marks, numbers and spaces are ever written and so become resident.
+// classes holds the class of each rune. It is flat so that a lookup is one
+// load. The address space is 1.1 MB, but only pages with letters, marks,
+// numbers and spaces are written and become resident.
 type classes [unicode.MaxRune + 1]uint8
 
-// newClasses fills the table from the tables of the unicode package, which are those of tiktoken-go's regular expressions.
+// newClasses fills the table from the tables of the unicode package, which are
+// those of tiktoken-go's regular expressions.
 func newClasses() *classes {
 	c := new(classes)
 	for _, set := range []struct {
@@ -57,7 +60,8 @@ func (c *classes) fill(lo, hi, stride rune, bit uint8) {
 	}
 }
 
-// at returns the class and the length in bytes of the rune at text[i]. text must be valid UTF-8.
+// at returns the class and the length in bytes of the rune at text[i]. text
+// must be valid UTF-8.
 func (c *classes) at(text []byte, i int) (class uint8, size int) {
 	if b := text[i]; b < utf8.RuneSelf {
 		return c[b], 1
@@ -65,8 +69,9 @@ func (c *classes) at(text []byte, i int) (class uint8, size int) {
 	return c.wide(text, i)
 }
 
-// wide is at for runes of more than one byte, kept apart so that at can be inlined. It decodes without checking, because
-// the text was checked as a whole; utf8.DecodeRune would check each rune again.
+// wide is at for runes of more than one byte, kept apart so that at can be
+// inlined. It decodes without checking, because the text was checked as a
+// whole; utf8.DecodeRune would check each rune again.
 func (c *classes) wide(text []byte, i int) (class uint8, size int) {
 	t := text[i:]
 	switch b := rune(t[0]); {
@@ -80,7 +85,8 @@ func (c *classes) wide(text []byte, i int) (class uint8, size int) {
 	}
 }
 
-// run returns the end of the run of runes of the classes in mask that begins at text[i].
+// run returns the end of the run of runes of the classes in mask that starts at
+// text[i].
 func (c *classes) run(text []byte, i int, mask uint8) int {
 	for i < len(text) {
 		class, size := c.at(text, i)
@@ -92,7 +98,8 @@ func (c *classes) run(text []byte, i int, mask uint8) int {
 	return i
 }
 
-// symbols returns the end of the run of runes that are no letter, number or space: [^\s\p{L}\p{N}]*.
+// symbols returns the end of the run of runes other than letters, numbers and
+// spaces: [^\s\p{L}\p{N}]*.
 func (c *classes) symbols(text []byte, i int) int {
 	for i < len(text) {
 		class, size := c.at(text, i)

@@ -2,10 +2,12 @@ package tokens
 
 import "forward/internal/dialect"
 
-// Completion counts what an answer said: text, refusal, reasoning and calls of tools of all choices. It is for answers
-// that came without usage, as streams do that were cut off or whose client did not ask for it; where the answer has usage,
-// that is the truth. Reasoning that the provider keeps to itself is not seen, so the count is a lower bound for reasoning
-// models, and an answer that was longer than the Answer kept is counted as far as it was kept.
+// Completion counts the output of an answer: text, refusal, reasoning and tool
+// calls of all choices. It is for answers that came without usage, such as
+// streams that were cut off or whose client did not ask for it. Usage that an
+// answer has is the truth. Reasoning that the provider does not send is not
+// counted, so the count is a lower bound for reasoning models. An answer longer
+// than the Answer kept is counted as far as it was kept.
 func Completion(op dialect.Operation, model string, a *dialect.Answer) int64 {
 	if a == nil || op == dialect.Embedding || op == dialect.EmbedContent || op == dialect.Moderation {
 		return 0

@@ -7,23 +7,23 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// Fallback is the encoding by which the models of other makers are counted: o200k_base, which is about right for
-// Gemini and, with a factor, for Claude.
-const Fallback = O200kBase
-
-// Demand is what a request asks for, in tokens. Neither number is ever negative or above 2^53.
+// Demand is what a request asks for, in tokens. Neither number is ever negative
+// or above 2^53.
 type Demand struct {
 	Prompt     int64
 	Completion int64 // the most that may be answered in all choices, 0 when the request sets no limit
 	Exact      bool  // Prompt follows from the provider's published rules; otherwise it is an estimate
 }
 
-// Prompt counts the tokens of a request: by the provider's published rules where there are any, otherwise by Fallback
-// and by approximations that the functions for each dialect tell. It fails for no request and no model; a nil body (as of
-// a multipart upload) demands nothing.
+// Prompt counts the tokens of a request: by the provider's published rules
+// where there are any, otherwise by o200k_base and the approximations described
+// at the functions of each dialect. It fails for no request and no model; a nil
+// body (as of a multipart upload) demands nothing.
 //
-// Text is counted exactly up to MaxExact bytes per request and sampled beyond, and nothing that is encoded in base64 is
-// counted as text. Of a key that occurs twice both values count, because nobody knows which of them the upstream reads.
+// Text is counted exactly up to MaxExact bytes per request and sampled beyond,
+// and nothing that is encoded in base64 is counted as text. Of a key that
+// occurs twice both values count, because it is unknown which of them the
+// upstream reads.
 func Prompt(op dialect.Operation, model string, body *dialect.Body) Demand {
 	if body == nil {
 		return Demand{}
@@ -31,8 +31,8 @@ func Prompt(op dialect.Operation, model string, body *dialect.Body) Demand {
 	return newTally(model, len(body.Raw())).demand(op, model, body)
 }
 
-// Bound is Prompt for those who need not know it exactly: it takes each byte of text for a token, and so it is never less than
-// Prompt, a few times as much for prose, and looks nothing up.
+// Bound is an upper bound of Prompt: it takes each byte of text for a token and
+// looks nothing up. For prose it is a few times as much as Prompt.
 func Bound(op dialect.Operation, model string, body *dialect.Body) Demand {
 	if body == nil {
 		return Demand{}
@@ -50,7 +50,8 @@ func (t *tally) demand(op dialect.Operation, model string, body *dialect.Body) D
 	return Demand{Prompt: t.total(), Completion: times(times(r.limit, r.answers), r.prompts), Exact: !t.inexact}
 }
 
-// read adds all of a request, and reports false for operations that cost no tokens, like counting them.
+// read adds all of a request. It reports false for operations that cost no
+// tokens, like counting them.
 func (r *request) read(op dialect.Operation, json string) bool {
 	switch op {
 	case dialect.Chat:
@@ -80,8 +81,8 @@ type request struct {
 	system  bool // there is a system message
 }
 
-// option reads the keys that say how much is answered, in OpenAI's and Anthropic's spelling. As in dialect.Request
-// max_completion_tokens wins over max_tokens.
+// option reads the keys that limit the answer, in OpenAI's and Anthropic's
+// spelling. As in dialect.Request max_completion_tokens wins over max_tokens.
 func (r *request) option(key, value string) {
 	switch key {
 	case "max_completion_tokens":
@@ -97,9 +98,10 @@ func (r *request) option(key, value string) {
 	}
 }
 
-// amount reads a JSON number of things; anything else and negative numbers are 0.
+// amount reads a JSON number of things; anything else and negative numbers are
+// 0.
 func amount(value string) int64 {
-	if value == "" || value[0] != '-' && (value[0] < '0' || value[0] > '9') {
+	if value == "" || (value[0] != '-' && (value[0] < '0' || value[0] > '9')) {
 		return 0
 	}
 	f, err := strconv.ParseFloat(value, 64)
@@ -112,9 +114,11 @@ func amount(value string) int64 {
 	return int64(f)
 }
 
-// single reads the requests whose text is one key: completions, embeddings, moderations, images and speech. A prompt may
-// be a text, a list of texts, a list of token ids or a list of such lists (OpenAI's API reference, "Create completion"
-// and "Create embeddings"). What a provider counts for moderations, images and speech is not published.
+// single reads the requests whose text is one key: completions, embeddings,
+// moderations, images and speech. A prompt may be a text, a list of texts, a
+// list of token ids or a list of such lists (OpenAI's API reference, "Create
+// completion" and "Create embeddings"). What a provider counts for moderations,
+// images and speech is not published.
 func (r *request) single(op dialect.Operation, json string) {
 	if op != dialect.Completion && op != dialect.Embedding {
 		r.inexact = true

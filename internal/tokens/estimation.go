@@ -5,16 +5,18 @@ import (
 	"unicode/utf8"
 )
 
-// Estimation counts tokens by length instead of by vocabulary, as llm-proxy does: quicker than counting, and wrong by as much as the
-// text differs from English prose. The zero Estimation has no ratio and estimates nothing; ask On first.
+// Estimation counts tokens by length instead of by vocabulary, as llm-proxy
+// does: faster than counting, and wrong by as much as the text differs from
+// English prose. The zero Estimation has no ratio and estimates nothing; call
+// On first.
 type Estimation struct {
 	CharsPerToken float64            // of texts of providers that are not named; 0: those are to be counted exactly
 	ByProvider    map[string]float64 // by provider
-	BytesPerToken float64            // of what is not looked at; 4 by default
-	MaxSample     int64              // bytes of a text that are looked at; 0: all, below zero: none
+	BytesPerToken float64            // of bytes that are not read; 4 by default
+	MaxSample     int64              // bytes of a text that are read; 0: all, below zero: none
 }
 
-// On reports whether the texts of a provider are to be estimated, and not counted.
+// On reports whether texts of a provider are to be estimated and not counted.
 func (e Estimation) On(provider string) bool { return e.charsPerToken(provider) > 0 }
 
 func (e Estimation) charsPerToken(provider string) float64 {
@@ -24,8 +26,10 @@ func (e Estimation) charsPerToken(provider string) float64 {
 	return e.CharsPerToken
 }
 
-// EstimateTokens returns the estimated tokens of a text, rounded up. Of a text that is longer than MaxSample, that much is looked at and
-// the rest is taken to be alike, so that no length is a way around a limit. Bytes that are not UTF-8 count as a character each.
+// EstimateTokens returns the estimated tokens of a text, rounded up. Of a text
+// longer than MaxSample, that much is read and the rest is assumed to be alike,
+// so that length is no way around a limit. Each byte that is not UTF-8 counts
+// as a character.
 func (e Estimation) EstimateTokens(provider string, text []byte) int64 {
 	ratio := e.charsPerToken(provider)
 	if ratio <= 0 || e.MaxSample < 0 {
@@ -42,7 +46,8 @@ func (e Estimation) EstimateTokens(provider string, text []byte) int64 {
 	return int64(math.Ceil(chars / ratio))
 }
 
-// EstimateBytes returns the estimated tokens of n bytes that are not looked at, as of an upload.
+// EstimateBytes returns the estimated tokens of n bytes that are not read, as
+// of an upload.
 func (e Estimation) EstimateBytes(n int64) int64 {
 	ratio := e.BytesPerToken
 	if ratio <= 0 {

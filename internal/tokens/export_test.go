@@ -4,13 +4,41 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"path"
+	"strings"
 	"sync"
 	"unicode"
 
 	"forward/internal/dialect"
 )
 
-// CountAll counts without the bound of MaxExact, for tests of the counter's growth and of the sampling error.
+// CountBytes counts a text that is not sampled.
+func CountBytes(enc Encoding, text []byte) int {
+	return vocabularies[enc]().count(valid(text))
+}
+
+// Loader is tiktoken-go's BpeLoader over the embedded vocabularies, for the
+// oracles of the tests.
+type Loader struct{}
+
+// LoadTiktokenBpe returns the ranks of the encoding whose file the URL names,
+// like ".../o200k_base.tiktoken".
+func (Loader) LoadTiktokenBpe(url string) (map[string]int, error) {
+	tokens, err := unpack(Encoding(strings.TrimSuffix(path.Base(url), ".tiktoken")))
+	if err != nil {
+		return nil, err
+	}
+	ranks := make(map[string]int, len(tokens))
+	for rank, token := range tokens {
+		if token != "" {
+			ranks[token] = rank
+		}
+	}
+	return ranks, nil
+}
+
+// CountAll counts without the bound of MaxExact, for tests of the counter's
+// growth and of the sampling error.
 func CountAll(enc Encoding, text string) int {
 	return vocabularies[enc]().count(valid([]byte(text)))
 }
@@ -22,7 +50,8 @@ func Pairs() []string {
 		all = append(all, string([]byte{byte(a)}))
 	}
 	for pair := range 1 << 16 {
-		// An order without a pattern, so that the pairs of a piece are joined here and there.
+		// An order without a pattern, so that the pairs of a piece are joined
+		// here and there.
 		mixed := uint16(pair * 40503)
 		all = append(all, string([]byte{byte(mixed >> 8), byte(mixed)}))
 	}
@@ -42,7 +71,8 @@ func CountPairs(enc Encoding, text string) int {
 	return pairCounters()[enc].count(valid([]byte(text)))
 }
 
-// LookAlike returns another word of 16 letters with the same key in the hash table of enc as token, which has 16 bytes.
+// LookAlike returns another word of 16 letters with the same key in the hash
+// table of enc as token, which has 16 bytes.
 func LookAlike(enc Encoding, token string) (alike string, ok bool) {
 	v := vocabularies[enc]()
 	want, _ := v.hash([]byte(token))
@@ -52,7 +82,8 @@ func LookAlike(enc Encoding, token string) (alike string, ok bool) {
 		for i := range 8 {
 			word[i] = byte('a' + random.IntN(26))
 		}
-		// The last eight bytes are xored into the state before the last fold, so they can undo what the first ones did.
+		// The last eight bytes are xored into the state before the last fold,
+		// so they can undo what the first ones did.
 		state := fold(16^binary.LittleEndian.Uint64(word), hashMid)
 		target := fold(16^binary.LittleEndian.Uint64([]byte(token)), hashMid) ^ binary.LittleEndian.Uint64([]byte(token[8:]))
 		binary.LittleEndian.PutUint64(word[8:], state^target)
@@ -97,7 +128,8 @@ func CheckClasses() error {
 	return nil
 }
 
-// ClassEdges returns every rune whose class differs from the rune before it, and that one.
+// ClassEdges returns every rune whose class differs from the rune before it,
+// and that one.
 func ClassEdges() []rune {
 	var edges []rune
 	c := runes()
@@ -109,18 +141,19 @@ func ClassEdges() []rune {
 	return edges
 }
 
-// Load builds the vocabulary of enc anew.
+// Load builds the vocabulary of enc again.
 func Load(enc Encoding) {
 	lazily(enc, splitO200k)()
 }
 
-// Work returns how many bytes Prompt cuts into pieces to count a request, each as often as it does, and how many tokens
-// the request has if all of its text is counted.
+// Work returns how many bytes Prompt cuts into pieces to count a request, each
+// as often as it does, and how many tokens the request has if all of its text
+// is counted.
 func Work(op dialect.Operation, model, json string) (bytes int, all int64) {
-	read := func(room int) int64 {
+	read := func(exact int) int64 {
 		t := newTally(model, len(json))
-		if room > 0 {
-			t.room = room
+		if exact > 0 {
+			t.exact = exact
 		}
 		v := t.vocabulary
 		t.vocabulary = &vocabulary{classes: v.classes, pairs: v.pairs, slots: v.slots, tokens: v.tokens, longest: v.longest}

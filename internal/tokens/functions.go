@@ -2,11 +2,12 @@ package tokens
 
 import "forward/internal/jsonscan"
 
-// maxSchemaDepth is how deep a schema is read. What is nested deeper is counted as the JSON that it is, for each level
-// reads all below it once more.
+// maxSchemaDepth is how deep a schema is read. Deeper parts are counted as the
+// JSON that they are, because each level reads all below it once more.
 const maxSchemaDepth = 16
 
-// tools adds the definitions of tools and reports whether there are any. The model reads functions as TypeScript:
+// tools adds the definitions of tools and reports whether there are any. The
+// model reads functions as TypeScript:
 //
 //	namespace functions {
 //
@@ -19,8 +20,9 @@ const maxSchemaDepth = 16
 //
 //	} // namespace functions
 //
-// That form is known from the models' own words and from counts; it isn't published. Other kinds of tools (web search,
-// file search, code) have prompts that nobody knows, and count nothing here.
+// That form is known from the models' own output and from counts; it is not
+// published. Other kinds of tools (web search, file search, code) have unknown
+// prompts, and count nothing here.
 func (r *request) tools(value string) bool {
 	dst := append(r.render[:0], "namespace functions {\n\n"...)
 	some := false
@@ -40,7 +42,8 @@ func (r *request) tools(value string) bool {
 	return some
 }
 
-// appendFunction writes the function of a tool, which in the chat API is nested in the tool.
+// appendFunction writes the function of a tool, which in the chat API is nested
+// in the tool.
 func appendFunction(dst []byte, tool string) []byte {
 	name, description, parameters := function(tool, true)
 	if name == "" {
@@ -53,7 +56,8 @@ func appendFunction(dst []byte, tool string) []byte {
 	before := len(dst)
 	dst = append(dst, "_: {\n"...)
 	start := len(dst)
-	if dst = appendProperties(dst, parameters, 0); len(dst) == start {
+	dst = appendProperties(dst, parameters, 0)
+	if len(dst) == start {
 		dst = dst[:before]
 	} else {
 		dst = append(dst, "\n}"...)
@@ -61,7 +65,7 @@ func appendFunction(dst []byte, tool string) []byte {
 	return append(dst, ") => any;\n\n"...)
 }
 
-// function reads what a tool is called, says of itself and takes.
+// function reads the name, the description and the parameters of a tool.
 func function(tool string, outer bool) (name, description, parameters string) {
 	for c := jsonscan.WalkString(tool); c.Next(); {
 		switch c.Key {
@@ -91,8 +95,9 @@ func appendComment(dst []byte, description string) []byte {
 
 // appendProperties writes the properties of an object schema, each on its line.
 //
-// A property that is not required has a question mark. "?:" and ":" are one token each, so it is left out: to look each
-// name up in the list of the required ones would be quadratic.
+// A property that is not required has a question mark. "?:" and ":" are one
+// token each, so it is left out: to look each name up in the list of the
+// required ones would be quadratic.
 func appendProperties(dst []byte, schema string, depth int) []byte {
 	start := len(dst)
 	for s := jsonscan.WalkString(schema); s.Next(); {
@@ -127,9 +132,11 @@ func appendIndent(dst []byte, depth int) []byte {
 	return append(dst, spaces[:min(2*depth, len(spaces))]...)
 }
 
-// appendType writes the type that a schema describes. What has no form in the samples is left as JSON.
+// appendType writes the type that a schema describes. A schema without a known
+// form is left as JSON.
 func appendType(dst []byte, schema string, depth int) []byte {
-	kind, enum, items, other := "", "", "", false
+	var kind, enum, items string
+	other := false
 	for s := jsonscan.WalkString(schema); s.Next(); {
 		switch s.Key {
 		case "type":

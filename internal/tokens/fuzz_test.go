@@ -7,8 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// grains are what random texts are made of: each kind of rune the expressions tell apart, what they treat in its own way,
-// and some ordinary words, so that whole words, merges and splits all happen.
+// grains are what random texts are made of: each kind of rune the expressions
+// distinguish, what they treat in its own way, and some ordinary words, so that
+// whole words, merges and splits all happen.
 var grains = []string{
 	"a", "b", "e", "z", "A", "Z", "É", "ß", "ǅ", "ʰ", "的", "中文", "日", "한", "ん", "ก", "\u0301", "\u20dd", "\ufe0f",
 	"0", "7", "123", "½", "Ⅷ", "٣", " ", " ", "  ", "\t", "\n", "\r", "\r\n", "\v", "\u00a0", "\u0085", "\u2028", "\u3000",

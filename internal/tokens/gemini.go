@@ -6,12 +6,14 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// perContent is what a turn of Gemini costs besides its text: "The quick brown fox jumps over the lazy dog." has 10 tokens
-// as a text and 11 as a prompt in https://ai.google.dev/api/tokens.
+// perContent is what a turn of Gemini costs besides its text: "The quick brown
+// fox jumps over the lazy dog." has 10 tokens as a text and 11 as a prompt in
+// https://ai.google.dev/api/tokens.
 const perContent = 1
 
-// gemini adds a request of generateContent or embedContent. Protocol buffers' JSON takes names in camel case and with
-// underlines. The tokenizer is not published; o200k_base is near it.
+// gemini adds a request of generateContent or embedContent. Protocol buffers'
+// JSON takes names in camel case and with underlines. The tokenizer is not
+// published; o200k_base is near it.
 func (r *request) gemini(json string) {
 	r.inexact = true
 	for c := jsonscan.WalkString(json); c.Next(); {
@@ -56,7 +58,8 @@ func (r *request) generation(value string) {
 	}
 }
 
-// turn adds a content, {"role":…,"parts":[…]}; a single part may stand without its list.
+// turn adds a content, {"role":…,"parts":[…]}; a single part may occur without
+// its list.
 func (r *request) turn(value string) {
 	r.add(perContent)
 	r.string(value)
@@ -110,7 +113,7 @@ func (r *request) blob(value string) {
 	case kind == "video":
 		r.add(geminiVideo * max(ceil(decodedLen(data), videoBytes), 1))
 	case kind == "text":
-		r.add(decodedLen(data) / 4) // as Estimate
+		r.add(decodedLen(data) / 4) // about a token for four bytes
 	case kind == "application":
 		r.document(data, geminiPage)
 	default:

@@ -7,19 +7,22 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// vision is how a family of OpenAI's models counts an image: by tiles of 512 pixels, or by patches of 32.
-// Source: https://platform.openai.com/docs/guides/images-vision, "Calculating costs".
+// vision is how a family of OpenAI's models counts an image: by tiles of 512
+// pixels, or by patches of 32. Source:
+// https://platform.openai.com/docs/guides/images-vision, "Calculating costs".
 type vision struct {
 	family     string
 	base, tile int64 // tokens
 	hundredths int64 // tokens of a hundred patches; 0: tiles
 }
 
-// visions holds the longer names before their beginnings. For gpt-5-mini and gpt-5-nano the guide says 1.62 and 2.46 a
-// patch, but the price calculator and the API count 1.2 and 1.5, and 1.2 for gpt-5.2; sources:
-// https://community.openai.com/t/gpt-5-mini-image-input-token-calculation-discrepancy-with-official-faq-formula/1344040 and
-// https://community.openai.com/t/api-ai-computer-vision-pricing-models-compared-visually/1372291. Names that nobody knows
-// count like gpt-4o.
+// visions holds longer names before their prefixes. For gpt-5-mini and
+// gpt-5-nano the guide has 1.62 and 2.46 a patch, but the price calculator and
+// the API count 1.2 and 1.5, and 1.2 for gpt-5.2; sources:
+// https://community.openai.com/t/gpt-5-mini-image-input-token-calculation-discrepancy-with-official-faq-formula/1344040
+// and
+// https://community.openai.com/t/api-ai-computer-vision-pricing-models-compared-visually/1372291.
+// Unknown names count like gpt-4o.
 var visions = []vision{
 	{family: "gpt-4o-mini", base: 2833, tile: 5667},
 	{family: "gpt-4.1-mini", hundredths: 162},
@@ -37,8 +40,9 @@ var visions = []vision{
 	{family: "", base: 85, tile: 170},
 }
 
-// unknownSide, in pixels, stands for images whose size is not known, because they are behind a URL or in another format;
-// maxSide is the most that is believed of a header.
+// unknownSide, in pixels, stands for images whose size is unknown, because they
+// are behind a URL or in another format; maxSide is the largest plausible size
+// in a header.
 const (
 	unknownSide = 1024
 	maxSide     = 1 << 16
@@ -48,8 +52,8 @@ const (
 // size is the size of an image in pixels.
 type size struct{ width, height int64 }
 
-// openAIImage adds an image of the chat and responses API; url is a string as it is spelled. What "auto" means is up to
-// the model; it is taken for "high".
+// openAIImage adds an image of the chat and responses API; url is a string as
+// it is spelled. The model decides what "auto" means; it is counted as "high".
 func (r *request) openAIImage(url, detail string) {
 	pixels := r.measure(payload(url))
 	for _, v := range visions {
@@ -62,7 +66,7 @@ func (r *request) openAIImage(url, detail string) {
 
 // measure returns the size of an image in base64, or a square of unknownSide.
 func (r *request) measure(data string) size {
-	if strings.IndexByte(data, '\\') >= 0 { // escaped slashes, as PHP writes them, would move what is behind them
+	if strings.IndexByte(data, '\\') >= 0 { // escaped slashes, as PHP writes them, would move the rest
 		r.plain = jsonscan.AppendUnescaped(r.plain[:0], data[:min(len(data), maxHeader)])
 		data = view(r.plain)
 	}
@@ -91,8 +95,9 @@ func (v vision) tokens(s size, low bool) int64 {
 	return v.base + v.tile*ceil(s.width, 512)*ceil(s.height, 512)
 }
 
-// patches returns the patches of 32 pixels that cover an image, which is made smaller to need at most 1536, and so that
-// the smaller one fits whole patches in one direction.
+// patches returns the patches of 32 pixels that cover an image, which is made
+// smaller to need at most 1536, and so that the smaller one fits whole patches
+// in one direction.
 func patches(s size) int64 {
 	const most = 1536
 	if n := ceil(s.width, 32) * ceil(s.height, 32); n <= most {
@@ -123,9 +128,11 @@ func (s size) scaled(by float64) size {
 	return size{side(s.width), side(s.height)}
 }
 
-// claudeTokens returns the tokens of an image for Claude: patches of 28 pixels, which is nearly the older formula of
-// width × height / 750, of an image that is made smaller where the model sees no more of it: 1568 pixels and tokens,
-// since version 4.7 2576 pixels and 4784 tokens. Source: https://platform.claude.com/docs/en/build-with-claude/vision.
+// claudeTokens returns the tokens of an image for Claude: patches of 28 pixels,
+// which is nearly the older formula of width × height / 750, of an image that
+// is made smaller where the model sees no more of it: 1568 pixels and tokens,
+// since version 4.7 2576 pixels and 4784 tokens. Source:
+// https://platform.claude.com/docs/en/build-with-claude/vision.
 func claudeTokens(s size, model string) int64 {
 	side, most := int64(1568), int64(1568)
 	if _, version, _ := strings.Cut(model, "claude-"); sinceClaude47(version) {
@@ -135,9 +142,11 @@ func claudeTokens(s size, model string) int64 {
 	return min(ceil(s.width, 28)*ceil(s.height, 28), most)
 }
 
-// geminiTokens returns the tokens of an image for Gemini up to 2.5: 258 if no side is above 384, else 258 for each tile,
-// whose side is about the image's shorter one by 1.5. From 3 on an image has 1120 tokens, whatever its size, unless the
-// request sets a media resolution. Source: https://ai.google.dev/gemini-api/docs/image-understanding and
+// geminiTokens returns the tokens of an image for Gemini up to 2.5: 258 if no
+// side is above 384, else 258 for each tile, whose side is about the image's
+// shorter one by 1.5. From 3 on an image has 1120 tokens, whatever its size,
+// unless the request sets a media resolution. Source:
+// https://ai.google.dev/gemini-api/docs/image-understanding and
 // https://ai.google.dev/gemini-api/docs/media-resolution.
 func geminiTokens(s size, model string) int64 {
 	if sinceGemini3(model) {
@@ -147,13 +156,14 @@ func geminiTokens(s size, model string) int64 {
 		return geminiTile
 	}
 	unit := max(int64(float64(min(s.width, s.height))/1.5), 1)
-	const most = 64 // tiles: more come only of an image that is a line, and no provider is known to have counted those
+	const most = 64 // tiles: only an image that is a thin strip has more, and no count of those is known
 	return geminiTile * min(ceil(s.width, unit)*ceil(s.height, unit), most)
 }
 
 const geminiTile = 258
 
-// imageSize reads the size of a PNG, GIF, JPEG or WebP image in base64 from its header, without decoding the rest.
+// imageSize reads the size of a PNG, GIF, JPEG or WebP image in base64 from its
+// header, without decoding the rest.
 func imageSize(data string) (s size, ok bool) {
 	b := encoded{data}
 	switch {
@@ -169,8 +179,8 @@ func imageSize(data string) (s size, ok bool) {
 	return s, s.width > 0 && s.height > 0 && s.width <= maxSide && s.height <= maxSide
 }
 
-// jpegSize goes from segment to segment until the frame header (ITU T.81, table B.1), which may stand behind a preview
-// and other data of any length.
+// jpegSize walks the segments to the frame header (ITU T.81, table B.1), which
+// may follow a preview and other data of any length.
 func jpegSize(b encoded) size {
 	const most = 1000 // segments; real files have some ten
 	at := 2
@@ -186,7 +196,7 @@ func jpegSize(b encoded) size {
 			return size{b.big(at+7, 2), b.big(at+5, 2)}
 		}
 		at += 2
-		if marker == 0x01 || 0xD0 <= marker && marker <= 0xD8 {
+		if marker == 0x01 || (0xD0 <= marker && marker <= 0xD8) {
 			continue // without a length
 		}
 		at += int(b.big(at, 2))
@@ -194,7 +204,8 @@ func jpegSize(b encoded) size {
 	return size{}
 }
 
-// webpSize reads the first chunk (https://developers.google.com/speed/webp/docs/riff_container).
+// webpSize reads the first chunk
+// (https://developers.google.com/speed/webp/docs/riff_container).
 func webpSize(b encoded) size {
 	switch {
 	case b.is(12, "VP8 "):

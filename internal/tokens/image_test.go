@@ -26,7 +26,8 @@ func pictures(t testing.TB, width, height int) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	// What a camera and an editor put before the frame: Exif with a preview, itself a JPEG of another size, and a comment.
+	// What a camera and an editor put before the frame: Exif with a preview,
+	// itself a JPEG of another size, and a comment.
 	segment := func(marker byte, data string) string {
 		return string([]byte{0xFF, marker, byte((len(data) + 2) >> 8), byte(len(data) + 2)}) + data
 	}
@@ -70,8 +71,9 @@ func TestImageSize(t *testing.T) {
 	}
 }
 
-// TestImagesOfOpenAI are the examples of OpenAI's guide "Images and vision", "Calculating costs", and counts that people
-// published; what is around the picture is seven tokens.
+// TestImagesOfOpenAI are the examples of OpenAI's guide "Images and vision",
+// "Calculating costs", and counts that people published; what is around the
+// picture is seven tokens.
 func TestImagesOfOpenAI(t *testing.T) {
 	const around = 3 + 1 + 3
 	for _, c := range []struct {
@@ -94,7 +96,7 @@ func TestImagesOfOpenAI(t *testing.T) {
 		{"gpt-4.1-mini", 1024, 1024, "high", 1659}, // the guide: 1024 patches
 		{"gpt-4.1-mini", 1800, 2400, "high", 2353}, // the guide: 1452 patches
 		{"gpt-4.1-mini", 2400, 1800, "high", 2353}, // …/1230130: 2,352.24 by formula
-		{"gpt-4.1-mini", 4000, 1474, "high", 2348}, // …/1281361: what OpenAI's calculator says; billed were 2488, the most there is
+		{"gpt-4.1-mini", 4000, 1474, "high", 2348}, // …/1281361: OpenAI's calculator; 2488 were billed, the most there is
 		{"gpt-4.1-nano", 1024, 1024, "high", 2520},
 		{"o4-mini", 1024, 1024, "high", 1762},
 		{"gpt-5-mini", 256, 256, "high", 77}, // …/1344040, measured, as the next ones
@@ -129,8 +131,9 @@ func TestImagesOfOthers(t *testing.T) {
 		width, height int
 		want          int64
 	}{
-		// https://platform.claude.com/docs/en/build-with-claude/vision; the older formula, width × height / 750, says 54, 1334
-		// and 1590 for the first three.
+		// https://platform.claude.com/docs/en/build-with-claude/vision; the
+		// older formula, width × height / 750, gives 54, 1334 and 1590 for the
+		// first three.
 		{"claude-sonnet-4-5", 200, 200, 64},
 		{"claude-sonnet-4-5", 1000, 1000, 36 * 36},
 		{"claude-sonnet-4-5", 1092, 1092, 39 * 39},

@@ -1,11 +1,13 @@
 package tokens
 
-// shortPiece is the longest piece, in bytes, whose pairs are searched one by one for the lowest rank. The search is
-// quadratic, and from about here on the heap is faster: with 96 instead, Chinese counts at two thirds of the speed.
+// shortPiece is the longest piece, in bytes, whose pairs are searched one by
+// one for the lowest rank. The search is quadratic, and from about here on the
+// heap is faster: with 96 instead, Chinese counts at two thirds of the speed.
 const shortPiece = 24
 
-// merge returns the number of tokens of a piece that is no token itself. It joins the neighbours whose union has the
-// lowest rank, the leftmost first, until no union of neighbours is a token: byte pair encoding as tiktoken-go does it.
+// merge returns the number of tokens of a piece that is no token itself. It
+// joins the neighbors whose union has the lowest rank, the leftmost first,
+// until no union of neighbors is a token: byte pair encoding as in tiktoken-go.
 func (v *vocabulary) merge(piece []byte) int {
 	if len(piece) <= shortPiece {
 		return v.mergeShort(piece)
@@ -15,8 +17,8 @@ func (v *vocabulary) merge(piece []byte) int {
 	return v.mergeLong(piece, s)
 }
 
-// mergeShort keeps the parts in two small arrays on the stack: where part i starts, and the rank of part i joined with
-// part i+1.
+// mergeShort keeps the parts in two small arrays on the stack: where part i
+// starts, and the rank of part i joined with part i+1.
 func (v *vocabulary) mergeShort(piece []byte) int {
 	var starts [shortPiece + 1]uint8
 	var ranks [shortPiece]uint32
@@ -53,8 +55,8 @@ func (v *vocabulary) mergeShort(piece []byte) int {
 	}
 }
 
-// scratch is the memory of mergeLong: a linked list of parts, each known by the offset of its first byte, and a heap of
-// the pairs that can be joined.
+// scratch is the memory of mergeLong: a linked list of parts, each known by the
+// offset of its first byte, and a heap of the pairs that can be joined.
 type scratch struct {
 	parts []part
 	heap  pairHeap
@@ -65,8 +67,9 @@ type part struct {
 	rank       uint32 // of this part joined with the next, noRank if that is no token or this part was swallowed
 }
 
-// mergeLong takes O(n log n) for any text: each join takes one pair off the heap and adds two at most. Pairs whose parts
-// changed meanwhile stay in the heap and are known by a rank that is no longer their part's.
+// mergeLong takes O(n log n) for any text: each join takes one pair off the
+// heap and adds two at most. Pairs whose parts changed meanwhile stay in the
+// heap and are recognized by a rank that is no longer their part's.
 func (v *vocabulary) mergeLong(piece []byte, s *scratch) int {
 	n := int32(len(piece))
 	if cap(s.parts) < len(piece) {
@@ -106,9 +109,10 @@ func (v *vocabulary) mergeLong(piece []byte, s *scratch) int {
 	return count
 }
 
-// pairHeap is a heap of pairs, the lowest rank first and among equals the leftmost. An entry is the rank in the upper
-// half and the offset in the lower, so that one comparison orders both. It has four children per node, which halves the
-// cache misses of a binary heap.
+// pairHeap is a heap of pairs, the lowest rank first and among equals the
+// leftmost. An entry is the rank in the upper half and the offset in the lower,
+// so that one comparison orders both. It has four children per node, which
+// halves the cache misses of a binary heap.
 type pairHeap []uint64
 
 // add appends a pair without ordering; noRank is ignored.
@@ -118,7 +122,7 @@ func (h *pairHeap) add(rank uint32, at int32) {
 	}
 }
 
-// order makes a heap of what was added.
+// order makes a heap of the pairs that were added.
 func (h pairHeap) order() {
 	for i := len(h)/4 + 1; i >= 0; i-- {
 		h.down(i)

@@ -6,9 +6,11 @@ import (
 	"github.com/pkoukk/tiktoken-go"
 )
 
-// families are the models that tiktoken-go v0.1.8 doesn't know or knows in part: a name matches if it is the family's, or
-// goes on with "-". Longer names come before their own beginnings. Sources: OpenAI's tiktoken (model.py), and for gpt-35
-// Azure's names. New models of OpenAI have used o200k_base since gpt-4o; gpt-oss has its vocabulary with other special tokens.
+// families are the models that tiktoken-go v0.1.8 does not know or knows in
+// part. A name matches if it is the family's or continues it with "-". Longer
+// names stand before their own prefixes. Sources: OpenAI's tiktoken (model.py),
+// and for gpt-35 Azure's names. New models of OpenAI have used o200k_base since
+// gpt-4o; gpt-oss has its vocabulary with other special tokens.
 var families = []struct {
 	name string
 	enc  Encoding
@@ -36,9 +38,10 @@ var families = []struct {
 	{"gpt-2", R50kBase},
 }
 
-// ForModel returns the encoding of a model, and reports whether it is known to be that one. Fine-tuned models ("ft:…",
-// "davinci:ft-…") have their base model's, and "openai/" in front is ignored. For every other name, like those of
-// Anthropic, Google and local models, it returns O200kBase and false.
+// ForModel returns the encoding of a model, and reports whether it is known to
+// be the model's. Fine-tuned models ("ft:…", "davinci:ft-…") have their base
+// model's, and a leading "openai/" is ignored. For every other name, like those
+// of Anthropic, Google and local models, it returns O200kBase and false.
 func ForModel(model string) (enc Encoding, known bool) {
 	name := baseName(model)
 	for _, f := range families {
@@ -58,7 +61,8 @@ func ForModel(model string) (enc Encoding, known bool) {
 	}
 }
 
-// baseName returns the name of the model that a fine-tuned one was made of, without "openai/"; other names stay.
+// baseName returns the name of the model from which a fine-tuned one was made,
+// without "openai/". Other names stay.
 func baseName(model string) string {
 	name := strings.TrimPrefix(model, "openai/")
 	name = strings.TrimPrefix(name, "ft:")
@@ -66,10 +70,12 @@ func baseName(model string) string {
 	return name
 }
 
-// percent returns how many tokens of a model are about a hundred of its encoding. Claude's tokenizers are not published.
-// Those up to 4.6 make 16 to 30 % more of English and code than GPT-4o's, and those since Opus 4.7 again 13 to 46 % more
-// (Anthropic says up to 35 %), while Chinese stays as it is. Sources: https://docs.claude.com, "What's new in Claude Opus
-// 4.7"; https://sol.ava.dev/writings/2026-04-17-opus-4-7-tokenizer.html.
+// percent returns how many tokens of a model are about a hundred of its
+// encoding. Claude's tokenizers are not published. Those up to 4.6 make 16 to
+// 30 % more of English and code than GPT-4o's, and those since Opus 4.7 again
+// 13 to 46 % more (up to 35 % by Anthropic), while Chinese stays as it is.
+// Sources: https://docs.claude.com, "What's new in Claude Opus 4.7";
+// https://sol.ava.dev/writings/2026-04-17-opus-4-7-tokenizer.html.
 func percent(model string) int64 {
 	_, version, ok := strings.Cut(model, "claude-")
 	switch {
@@ -81,20 +87,21 @@ func percent(model string) int64 {
 	return 120
 }
 
-// sinceClaude47 reports whether what follows "claude-" names version 4.7 or later: opus-4-7, sonnet-5, but neither
-// 3-5-sonnet-20241022 nor opus-4-20250514 nor opus-4-1.
+// sinceClaude47 reports whether the text after "claude-" names version 4.7 or
+// later: opus-4-7, sonnet-5, but neither 3-5-sonnet-20241022 nor
+// opus-4-20250514 nor opus-4-1.
 func sinceClaude47(version string) bool {
 	family, rest, _ := strings.Cut(version, "-")
-	if family == "" || '0' <= family[0] && family[0] <= '9' {
+	if family == "" || ('0' <= family[0] && family[0] <= '9') {
 		return false // the versions up to 3.7 stood before the family
 	}
 	major, rest, _ := strings.Cut(strings.ReplaceAll(rest, ".", "-"), "-")
 	minor, _, _ := strings.Cut(rest, "-")
-	return len(major) == 1 && (major > "4" || major == "4" && len(minor) == 1 && minor >= "7")
+	return len(major) == 1 && (major > "4" || (major == "4" && len(minor) == 1 && minor >= "7"))
 }
 
-// continues reports whether rest may follow a family's name. gpt-5 is followed by versions too, like gpt-5.1, but an
-// unheard-of gpt-4.7 is no gpt-4.
+// continues reports whether rest may follow a family's name. gpt-5 is followed
+// by versions too, like gpt-5.1, but an unknown gpt-4.7 is no gpt-4.
 func continues(rest, family string) bool {
-	return rest == "" || rest[0] == '-' || rest[0] == '.' && family == "gpt-5"
+	return rest == "" || rest[0] == '-' || (rest[0] == '.' && family == "gpt-5")
 }

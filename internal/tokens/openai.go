@@ -6,9 +6,11 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// The rules for OpenAI's chat format. OpenAI publishes those for messages (cookbook, "How to count tokens with tiktoken",
-// num_tokens_from_messages). Those for tools were measured by others: https://github.com/hmarr/openai-chat-tokens and the
-// counts of the API in the tests of https://github.com/pamelafox/openai-messages-token-helper.
+// The rules for OpenAI's chat format. OpenAI publishes those for messages
+// (cookbook, "How to count tokens with tiktoken", num_tokens_from_messages).
+// Those for tools were measured by others:
+// https://github.com/hmarr/openai-chat-tokens and the counts of the API in the
+// tests of https://github.com/pamelafox/openai-messages-token-helper.
 const (
 	perMessage = 3 // <|start|>{role}<|message|>{content}<|end|>, without role and content
 	perName    = 1
@@ -21,15 +23,17 @@ const (
 	funcForced    = 4  // the same of function_call
 	funcCalled    = 3  // around name and arguments of a function_call
 
-	// The same of tool_calls, where several in one message are written as one call of multi_tool_use.parallel. Measured in
-	// https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914: 40, 89, 114 tokens.
+	// The same of tool_calls, where several in one message are written as one
+	// call of multi_tool_use.parallel. Measured in
+	// https://community.openai.com/t/strange-token-cost-calculation-for-tool-calls/538914:
+	// 40, 89, 114 tokens.
 	toolCalled   = 4
 	toolParallel = 5 // more, each
 	allParallel  = 19
 )
 
-// cookbook are the families of models for which OpenAI publishes the rules for messages. The reasoning models count up
-// to two tokens less per request.
+// cookbook are the families of models for which OpenAI publishes the rules for
+// messages. The reasoning models count up to two tokens less per request.
 var cookbook = []string{"gpt-3.5", "gpt-35", "gpt-4", "gpt-4o", "chatgpt-4o"}
 
 func (r *request) chat(json string) {
@@ -92,7 +96,7 @@ func (r *request) message(value string) {
 	}
 }
 
-// content adds what a message says: a text or a list of parts.
+// content adds the content of a message: a text or a list of parts.
 func (r *request) content(value string) {
 	if jsonscan.IsString(value) {
 		r.string(value)
@@ -103,13 +107,15 @@ func (r *request) content(value string) {
 	}
 }
 
-// part adds one part of a content, of the chat API or of the responses API. Unknown kinds count by their text.
+// part adds one part of a content, of the chat API or of the responses API.
+// Unknown kinds count by their text.
 func (r *request) part(value string) {
 	if jsonscan.IsString(value) { // some servers take texts among the parts
 		r.string(value)
 		return
 	}
-	picture, detail, file, isPicture := "", "", "", false
+	var picture, detail, file string
+	isPicture := false
 	for c := jsonscan.WalkString(value); c.Next(); {
 		switch c.Key {
 		case "text", "refusal", "input_text", "output_text":
@@ -132,7 +138,7 @@ func (r *request) part(value string) {
 			r.openAIAudio(c.Raw())
 		case "file":
 			for f := c.Enter(); f.Next(); {
-				if f.Key == "file_data" || f.Key == "file_id" && file == "" {
+				if f.Key == "file_data" || (f.Key == "file_id" && file == "") {
 					file = f.Raw()
 				}
 			}
@@ -148,7 +154,8 @@ func (r *request) part(value string) {
 	}
 }
 
-// call adds a call of a tool that the model made before: {"id":…,"type":…,"function":{…}}. Its id is not counted.
+// call adds a call of a tool that the model made before:
+// {"id":…,"type":…,"function":{…}}. Its id is not counted.
 func (r *request) call(value string) {
 	for c := jsonscan.WalkString(value); c.Next(); {
 		if c.Key == "function" || c.Key == "custom" {
@@ -157,7 +164,8 @@ func (r *request) call(value string) {
 	}
 }
 
-// called adds {"name":…,"arguments":…}, or input instead of arguments, and what is around them.
+// called adds {"name":…,"arguments":…}, or input instead of arguments, and the
+// tokens around them.
 func (r *request) called(value string, around int64) {
 	r.inexact = true
 	r.add(around)
@@ -190,7 +198,8 @@ func (r *request) forced(value string, named int64) {
 	}
 }
 
-// format adds the schema of an answer, which the model reads; how it is written is not published.
+// format adds the schema of an answer, which the model reads; how it is written
+// is not published.
 func (r *request) format(value string) {
 	for c := jsonscan.WalkString(value); c.Next(); {
 		if c.Key == "json_schema" || c.Key == "schema" {
@@ -200,8 +209,9 @@ func (r *request) format(value string) {
 	}
 }
 
-// responses adds a request of the responses API. The rules are taken to be the chat format's; what is stored at the
-// provider (previous_response_id, conversation, prompt templates, files) is not seen.
+// responses adds a request of the responses API. The rules are assumed to be
+// those of the chat format. Text that is stored at the provider
+// (previous_response_id, conversation, prompt templates, files) is not counted.
 func (r *request) responses(json string) {
 	r.inexact = true
 	r.add(perAnswer)
@@ -237,8 +247,8 @@ func (r *request) responses(json string) {
 	}
 }
 
-// item adds an item of a response's input: a message, a call, what a tool answered, or reasoning, whose encrypted form
-// is not counted.
+// item adds an item of a response's input: a message, a call, the output of a
+// tool, or reasoning, whose encrypted form is not counted.
 func (r *request) item(value string) {
 	r.add(perMessage)
 	for c := jsonscan.WalkString(value); c.Next(); {
@@ -254,7 +264,8 @@ func (r *request) item(value string) {
 	}
 }
 
-// hasFamily reports whether a name is one of the families', or goes on with a dash or a dot.
+// hasFamily reports whether a name is one of the families', or continues it
+// with a dash or a dot.
 func hasFamily(name string, families []string) bool {
 	for _, f := range families {
 		if rest, ok := strings.CutPrefix(name, f); ok && (rest == "" || rest[0] == '-' || rest[0] == '.') {

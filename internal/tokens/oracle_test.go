@@ -19,7 +19,8 @@ type turn struct {
 	Content string `json:"content"`
 }
 
-// cookbookTokens is num_tokens_from_messages of OpenAI's cookbook over tiktoken-go, for the models after 0301.
+// cookbookTokens is num_tokens_from_messages of OpenAI's cookbook over
+// tiktoken-go, for the models after 0301.
 func cookbookTokens(enc tokens.Encoding, turns []turn) int64 {
 	count := func(s string) int { return len(oracles[enc].EncodeOrdinary(s)) }
 	n := 3
@@ -32,8 +33,9 @@ func cookbookTokens(enc tokens.Encoding, turns []turn) int64 {
 	return int64(n)
 }
 
-// TestRandomConversations holds Prompt beside the cookbook's function on conversations of texts that need escapes, spelled
-// as encoding/json does and with each character escaped that may be.
+// TestRandomConversations holds Prompt beside the cookbook's function on
+// conversations of texts that need escapes, spelled as encoding/json does and
+// with each character escaped that may be.
 func TestRandomConversations(t *testing.T) {
 	text := rapid.Map(rapid.SliceOfN(rapid.SampledFrom(grains), 0, 40), func(s []string) string { return strings.Join(s, "") })
 	conversation := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) turn {
@@ -110,9 +112,10 @@ var operations = []dialect.Operation{
 	dialect.Messages, dialect.CountTokens, dialect.Generate, dialect.EmbedContent, dialect.Other,
 }
 
-// checkPrompt holds what must be true of any request: Prompt returns, the same again, and demands no more than its bytes
-// can be: text has at most a token a byte (and Claude's half as many again), no element costs more than the most expensive
-// image, and each element takes two bytes at least.
+// checkPrompt holds what must be true of any request: Prompt returns, the same
+// again, and demands no more than its bytes can be: text has at most a token a
+// byte (and Claude's half as many again), no element costs more than the most
+// expensive image, and each element takes two bytes at least.
 func checkPrompt(t interface{ Errorf(string, ...any) }, body *dialect.Body) {
 	raw := body.Raw()
 	for _, op := range operations {
@@ -143,7 +146,8 @@ func TestHostileRequests(t *testing.T) {
 	}
 }
 
-// FuzzPrompt counts anything that is a JSON object, as every operation and for models of every maker.
+// FuzzPrompt counts anything that is a JSON object, as every operation and for
+// models of every maker.
 func FuzzPrompt(f *testing.F) {
 	for _, body := range hostile {
 		f.Add([]byte(body))

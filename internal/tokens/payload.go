@@ -6,7 +6,8 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// The approximations for what has no published count before it is read: pages of documents and seconds of sound.
+// Approximations, before it is read, for data without a published count: pages
+// of documents and seconds of sound.
 const (
 	pageBytes    = 40 << 10 // of a document per page: a page of text with its fonts
 	openAIPage   = 1500     // text and image of a page; "PDF files" of OpenAI's guide gives no number
@@ -15,13 +16,14 @@ const (
 	openAISecond = 10       // of sound: one token for each 100 ms, https://platform.openai.com/docs/guides/realtime-costs
 	geminiSecond = 32       // of sound: https://ai.google.dev/gemini-api/docs/tokens
 	geminiVideo  = 263      // of video, a second: the same page
-	soundBytes   = 16_000   // a second of sound whose header does not tell: 128 kbit/s
+	soundBytes   = 16_000   // a second of sound without a rate in its header: 128 kbit/s
 	videoBytes   = 250_000  // a second of video: 2 Mbit/s
 
 	unknownSeconds = 60 // of a recording behind a URL
 )
 
-// payload returns the base64 of a data URL, "" for any other URL. Bare base64 is none.
+// payload returns the base64 of a data URL, "" for any other URL. Bare base64
+// is none.
 func payload(url string) string {
 	if !strings.HasPrefix(url, "data:") {
 		return ""
@@ -33,7 +35,8 @@ func payload(url string) string {
 	return data
 }
 
-// document adds a file in base64, or one that is elsewhere and counts as a page.
+// document adds a file in base64, or one that is elsewhere and counts as a
+// page.
 func (r *request) document(data string, page int64) {
 	r.inexact = true
 	r.add(page * max(ceil(decodedLen(data), pageBytes), 1))
@@ -63,8 +66,9 @@ func (r *request) sound(data string, second int64) {
 
 func decodedLen(data string) int64 { return int64(len(data)) * 3 / 4 }
 
-// encoded reads bytes of base64 where they are, standard or URL-safe, so that a header far inside a large file costs no
-// more than one at its beginning. There must be no escapes in it.
+// encoded reads bytes of base64 where they are, standard or URL-safe, so that a
+// header far inside a large file costs no more than one at its start. There
+// must be no escapes in it.
 type encoded struct{ data string }
 
 // at returns byte i, or 0 if there is none.
@@ -93,7 +97,8 @@ func sextet(c byte) byte {
 	return 0
 }
 
-// all returns n if the n bytes from i on are there, else 0, so that nothing makes a number of half of it.
+// all returns n if the n bytes from i on are there, else 0, so that nothing
+// makes a number of half of it.
 func (e encoded) all(i, n int) int {
 	if last := i + n - 1; i < 0 || last/3*4+last%3+1 >= len(e.data) {
 		return 0

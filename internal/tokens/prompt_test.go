@@ -24,7 +24,8 @@ func demand(t testing.TB, op dialect.Operation, model, body string) tokens.Deman
 	return d
 }
 
-// TestBound checks that a bound looks no text up, and so is what the text has in bytes, also where that is less than what it stands for.
+// TestBound checks that a bound looks no text up, and so is what the text has
+// in bytes, also where that is less than what it stands for.
 func TestBound(t *testing.T) {
 	for _, c := range []struct {
 		text string
@@ -40,7 +41,8 @@ func TestBound(t *testing.T) {
 	}
 }
 
-// TestPublishedCounts holds the count beside what the providers' own APIs answered, in published examples.
+// TestPublishedCounts holds the count beside what the providers' own APIs
+// answered, in published examples.
 func TestPublishedCounts(t *testing.T) {
 	const (
 		jargon = `{"messages":[
@@ -58,7 +60,7 @@ func TestPublishedCounts(t *testing.T) {
 		getWeather = `{"name":"get_weather","description":"Get the current weather in a given location","input_schema":{"type":"object",
 			"properties":{"location":{"type":"string","description":"The city and state, e.g. San Francisco, CA"}},"required":["location"]}}`
 	)
-	said := func(role, content string) string {
+	turnOf := func(role, content string) string {
 		return fmt.Sprintf(`{"messages":[{"role":%q,"content":%q}]}`, role, content)
 	}
 	for _, c := range []struct {
@@ -68,24 +70,27 @@ func TestPublishedCounts(t *testing.T) {
 		want, within  int64
 		exact         bool
 	}{
-		// LLProxy's tests (openai_test.go) say 9 and 87 with max_tokens 1 and 60.
+		// LLProxy's tests (openai_test.go) expect 9 and 87 with max_tokens 1
+		// and 60.
 		{"LLProxy 9", "gpt-3.5-turbo", dialect.Chat, `{"messages":[{"role":"system","content":"test"}],"max_tokens":1}`, 9 - 1, 0, true},
 		{"LLProxy 87", "gpt-3.5-turbo", dialect.Chat, `{"messages":[{"role":"system","content":"You are a helpful assistant."},` +
 			`{"role":"user","content":"Who won the world series in 2020?"}],"max_tokens":60,"n":1}`, 87 - 60, 0, true},
 
-		// OpenAI's cookbook, "How to count tokens with tiktoken": "prompt tokens counted by the OpenAI API".
+		// OpenAI's cookbook, "How to count tokens with tiktoken": "prompt
+		// tokens counted by the OpenAI API".
 		{"cookbook", "gpt-3.5-turbo-0301", dialect.Chat, jargon, 127, 0, true},
 		{"cookbook", "gpt-3.5-turbo-0613", dialect.Chat, jargon, 129, 0, true},
 		{"cookbook", "gpt-4-0613", dialect.Chat, jargon, 129, 0, true},
 		{"cookbook", "gpt-4o", dialect.Chat, jargon, 124, 0, true},
 		{"cookbook", "gpt-4o-mini", dialect.Chat, jargon, 124, 0, true},
 
-		// Counts of the API in openai-messages-token-helper's tests/messages.py, "count" and "count_omni".
-		{"helper", "gpt-3.5-turbo", dialect.Chat, said("system", "You are a bot."), 12, 0, true},
-		{"helper", "gpt-4o", dialect.Chat, said("system", "You are a bot."), 12, 0, true},
-		{"helper", "gpt-4o", dialect.Chat, said("user", "Hello, how are you?"), 13, 0, true},
-		{"helper", "gpt-4o", dialect.Chat, said("user", "á"), 8, 0, true},
-		{"helper", "gpt-4", dialect.Chat, said("assistant", "Yes, there is a dress code at Contoso Electronics. Look sharp! [employee_handbook-1.pdf]"), 30, 0, true},
+		// Counts of the API in openai-messages-token-helper's
+		// tests/messages.py, "count" and "count_omni".
+		{"helper", "gpt-3.5-turbo", dialect.Chat, turnOf("system", "You are a bot."), 12, 0, true},
+		{"helper", "gpt-4o", dialect.Chat, turnOf("system", "You are a bot."), 12, 0, true},
+		{"helper", "gpt-4o", dialect.Chat, turnOf("user", "Hello, how are you?"), 13, 0, true},
+		{"helper", "gpt-4o", dialect.Chat, turnOf("user", "á"), 8, 0, true},
+		{"helper", "gpt-4", dialect.Chat, turnOf("assistant", "Yes, there is a dress code at Contoso Electronics. Look sharp! [employee_handbook-1.pdf]"), 30, 0, true},
 		{"helper, picture", "gpt-4o", dialect.Chat, `{"messages":[{"role":"user","content":[{"type":"text","text":"Describe this picture:"},` +
 			`{"type":"image_url","image_url":{"url":"` + dot + `","detail":"auto"}}]}]}`, 266, 0, true},
 
@@ -114,8 +119,9 @@ func TestPublishedCounts(t *testing.T) {
 	}
 }
 
-// TestPublishedCountsOfTools holds the estimate for tools beside counts of the API, from openai-messages-token-helper's
-// tests/functions.py. That library errs by up to 3 as well.
+// TestPublishedCountsOfTools holds the estimate for tools beside counts of the
+// API, from openai-messages-token-helper's tests/functions.py. That library
+// errs by up to 3 as well.
 func TestPublishedCountsOfTools(t *testing.T) {
 	const retrieve = `"name":"search_sources","description":"Retrieve sources from the Azure AI Search index"`
 	const demo = `"name":"data_demonstration","description":"This is the main function description"`
@@ -169,7 +175,8 @@ func TestPublishedCountsOfTools(t *testing.T) {
 	}
 }
 
-// TestFunctionsAreWrittenAsTypeScript holds the form that is counted, and the depth from which on it is JSON.
+// TestFunctionsAreWrittenAsTypeScript holds the form that is counted, and the
+// depth from which on it is JSON.
 func TestFunctionsAreWrittenAsTypeScript(t *testing.T) {
 	for _, c := range [][2]string{
 		{`{"function":{"name":"f"},"type":"function"}`, "type f = () => any;\n\n"},
@@ -194,8 +201,8 @@ func TestFunctionsAreWrittenAsTypeScript(t *testing.T) {
 	}
 }
 
-// TestPromptOfEveryOperation holds small requests whose tokens can be counted by hand: "hello world" has two in o200k_base
-// and cl100k_base, "user" one.
+// TestPromptOfEveryOperation holds small requests whose tokens can be counted
+// by hand: "hello world" has two in o200k_base and cl100k_base, "user" one.
 func TestPromptOfEveryOperation(t *testing.T) {
 	for name, c := range map[string]struct {
 		op          dialect.Operation
@@ -314,8 +321,9 @@ func TestCompletionReserve(t *testing.T) {
 	}
 }
 
-// TestLongPromptsAreBounded counts requests of a megabyte and more whose text is split in different ways: what is looked at
-// stays within two texts of MaxExact and some, and the estimate is near.
+// TestLongPromptsAreBounded counts requests of a megabyte and more whose text
+// is split in different ways: what is looked at stays within two texts of
+// MaxExact and some, and the estimate is near.
 func TestLongPromptsAreBounded(t *testing.T) {
 	if raceEnabled {
 		t.Skip("arithmetic in one goroutine, and slow under the race detector")

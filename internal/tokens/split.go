@@ -1,10 +1,13 @@
 package tokens
 
-// The three functions below cut the next piece off a text as the first match of their encoding's regular expression does
-// (tiktoken-go's encoding.go holds the expressions). They are written by hand because a backtracking regular expression
-// is 3 MB/s, and because a run of white space or capitals must be walked a bounded number of times, never once per rune.
+// The three functions below cut the next piece off a text as the first match of
+// their encoding's regular expression does (tiktoken-go's encoding.go has the
+// expressions). They are written by hand because a backtracking regular
+// expression reads 3 MB/s, and because a run of white space or capitals must be
+// read a bounded number of times, never once for each rune.
 //
-// A splitter returns the end of the piece that begins at text[i]; i must be inside text, and text valid UTF-8.
+// A splitter returns the end of the piece that starts at text[i]; i must be
+// inside text, and text valid UTF-8.
 type splitter func(c *classes, text []byte, i int) (end int)
 
 // splitO200k cuts by o200k_base:
@@ -67,7 +70,8 @@ func splitCl100k(c *classes, text []byte, i int) int {
 	return whiteSpace(c, text, i, true)
 }
 
-// splitP50k cuts by p50k_base, and by r50k_base and gpt2, which share the expression:
+// splitP50k cuts by p50k_base, and by r50k_base and gpt2, which share the
+// expression:
 //
 //	's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
 func splitP50k(c *classes, text []byte, i int) int {
@@ -89,16 +93,19 @@ func splitP50k(c *classes, text []byte, i int) int {
 	return whiteSpace(c, text, i, false)
 }
 
-// casedWord matches o200k's first two alternatives for a word whose letters begin at text[from], with a leading rune at
-// text[i] if i < from. It returns 0 if there is no word.
+// casedWord matches o200k's first two alternatives for a word whose letters
+// start at text[from], with a leading rune at text[i] if i < from. It returns 0
+// if there is no word.
 func casedWord(c *classes, text []byte, i, from int) int {
-	// The greedy first set. both is the end of the last rune in it that the second set has too: the place to which the
-	// expression backtracks if no lower-case letter follows.
+	// The greedy first set. both is the end of the last rune in it that the
+	// second set has too: the place to which the expression backtracks if no
+	// lower-case letter follows.
 	end, both := from, 0
 	var class uint8
 	var size int
 	for end < len(text) {
-		if class, size = c.at(text, end); class&(upper|caseless|mark) == 0 {
+		class, size = c.at(text, end)
+		if class&(upper|caseless|mark) == 0 {
 			break
 		}
 		end += size
@@ -119,14 +126,17 @@ func casedWord(c *classes, text []byte, i, from int) int {
 	return contraction(text, end, 'a'-'A')
 }
 
-// leadsAsMark reports whether the leading rune of a word is a combining mark, which is also a letter to o200k.
+// leadsAsMark reports whether the leading rune of a word is a combining mark,
+// which is also a letter to o200k.
 func leadsAsMark(c *classes, text []byte, i int) bool {
 	class, _ := c.at(text, i)
 	return class&mark != 0
 }
 
-// contraction returns the end of 's, 't, 're, 've, 'm, 'll or 'd at text[i], or i. fold is the bit that makes upper-case
-// ASCII lower, or 0 to match lower case only. (OpenAI's own engine folds the long s to s as well; tiktoken-go doesn't.)
+// contraction returns the end of 's, 't, 're, 've, 'm, 'll or 'd at text[i], or
+// i. fold is the bit that makes upper-case ASCII lower, or 0 to match lower
+// case only. (OpenAI's own engine folds the long s to s as well; tiktoken-go
+// doesn't.)
 func contraction(text []byte, i int, fold byte) int {
 	if i+1 >= len(text) || text[i] != '\'' {
 		return i
@@ -138,7 +148,7 @@ func contraction(text []byte, i int, fold byte) int {
 		if i+2 >= len(text) {
 			return i
 		}
-		if second := text[i+2] | fold; second == 'e' && first != 'l' || second == 'l' && first == 'l' {
+		if second := text[i+2] | fold; (second == 'e' && first != 'l') || (second == 'l' && first == 'l') {
 			return i + 3
 		}
 	}
@@ -168,8 +178,10 @@ func spacedSymbols(c *classes, text []byte, i int) int {
 	return 0
 }
 
-// whiteSpace returns the end of the piece of white space at text[i]. With lines, a run that holds a newline ends after its
-// last one (`\s*[\r\n]+`). Otherwise a run before a word leaves its last rune to the word (`\s+(?!\S)`), if it has two.
+// whiteSpace returns the end of the piece of white space at text[i]. With
+// lines, a run that holds a newline ends after its last one (`\s*[\r\n]+`).
+// Otherwise a run before a word leaves its last rune to the word (`\s+(?!\S)`),
+// if it has two.
 func whiteSpace(c *classes, text []byte, i int, lines bool) int {
 	end, last, line := i, i, 0
 	for end < len(text) {

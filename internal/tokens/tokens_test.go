@@ -23,7 +23,8 @@ var encodings = []tokens.Encoding{tokens.O200kBase, tokens.Cl100kBase, tokens.P5
 // oracles holds tiktoken-go's own encoders, which take long to build.
 var oracles = make(map[tokens.Encoding]*tiktoken.Tiktoken)
 
-// patterns are tiktoken-go's expressions, which it doesn't export; p50k_base's is r50k_base's too.
+// patterns are tiktoken-go's expressions, which it doesn't export; p50k_base's
+// is r50k_base's too.
 var patterns = map[tokens.Encoding]string{
 	tokens.O200kBase: strings.Join([]string{
 		`[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?`,
@@ -34,10 +35,12 @@ var patterns = map[tokens.Encoding]string{
 	tokens.P50kBase:   `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`,
 }
 
-// pairOracles cut by the patterns and know nothing but pairs of bytes; see check.
+// pairOracles cut by the patterns and know nothing but pairs of bytes; see
+// check.
 var pairOracles = make(map[tokens.Encoding]*tiktoken.Tiktoken)
 
-// network refuses and counts what tiktoken-go's default loader, or anything else, would fetch.
+// network refuses and counts what tiktoken-go's default loader, or anything
+// else, would fetch.
 type network struct{ calls atomic.Int32 }
 
 func (n *network) RoundTrip(*http.Request) (*http.Response, error) {
@@ -71,9 +74,11 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// check compares the count of text with tiktoken-go's in all encodings. Equal counts don't prove equal pieces, since two
-// ways to cut a word often have as many tokens; so check also counts with vocabularies that consist of all pairs of bytes,
-// where nearly every piece of odd length costs one token more than its half and a misplaced cut shows.
+// check compares the count of text with tiktoken-go's in all encodings. Equal
+// counts don't prove equal pieces, since two ways to cut a word often have as
+// many tokens; so check also counts with vocabularies that consist of all pairs
+// of bytes, where nearly every piece of odd length costs one token more than
+// its half and a misplaced cut shows.
 func check(t interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -116,8 +121,8 @@ func TestCountEqualsTiktokenOnCorpora(t *testing.T) {
 	}
 }
 
-// TestKnownCounts pins the numbers in OpenAI's cookbook ("How to count tokens with tiktoken"), so that we and the oracle
-// can't be wrong together.
+// TestKnownCounts pins the numbers in OpenAI's cookbook ("How to count tokens
+// with tiktoken"), so that we and the oracle can't be wrong together.
 func TestKnownCounts(t *testing.T) {
 	for _, c := range []struct {
 		name, model, text string
@@ -143,7 +148,8 @@ func TestKnownCounts(t *testing.T) {
 	}
 }
 
-// TestSplitterCorners are the places where a hand-written splitter and a backtracking expression part ways.
+// TestSplitterCorners are the places where a hand-written splitter and a
+// backtracking expression part ways.
 func TestSplitterCorners(t *testing.T) {
 	for name, text := range map[string]string{
 		"newline between spaces":           "a  \n  \n  b",
@@ -182,7 +188,8 @@ func TestClassesAreUnicodes(t *testing.T) {
 	}
 }
 
-// TestEveryKindOfRune puts each rune at the edge of a class between words, spaces and itself.
+// TestEveryKindOfRune puts each rune at the edge of a class between words,
+// spaces and itself.
 func TestEveryKindOfRune(t *testing.T) {
 	var text strings.Builder
 	for i, r := range tokens.ClassEdges() {
@@ -199,8 +206,9 @@ func TestEveryKindOfRune(t *testing.T) {
 	check(t, text.String())
 }
 
-// TestLongRunsAreCountedInTime would run into the test binary's time-out, not just its own bound, if counting were
-// quadratic: tiktoken-go needs a quarter of an hour for the first text alone.
+// TestLongRunsAreCountedInTime would run into the test binary's time-out, not
+// just its own bound, if counting were quadratic: tiktoken-go needs a quarter
+// of an hour for the first text alone.
 func TestLongRunsAreCountedInTime(t *testing.T) {
 	for name, unit := range map[string]string{
 		"one letter": "a", "capitals": "A", "spaces": " ", "newlines": "\n", "Han": "的", "emoji": "😀", "underlines": "_",
@@ -236,7 +244,8 @@ func TestNothingIsDownloaded(t *testing.T) {
 	if n := cut.calls.Load() - before; n != 0 {
 		t.Fatalf("counting made %d calls to the network", n)
 	}
-	// The trap works: the loader that tiktoken-go would use by default falls into it.
+	// The trap works: the loader that tiktoken-go would use by default falls
+	// into it.
 	t.Setenv("TIKTOKEN_CACHE_DIR", t.TempDir())
 	if _, err := tiktoken.NewDefaultBpeLoader().LoadTiktokenBpe("https://example.com/o200k_base.tiktoken"); err == nil {
 		t.Error("the default loader got a vocabulary")
@@ -246,7 +255,8 @@ func TestNothingIsDownloaded(t *testing.T) {
 	}
 }
 
-// TestLoaderHasTheWholeVocabulary compares the packed files with those that they were made from.
+// TestLoaderHasTheWholeVocabulary compares the packed files with those that
+// they were made from.
 func TestLoaderHasTheWholeVocabulary(t *testing.T) {
 	for _, enc := range encodings {
 		url := "https://openaipublic.blob.core.windows.net/encodings/" + string(enc) + ".tiktoken"
@@ -272,7 +282,8 @@ func TestLoaderHasTheWholeVocabulary(t *testing.T) {
 	}
 }
 
-// TestLookAlikeIsNoToken looks up a word made to have the hash of a token: users can read this code.
+// TestLookAlikeIsNoToken looks up a word made to have the hash of a token:
+// users can read this code.
 func TestLookAlikeIsNoToken(t *testing.T) {
 	const token = " internationally"
 	if n := tokens.CountBytes(tokens.Cl100kBase, []byte(token)); n != 1 {
@@ -322,8 +333,9 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestNoLookBeyondTheText counts a text that lies in a larger buffer, the rest of which somebody else writes meanwhile:
-// with -race this fails if counting reads ahead of its text.
+// TestNoLookBeyondTheText counts a text that lies in a larger buffer, whose
+// rest is written meanwhile: with -race this fails if counting reads ahead of
+// its text.
 func TestNoLookBeyondTheText(t *testing.T) {
 	buffer := []byte("hello worldly wisdom")
 	text, rest := buffer[:11], buffer[11:]

@@ -7,48 +7,25 @@ import (
 	"io/fs"
 	"math"
 	"math/bits"
-	"path"
-	"strings"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
-	"github.com/pkoukk/tiktoken-go"
 )
 
 //go:generate go run ./gen
 
-// packed holds the vocabularies as gen wrote them: 1.5 MB instead of the 7 MB of OpenAI's own files.
+// packed holds the vocabularies as gen wrote them: 1.5 MB instead of the 7 MB
+// of OpenAI's own files.
 //
 //go:embed vocab/*.zst
 var packed embed.FS
 
-// r50kRanks is the number of ranks of r50k_base, which is the head of p50k_base.
+// r50kRanks is the number of ranks of r50k_base, which is the head of
+// p50k_base.
 const r50kRanks = 50256
 
-// Loader is tiktoken-go's BpeLoader over the embedded vocabularies. Its zero value is ready. tiktoken-go's own default
-// downloads the files at first use and keeps them in a temporary directory, so whoever builds a tiktoken.Tiktoken in this
-// program gives it this loader first, by tiktoken.SetBpeLoader.
-type Loader struct{}
-
-var _ tiktoken.BpeLoader = Loader{}
-
-// LoadTiktokenBpe returns the ranks of the encoding whose file the URL names, like ".../o200k_base.tiktoken".
-func (Loader) LoadTiktokenBpe(url string) (map[string]int, error) {
-	tokens, err := unpack(Encoding(strings.TrimSuffix(path.Base(url), ".tiktoken")))
-	if err != nil {
-		return nil, err
-	}
-	ranks := make(map[string]int, len(tokens))
-	for rank, token := range tokens {
-		if token != "" {
-			ranks[token] = rank
-		}
-	}
-	return ranks, nil
-}
-
-// unpack returns the tokens of enc by rank, as parts of one string. A rank that is not in use (p50k_base keeps 50256 for
-// a special token) is "".
+// unpack returns the tokens of enc by rank, as parts of one string. An unused
+// rank (p50k_base keeps 50256 for a special token) is "".
 func unpack(enc Encoding) ([]string, error) {
 	file := enc
 	if enc == R50kBase {
@@ -79,13 +56,16 @@ func unpack(enc Encoding) ([]string, error) {
 	return tokens, nil
 }
 
-// noRank says that some bytes are no token.
+// noRank means that some bytes are no token.
 const noRank uint32 = math.MaxUint32
 
-// vocabulary counts the tokens of one encoding. It is immutable but for its pool, and safe for concurrent use.
+// vocabulary counts the tokens of one encoding. It is immutable but for its
+// pool, and safe for concurrent use.
 //
-// A Go map from string to rank would do; this hash table is about three times as fast on the lookups that dominate
-// merging, nearly all of which miss, because a slot answers for tokens of up to eight bytes without a second load.
+// A Go map from string to rank would do. Measured, it makes counting 1.2 times
+// (English, code) to 1.6 times (Chinese) slower, and loading twice as slow: a
+// slot answers for tokens of up to eight bytes without a second load, and
+// nearly all of the lookups while merging miss.
 type vocabulary struct {
 	split   splitter
 	classes *classes
@@ -96,14 +76,15 @@ type vocabulary struct {
 	scratch sync.Pool
 }
 
-// slot is a token in the hash table. key is the token itself if it has at most eight bytes, otherwise its hash.
+// slot is a token in the hash table. key is the token itself if it has at most
+// eight bytes, otherwise its hash.
 type slot struct {
 	key  uint64
 	rank uint32
 	size uint32 // bytes; 0: the slot is empty
 }
 
-// newVocabulary builds the table of the tokens, given by rank.
+// newVocabulary builds the table of the tokens, which are given by rank.
 func newVocabulary(tokens []string, split splitter, c *classes) *vocabulary {
 	v := &vocabulary{
 		split:   split,
@@ -135,7 +116,7 @@ func newVocabulary(tokens []string, split splitter, c *classes) *vocabulary {
 
 // count returns the number of tokens of text, which must be valid UTF-8.
 func (v *vocabulary) count(text []byte) int {
-	text = text[:len(text):len(text)] // load reads ahead up to the capacity: never past what the caller gave
+	text = text[:len(text):len(text)] // load reads up to the capacity: never past the end of the text
 	n := 0
 	for i := 0; i < len(text); {
 		end := v.split(v.classes, text, i)
@@ -171,7 +152,8 @@ func (v *vocabulary) find(b []byte) uint32 {
 }
 
 func (v *vocabulary) after(at int) int {
-	if at++; at < len(v.slots) {
+	at++
+	if at < len(v.slots) {
 		return at
 	}
 	return 0
@@ -206,7 +188,8 @@ func fold(a, b uint64) uint64 {
 	return high ^ low
 }
 
-// load returns up to eight bytes as one number. It reads past the end of b where b's capacity allows and masks the rest.
+// load returns up to eight bytes as one number. It reads past the end of b
+// where b's capacity allows and masks the rest.
 func load(b []byte) uint64 {
 	if cap(b) >= 8 {
 		return binary.LittleEndian.Uint64(b[:8]) & (1<<(8*len(b)) - 1)

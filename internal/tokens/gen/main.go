@@ -1,9 +1,12 @@
-// Command gen packs OpenAI's vocabularies for embedding. It reads the rank files that the module tiktoken-go-loader
-// carries (base64 text, 6.97 MB for four encodings) and writes vocab/*.zst beside the package tokens (1.5 MB for the
-// same four). Nothing is downloaded: the module's checksum in go.sum pins the content.
+// Command gen packs OpenAI's vocabularies for embedding. It reads the rank
+// files that the module tiktoken-go-loader carries (base64 text, 6.97 MB for
+// four encodings) and writes vocab/*.zst beside the package tokens (1.5 MB for
+// the same four). Nothing is downloaded: the module's checksum in go.sum pins
+// the content.
 //
-// A packed vocabulary is, before zstd: the number n of ranks as a little-endian uint32, n bytes with the length of each
-// token in rank order (0: no such rank), and the tokens' bytes one after the other.
+// A packed vocabulary is, before zstd: the number n of ranks as a little-endian
+// uint32, n bytes with the length of each token in rank order (0: no such
+// rank), and the tokens' bytes one after the other.
 package main
 
 import (
@@ -29,8 +32,9 @@ func main() {
 	}
 }
 
-// run writes the packed vocabularies into dir. r50k_base is not written: it is p50k_base without the runs of spaces
-// above rank 50256, which run proves before it relies on it.
+// run writes the packed vocabularies into dir. r50k_base is not written: it is
+// p50k_base without the runs of spaces above rank 50256, which run proves
+// before it relies on it.
 func run(dir string) error {
 	for _, name := range []string{"o200k_base", "cl100k_base", "p50k_base"} {
 		tokens, err := read(name)
