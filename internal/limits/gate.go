@@ -23,6 +23,7 @@ package limits
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/ulule/limiter/v3"
@@ -47,6 +48,10 @@ type Gate struct {
 	global []Rate
 	local  *Store
 	redis  *redisStore // nil: memory
+
+	// stores holds *windowStore. With a new one for each request, 100,000
+	// callers cost twice the time, most of it in garbage collection.
+	stores *sync.Pool
 }
 
 // Caller is the one for whom a request counts.
@@ -63,7 +68,7 @@ func NewGate(o Options) (*Gate, error) {
 	if _, err := ParseStrategy(string(o.Strategy)); err != nil {
 		return nil, err
 	}
-	g := &Gate{local: NewStore(o.Strategy, o.Now)}
+	g := &Gate{local: NewStore(o.Strategy, o.Now), stores: &sync.Pool{}}
 	if o.Redis != nil {
 		g.redis = newRedisStore(o.Redis, o.Strategy)
 	}
@@ -82,7 +87,7 @@ func (g *Gate) With(list []Rule, global []Rate) (*Gate, error) {
 			return nil, fmt.Errorf("limits of %q: %w", r.Path, err)
 		}
 	}
-	return &Gate{rules: newRules(list), global: global, local: g.local, redis: g.redis}, nil
+	return &Gate{rules: newRules(list), global: global, local: g.local, redis: g.redis, stores: g.stores}, nil
 }
 
 // Backend returns the name of the place that counts: memory or redis.
@@ -112,12 +117,14 @@ func (g *Gate) Healthy() (ok bool, detail string) {
 // id in a path would open a new one.
 func (g *Gate) Admit(ctx context.Context, paths []string, route string, c Caller) (Status, error) {
 	rates := g.global
-	key := "global\x00" + route
+	kind := "global\x00"
+	name := route
 	if rule := g.rules.match(paths, c.Level); rule != nil {
 		rates = rule.Rates
-		key = "rule\x00" + rule.Path
+		kind = "rule\x00"
+		name = rule.Path
 	}
-	key += "\x00" + c.ID
+	key := kind + name + "\x00" + c.ID
 	switch len(rates) {
 	case 0:
 		return Status{}, nil
@@ -131,8 +138,15 @@ func (g *Gate) Admit(ctx context.Context, paths []string, route string, c Caller
 
 // admitOne lets a limiter decide by one window.
 func (g *Gate) admitOne(ctx context.Context, key string, r Rate) (Status, error) {
-	s := &windowStore{Store: g.local, gate: g}
-	c, err := limiter.New(s, limiter.Rate{Limit: r.Limit, Period: r.Period}).Get(ctx, key)
+	s, ok := g.stores.Get().(*windowStore)
+	if !ok {
+		s = &windowStore{Store: g.local}
+		s.limiter = limiter.New(s, limiter.Rate{})
+	}
+	defer g.stores.Put(s)
+	s.gate = g
+	s.limiter.Rate = limiter.Rate{Limit: r.Limit, Period: r.Period}
+	c, err := s.limiter.Get(ctx, key)
 	if err != nil {
 		return Status{}, err
 	}
@@ -143,19 +157,22 @@ func (g *Gate) admitOne(ctx context.Context, key string, r Rate) (Status, error)
 	return status, nil
 }
 
-// windowStore is the limiter.Store of one request. It keeps the window that its
-// request was counted in, because limiter.Context has whole seconds only, and
-// no time after which a refused request would pass.
+// windowStore is the limiter.Store of one request at a time. It keeps the
+// window that its request was counted in, because limiter.Context has whole
+// seconds only, and no time after which a refused request would pass.
 type windowStore struct {
-	*Store // for the rest of the interface
-	gate   *Gate
-	window Window
+	*Store  // for the rest of the interface
+	limiter *limiter.Limiter
+	gate    *Gate
+	rates   [1]Rate
+	window  Window
 }
 
 // Get implements limiter.Store: it counts one request, in Redis while that
 // answers.
 func (s *windowStore) Get(ctx context.Context, key string, r limiter.Rate) (limiter.Context, error) {
-	s.window = s.gate.take(ctx, key, []Rate{{r.Limit, r.Period}})[0]
+	s.rates[0] = Rate{r.Limit, r.Period}
+	s.window = s.gate.take(ctx, key, s.rates[:])[0]
 	return s.context(s.window), nil
 }
 
