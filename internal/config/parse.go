@@ -75,24 +75,13 @@ func parseBool(s string) (bool, error) {
 	return false, bad("neither true nor false", "write true or false")
 }
 
-func number(low, high int, field func(*Config) *int) setter {
-	return func(l *loader, v value) (string, error) {
-		n, err := strconv.Atoi(strings.TrimSpace(v.text))
-		if err != nil || n < low || n > high {
-			return "", bad("not a whole number in range", fmt.Sprintf("write a number from %d to %d", low, high))
-		}
-		*field(l.cfg) = n
-		return "", nil
-	}
-}
-
-func count(low, high int64, field func(*Config) *int64) setter {
+func number[T int | int64](low, high T, field func(*Config) *T) setter {
 	return func(l *loader, v value) (string, error) {
 		n, err := strconv.ParseInt(strings.TrimSpace(v.text), 10, 64)
-		if err != nil || n < low || n > high {
+		if err != nil || n < int64(low) || n > int64(high) {
 			return "", bad("not a whole number in range", fmt.Sprintf("write a number from %d to %d", low, high))
 		}
-		*field(l.cfg) = n
+		*field(l.cfg) = T(n)
 		return "", nil
 	}
 }

@@ -11,9 +11,6 @@ import (
 const (
 	quotaExample      = `write {"key": {"*": {"requests_per_minute": 60, "tokens_per_day": 1000000}, "team-a": {"tokens_per_day": 0}}}, where 0 is no limit`
 	estimationExample = `write {"chars_per_token": 4, "provider_chars_per_token": {"anthropic": 3}, "max_sample_bytes": 20000}`
-
-	// maxQuota is the highest limit that every backend counts exactly.
-	maxQuota = 1 << 50
 )
 
 // quotas reads limits on requests and tokens by scope and name. An entry
@@ -112,7 +109,7 @@ func readQuota(q *limits.Quota, path string, n node) (wrong []error) {
 			wrong = append(wrong, bad(fmt.Sprintf("%s.%s is no limit", path, shorten(p.key)), fix))
 		default:
 			v, err := strconv.ParseInt(strings.TrimSpace(p.value.text), 10, 64)
-			if p.value.kind != scalar || err != nil || v < 0 || v > maxQuota {
+			if p.value.kind != scalar || err != nil || v < 0 || v > limits.MaxQuota {
 				wrong = append(wrong, bad(fmt.Sprintf("%s.%s is %q", path, name, shorten(p.value.compact())), "write a whole number, or 0 for no limit"))
 				continue
 			}

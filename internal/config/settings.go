@@ -90,7 +90,7 @@ func limitSettings() []setting {
 		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]limits.Rule { return &c.Limits.Paces })},
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
-		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: count(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
+		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: number(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
 		{name: "QUEUE_KEEPALIVE", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Limits.QueueKeepalive })},
 	}
 }
