@@ -1,16 +1,11 @@
 package main
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 
 	"forward/internal/config"
 	"forward/internal/database"
-	"forward/internal/dialect"
-	"forward/internal/dialect/anthropic"
-	"forward/internal/dialect/gemini"
-	"forward/internal/dialects"
 	"forward/internal/forward"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
@@ -21,11 +16,7 @@ import (
 func (a *app) setRoutes(c *change) error {
 	var list []*upstream.Route
 	for _, r := range c.cfg.Routes {
-		d, ok := dialects.ByName(r.Dialect)
-		if !ok {
-			return fmt.Errorf("route %q: unknown dialect %q", r.Name, r.Dialect)
-		}
-		route := &upstream.Route{Name: r.Name, Prefix: r.Prefix, Aliases: r.Aliases, Base: r.BaseURL, Also: r.Also, Dialect: d, Open: r.Open, General: r.Type == "general"}
+		route := &upstream.Route{Name: r.Name, Prefix: r.Prefix, Aliases: r.Aliases, Base: r.BaseURL, Also: r.Also, Dialect: r.Dialect, Open: r.Open, General: r.Type == "general"}
 		if len(r.APIKeys) > 0 {
 			route.Keys = upstream.NewPool(r.APIKeys, nil)
 		}
@@ -45,7 +36,7 @@ func (a *app) setRoutes(c *change) error {
 }
 
 // modelRoutes makes the table of models for requests on /: the configured ones,
-// then Anthropic's and Google's models if the gateway has keys for them.
+// then those that only one provider has, if the gateway has keys for it.
 func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute {
 	var list []forward.ModelRoute
 	for _, m := range cfg.ModelRoutes {
@@ -54,7 +45,7 @@ func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute
 		}
 	}
 	for _, r := range table.Routes() {
-		glob := map[*dialect.Dialect]string{anthropic.Dialect: "claude-*", gemini.Dialect: "gemini-*"}[r.Dialect]
+		glob := r.Dialect.Provider.Models
 		if glob != "" && r.Keys.Len() > 0 {
 			list = append(list, forward.ModelRoute{Models: glob, Route: r})
 		}

@@ -27,6 +27,7 @@ import (
 
 	"forward/internal/cache"
 	"forward/internal/chatlog"
+	"forward/internal/dialect"
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/ledger"
@@ -118,9 +119,9 @@ type Route struct {
 	Aliases []string   // further prefixes, "/openai" beside "/"
 	BaseURL *url.URL   // scheme, host and path without trailing slash
 	Also    []*url.URL // further base URLs of the same API, tried in this order when those before cannot be used
-	Type    string     // openai, anthropic, gemini or general
-	Dialect string     // openai, anthropic or gemini; differs from Type for general only
-	Open    bool       // EXTRA: no key is required and none swapped
+	Type    string     // the name of a dialect, or general
+	Dialect *dialect.Dialect
+	Open    bool // EXTRA: no key is required and none swapped
 	APIKeys []upstream.APIKey
 	BuiltIn bool // mounted by default, not because it was configured
 

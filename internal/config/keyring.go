@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
@@ -43,17 +44,10 @@ func parseLevels(n node) ([]int, error) {
 }
 
 // apiKeys stores the API keys of one provider's routes.
-func apiKeys(provider string) setter {
+func apiKeys(d *dialect.Dialect) setter {
 	return func(l *loader, v value) (string, error) {
 		ks, err := l.parseAPIKeys(v)
-		switch provider {
-		case "openai":
-			l.openai.keys = ks
-		case "anthropic":
-			l.anthropic.keys = ks
-		case "gemini":
-			l.gemini.keys = ks
-		}
+		l.of(d).keys = ks
 		return showAPIKeys(ks), err
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"forward/internal/dialect"
 	"forward/internal/keys"
 )
 
@@ -26,8 +27,9 @@ type loader struct {
 	problems    []Problem
 	warnings    []Warning
 
-	openai, anthropic, gemini, extra targets
-	forward                          []target // FORWARD_CONFIG
+	providers map[*dialect.Dialect]*targets // see of
+	extra     targets
+	forward   []target // FORWARD_CONFIG
 }
 
 // Load reads all sources and returns the Config they make together. environ is

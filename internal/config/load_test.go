@@ -61,7 +61,7 @@ func describe(c *config.Config, warnings []config.Warning) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, r := range c.Routes {
-		line("route %s %s → %s type=%s dialect=%s open=%v built-in=%v aliases=%v", r.Name, r.Prefix, r.BaseURL, r.Type, r.Dialect, r.Open, r.BuiltIn, r.Aliases)
+		line("route %s %s → %s type=%s dialect=%s open=%v built-in=%v aliases=%v", r.Name, r.Prefix, r.BaseURL, r.Type, r.Dialect.Name, r.Open, r.BuiltIn, r.Aliases)
 		for _, k := range r.APIKeys {
 			line("    key %s levels=%v", k.Secret, k.Levels)
 		}

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/upstream"
 	"net/url"
 	"regexp"
@@ -87,32 +89,55 @@ func parseBase(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// dialectOf guesses the protocol of a general route by its host, then by its
-// prefix.
-func dialectOf(base *url.URL, prefix string) string {
-	host := strings.ToLower(base.Hostname())
-	switch {
-	case strings.HasSuffix(base.Path, "/openai"):
-		return "openai" // the OpenAI-compatible door of Gemini and others
-	case strings.HasSuffix(host, "anthropic.com"), strings.Contains(prefix, "anthropic"), strings.Contains(prefix, "claude"):
-		return "anthropic"
-	case strings.HasSuffix(host, "googleapis.com"), strings.Contains(prefix, "gemini"):
-		return "gemini"
+// of returns the base URLs, prefixes and API keys of a provider's settings.
+func (l *loader) of(d *dialect.Dialect) *targets {
+	if l.providers == nil {
+		l.providers = map[*dialect.Dialect]*targets{}
 	}
-	return "openai"
+	if l.providers[d] == nil {
+		l.providers[d] = &targets{}
+	}
+	return l.providers[d]
+}
+
+// general is the kind of a route whose dialect is not written.
+const general = "general"
+
+// kinds are the kinds of routes, and the text that lists them.
+func kinds() (names []string, text string) {
+	for _, d := range dialects.All {
+		names = append(names, d.Name)
+	}
+	return append(names, general), strings.Join(names, ", ") + " or " + general
+}
+
+// dialectOf guesses the dialect of a general route by its host, then by its
+// prefix. A path that ends like OpenAI's name is the compatible API of another
+// provider.
+func dialectOf(base *url.URL, prefix string) *dialect.Dialect {
+	if strings.HasSuffix(base.Path, "/"+dialects.Default.Name) {
+		return dialects.Default
+	}
+	host := strings.ToLower(base.Hostname())
+	for _, d := range dialects.All {
+		byHost := slices.ContainsFunc(d.Provider.Hosts, func(suffix string) bool { return strings.HasSuffix(host, suffix) })
+		byPrefix := slices.ContainsFunc(d.Provider.Words, func(word string) bool { return strings.Contains(prefix, word) })
+		if d != dialects.Default && (byHost || byPrefix) {
+			return d
+		}
+	}
+	return dialects.Default
 }
 
 // keysFor returns the API keys of a route's kind. A general route takes its
-// provider's keys; without any it shares the openai routes' keys, which is
+// provider's keys; without any it shares those of the default dialect, which is
 // where openai-forward 0.7 and later keep the keys of every target.
-func (l *loader) keysFor(kind, dialect string) []upstream.APIKey {
-	switch {
-	case dialect == "anthropic" && (kind != "general" || len(l.anthropic.keys) > 0):
-		return l.anthropic.keys
-	case dialect == "gemini" && (kind != "general" || len(l.gemini.keys) > 0):
-		return l.gemini.keys
+func (l *loader) keysFor(kind string, d *dialect.Dialect) []upstream.APIKey {
+	own := l.of(d).keys
+	if kind == general && len(own) == 0 {
+		return l.of(dialects.Default).keys
 	}
-	return l.openai.keys
+	return own
 }
 
 // mount adds a route, or reports why it cannot be: under the setting baseName
@@ -142,15 +167,17 @@ func (l *loader) mount(baseName, prefixName string, t target, edit func(*Route))
 		return
 	}
 	base := bases[0]
-	r := Route{Prefix: prefix, BaseURL: base, Also: bases[1:], Type: t.kind, Dialect: t.kind, setting: baseName}
-	if t.kind == "general" {
-		r.Dialect = dialectOf(base, prefix)
+	r := Route{Prefix: prefix, BaseURL: base, Also: bases[1:], Type: t.kind, setting: baseName}
+	d, ok := dialects.ByName(t.kind)
+	if !ok {
+		d = dialectOf(base, prefix)
 	}
+	r.Dialect = d
 	r.APIKeys = l.keysFor(r.Type, r.Dialect)
 	if edit != nil {
 		edit(&r)
 	}
-	if r.Dialect == "openai" && strings.HasSuffix(base.Path, "/v1") && !strings.HasSuffix(prefix, "/v1") && !r.Open {
+	if r.Dialect == dialects.Default && strings.HasSuffix(base.Path, "/v1") && !strings.HasSuffix(prefix, "/v1") && !r.Open {
 		l.warn(l.chosen[baseName], fmt.Sprintf("clients call %s, which becomes %s://%s%s/v1/…; write the base URL without /v1 unless they call %s",
 			strings.TrimSuffix(prefix, "/")+"/v1/…", base.Scheme, base.Host, base.Path, strings.TrimSuffix(prefix, "/")+"/chat/completions"))
 	}
@@ -176,9 +203,9 @@ func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edi
 // buildRoutes mounts the configured routes, then the built-in ones whose prefix
 // is free.
 func (l *loader) buildRoutes() {
-	openaiWritten := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
-	if openaiWritten || (len(l.forward) == 0 && !l.rootWritten()) {
-		l.pairUp("OPENAI_BASE_URL", "OPENAI_ROUTE_PREFIX", l.openai, "openai", func(r *Route) { r.BuiltIn = !openaiWritten })
+	written := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
+	if written || (len(l.forward) == 0 && !l.rootWritten()) {
+		l.pairUp("OPENAI_BASE_URL", "OPENAI_ROUTE_PREFIX", *l.of(dialects.Default), dialects.Default.Name, func(r *Route) { r.BuiltIn = !written })
 	} else {
 		l.show("OPENAI_BASE_URL", "")
 		l.show("OPENAI_ROUTE_PREFIX", "")
@@ -186,24 +213,26 @@ func (l *loader) buildRoutes() {
 	for _, t := range l.forward {
 		l.mount("FORWARD_CONFIG", "FORWARD_CONFIG", t, nil)
 	}
-	l.pairUp("EXTRA_BASE_URL", "EXTRA_ROUTE_PREFIX", l.extra, "general", func(r *Route) { r.Open, r.APIKeys = true, nil })
+	l.pairUp("EXTRA_BASE_URL", "EXTRA_ROUTE_PREFIX", l.extra, general, func(r *Route) { r.Open, r.APIKeys = true, nil })
 	l.readRoutes()
-	for _, builtIn := range []struct {
-		name, setting string
-		targets
-	}{{"anthropic", "ANTHROPIC_BASE_URL", l.anthropic}, {"gemini", "GEMINI_BASE_URL", l.gemini}} {
-		if !l.mounted("/"+builtIn.name) && len(builtIn.bases) > 0 {
-			l.mount(builtIn.setting, builtIn.setting, target{strings.Join(builtIn.bases, ","), "/" + builtIn.name, builtIn.name}, func(r *Route) { r.BuiltIn = true })
+	for _, d := range dialects.All {
+		bases := l.of(d).bases
+		if d == dialects.Default || l.mounted("/"+d.Name) || len(bases) == 0 {
+			continue
 		}
+		name := strings.ToUpper(d.Name) + "_BASE_URL"
+		l.mount(name, name, target{strings.Join(bases, ","), "/" + d.Name, d.Name}, func(r *Route) { r.BuiltIn = true })
 	}
+	alias := "/" + dialects.Default.Name
 	for i := range l.cfg.Routes {
-		if r := &l.cfg.Routes[i]; r.Prefix == "/" && r.Type == "openai" && !l.mounted("/openai") {
-			r.Aliases = []string{"/openai"}
+		r := &l.cfg.Routes[i]
+		if r.Prefix == "/" && r.Type == dialects.Default.Name && !l.mounted(alias) {
+			r.Aliases = []string{alias}
 		}
 	}
 	l.nameRoutes()
 	for _, m := range l.cfg.ModelRoutes {
-		if !l.mounted(m.Prefix) && !(m.Prefix == "/openai" && l.mounted("/")) {
+		if !l.mounted(m.Prefix) && !(m.Prefix == alias && l.mounted("/")) {
 			l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
 		}
 	}
@@ -249,7 +278,7 @@ func (l *loader) nameRoutes() {
 			}
 			base := strings.ReplaceAll(strings.Trim(r.Prefix, "/"), "/", "_")
 			if base == "" {
-				base = "openai"
+				base = dialects.Default.Name
 			}
 			r.Name = base
 			for n := 2; taken[r.Name]; n++ {

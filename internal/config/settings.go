@@ -3,8 +3,10 @@ package config
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
+	"forward/internal/dialects"
 	"forward/internal/keys"
 	"forward/internal/limits"
 )
@@ -48,21 +50,33 @@ func listenSettings() []setting {
 }
 
 func routeSettings() []setting {
-	return []setting{
-		{name: "OPENAI_BASE_URL", def: "https://api.openai.com", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.bases })},
-		{name: "OPENAI_ROUTE_PREFIX", def: "/", tree: true, set: texts(func(l *loader) *[]string { return &l.openai.prefixes })},
-		{name: "OPENAI_API_KEY", older: []string{"OPENAI_API_KEY_CONFIG"}, secret: true, tree: true, set: apiKeys("openai")},
-		{name: "ANTHROPIC_BASE_URL", def: "https://api.anthropic.com", tree: true, set: texts(func(l *loader) *[]string { return &l.anthropic.bases })},
-		{name: "ANTHROPIC_API_KEY", secret: true, tree: true, set: apiKeys("anthropic")},
-		{name: "GEMINI_BASE_URL", def: "https://generativelanguage.googleapis.com", tree: true, set: texts(func(l *loader) *[]string { return &l.gemini.bases })},
-		{name: "GEMINI_API_KEY", secret: true, tree: true, set: apiKeys("gemini")},
+	return append(providerSettings(), []setting{
 		{name: "FORWARD_CONFIG", tree: true, set: forwardConfig},
 		{name: "EXTRA_BASE_URL", older: []string{"GENERAL_BASE_URL"}, tree: true, set: texts(func(l *loader) *[]string { return &l.extra.bases })},
 		{name: "EXTRA_ROUTE_PREFIX", older: []string{"GENERAL_ROUTE_PREFIX"}, tree: true, set: texts(func(l *loader) *[]string { return &l.extra.prefixes })},
 		{name: "EXTRA_AUTH", def: "open", set: extraAuth},
 		{name: "MODEL_ROUTES", tree: true, set: modelRoutes},
 		{name: "MODEL_FALLBACKS", tree: true, set: fallbacks},
+	}...)
+}
+
+// providerSettings are the base URLs and API keys of the providers whose routes
+// are built in. Several routes of the default dialect can be mounted.
+func providerSettings() (rows []setting) {
+	for _, d := range dialects.All {
+		if d.Provider.BaseURL == "" {
+			continue
+		}
+		name := strings.ToUpper(d.Name)
+		key := setting{name: name + "_API_KEY", secret: true, tree: true, set: apiKeys(d)}
+		rows = append(rows, setting{name: name + "_BASE_URL", def: d.Provider.BaseURL, tree: true, set: texts(func(l *loader) *[]string { return &l.of(d).bases })})
+		if d == dialects.Default {
+			rows = append(rows, setting{name: name + "_ROUTE_PREFIX", def: "/", tree: true, set: texts(func(l *loader) *[]string { return &l.of(d).prefixes })})
+			key.older = []string{name + "_API_KEY_CONFIG"}
+		}
+		rows = append(rows, key)
 	}
+	return rows
 }
 
 func accessSettings() []setting {

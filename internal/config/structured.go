@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"forward/internal/dialects"
 	"forward/internal/queue"
 	"maps"
 	"slices"
@@ -17,11 +18,12 @@ func forwardConfig(l *loader, v value) (string, error) {
 	if v.kind != list {
 		return "", bad("a JSON list was expected", example)
 	}
+	known, names := kinds()
 	for i, item := range v.items {
 		if item.kind != object {
 			return "", bad(fmt.Sprintf("entry %d is not an object", i+1), example)
 		}
-		t := target{kind: "general"} // what openai-forward takes a target without type for
+		t := target{kind: general} // what openai-forward takes a target without type for
 		for _, p := range item.pairs {
 			switch strings.ToLower(p.key) {
 			case "base_url":
@@ -37,13 +39,13 @@ func forwardConfig(l *loader, v value) (string, error) {
 		}
 		if t.kind == "custom" {
 			l.warn(v, fmt.Sprintf("entry %d has the type custom, which is forwarded as openai; its model_map is not applied", i+1))
-			t.kind = "openai"
+			t.kind = dialects.Default.Name
 		}
 		switch {
 		case t.base == "" || t.prefix == "":
 			return "", bad(fmt.Sprintf("entry %d lacks base_url or route", i+1), example)
-		case !slices.Contains([]string{"openai", "anthropic", "gemini", "general"}, t.kind):
-			return "", bad(fmt.Sprintf("entry %d has the type %q", i+1, shorten(t.kind)), "write openai, anthropic, gemini or general")
+		case !slices.Contains(known, t.kind):
+			return "", bad(fmt.Sprintf("entry %d has the type %q", i+1, shorten(t.kind)), "write "+names)
 		}
 		l.forward = append(l.forward, t)
 	}
@@ -67,7 +69,7 @@ func (l *loader) readRoutes() {
 }
 
 func (l *loader) readRoute(path string, p pair) {
-	t := target{prefix: p.key, kind: "openai"}
+	t := target{prefix: p.key, kind: dialects.Default.Name}
 	var keys value
 	var models node
 	for _, member := range p.value.pairs {
@@ -89,12 +91,13 @@ func (l *loader) readRoute(path string, p pair) {
 			l.problems = append(l.problems, unknownName(path+"."+member.key, l.at(member.value), path+".", []string{"forward", "provider", "prefix", "keys", "models"}))
 		}
 	}
+	known, names := kinds()
 	switch {
 	case t.base == "":
 		l.failFile(path, p.value, "the route has no forward", "write forward: https://…")
 		return
-	case !slices.Contains([]string{"openai", "anthropic", "gemini", "general"}, t.kind):
-		l.failFile(path+".provider", p.value, fmt.Sprintf("%q is not a provider", shorten(t.kind)), "write openai, anthropic, gemini or general")
+	case !slices.Contains(known, t.kind):
+		l.failFile(path+".provider", p.value, fmt.Sprintf("%q is not a provider", shorten(t.kind)), "write "+names)
 		return
 	}
 	base, err := l.expand(t.base)
