@@ -12,7 +12,7 @@ import (
 // model is asked in the end.
 func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error) {
 	use, _ := g.batchUse(a, to.route)
-	if a.from.op == dialect.Models || (!a.from.scheduled() && use != dialect.MakesBatch) {
+	if !a.from.op.Generates() && use != dialect.MakesBatch {
 		return nil, nil
 	}
 	if g.Ledger == nil {
@@ -59,7 +59,7 @@ func (g *Gateway) newRow(a *ask, to target) ledger.Row {
 	who := &a.who
 	return ledger.Row{
 		ID: a.in.id, Time: a.in.start, Key: who.id, KeyName: who.name, User: who.user, Tags: who.policy.Tags,
-		Route: to.route.Name, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.Name),
+		Route: to.route.Name, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.PriceName()),
 		Operation: a.from.op, Model: to.model, Stream: a.req.Stream,
 		BytesIn: max(a.in.r.ContentLength, int64(len(a.raw)), 0),
 	}

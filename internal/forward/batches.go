@@ -13,7 +13,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
-	"forward/internal/dialect/gemini"
 	"forward/internal/ledger"
 	"forward/internal/upstream"
 )
@@ -139,7 +138,7 @@ func (g *Gateway) findResults(a *ask, to target, use dialect.BatchUse, object st
 		b.Tags = a.who.policy.Tags
 		b.Route = to.route.Name
 	}
-	return &ledger.Settlement{Batch: b, Prices: g.Prices, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.Name)}
+	return &ledger.Settlement{Batch: b, Prices: g.Prices, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.PriceName())}
 }
 
 // watchBatch lets an answer about batches be read on its way.
@@ -240,8 +239,8 @@ func (w *batchWatch) look(p []byte, err error) {
 	}
 }
 
-// note remembers the batches of an answer, and settles those of Gemini's that
-// hold their results.
+// note remembers the batches of an answer, and settles one that holds its
+// results.
 func (w *batchWatch) note(body []byte) {
 	a := w.ask
 	route := w.to.route
@@ -268,7 +267,11 @@ func (w *batchWatch) note(body []byte) {
 	if err != nil {
 		w.g.warnOfBatch(a, list[0].ID, err)
 	}
-	if len(list) > 1 || route.Dialect != gemini.Dialect {
+	if len(list) > 1 {
+		return
+	}
+	answers := route.Dialect.InlineResults(gjson.ParseBytes(body))
+	if len(answers) == 0 {
 		return
 	}
 	s := w.g.findResults(a, w.to, dialect.ShowsBatches, list[0].ID)

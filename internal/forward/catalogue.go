@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,7 +16,6 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
-	"forward/internal/dialect/anthropic"
 	"forward/internal/dialects"
 	"forward/internal/upstream"
 )
@@ -174,20 +174,13 @@ func (g *Gateway) modelsOf(r *upstream.Route, level int) ([]modelEntry, error) {
 	return models, nil
 }
 
-// fetchModels asks a provider for its models. Anthropic lists its own in its
-// own form only, 1,000 at most at a time
-// (https://docs.anthropic.com/en/api/models-list).
+// fetchModels asks a provider for its models.
 func (g *Gateway) fetchModels(ctx context.Context, r *upstream.Route, level int) ([]modelEntry, error) {
-	path, query := openAIBase(r, "/v1/models"), ""
-	if r.Dialect == anthropic.Dialect {
-		query = "limit=1000"
-	}
-	ask := (&http.Request{Method: http.MethodGet, URL: r.URL(path, query), Header: http.Header{
-		"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"forward/" + g.Version},
-	}}).WithContext(ctx)
-	if r.Dialect == anthropic.Dialect {
-		ask.Header.Set("Anthropic-Version", "2023-06-01")
-	}
+	provider := &r.Dialect.Provider
+	h := http.Header{"Accept": {"application/json"}, "Accept-Encoding": {"identity"}, "User-Agent": {"forward/" + g.Version}}
+	maps.Copy(h, provider.ModelsHeader)
+	address := r.URL(r.Dialect.OpenAIPath("/v1/models"), provider.ModelsQuery)
+	ask := (&http.Request{Method: http.MethodGet, URL: address, Header: h}).WithContext(ctx)
 	attempts := upstream.Attempts{Route: r, Level: level, Transport: g.Transport, Swap: r.Keys.Len() > 0, Retries: g.Retries, Log: g.Log}
 	res, err := attempts.RoundTrip(ask)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/jsonscan"
 )
 
@@ -58,7 +59,7 @@ func (g *Gateway) asksUsage(a *ask, to target, store bool) bool {
 	if to.withoutUsage || !a.req.Stream || a.req.IncludeUsage || (!to.swap && !store) {
 		return false
 	}
-	if a.from.op != dialect.Chat && a.from.op != dialect.Completion {
+	if a.from.dialect != dialects.Default || (a.from.op != dialect.Chat && a.from.op != dialect.Completion) {
 		return false
 	}
 	until, refused := g.noUsage.Load(to.route)

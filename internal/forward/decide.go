@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"forward/internal/dialect"
 	"forward/internal/glob"
 	"forward/internal/limits"
 	"forward/internal/queue"
@@ -57,7 +58,7 @@ func mayFallBack(ans *answer, err error) bool {
 	switch {
 	case err == nil:
 		switch ans.res.StatusCode {
-		case http.StatusTooManyRequests, http.StatusServiceUnavailable, 529: // Anthropic's overloaded_error
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable, dialect.StatusOverloaded:
 			return true
 		}
 		return false

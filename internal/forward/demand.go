@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"forward/internal/dialect"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -60,11 +59,11 @@ func (d *demand) total() int64 {
 // estimates reports whether the prompt is estimated from its length, as the
 // settings may want it for the route's provider.
 func (d *demand) estimates() bool {
-	return d.ask.body != nil && d.g.Estimation.On(d.route.Dialect.Name) && d.ask.from.scheduled()
+	return d.ask.body != nil && d.g.Estimation.On(d.route.Dialect.Name) && d.ask.from.op.Generates()
 }
 
 func (d *demand) set(count tokens.Demand, bounded bool) {
-	if count.Completion == 0 && answersText(d.ask.from.op) {
+	if count.Completion == 0 && d.ask.from.op.AnswersText() {
 		count.Completion = d.g.DefaultMaxTokens
 	}
 	d.known = true
@@ -79,13 +78,4 @@ func (a *ask) maxTokens() int64 {
 		return a.req.MaxTokens * max(a.req.N, 1)
 	}
 	return 0
-}
-
-// answersText reports whether answers of the operation are generated tokens.
-func answersText(op dialect.Operation) bool {
-	switch op {
-	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
-		return true
-	}
-	return false
 }

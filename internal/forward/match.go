@@ -50,7 +50,7 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 	// /v1/chat/%63ompletions as /v1/chat/completions, and so do the rules.
 	from.plain = readable(rest)
 	from.op = route.Dialect.Operation(r.Method, from.plain)
-	from.dialect = spoken(from.op, route.Dialect)
+	from.dialect = route.Dialect.Spoken(from.op, from.plain)
 	from.paths = make([]string, 1, 1+len(route.Aliases))
 	from.paths[0] = strings.TrimSuffix(route.Prefix, "/") + from.plain
 	for _, alias := range route.Aliases {
@@ -78,26 +78,4 @@ func readable(path string) string {
 		b.WriteByte(path[i])
 	}
 	return b.String()
-}
-
-// spoken returns the dialect of an operation on a route of dialect d. Anthropic
-// and Google also serve OpenAI's operations, and their clients expect OpenAI's
-// events and errors.
-func spoken(op dialect.Operation, d *dialect.Dialect) *dialect.Dialect {
-	switch op {
-	case dialect.Chat, dialect.Completion, dialect.Embedding, dialect.Responses, dialect.Moderation, dialect.Image, dialect.ImageEdit, dialect.Speech, dialect.Audio:
-		return dialects.Default
-	}
-	return d
-}
-
-// scheduled reports whether a model answers the request, so that it takes of
-// the model's allowance. Files, batches and the like count for quotas of
-// requests only.
-func (m *match) scheduled() bool {
-	switch m.op {
-	case dialect.Other, dialect.Models, dialect.CountTokens:
-		return false
-	}
-	return true
 }

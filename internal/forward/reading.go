@@ -50,7 +50,7 @@ func (t *tap) startReading(rec *record) {
 	r := t.ask.in.r
 	t.metered = t.ask.from.op.Parsed() && !rec.to.route.Open && res.StatusCode == http.StatusOK && r.Method != http.MethodHead
 	t.keeps = t.keepsObjects(rec)
-	events := isEvents(res.Header)
+	_, events := t.ask.from.dialect.Framing(res.Header)
 	switch {
 	case t.metered || (uses.read() && t.packed == "" && r.Method != http.MethodHead):
 		t.parsed = &dialect.Answer{NoText: !events && !uses.read() && !t.ask.req.Array}
@@ -153,7 +153,7 @@ func (t *tap) usage() (u *dialect.Usage, estimated bool) {
 		return nil, false
 	case t.parsed.Usage != nil && !t.endsEarly():
 		return t.parsed.Usage, false
-	case !t.events || !answersText(op) || len(t.parsed.Choices()) == 0:
+	case !t.events || !op.AnswersText() || len(t.parsed.Choices()) == 0:
 		return nil, false
 	}
 	if t.estimate == nil {
@@ -172,7 +172,7 @@ func (t *tap) usage() (u *dialect.Usage, estimated bool) {
 // in it is one of its start: Anthropic's first event reports one token of
 // output, and Gemini's report what there was so far.
 func (t *tap) endsEarly() bool {
-	return t.events && answersText(t.ask.from.op) && !t.parsed.Ended && t.parsed.Finish() == "" && len(t.parsed.Choices()) > 0
+	return t.events && t.ask.from.op.AnswersText() && !t.parsed.Ended && t.parsed.Finish() == "" && len(t.parsed.Choices()) > 0
 }
 
 // reportUsage writes the usage of the answer into headers or trailers.
@@ -265,14 +265,14 @@ func (t *tap) readWhole() {
 		d.Body(op, t.parsed, body)
 		return
 	}
-	split := framing.Splitter{}
+	split := framing.Splitter{Framing: t.split.Framing}
 	split.Feed(body)
 	for {
 		raw, ok := split.Next()
 		if !ok {
 			raw = split.Pending()
 		}
-		event, found := framing.SSE.Parse(raw)
+		event, found := split.Framing.Parse(raw)
 		if found {
 			d.ReadEvent(op, t.parsed, event)
 		}

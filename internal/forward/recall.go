@@ -166,15 +166,9 @@ func cacheOnlyMiss(message string) error {
 
 // cacheable reports whether answers to this operation are cached at all.
 func (g *Gateway) cacheable(a *ask) bool {
-	switch a.from.op {
-	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
-		if g.CacheChat {
-			return a.body != nil
-		}
-	case dialect.Embedding, dialect.EmbedContent:
-		if g.CacheEmbedding {
-			return a.body != nil
-		}
+	op := a.from.op
+	if (op.AnswersText() && g.CacheChat) || (op.Embeds() && g.CacheEmbedding) {
+		return a.body != nil
 	}
 	if !g.cacheRoutes[a.from.plain] {
 		return false
@@ -266,7 +260,7 @@ func inForm(entry cache.Entry, a *ask) (_ cache.Entry, ok bool) {
 		if !ok {
 			return entry, false
 		}
-		entry.Header = withType(entry.Header, "text/event-stream; charset=utf-8")
+		entry.Header = withType(entry.Header, streamType(d))
 	case entry.Stream && d.Fold != nil:
 		entry.Body, ok = d.Fold(op, entry.Body)
 		if !ok {
@@ -277,8 +271,16 @@ func inForm(entry cache.Entry, a *ask) (_ cache.Entry, ok bool) {
 	default:
 		return entry, false
 	}
-	entry.Stream = strings.HasPrefix(entry.Header.Get("Content-Type"), "text/event-stream")
+	_, entry.Stream = d.Framing(entry.Header)
 	return entry, true
+}
+
+// streamType is the Content-Type of a stream that was made from a body.
+func streamType(d *dialect.Dialect) string {
+	if d.Framings != nil {
+		return d.Framings[0].ContentType()
+	}
+	return framing.SSE.ContentType() + "; charset=utf-8"
 }
 
 func withType(h http.Header, contentType string) http.Header {

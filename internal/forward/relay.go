@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidwall/gjson"
 
+	"forward/internal/framing"
 	"forward/internal/upstream"
 )
 
@@ -113,7 +114,8 @@ func (rec *record) trace(h http.Header) {
 // followsKeepalive reports whether an answer can follow keepalive comments: it
 // has to be a stream of events too.
 func followsKeepalive(res *http.Response) bool {
-	return res.StatusCode == http.StatusOK && isEvents(res.Header) && encodingOf(res.Header) == ""
+	f, ok := framing.Of(res.Header.Get("Content-Type"))
+	return res.StatusCode == http.StatusOK && ok && f == framing.SSE && encodingOf(res.Header) == ""
 }
 
 // afterKeepalive makes an error of an answer that cannot follow comments.
@@ -138,10 +140,6 @@ func afterKeepalive(res *http.Response, route string) error {
 }
 
 func isJSON(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/json") }
-
-func isEvents(h http.Header) bool {
-	return strings.HasPrefix(h.Get("Content-Type"), "text/event-stream")
-}
 
 // deliver writes the answer. Little is on the stack while a stream waits: there
 // may be ten thousand.

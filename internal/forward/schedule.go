@@ -63,7 +63,7 @@ func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, erro
 // queueDemand is what the request asks of its model's queue.
 func (g *Gateway) queueDemand(a *ask, to target, m *memory, patience time.Duration) queue.Demand {
 	d := queue.Demand{Route: to.route.Name, Model: to.model, Caller: a.who.id, Tokens: to.demand.total(), MaxWait: patience, Priority: a.who.policy.Priority}
-	if a.req.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil {
+	if a.req.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil && a.from.dialect.Framings == nil {
 		d.Keepalive = g.QueueKeepalive
 		d.OnKeepalive = func() { g.keepalive(a, m) }
 	}
@@ -94,7 +94,7 @@ func (g *Gateway) isCounted(who *caller) bool {
 }
 
 // isQueued reports whether the request may have to wait in a queue.
-func (g *Gateway) isQueued(a *ask) bool { return g.Scheduler != nil && a.from.scheduled() }
+func (g *Gateway) isQueued(a *ask) bool { return g.Scheduler != nil && a.from.op.Generates() }
 
 // ofCaller reports whether a refusal is about the caller itself: others that
 // ask the same may be let through.

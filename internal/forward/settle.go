@@ -183,7 +183,7 @@ func (rec *record) cacheWord() string {
 // it used. A refusal costs nothing.
 func (rec *record) leftUnanswered() bool {
 	ans := rec.answer
-	if rec.cause != clientGone || !rec.ask.from.scheduled() || ans == nil || ans.attempts.Count == 0 {
+	if rec.cause != clientGone || !rec.ask.from.op.Generates() || ans == nil || ans.attempts.Count == 0 {
 		return false
 	}
 	if rec.tap != nil {

@@ -27,7 +27,7 @@ const (
 // stream is the part of a tap that cuts a body into events.
 type stream struct {
 	counted      bool // as a stream under way
-	events       bool // server-sent events that can be read
+	events       bool // events that can be read
 	packedEvents bool // compressed ones
 	split        framing.Splitter
 	pacer        *limits.Pacer   // nil: unpaced
@@ -43,14 +43,15 @@ type stream struct {
 // startStream chooses how the events of the answer pass.
 func (t *tap) startStream(rec *record) {
 	res := t.answer.res
-	isStream := isEvents(res.Header)
+	d := t.ask.from.dialect
+	var isStream bool
+	t.split.Framing, isStream = d.Framing(res.Header)
 	t.events = isStream && t.packed == ""
 	t.packedEvents = isStream && t.packed != ""
 	if isStream {
 		t.counted = true
 		t.g.Metrics.BeginStream()
 	}
-	d := t.ask.from.dialect
 	if t.events {
 		t.pacer = limits.NewPacer(t.g.Paces.Interval(t.ask.from.paths, t.ask.who.level))
 		t.hideUsage = t.answer.addedUsage && !t.ask.req.IncludeUsage && d.WithUsage != nil
@@ -206,7 +207,7 @@ func (t *tap) readEvent(raw []byte) bool {
 		t.gaps = append(t.gaps, now.Sub(t.last))
 		t.last = now
 	}
-	event, ok := framing.SSE.Parse(raw)
+	event, ok := t.split.Framing.Parse(raw)
 	if ok {
 		d.ReadEvent(op, t.parsed, event)
 	}

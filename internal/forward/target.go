@@ -2,9 +2,7 @@ package forward
 
 import (
 	"net/http"
-	"strings"
 
-	"forward/internal/dialect/gemini"
 	"forward/internal/dialects"
 	"forward/internal/glob"
 	"forward/internal/upstream"
@@ -59,7 +57,7 @@ func (g *Gateway) lead(ask *ask, model string) (target, error) {
 			if err != nil {
 				return to, err
 			}
-			to = g.target(&ask.who, route, openAIBase(route, from.rest))
+			to = g.target(&ask.who, route, route.Dialect.OpenAIPath(from.rest))
 			to.model = model
 		}
 	}
@@ -76,16 +74,6 @@ func (g *Gateway) routeOf(home *upstream.Route, model string) *upstream.Route {
 		}
 	}
 	return home
-}
-
-// openAIBase returns where a provider serves OpenAI's operations; elsewhere the
-// path stays as it is. Sources: https://docs.anthropic.com/en/api/openai-sdk
-// (/v1, as OpenAI) and https://ai.google.dev/gemini-api/docs/openai.
-func openAIBase(r *upstream.Route, rest string) string {
-	if r.Dialect == gemini.Dialect {
-		return "/v1beta/openai" + strings.TrimPrefix(rest, "/v1")
-	}
-	return rest
 }
 
 // checkRoute refuses a route that the caller's key may not use.
