@@ -31,6 +31,7 @@ var packages = []string{
 	"forward/internal/dialects",
 	"forward/internal/dialect/anthropic",
 	"forward/internal/dialect/gemini",
+	"forward/internal/dialect/ollama",
 	"forward/internal/dialect/openai",
 	"forward/internal/convert",
 	"forward/internal/dialect",

@@ -8,11 +8,12 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/ollama"
 	"forward/internal/dialect/openai"
 )
 
 // All are the dialects. They must not be changed.
-var All = []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect}
+var All = []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect, ollama.Dialect}
 
 // Default is the dialect of requests that no route is known for, and the one
 // that other providers are compatible with.

@@ -1,0 +1,95 @@
+// Package ollama is the native protocol of an Ollama server, below /api. The
+// OpenAI-compatible paths of the server, below /v1, are read by package openai.
+//
+// Its operations are those of OpenAI in another form: a stream, which is the
+// default, is one JSON object a line, and a body is the object that the lines
+// add up to. Source: https://github.com/ollama/ollama/blob/main/docs/api.md.
+package ollama
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/tidwall/gjson"
+
+	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
+	"forward/internal/framing"
+	"forward/internal/jsonscan"
+)
+
+// Dialect is the protocol of Ollama. A server wants no credential; proxies
+// before it take a bearer token. Nothing that it makes is kept for the account
+// of a key.
+var Dialect = &dialect.Dialect{
+	Name:            "ollama",
+	RequestIDHeader: "X-Request-Id",
+	SetCredential:   dialect.SetBearer,
+	TransportFields: []string{"stream", "caching", "keep_alive"},
+	Operation:       operation,
+	Request:         readRequest,
+	PlainForm:       dialect.SamePath,
+	Framings:        []framing.Framing{framing.Lines},
+	Event:           readEvent,
+	Padding:         []dialect.Padding{{Before: `"created_at":"`}},
+	Body:            readBody,
+	Fold:            forms.Fold,
+	Cut:             forms.Cut,
+	WithUsage:       forms.WithUsage,
+	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
+	Objects:         &dialect.Objects{},
+	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},
+}
+
+// operations are the paths below /api with an operation.
+var operations = map[string]dialect.Operation{
+	"POST chat":       dialect.Chat,
+	"POST generate":   dialect.Completion,
+	"POST embed":      dialect.Embedding,
+	"POST embeddings": dialect.Embedding, // the older form, with one prompt
+	"GET tags":        dialect.Models,
+}
+
+func operation(method, path string) dialect.Operation {
+	if name, ok := native(path); ok {
+		return operations[method+" "+name]
+	}
+	return openai.Dialect.Operation(method, path)
+}
+
+// native returns the name of a path of the protocol's own: …/api/NAME.
+func native(path string) (name string, ok bool) {
+	parent, name := dialect.CutLast(dialect.PlainPath(path))
+	_, above := dialect.CutLast(parent)
+	return name, above == "api"
+}
+
+// compatible reports whether path is one of OpenAI's.
+func compatible(path string) bool {
+	_, ok := native(path)
+	return !ok && openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
+}
+
+// readRequest reads a request. A stream is the default; embeddings have none.
+func readRequest(op dialect.Operation, _, _ string, b *dialect.Body) dialect.Request {
+	if b == nil {
+		return dialect.Request{}
+	}
+	return dialect.Request{
+		Model:     strings.Clone(jsonscan.String(b.Get("model"))),
+		Stream:    op.AnswersText() && b.Get("stream").Type != gjson.False,
+		Caching:   b.Caching(),
+		MaxTokens: jsonscan.Count(b.Get("options").Get("num_predict")),
+	}
+}
+
+// writeError writes {"error":message}.
+func writeError(p dialect.Problem) []byte {
+	return append(jsonscan.AppendString([]byte(`{"error":`), p.Message), '}')
+}
+
+// writeErrorEvent writes the error as a line of a stream, as the server does
+// when it fails behind its header.
+func writeErrorEvent(p dialect.Problem) []byte {
+	return framing.Lines.Append(nil, writeError(p))
+}
