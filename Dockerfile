@@ -7,7 +7,7 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 ARG VERSION=
-# nomsgpack halves the binary (it drops a gin codec that nobody asks for); without cgo it needs no C library to run.
+# nomsgpack halves the binary (it drops a gin codec that is not used); without cgo it needs no C library to run.
 RUN CGO_ENABLED=0 go build -tags nomsgpack -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /out/forward ./cmd/forward
 # Directories that the user of the final stage may write to, also when no volume is mounted on them.
 RUN mkdir -p /out/app/data /out/app/Log && chown -R 65532:65532 /out/app
@@ -17,10 +17,10 @@ COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certifica
 COPY --from=build /usr/share/zoneinfo /usr/share/zoneinfo
 COPY --from=build --chown=65532:65532 /out/app /app
 COPY --from=build /out/forward /forward
-# A number, so that Kubernetes' runAsNonRoot can tell that it is not root.
+# A number, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 65532:65532
 WORKDIR /app
-# Inside a container 127.0.0.1 reaches nobody. API keys without forward keys do not start on 0.0.0.0, unless OPEN_ACCESS=true.
+# Inside a container no client reaches 127.0.0.1. API keys without forward keys do not start on 0.0.0.0, unless OPEN_ACCESS=true.
 ENV HOST=0.0.0.0 PORT=8000 DATA_DIR=/app/data LOG_DIR=/app/Log
 VOLUME ["/app/data", "/app/Log"]
 EXPOSE 8000
