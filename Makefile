@@ -1,6 +1,6 @@
 .PHONY: build test e2e fault fault-root soak bench bench-go lint check
 
-build: ## the binary, as the image has it
+build: ## the binary, built as in the image
 	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
 
 test: ## unit tests
@@ -10,13 +10,13 @@ e2e: ## the binary in a process of its own, with the official SDKs
 	npm ci --prefix test/sdk
 	go test -tags e2e -count=1 ./test/...
 
-fault: ## the fault table against the binary, as far as it needs no root; writes docs/FAULTS.md
+fault: ## the fault table against the binary, without the rows that need root; writes docs/FAULTS.md
 	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=12 -run='^TestFaults$$' -report docs/FAULTS.md
 
 fault-root: ## the rows of the fault table that need root
 	go test -tags fault -count=1 -timeout=20m ./test/fault -parallel=12 -run='^TestFaultsAsRoot$$' -report docs/FAULTS.md
 
-soak: ## half an hour of mixed load with faults, and where memory, goroutines and descriptors go; make soak DURATION=5m is shorter
+soak: ## half an hour of mixed load with faults, watching memory, goroutines and descriptors; make soak DURATION=5m is shorter
 	go test -tags fault -count=1 -timeout=0 ./test/fault -v -run='^TestSoak$$' -soak=$(or $(DURATION),30m)
 
 bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RESULTS.md. Needs nginx, haproxy, caddy, node and npm
@@ -25,8 +25,8 @@ bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RE
 bench-go: ## Go's own benchmarks, against a bare gin and ReverseProxy in the same process
 	go test -run='^$$' -bench=. ./internal/forward
 
-lint: ## needs golangci-lint v2
-	golangci-lint run --build-tags e2e,fault ./...
+lint: ## staticcheck
+	go tool -modfile=tools/go.mod staticcheck -tags e2e,fault -checks inherit,-SA4000,-ST1013 ./...
 
 check: ## all of CI
 	.ci/run

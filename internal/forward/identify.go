@@ -76,7 +76,7 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 	return from, who, who.checkRoute(from.route)
 }
 
-// authenticate decides who the caller is, by the rules of "Who may come in" in
+// authenticate decides who the caller is, by the rules of "Access" in
 // the README: open routes need no key, an empty ring needs none, and otherwise
 // a forward key is needed.
 func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.Addr) (caller, error) {
