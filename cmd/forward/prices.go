@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forward/internal/dialects"
 	"forward/internal/price"
 )
 
@@ -28,6 +29,9 @@ func pricesCommand() *cobra.Command {
 		}
 		model := c.args[0]
 		found := prices.Find(model)
+		if d, ok := dialects.ByName(*provider); ok {
+			*provider = d.PriceName()
+		}
 		if *provider != "" {
 			found = nil
 			if list, why, ok := prices.Price(*provider, model); ok {

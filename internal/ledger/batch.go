@@ -8,9 +8,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
-	"forward/internal/dialect/anthropic"
-	"forward/internal/dialect/gemini"
-	"forward/internal/dialect/openai"
+	"forward/internal/dialects"
 )
 
 // BatchItem is one answer in the results of a batch.
@@ -31,9 +29,8 @@ const maxBatchLine = 32 << 20
 // every answer with a usage. Only the results report what a batch used, and
 // they come hours after the batch, in another request.
 //
-// It knows the files of OpenAI's Batch API, the results of Anthropic's Message
-// Batches and the files of Gemini's Batch API, each with one JSON object a
-// line. At the first line that is none of them it stops reading, so that any
+// It knows the results of every dialect with batches, each with one JSON object
+// a line. At the first line that is none of them it stops reading, so that any
 // file may be written to it. Not safe for concurrent use.
 type BatchReader struct {
 	Each func(BatchItem)
@@ -86,23 +83,16 @@ func (b *BatchReader) Close() error {
 	return nil
 }
 
-// ReadInline finds the answers in a batch of Gemini's whose requests came with
-// it. Its results are in the batch itself, in the output of its metadata and
-// again in the operation's response (https://ai.google.dev/api/batch-api).
-// Other bodies have none.
+// ReadInline finds the answers in a batch object that holds its results. Other
+// bodies have none.
 func (b *BatchReader) ReadInline(body []byte) {
 	if !gjson.ValidBytes(body) {
 		return
 	}
-	root := gjson.ParseBytes(body)
-	for _, at := range []string{"metadata.output", "response"} {
-		list := root.Get(at + ".inlinedResponses.inlinedResponses")
-		list.ForEach(func(_, answer gjson.Result) bool {
-			b.read([]byte(answer.Raw))
-			return true
-		})
-		if list.IsArray() {
-			return
+	batch := gjson.ParseBytes(body)
+	for _, d := range dialects.All {
+		for _, line := range d.InlineResults(batch) {
+			b.read([]byte(line.Raw))
 		}
 	}
 }
@@ -112,60 +102,38 @@ func (b *BatchReader) read(line []byte) {
 		b.foreign = true
 		return
 	}
-	item, d, body := batchAnswer(gjson.ParseBytes(line))
+	root := gjson.ParseBytes(line)
+	d, result := readResult(root)
 	if d == nil {
-		// Failed requests of all three providers have an error and cost
-		// nothing.
-		b.foreign = !gjson.GetBytes(line, "error").Exists() && !gjson.GetBytes(line, "response").Exists()
+		// Failed requests of all providers have an error and cost nothing.
+		b.foreign = !root.Get("error").Exists() && !root.Get("response").Exists()
 		return
 	}
 	var answer dialect.Answer
-	if !body.IsObject() || d.Body(item.Operation, &answer, []byte(body.Raw)) != nil || answer.Usage == nil {
+	body := result.Answer
+	if !body.IsObject() || d.Body(result.Operation, &answer, []byte(body.Raw)) != nil || answer.Usage == nil {
 		return
 	}
-	if item.ID == "" { // the line identifies it
+	id := result.ID
+	if id == "" { // the line identifies the answer
 		sum := sha256.Sum256(line)
-		item.ID = "batch_line_" + hex.EncodeToString(sum[:16])
+		id = "batch_line_" + hex.EncodeToString(sum[:16])
 	}
-	item.Model = answer.Model
-	item.Usage = *answer.Usage
-	b.Each(item)
+	b.Each(BatchItem{
+		ID: id, CustomID: result.CustomID, Operation: result.Operation, Model: answer.Model, Usage: *answer.Usage,
+	})
 }
 
-// batchAnswer returns the answer in a line of a batch's results and its
-// dialect, which is nil where there is none.
-func batchAnswer(line gjson.Result) (item BatchItem, d *dialect.Dialect, body gjson.Result) {
-	item.CustomID = line.Get("custom_id").Str
-	switch {
-	case line.Get("response.body").IsObject():
-		body = line.Get("response.body")
-		item.ID = line.Get("id").Str
-		item.Operation = openAIBatch(body.Get("object").Str)
-		return item, openai.Dialect, body
-	case line.Get("result.type").Exists():
-		body = line.Get("result.message")
-		item.ID = body.Get("id").Str
-		item.Operation = dialect.Messages
-		return item, anthropic.Dialect, body
-	case line.Get("response.candidates").Exists() || line.Get("response.usageMetadata").Exists():
-		body = line.Get("response")
-		item.ID = body.Get("responseId").Str
-		item.CustomID = line.Get("key").Str
-		item.Operation = dialect.Generate
-		return item, gemini.Dialect, body
+// readResult returns the answer in a line of a batch's results and its dialect,
+// which is nil where there is none.
+func readResult(line gjson.Result) (*dialect.Dialect, dialect.Result) {
+	for _, d := range dialects.All {
+		if d.Results == nil {
+			continue
+		}
+		if r, ok := d.Results.Line(line); ok {
+			return d, r
+		}
 	}
-	return item, nil, body
-}
-
-// openAIBatch returns the operation that answers with an object of this name.
-func openAIBatch(object string) dialect.Operation {
-	switch object {
-	case "text_completion":
-		return dialect.Completion
-	case "response":
-		return dialect.Responses
-	case "list":
-		return dialect.Embedding
-	}
-	return dialect.Chat
+	return nil, dialect.Result{}
 }

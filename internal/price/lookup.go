@@ -8,18 +8,17 @@ import (
 	"time"
 )
 
-// Price returns the price of a model at a provider, which may also be given by
-// the name of its dialect, and in words why it is this one. It looks for the
-// exact name, then for the name without the date at its end; in each step
-// overrides come first. Similar names do not count: gpt-4o-mine is not priced
-// as gpt-4o.
+// Price returns the price of a model at a provider, and in words why it is this
+// one. It looks for the exact name, then for the name without the date at its
+// end; in each step overrides come first. Similar names do not count:
+// gpt-4o-mine is not priced as gpt-4o.
 func (t *Table) Price(provider, model string) (list List, why string, ok bool) {
 	id := [2]string{provider, model}
 	if known, ok := t.quotes.Load(id); ok {
 		q := known.(*quote)
 		return q.list, q.why, q.ok
 	}
-	list, why, ok = t.find(home(provider), model)
+	list, why, ok = t.find(provider, model)
 	if len(model) <= maxQuoteName {
 		if t.quoted.Add(1) > maxQuotes {
 			t.quotes.Clear()
@@ -49,7 +48,7 @@ func (t *Table) overridden(provider, model string) bool {
 		return false
 	}
 	_, everywhere := t.overrides[model]
-	_, there := t.overrides[home(provider)+"/"+model]
+	_, there := t.overrides[provider+"/"+model]
 	return everywhere || there
 }
 

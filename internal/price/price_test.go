@@ -112,19 +112,19 @@ func TestCostByHand(t *testing.T) {
 			want: 118_546_750,
 		},
 		{
-			name: "thoughts and cache of Gemini", provider: "gemini", model: "gemini-2.5-pro",
+			name: "thoughts and cache of Gemini", provider: "google", model: "gemini-2.5-pro",
 			usage: geminiUsage(t, `{"promptTokenCount":4096,"cachedContentTokenCount":2048,"candidatesTokenCount":30,"thoughtsTokenCount":970,"totalTokenCount":5096,"promptTokensDetails":[{"modality":"TEXT","tokenCount":4096}]}`),
 			// 2048 × 1.25 + 2048 × 0.125 + 1000 × 10 = 2560 + 256 + 10000
 			want: 12_816_000,
 		},
 		{
-			name: "sound of Gemini", provider: "gemini", model: "models/gemini-2.5-flash",
+			name: "sound of Gemini", provider: "google", model: "models/gemini-2.5-flash",
 			usage: geminiUsage(t, `{"promptTokenCount":1010,"candidatesTokenCount":100,"totalTokenCount":1110,"promptTokensDetails":[{"modality":"TEXT","tokenCount":10},{"modality":"AUDIO","tokenCount":1000}]}`),
 			// 10 × 0.30 + 1000 × 1.00 + 100 × 2.50
 			want: 1_253_000,
 		},
 		{
-			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "gemini", model: "gemini-2.5-pro", options: price.Options{Tier: "batch"},
+			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "google", model: "gemini-2.5-pro", options: price.Options{Tier: "batch"},
 			usage: geminiUsage(t, `{"promptTokenCount":3000,"cachedContentTokenCount":1000,"candidatesTokenCount":100,"totalTokenCount":3100}`),
 			// 2000 × 0.625 + 1000 × 0.125 + 100 × 5
 			want: 1_875_000,
@@ -191,7 +191,7 @@ func TestLongContext(t *testing.T) {
 	} {
 		provider := "openai"
 		if strings.HasPrefix(c.model, "gemini") {
-			provider = "gemini"
+			provider = "google"
 		}
 		row, why, ok := table.Price(provider, c.model)
 		if !ok {

@@ -121,9 +121,9 @@ func (t *Table) Sources() []Source { return slices.Clone(t.data.Sources) }
 func (t *Table) Date() string { return t.data.Date }
 
 // Provider returns the provider whose prices apply at a host: the one that the
-// table knows there, else the home of the route's dialect, because many
-// gateways stand in front of one of the large providers.
-func (t *Table) Provider(host, dialect string) string {
+// table knows there, else the given one, because many gateways stand in front
+// of one of the large providers.
+func (t *Table) Provider(host, otherwise string) string {
 	host = strings.ToLower(host)
 	if p, ok := t.data.Hosts[host]; ok {
 		return p
@@ -133,13 +133,5 @@ func (t *Table) Provider(host, dialect string) string {
 			return t.data.Hosts[end]
 		}
 	}
-	return home(dialect)
-}
-
-// home returns the provider that a dialect comes from.
-func home(dialect string) string {
-	if dialect == "gemini" {
-		return "google"
-	}
-	return dialect
+	return otherwise
 }

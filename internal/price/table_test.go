@@ -31,7 +31,6 @@ func TestPriceIsNeverGuessed(t *testing.T) {
 		{"exact with date", "openai", "gpt-4o-2024-05-13", "openai/gpt-4o-2024-05-13", "in the table of"},
 		{"without its date", "openai", "gpt-4.1-2025-04-14", "openai/gpt-4.1", "without its date"},
 		{"without Vertex's date", "google-vertex", "gemini-2.5-pro@20250617", "google-vertex/gemini-2.5-pro", "without its date"},
-		{"the dialect's name", "gemini", "gemini-2.5-pro", "google/gemini-2.5-pro", "in the table of"},
 		{"alias", "openai", "team-model", "openai/gpt-4o", "priced as openai/gpt-4o"},
 		{"override", "openai", "gpt-4.1-mini", "openai/gpt-4.1-mini", "forward.yaml has a price"},
 		{"override without its date", "openai", "gpt-4.1-mini-2025-04-14", "openai/gpt-4.1-mini", "without its date"},
@@ -67,19 +66,19 @@ func TestPriceIsNeverGuessed(t *testing.T) {
 
 func TestProviderOfHost(t *testing.T) {
 	table := mustTable(t)
-	for _, c := range []struct{ host, dialect, want string }{
+	for _, c := range []struct{ host, otherwise, want string }{
 		{"api.openai.com", "openai", "openai"},
 		{"API.DeepSeek.com", "openai", "deepseek"},
 		{"api.anthropic.com", "anthropic", "anthropic"},
-		{"generativelanguage.googleapis.com", "gemini", "google"},
+		{"generativelanguage.googleapis.com", "google", "google"},
 		{"generativelanguage.googleapis.com", "openai", "google"},
-		{"europe-west1-aiplatform.googleapis.com", "gemini", "google-vertex"},
+		{"europe-west1-aiplatform.googleapis.com", "google", "google-vertex"},
 		{"team.openai.azure.com", "openai", "azure"},
 		{"evil-api.openai.com.example", "openai", "openai"},
 		{"llm.internal", "anthropic", "anthropic"},
 	} {
-		if got := table.Provider(c.host, c.dialect); got != c.want {
-			t.Errorf("%s speaking %s is %s, want %s", c.host, c.dialect, got, c.want)
+		if got := table.Provider(c.host, c.otherwise); got != c.want {
+			t.Errorf("%s, otherwise %s, is %s, want %s", c.host, c.otherwise, got, c.want)
 		}
 	}
 }
