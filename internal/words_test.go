@@ -34,7 +34,6 @@ var (
 		"internal/dialect/openai",
 		"internal/dialects",
 		"internal/forward",
-		"internal/jsonscan",
 		"internal/metrics",
 		"internal/reload",
 		"internal/sse",
@@ -54,7 +53,6 @@ var (
 		"internal/dialect/openai",
 		"internal/dialects",
 		"internal/forward",
-		"internal/jsonscan",
 		"internal/ledger/row.go",  // a field for each column of the table
 		"internal/ledger/wire.go", // the same as JSON
 		"internal/metrics",

@@ -117,8 +117,8 @@ func TestCanonicalDrops(t *testing.T) {
 	}
 }
 
-// FuzzCanonical holds it against encoding/json: the same bodies are valid, the result is valid, has the same value, and is
-// its own canonical form.
+// FuzzCanonical holds it against encoding/json: the same bodies are valid, the
+// result is valid, has the same value, and is its own canonical form.
 func FuzzCanonical(f *testing.F) {
 	for _, seed := range []string{`{"b":[1,2.50,{"x":"\ud83d\ude00"}],"a":null}`, `{"a":1,"a":2,"\u0061":3}`, `"\ud83d"`, "\"\xff\"", ` [ ] `, `-0.0e+1`, `{"a":{"a":{"b":1,"a":2}}}`} {
 		f.Add([]byte(seed))
@@ -133,7 +133,7 @@ func FuzzCanonical(f *testing.F) {
 			return
 		}
 		if valid := json.Valid(body); (err == nil) != valid {
-			t.Fatalf("%q is valid %t, Canonical says %v", body, valid, err)
+			t.Fatalf("%q is valid %t, Canonical returns %v", body, valid, err)
 		}
 		if err != nil {
 			return
@@ -151,7 +151,8 @@ func FuzzCanonical(f *testing.F) {
 	})
 }
 
-// decoded prints what encoding/json makes of a body, with numbers as they are written.
+// decoded prints what encoding/json makes of a body, with numbers as they are
+// written.
 func decoded(t *testing.T, body []byte) string {
 	var v any
 	d := json.NewDecoder(bytes.NewReader(body))
@@ -275,7 +276,8 @@ func writeText(r *rand.Rand, out []byte, text []rune) []byte {
 	return append(out, '"')
 }
 
-// TestCanonicalProperty: all spellings of a value have one form, and two values that differ have two.
+// TestCanonicalProperty: all spellings of a value have one form, and two values
+// that differ have two.
 func TestCanonicalProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "spelling"), 1))
@@ -287,14 +289,16 @@ func TestCanonicalProperty(t *testing.T) {
 				t.Fatalf("%q and %q are one value, but %q and %q", first, spelling, form, MustCanonical(t, spelling))
 			}
 		}
-		// The forms must be equal exactly if the values are, for which a plain spelling in sorted order is the judge.
+		// The forms must be equal exactly if the values are, for which a plain
+		// spelling in sorted order is the judge.
 		if same := one.plain() == other.plain(); same != (form == MustCanonical(t, other.write(r, nil))) {
 			t.Fatalf("%q and %q: same %t", first, other.write(r, nil), same)
 		}
 	})
 }
 
-// plain prints n so that it is equal for equal values only, without the code under test.
+// plain prints n so that it is equal for equal values only, without the code
+// under test.
 func (n node) plain() string {
 	switch {
 	case n.literal != "":

@@ -67,8 +67,8 @@ func AppendCompact(dst []byte, raw string) []byte {
 	return dst
 }
 
-// IsString, IsObject and IsArray report whether raw, which is valid JSON without
-// white space around it or empty, is a value of that type.
+// IsString, IsObject and IsArray report whether raw, which is valid JSON
+// without white space around it or empty, is a value of that type.
 func IsString(raw string) bool { return raw != "" && raw[0] == '"' }
 func IsObject(raw string) bool { return raw != "" && raw[0] == '{' }
 func IsArray(raw string) bool  { return raw != "" && raw[0] == '[' }
@@ -112,8 +112,8 @@ func Unescape(escaped string) string {
 	return string(AppendUnescaped(nil, escaped))
 }
 
-// AppendUnescaped appends the text of an escaped string, or of a part of one:
-// a backslash at its end is appended as it is. Half a surrogate pair becomes
+// AppendUnescaped appends the text of an escaped string, or of a part of one: a
+// backslash at its end is appended as it is. Half a surrogate pair becomes
 // U+FFFD (RFC 8259, section 8.2, leaves open what it means).
 func AppendUnescaped(dst []byte, escaped string) []byte {
 	for {

@@ -10,7 +10,8 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// FuzzValid: what is valid to us is valid to encoding/json, and the other way round.
+// FuzzValid: what is valid to us is valid to encoding/json, and the other way
+// round.
 func FuzzValid(f *testing.F) {
 	for _, s := range []string{`{"a":[1,-0.5e+3,true,false,null,"x\u00e9\n"],"b":{}}`, ` [ ] `, `"`, `01`, `1.`, `-`, `{"a"}`, `{"a":1,}`, `[1,]`, `"\x"`, `"\u12g4"`, "\"a\x01\"",
 		`"12345678"`, `"1234567\"8"`, "\"1234567\n8\"", `"1234567\\"`, `tru`, `nul`, "\x00", `{"a":1}{`, `1e`, `1e5`, "\"\xff\xfe\"", `"éé€𝄞 long enough for words"`, `.5`, `+1`, `1E-9`, "{\"a\":1}\x00", `[`, `{`} {
@@ -21,12 +22,13 @@ func FuzzValid(f *testing.F) {
 			return
 		}
 		if got, want := jsonscan.Valid(data), json.Valid(data); got != want {
-			t.Fatalf("%q: %v, encoding/json says %v", data, got, want)
+			t.Fatalf("%q: %v, encoding/json reports %v", data, got, want)
 		}
 	})
 }
 
-// TestValidAtEveryPlace puts what ends a string at every place of words of eight bytes.
+// TestValidAtEveryPlace puts what ends a string at every place of words of
+// eight bytes.
 func TestValidAtEveryPlace(t *testing.T) {
 	for n := range 20 {
 		for _, c := range []string{`"`, `\`, `\"`, `\\`, "\n", "\x1f", "\x20", "\x7f", "\x80", "\xff", `\u00e9`, "€"} {
