@@ -6,7 +6,7 @@ import "forward/internal/metrics"
 // components know is read when metrics are scraped.
 func (a *app) setMetrics(c *change) error {
 	if a.metrics == nil {
-		sources := metrics.Sources{Lines: a.queues, APIKeys: a.apiKeys, Stores: a.stores}
+		sources := metrics.Sources{Queues: a.queues, APIKeys: a.apiKeys, Stores: a.stores}
 		if store := a.cache.Load(); store != nil {
 			sources.Cache = func() metrics.Cache {
 				s := store.Stats()
@@ -29,10 +29,10 @@ func (a *app) setMetrics(c *change) error {
 }
 
 // queues are the queues of models as they stand.
-func (a *app) queues() (list []metrics.Line) {
+func (a *app) queues() (list []metrics.Queue) {
 	if s := a.current.Load().Scheduler; s != nil {
 		for _, l := range s.Report() {
-			list = append(list, metrics.Line{Route: l.Route, Model: l.Model, Waiting: l.Waiting, InFlight: l.InFlight})
+			list = append(list, metrics.Queue{Route: l.Route, Model: l.Model, Waiting: l.Waiting, InFlight: l.InFlight})
 		}
 	}
 	return list

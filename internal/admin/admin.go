@@ -1,11 +1,11 @@
-// Package admin answers questions about keys and usage over HTTP, in JSON:
-// those of the administrator under /_/api/, and those of a key's holder about
-// himself.
+// Package admin answers requests about keys and usage over HTTP, in JSON: those
+// of the administrator under /_/api/, and those of a key's holder about that
+// key.
 //
 // It reads and changes nothing. Keys are made and changed on the machine, by
-// `forward keys`, so that whoever gets hold of ADMIN_KEY sees what was spent
-// and cannot spend. No answer holds a secret, for the store has none and those
-// of the settings are left out. The names in answers are promises; openapi.json
+// `forward keys`, so that ADMIN_KEY in the wrong hands shows what was spent and
+// cannot spend. No answer holds a secret, for the store has none and those of
+// the settings are left out. The names in answers are promises; openapi.json
 // has them all, and the tests hold every answer to it.
 package admin
 
@@ -23,6 +23,9 @@ import (
 	"strconv"
 	"time"
 
+	"forward/internal/clientip"
+	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/keys"
 	"forward/internal/ledger"
 )
@@ -33,12 +36,12 @@ type Options struct {
 	Keys     *keys.Store   // managed keys; nil: there are none
 	Declared keys.Declared // those of the settings
 	Ledger   *ledger.Ledger
-	AdminKey keys.Secret // without one nobody is the administrator
-	// Caller tells whose forward key a request carries; its errors are those of
+	AdminKey keys.Secret // without one there is no administrator
+	// Caller returns the forward key of a request; its errors are those of
 	// keys.Ring.Lookup and keys.Presented.
 	Caller func(*http.Request) (*keys.Key, error)
-	// Address tells where a request comes from; by default from its peer. Wrong
-	// credentials are counted by it, and keys may be bound to it.
+	// Address returns the address that a request comes from; by default its
+	// peer's. Wrong credentials are counted by it, and keys may be bound to it.
 	Address  func(*http.Request) netip.Addr
 	Location *time.Location // whose days and months are meant; default time.Local
 	Now      func() time.Time
@@ -50,7 +53,7 @@ var openapi []byte
 
 type server struct {
 	Options
-	admin [sha256.Size]byte // digest of AdminKey: all are of one length, so a comparison tells nothing
+	admin [sha256.Size]byte // digest of AdminKey: all are of one length, so the time of a comparison shows nothing
 	guard guard
 }
 
@@ -58,10 +61,10 @@ type server struct {
 //
 //	GET /_/api/usage                      administrator: what was used
 //	GET /_/api/keys, /_/api/keys/{key}    administrator: the keys, and how their budgets stand
-//	GET /_/api/me                         a key's holder: his limits and what he used
+//	GET /_/api/me                         a key's holder: its limits and what it used
 //	GET /dashboard/billing/subscription   a key's holder, as OpenAI once answered; also under /v1
 //	GET /dashboard/billing/usage
-//	GET /_/api/openapi.json               everybody: the description of all this
+//	GET /_/api/openapi.json               every caller: the description of all this
 func New(o Options) (http.Handler, error) {
 	if o.Ledger == nil || o.Caller == nil {
 		return nil, errors.New("admin: Options needs Ledger and Caller")
@@ -76,7 +79,7 @@ func New(o Options) (http.Handler, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Address == nil {
-		o.Address = peer
+		o.Address = func(r *http.Request) netip.Addr { return clientip.Of(r, nil) }
 	}
 	s := &server{Options: o, admin: sha256.Sum256([]byte(o.AdminKey.Reveal()))}
 	mux := http.NewServeMux()
@@ -96,7 +99,7 @@ func New(o Options) (http.Handler, error) {
 }
 
 // question is a request that has an answer, or an error: a *problem, or one
-// that only the log is told.
+// that only the log shows.
 type question func(*http.Request) (any, error)
 
 // answer writes what a question returns.
@@ -125,18 +128,9 @@ func (s *server) answer(q question) http.Handler {
 	})
 }
 
-// peer is the other end of a request's connection.
-func peer(r *http.Request) netip.Addr {
-	p, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.Addr{}
-	}
-	return p.Addr()
-}
-
-// guarded asks a question, unless too many came from its address with wrong
-// credentials. It looks at none then, not even right ones, or a refusal would
-// tell which they are.
+// guarded asks a question, unless too many wrong credentials came from its
+// address. Then it looks at no credentials, not even right ones, or a refusal
+// would show which they are.
 func (s *server) guarded(q question) question {
 	return func(r *http.Request) (any, error) {
 		from, now := s.Address(r), s.Now()
@@ -158,8 +152,8 @@ func brings(r *http.Request) bool {
 	return presented != "" || err != nil
 }
 
-// administrator lets those ask who have ADMIN_KEY. It comes in a header only,
-// for addresses are written into logs.
+// administrator restricts a question to callers with ADMIN_KEY. It comes in a
+// header only, for URLs are written into logs.
 func (s *server) administrator(q question) question {
 	return s.guarded(func(r *http.Request) (any, error) {
 		if s.AdminKey.IsZero() {
@@ -174,7 +168,7 @@ func (s *server) administrator(q question) question {
 	})
 }
 
-// holder lets those ask who have a forward key.
+// holder restricts a question to callers with a forward key.
 func (s *server) holder(q func(*http.Request, *keys.Key) (any, error)) question {
 	return s.guarded(func(r *http.Request) (any, error) {
 		key, err := s.Caller(r)
@@ -192,7 +186,7 @@ func (s *server) holder(q func(*http.Request, *keys.Key) (any, error)) question 
 	})
 }
 
-// problem is an error that whoever asks is told.
+// problem is an error that the client sees.
 type problem struct {
 	status        int
 	code, message string
@@ -202,8 +196,8 @@ type problem struct {
 
 func (p *problem) Error() string { return p.message }
 
-// refuse answers in the form of OpenAI's errors, which is the one of the
-// gateway's own.
+// refuse answers with an error in the default dialect, which is the one of the
+// gateway's own endpoints.
 func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	p, ok := errors.AsType[*problem](err)
 	if !ok {
@@ -220,11 +214,7 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if p.wait > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.wait.Seconds())), 10))
 	}
-	var param any
-	if p.param != "" {
-		param = p.param
-	}
 	w.WriteHeader(p.status)
 	// It goes to a client that may have left.
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]any{"message": p.message, "type": kind, "param": param, "code": p.code}})
+	_, _ = w.Write(dialects.Default.Error(dialect.Problem{Status: p.status, Code: p.code, Message: p.message, Param: p.param, Type: kind}))
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestWhoMayAsk(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.secrets["nobody"] = "fk-nobody"
 	for _, test := range []struct {
 		target, name string
@@ -51,7 +51,7 @@ func TestWhoMayAsk(t *testing.T) {
 }
 
 func TestTwoKeysAreNone(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	r := httptest.NewRequest(http.MethodGet, "/_/api/usage", nil)
 	r.Header.Set("Authorization", "Bearer "+adminKey)
 	r.Header.Set("X-Api-Key", "another")
@@ -63,8 +63,8 @@ func TestTwoKeysAreNone(t *testing.T) {
 }
 
 // Without ADMIN_KEY an empty credential must not be the right one.
-func TestWithoutAdminKeyNobodyIsAdministrator(t *testing.T) {
-	h := newHouse(t, func(o *admin.Options) { o.AdminKey = keys.Secret{} })
+func TestWithoutAdminKeyThereIsNoAdministrator(t *testing.T) {
+	h := newFixture(t, func(o *admin.Options) { o.AdminKey = keys.Secret{} })
 	for _, name := range []string{"", "admin", "alice"} {
 		if w := h.ask(http.MethodGet, "/_/api/usage", name); w.Code != http.StatusNotFound {
 			t.Errorf("asked by %q: status %d", name, w.Code)
@@ -73,7 +73,7 @@ func TestWithoutAdminKeyNobodyIsAdministrator(t *testing.T) {
 }
 
 func TestIsReadOnly(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodPatch} {
 		if w := h.ask(method, "/_/api/keys/alice", "admin"); w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
 			t.Errorf("%s: status %d, Allow %q", method, w.Code, w.Header().Get("Allow"))
@@ -101,7 +101,7 @@ type report struct {
 }
 
 func TestUsage(t *testing.T) {
-	h := newHouse(t).spent()
+	h := newFixture(t).spent()
 	for _, test := range []struct {
 		query            string
 		groups, requests int
@@ -128,9 +128,9 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// Pages hold every group once, and each tells the total of all.
+// Pages hold every group once, and each has the total of all.
 func TestPagesOfUsage(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for i := range 25 {
 		h.spend(fmt.Sprint(i), "alice", fmt.Sprint("model-", i), now.Add(-time.Hour), price.Money(i+1))
 	}
@@ -164,7 +164,7 @@ func TestPagesOfUsage(t *testing.T) {
 }
 
 func TestWrongParameters(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	for _, query := range []string{
 		"usage?models=gpt-4o", "usage?by=colour", "usage?by=key,key", "usage?since=yesterday", "usage?until=-3d", "usage?limit=0", "usage?limit=1001", "usage?limit=ten",
 		"usage?offset=-1", "usage?key=a&key=b", "usage?by=%zz", "keys?state=asleep", "keys?limit=", "keys/alice?x=1",
@@ -197,7 +197,7 @@ type key struct {
 }
 
 func TestKeys(t *testing.T) {
-	h := newHouse(t).spent()
+	h := newFixture(t).spent()
 	type list struct {
 		Keys  []key
 		Count int
@@ -240,10 +240,10 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// A holder sees his own key and nothing of others, nor what his administrator
-// notes about him.
+// A holder sees its own key and nothing of others, nor what the administrator
+// notes about it.
 func TestMe(t *testing.T) {
-	h := newHouse(t).spent()
+	h := newFixture(t).spent()
 	me := get[key](h, "/_/api/me", "bob")
 	if me.Name != "bob" || me.ID != h.ids["bob"] || me.Used.Month.Requests != 1 || me.Used.Month.Cost != 3_000_000_001 || len(me.Budgets) != 0 {
 		t.Errorf("bob is %+v", me)
@@ -273,7 +273,7 @@ type billed struct {
 // What ChatGPT-Next-Web does: it asks for the month until tomorrow, divides
 // cents by 100 and shows both numbers.
 func TestBilling(t *testing.T) {
-	h := newHouse(t).spent()
+	h := newFixture(t).spent()
 	const month = "/dashboard/billing/usage?start_date=2026-11-01&end_date=2026-11-22"
 	if s := get[subscription](h, "/dashboard/billing/subscription", "alice"); s.Object != "billing_subscription" || s.HardLimit != 20 {
 		t.Errorf("alice's limit is %+v", s)
@@ -294,9 +294,9 @@ func TestBilling(t *testing.T) {
 
 // The difference of the two numbers is what can still be spent, also when the
 // budget is not by month.
-func TestBillingTellsWhatIsLeft(t *testing.T) {
+func TestBillingShowsWhatIsLeft(t *testing.T) {
 	for budget, left := range map[string]float64{"20usd/month": 16.5, "4usd/day": 1.5, "15usd/total": 4.5, "20usd/month,4usd/day": 1.5, "1usd/month": 0, "5mtokens/day,15usd/total": 4.5} {
-		h := newHouse(t)
+		h := newFixture(t)
 		if _, err := h.store.Update(t.Context(), "alice", func(m *keys.Managed) error { return m.Settings.Apply(map[string]string{"budget": budget}, now) }); err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +314,7 @@ func TestBillingTellsWhatIsLeft(t *testing.T) {
 }
 
 func TestNoAnswerHoldsASecret(t *testing.T) {
-	h := newHouse(t).spent()
+	h := newFixture(t).spent()
 	for _, target := range []string{
 		"/_/api/usage?by=key,model,day", "/_/api/keys", "/_/api/keys/alice", "/_/api/keys/ci", "/_/api/me", "/dashboard/billing/usage",
 		"/dashboard/billing/subscription", "/_/api/openapi.json", "/_/api/keys/" + declaredKey, "/_/api/nothing", "/_/api/usage?key=%zz",
@@ -323,7 +323,7 @@ func TestNoAnswerHoldsASecret(t *testing.T) {
 			body := h.ask(http.MethodGet, target, name).Body.String()
 			for _, secret := range []string{adminKey, declaredKey, storeSecret, "canary", h.secrets["alice"], h.secrets["bob"], declaredKey[:8], "$argon", "hmac"} {
 				if strings.Contains(body, secret) {
-					t.Errorf("%s asked by %q says %q", target, name, secret)
+					t.Errorf("%s asked by %q contains %q", target, name, secret)
 				}
 			}
 		}

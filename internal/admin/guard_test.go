@@ -13,7 +13,7 @@ import (
 )
 
 // from sends a request from an address, with a key.
-func (h *house) from(address, target, key string) *httptest.ResponseRecorder {
+func (h *fixture) from(address, target, key string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(address), 4000).String()
 	if key != "" {
@@ -28,7 +28,7 @@ func (h *house) from(address, target, key string) *httptest.ResponseRecorder {
 // is not listened to for a minute, also with right ones.
 func TestGuessing(t *testing.T) {
 	at := now
-	h := newHouse(t, func(o *admin.Options) { o.Now = func() time.Time { return at } })
+	h := newFixture(t, func(o *admin.Options) { o.Now = func() time.Time { return at } })
 	doors := []string{"/_/api/me", "/dashboard/billing/subscription", "/v1/dashboard/billing/usage", "/_/api/usage", "/_/api/keys", "/_/api/keys/alice"}
 	want := func(address, target, key string, status int) *httptest.ResponseRecorder {
 		t.Helper()
@@ -69,10 +69,10 @@ func TestGuessing(t *testing.T) {
 // TestKeysAreBoundToAddresses: what a key may not be used for elsewhere it does
 // not tell there either.
 func TestKeysAreBoundToAddresses(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.add("office", map[string]string{"ips": "192.0.2.0/24"})
 	for _, door := range []string{"/_/api/me", "/dashboard/billing/subscription", "/dashboard/billing/usage"} {
-		if w := h.from("192.0.2.7", door, h.secrets["office"]); w.Code != 401 { // the ring has not been told of it yet
+		if w := h.from("192.0.2.7", door, h.secrets["office"]); w.Code != 401 { // the ring does not have it yet
 			t.Errorf("%s: %d", door, w.Code)
 		}
 	}

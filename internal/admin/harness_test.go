@@ -29,9 +29,9 @@ const (
 // now is when all tests happen.
 var now = time.Date(2026, 11, 21, 15, 0, 0, 0, time.UTC)
 
-// house is a handler on real stores: alice has budgets, bob has none, carol's
+// fixture is a handler on real stores: alice has budgets, bob has none, carol's
 // key is disabled, and one key is of the settings.
-type house struct {
+type fixture struct {
 	http.Handler
 	t       *testing.T
 	store   *keys.Store
@@ -41,7 +41,7 @@ type house struct {
 	ids     map[string]string
 }
 
-func newHouse(t *testing.T, change ...func(*admin.Options)) *house {
+func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 	t.Helper()
 	db, err := database.Open(t.TempDir())
 	if err != nil {
@@ -49,7 +49,7 @@ func newHouse(t *testing.T, change ...func(*admin.Options)) *house {
 	}
 	t.Cleanup(func() { db.Close() })
 	clock := func() time.Time { return now }
-	h := &house{t: t, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
+	h := &fixture{t: t, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
 	if h.store, err = keys.Open(t.Context(), db, keys.NewSecret(storeSecret), clock); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func newHouse(t *testing.T, change ...func(*admin.Options)) *house {
 	return h
 }
 
-func (h *house) add(name string, texts map[string]string) {
+func (h *fixture) add(name string, texts map[string]string) {
 	h.t.Helper()
 	settings := keys.Settings{Name: name}
 	if err := settings.Apply(texts, now); err != nil {
@@ -103,13 +103,13 @@ func (h *house) add(name string, texts map[string]string) {
 }
 
 // spend writes a request down.
-func (h *house) spend(id, name, model string, at time.Time, cost price.Money) {
+func (h *fixture) spend(id, name, model string, at time.Time, cost price.Money) {
 	h.ledger.Record(ledger.Row{ID: id, Time: at, Key: h.ids[name], KeyName: name, Route: "openai", Operation: dialect.Chat, Model: model, Status: 200,
 		Usage: dialect.Usage{Input: 100, Output: 20, Total: 120}, Priced: true, Cost: cost})
 }
 
-// spent is what most tests begin with.
-func (h *house) spent() *house {
+// spent is what most tests start with.
+func (h *fixture) spent() *fixture {
 	h.t.Helper()
 	h.spend("1", "alice", "gpt-4o", now.Add(-time.Hour), 2*price.Dollar)
 	h.spend("2", "alice", "gpt-4o-mini", now.Add(-time.Hour), price.Dollar/2)
@@ -124,7 +124,7 @@ func (h *house) spent() *house {
 }
 
 // ask sends a request with the key of a name; "" is none.
-func (h *house) ask(method, target, name string) *httptest.ResponseRecorder {
+func (h *fixture) ask(method, target, name string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
 	if name != "" {
 		r.Header.Set("Authorization", "Bearer "+h.secrets[name])
@@ -135,7 +135,7 @@ func (h *house) ask(method, target, name string) *httptest.ResponseRecorder {
 }
 
 // get reads a 200 into a T.
-func get[T any](h *house, target, name string) (v T) {
+func get[T any](h *fixture, target, name string) (v T) {
 	h.t.Helper()
 	w := h.ask(http.MethodGet, target, name)
 	if w.Code != http.StatusOK {

@@ -26,14 +26,14 @@ type keyView struct {
 	Policy  keys.Policy `json:"policy"`
 }
 
-// keyDetail is a key with how it stands.
+// keyDetail is a key with the state of its budgets.
 type keyDetail struct {
 	keyView
 	Budgets []budgetView `json:"budgets"`
 	Used    usedView     `json:"used"`
 }
 
-// budgetView is how a budget stands, in nano-dollars or tokens.
+// budgetView is the state of a budget, in nano-dollars or tokens.
 type budgetView struct {
 	Budget string     `json:"budget"` // as `forward keys` reads it
 	Unit   string     `json:"unit"`   // usd or tokens
@@ -132,7 +132,7 @@ func (s *server) detail(ctx context.Context, v keyView) (any, error) {
 	return keyDetail{v, standing(v.Policy, balances), used}, nil
 }
 
-// balances are how the budgets of a key stand, in their order.
+// balances returns the state of a key's budgets, in their order.
 func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]ledger.Balance, error) {
 	return s.Ledger.Balances(ctx, id, s.Ledger.Budgets(&p, s.Location))
 }
@@ -161,6 +161,6 @@ func (s *server) used(ctx context.Context, id string) (used usedView, err error)
 	return used, err
 }
 
-func (s *server) since(ctx context.Context, id string, begin time.Time) ([]ledger.Group, error) {
-	return s.Ledger.Report(ctx, ledger.Query{By: []ledger.Dimension{ledger.ByDay}, Since: begin, Filter: map[ledger.Dimension]string{ledger.ByKey: id}})
+func (s *server) since(ctx context.Context, id string, start time.Time) ([]ledger.Group, error) {
+	return s.Ledger.Report(ctx, ledger.Query{By: []ledger.Dimension{ledger.ByDay}, Since: start, Filter: map[ledger.Dimension]string{ledger.ByKey: id}})
 }

@@ -10,10 +10,10 @@ import (
 	"forward/internal/price"
 )
 
-// limitsView is what of a policy concerns its holder; tags, priority and how he
-// is logged are his administrator's.
+// limitsView is the part of a policy that concerns the key's holder; tags,
+// priority and what the chat log keeps are the administrator's.
 type limitsView struct {
-	Models   []string `json:"models"` // globs; empty: all of his level
+	Models   []string `json:"models"` // globs; empty: all of its level
 	Routes   []string `json:"routes"`
 	RPM      int64    `json:"rpm"` // 0: no limit, as in the next two
 	TPM      int64    `json:"tpm"`
@@ -44,13 +44,13 @@ func (s *server) me(r *http.Request, k *keys.Key) (any, error) {
 		Limits: limitsView{append([]string{}, p.Models...), append([]string{}, p.Routes...), p.RPM, p.TPM, p.Parallel}}, nil
 }
 
-// unlimited is what clients are told of a key without a budget in dollars. They
-// want a number, and take one this large for no limit.
+// unlimited is the limit in answers about a key without a budget in dollars.
+// Clients want a number, and take one this large for no limit.
 const unlimited = 100_000_000
 
 // subscription answers as OpenAI's old billing endpoint, as far as clients read
 // it. They show what was used this month against hard_limit_usd and know no
-// other period, so it is what was used this month and what the tightest budget
+// other period. So it is what was used this month and what the tightest budget
 // has left: the difference is what the key can still spend, whatever the period
 // of its budgets. For a budget by month it is the budget.
 func (s *server) subscription(r *http.Request, k *keys.Key) (any, error) {
@@ -92,7 +92,7 @@ func (s *server) hardLimit(ctx context.Context, k *keys.Key) (dollars float64, e
 }
 
 type dailyCost struct {
-	Timestamp int64      `json:"timestamp"` // the day's begin, in Unix seconds
+	Timestamp int64      `json:"timestamp"` // the day's start, in Unix seconds
 	Items     []costItem `json:"line_items"`
 }
 
@@ -102,8 +102,8 @@ type costItem struct {
 }
 
 // billed answers as OpenAI's old endpoint of usage: cents from start_date until
-// end_date, which is not of the period any more, and this month when they are
-// not there.
+// end_date, which is not part of the period any more, and this month when they
+// are missing.
 func (s *server) billed(r *http.Request, k *keys.Key) (any, error) {
 	values := r.URL.Query() // clients send more than this, such as normalized_usage
 	now := s.now()

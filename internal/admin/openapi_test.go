@@ -16,7 +16,7 @@ import (
 
 type schema = map[string]any
 
-// fits reports in what a value is not as its schema says. It knows the few
+// fits reports in what a value is not as its schema has it. It knows the few
 // words of JSON Schema that openapi.json uses.
 func fits(doc schema, s schema, v any, at string) (wrong []string) {
 	if ref, ok := s["$ref"].(string); ok {
@@ -86,15 +86,15 @@ func decode(t *testing.T, text string) (v schema) {
 	return v
 }
 
-// Every answer is what openapi.json says, which has every path and no other.
+// Every answer is as openapi.json describes it, which has every path and no other.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	h := newHouse(t).spent()
-	bound := newHouse(t, func(o *admin.Options) {
+	h := newFixture(t).spent()
+	bound := newFixture(t, func(o *admin.Options) {
 		o.Caller = func(*http.Request) (*keys.Key, error) {
 			return &keys.Key{Policy: keys.Policy{IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}}, nil
 		}
 	})
-	guessing := newHouse(t)
+	guessing := newFixture(t)
 	for range 10 {
 		guessing.ask(http.MethodGet, "/_/api/me", "admin")
 	}
@@ -163,7 +163,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 
 // Parameters that are described are taken, for all others are refused.
 func TestParametersAreAsDescribed(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
 	values := map[string]string{"by": "key", "since": "7d", "until": "1h", "limit": "5", "offset": "1", "state": "active"}
 	n := 0

@@ -15,10 +15,10 @@ import (
 // maxLimit is the most that one page holds.
 const maxLimit = 1000
 
-// page is which part of a list is asked for.
+// page is the part of a list that a request asks for.
 type page struct{ limit, offset int }
 
-// next is where the next page begins, nil after the last one.
+// next returns where the next page starts, nil after the last one.
 func (p page) next(total int) *int {
 	if end := p.offset + p.limit; end < total {
 		return &end
@@ -32,8 +32,8 @@ func of[T any](p page, list []T) []T {
 	return list[from:min(from+p.limit, len(list))]
 }
 
-// query reads the parameters of a request and refuses those that nobody knows:
-// a misspelt filter must not answer for everything.
+// query reads the parameters of a request and refuses unknown ones: a misspelt
+// filter must not answer for everything.
 func query(r *http.Request, known ...string) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

@@ -77,8 +77,8 @@ func (s *server) usage(r *http.Request) (any, error) {
 	return out, nil
 }
 
-// flat are sums by their names, for a group has the names of what it is grouped
-// by beside them, as `forward usage -o json` writes it.
+// flat returns sums by their names, for a group has the names of what it is
+// grouped by beside them, as `forward usage -o json` writes it.
 func flat(s ledger.Sums) (map[string]any, error) {
 	text, err := json.Marshal(s)
 	if err != nil {
@@ -95,7 +95,7 @@ func flat(s ledger.Sums) (map[string]any, error) {
 	return named, nil
 }
 
-// when is a time; nil: none.
+// when returns t, or nil for the zero time.
 func when(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -160,7 +160,7 @@ func (rec *record) uses() uses {
 func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) *inbound {
 	in := &inbound{w: w, r: r, id: newID(), start: time.Now()}
 	in.Context, in.end = context.WithCancelCause(r.Context())
-	g.Metrics.Begin()
+	g.Metrics.Start()
 	g.underway.enter(in.life)
 	w.Header().Set("X-Forward-Request-Id", in.id)
 	return in

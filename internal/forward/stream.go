@@ -50,7 +50,7 @@ func (t *tap) startStream(rec *record) {
 	t.packedEvents = isStream && t.packed != ""
 	if isStream {
 		t.counted = true
-		t.g.Metrics.BeginStream()
+		t.g.Metrics.StartStream()
 	}
 	if t.events {
 		t.pacer = limits.NewPacer(t.g.Paces.Interval(t.ask.from.paths, t.ask.who.level))

@@ -11,7 +11,7 @@ import (
 	"forward/internal/metrics"
 )
 
-// full is a request of which everything is counted.
+// full is a request with everything that is counted.
 var full = metrics.Request{
 	Route: "openai", Model: "gpt-4o-mini-2024-07-18", Status: 200, Duration: 2300 * time.Millisecond, FirstToken: 420 * time.Millisecond, Queued: time.Second,
 	Stream: true, Cache: "miss", Attempts: 1, Input: 1200, Output: 350, CachedRead: 1024, Reasoning: 64, Estimated: true, CostNano: 315_000,
@@ -21,7 +21,7 @@ func TestKnownSeriesCostNoMemory(t *testing.T) {
 	m := metrics.New(metrics.Options{})
 	refused := metrics.Request{Route: "openai", Model: "made-up", Status: 429, Cause: "rate_limit_exceeded", Duration: time.Millisecond}
 	for _, r := range []metrics.Request{full, refused} {
-		if n := testing.AllocsPerRun(1000, func() { m.Begin(); m.Observe(r) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { m.Start(); m.Observe(r) }); n != 0 {
 			t.Errorf("%v allocations for a request answered with %d", n, r.Status)
 		}
 	}
@@ -38,7 +38,7 @@ func BenchmarkRequest(b *testing.B) {
 			m := metrics.New(metrics.Options{})
 			b.ReportAllocs()
 			for b.Loop() {
-				m.Begin()
+				m.Start()
 				m.Observe(bench.r)
 			}
 		})
@@ -47,7 +47,7 @@ func BenchmarkRequest(b *testing.B) {
 		m := metrics.New(metrics.Options{})
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
-				m.Begin()
+				m.Start()
 				m.Observe(full)
 			}
 		})

@@ -16,8 +16,8 @@ const other = "other"
 const maxLabel = 200
 
 // bounded is a map that is read with every request and grows a few times in the
-// life of the process: readers take no lock, and who adds copies it. What finds
-// no room shares the entry of the key rest. Set it up with init.
+// life of the process: readers take no lock, and a writer copies it. A key
+// beyond the bound shares the entry of the key rest. Set it up with init.
 type bounded[K comparable, V any] struct {
 	most    int
 	rest    K
@@ -28,13 +28,15 @@ type bounded[K comparable, V any] struct {
 }
 
 func (b *bounded[K, V]) init(most int, rest K, make func(K) V) {
-	b.most, b.rest, b.make = most, rest, make
+	b.most = most
+	b.rest = rest
+	b.make = make
 	b.others = sync.OnceValue(func() V { return make(rest) })
 	b.entries.Store(&map[K]V{})
 }
 
-// get returns the entry of k, and makes it if there is room. Otherwise it
-// returns that of the rest.
+// get returns the entry of k, and makes it within the bound. Beyond, it returns
+// that of the rest.
 func (b *bounded[K, V]) get(k K) V {
 	entries := *b.entries.Load()
 	v, ok := entries[k]
@@ -59,7 +61,7 @@ func (b *bounded[K, V]) add(k K) V {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	entries := *b.entries.Load()
-	if v, ok := entries[k]; ok { // somebody was faster
+	if v, ok := entries[k]; ok { // another request was faster
 		return v
 	}
 	if len(entries) >= b.most {

@@ -7,9 +7,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// costs tells what calls cost. It is no counter of the client library, for that
-// would add up dollars in a float, and these are whole nano-dollars until
-// somebody reads them.
+// costs reports what calls cost. It is no counter of the client library, which
+// would add up dollars in a float: these are whole nano-dollars until they are
+// read.
 type costs struct {
 	mu     sync.Mutex // guards series
 	series []*series

@@ -10,7 +10,7 @@ import (
 
 func Example() {
 	m := metrics.New(metrics.Options{Version: "v1.0.0"})
-	m.Begin()
+	m.Start()
 	m.Observe(metrics.Request{Route: "openai", Model: "gpt-4o", Status: 200, Duration: time.Second, Input: 12, Output: 3, CostNano: 60_000})
 
 	w := httptest.NewRecorder()

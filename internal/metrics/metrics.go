@@ -1,21 +1,21 @@
-// Package metrics counts what the gateway does, for Prometheus. It alone
-// imports the client library.
+// Package metrics counts what the gateway does, for Prometheus. No other
+// package imports the client library.
 //
-// A request costs it a few map reads and atomic additions: the counters and
+// A request costs a few map reads and atomic additions: the counters and
 // histograms of a route and a model are looked up once and then kept
 // (series.go), for WithLabelValues at each of them is ten times the price of
 // the addition.
 //
 // Labels are bounded, for clients choose model names, and every new one is
-// series that the process and the database keep for ever. A model gets a label
-// of its own when a request for it was answered with 2xx, and only as many of
-// each route do as Options says; all others are "other", and so is whatever an
+// series that the process and the database keep forever. A model gets a label
+// of its own when a request for it was answered with 2xx, and each route has at
+// most Options.Models of them. All others are "other", and so is whatever an
 // upstream makes up. A request that names no model has an empty label, which in
 // Prometheus is none.
 //
-// What other rooms know (who waits in line, what the cache holds) is asked of
-// functions when somebody reads the metrics. There is no global registry: each
-// Metrics has its own, and a nil one counts nothing.
+// Other packages know how many requests wait and what the cache holds; Metrics
+// calls their functions (Sources) whenever it is read. There is no global
+// registry: each Metrics has its own, and a nil one counts nothing.
 package metrics
 
 import (
@@ -38,13 +38,13 @@ var (
 	queueBuckets    = []float64{.01, .1, .5, 1, 2.5, 5, 10, 20, 40, 80, 160}
 )
 
-// Options set up Metrics. Zero fields mean the defaults, and a nil function
-// that there is nothing to tell of its kind.
+// Options set up Metrics. Zero fields mean the defaults; a nil function means
+// that there is nothing of its kind.
 type Options struct {
 	Version string // of forward, in forward_build_info
-	Models  int    // of each route that have labels of their own; 100 by default
+	Models  int    // of each route, with labels of their own; 100 by default
 	Sources Sources
-	Log     *slog.Logger // told when the metrics cannot be gathered
+	Log     *slog.Logger // for metrics that cannot be gathered
 }
 
 // Request is what is counted of one request when it is over. Fields that do not
@@ -55,7 +55,7 @@ type Request struct {
 	Status     int    // what the client got; 499 when it left first
 	Duration   time.Duration
 	FirstToken time.Duration // of a stream that an upstream answered
-	Queued     time.Duration // in its model's line
+	Queued     time.Duration // in its model's queue
 	Stream     bool
 	Cache      string // hit, miss or bypass; "" when the cache had nothing to do with it
 	Attempts   int    // of asking an upstream
@@ -98,17 +98,17 @@ func New(o Options) *Metrics {
 	m.duration = m.histogram("request_duration_seconds", "Time from a request's headers to the end of its answer.", durationBuckets, "route", "model", "status")
 	m.first = m.histogram("first_token_seconds", "Time from a request's headers to the first part of a streamed answer, without those out of the cache.", firstBuckets, "route", "model")
 	m.tokens = m.counter("tokens_total", "Tokens. The kinds add up: input is without cached_read, output without reasoning.", "route", "model", "kind")
-	m.estimated = m.counter("usage_estimated_total", "Requests whose tokens the gateway counted because the upstream did not tell.", "route", "model")
+	m.estimated = m.counter("usage_estimated_total", "Requests whose tokens the gateway counted because the upstream did not report them.", "route", "model")
 	m.unpriced = m.counter("unpriced_total", "Requests that no price is known for and whose cost is not counted.", "route", "model")
 	m.cache = m.counter("cache_total", "What the cache did with requests that may be cached: hit, miss or bypass.", "route", "result")
 	m.limited = m.counter("limited_total", "Requests that the gateway refused with 429, by the code of the error.", "route", "reason")
 	m.attempts = m.counter("upstream_attempts_total", "Attempts to ask an upstream, retries and fallbacks included.", "route")
 	m.failures = m.counter("upstream_errors_total", "Requests that failed because no upstream answered, or not to the end, by the code of the error.", "route", "cause")
-	m.queue = m.histogram("queue_wait_seconds", "Time that requests which had to wait spent in their model's line.", queueBuckets, "route")
+	m.queue = m.histogram("queue_wait_seconds", "Time that requests which had to wait spent in their model's queue.", queueBuckets, "route")
 
 	m.registry.MustRegister(&m.costs, collector{o.Sources},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "forward_build_info", Help: "Always 1; the labels tell the version.",
+			Name: "forward_build_info", Help: "Always 1; the labels have the version.",
 			ConstLabels: prometheus.Labels{"version": fit(o.Version), "go_version": runtime.Version()},
 		}, func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -138,15 +138,15 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 	return v
 }
 
-// Begin counts a request in. Observe counts it out.
-func (m *Metrics) Begin() {
+// Start counts a request in. Observe counts it out.
+func (m *Metrics) Start() {
 	if m != nil {
 		m.inFlight.Inc()
 	}
 }
 
-// BeginStream counts a streamed answer in, whose end EndStream tells.
-func (m *Metrics) BeginStream() {
+// StartStream counts a streamed answer in. EndStream counts it out.
+func (m *Metrics) StartStream() {
 	if m != nil {
 		m.streams.Inc()
 	}
@@ -171,7 +171,7 @@ func (m *Metrics) Observe(r Request) {
 }
 
 // Handler answers GET and HEAD with all metrics, in the text format or in the
-// one that the reader prefers. It checks nobody's rights.
+// one that the reader prefers. It checks no credentials.
 func (m *Metrics) Handler() http.Handler {
 	if m == nil {
 		return http.NotFoundHandler()

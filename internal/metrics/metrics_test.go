@@ -70,13 +70,13 @@ func mixed() *metrics.Metrics {
 		{Route: "openai", Model: "made-up", Status: 404, Attempts: 1},
 		{Route: "openai", Model: "mine", Status: 200, Attempts: 1, Output: 3, Unpriced: true},
 		{Route: "openai", Model: "third", Status: 200, Attempts: 1},
-		{Route: "openai", Status: 200, Cache: "bypass", Attempts: 1}, // names no model, and there is no room
+		{Route: "openai", Status: 200, Cache: "bypass", Attempts: 1}, // names no model, and there is no label left
 		{Route: "openai", Model: "gpt-4o", Status: 502, Duration: time.Minute, Cause: "upstream_reset", Attempts: 1, Input: -4},
 		{Route: "anthropic", Model: "gpt-4o", Status: 503, Cause: "no_healthy_upstream"},
 		{Route: "anthropic", Status: 401, Cause: "invalid_api_key"},
 		{Status: 404, Cause: "route_not_found"},
 	} {
-		m.Begin()
+		m.Start()
 		m.Observe(r)
 	}
 	return m
@@ -115,7 +115,7 @@ forward_in_flight_requests 0
 # HELP forward_limited_total Requests that the gateway refused with 429, by the code of the error.
 # TYPE forward_limited_total counter
 forward_limited_total{reason="rate_limit_exceeded",route="openai"} 1
-# HELP forward_queue_wait_seconds Time that requests which had to wait spent in their model's line.
+# HELP forward_queue_wait_seconds Time that requests which had to wait spent in their model's queue.
 # TYPE forward_queue_wait_seconds histogram
 forward_queue_wait_seconds_bucket{route="openai",le="0.01"} 0
 forward_queue_wait_seconds_bucket{route="openai",le="0.1"} 0
@@ -161,7 +161,7 @@ forward_upstream_attempts_total{route="openai"} 9
 # TYPE forward_upstream_errors_total counter
 forward_upstream_errors_total{cause="no_healthy_upstream",route="anthropic"} 1
 forward_upstream_errors_total{cause="upstream_reset",route="openai"} 1
-# HELP forward_usage_estimated_total Requests whose tokens the gateway counted because the upstream did not tell.
+# HELP forward_usage_estimated_total Requests whose tokens the gateway counted because the upstream did not report them.
 # TYPE forward_usage_estimated_total counter
 forward_usage_estimated_total{model="gpt-4o",route="openai"} 1
 `
@@ -183,7 +183,7 @@ forward_usage_estimated_total{model="gpt-4o",route="openai"} 1
 	}
 }
 
-func TestDurationsAreToldApartByClassOfStatus(t *testing.T) {
+func TestDurationsHaveTheClassOfStatus(t *testing.T) {
 	counts := map[string]uint64{}
 	sums := map[string]float64{}
 	for _, m := range families(t, mixed())["forward_request_duration_seconds"].Metric {
@@ -213,9 +213,9 @@ func TestProgramAndProcess(t *testing.T) {
 
 func TestInFlight(t *testing.T) {
 	m := metrics.New(metrics.Options{})
-	m.Begin()
-	m.Begin()
-	m.BeginStream()
+	m.Start()
+	m.Start()
+	m.StartStream()
 	if got := text(t, m, "forward_in_flight_requests", "forward_streams_in_flight"); !strings.Contains(got, "requests 2\n") || !strings.Contains(got, "flight 1\n") {
 		t.Errorf("while they run:\n%s", got)
 	}
@@ -252,7 +252,7 @@ func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
 }
 
 // Clients choose model names, upstreams statuses. Whatever they do, there are
-// no more series than the bounds say, every model with a label of its own was
+// no more series than the bounds allow, every model with a label of its own was
 // answered, and every request is counted once.
 func TestLabelsAreBounded(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -338,8 +338,8 @@ func TestSeriesStayFewUnderMadeUpNames(t *testing.T) {
 
 func TestNilCountsNothing(t *testing.T) {
 	var m *metrics.Metrics
-	m.Begin()
-	m.BeginStream()
+	m.Start()
+	m.StartStream()
 	m.EndStream()
 	m.Observe(metrics.Request{Route: "openai", Status: 200})
 	w := httptest.NewRecorder()
@@ -382,7 +382,7 @@ func TestIsPackedForWhoTakesIt(t *testing.T) {
 }
 
 // Nothing is lost when many requests end at once, first of a model or not,
-// while somebody reads.
+// while they are read.
 func TestManyAtOnce(t *testing.T) {
 	m := metrics.New(metrics.Options{Models: 20})
 	const workers, each = 8, 3000
@@ -390,7 +390,7 @@ func TestManyAtOnce(t *testing.T) {
 	for w := range workers {
 		wg.Go(func() {
 			for i := range each {
-				m.Begin()
+				m.Start()
 				m.Observe(metrics.Request{
 					Route: []string{"openai", "anthropic"}[i%2], Model: fmt.Sprint("model-", (i+w)%40), Status: 200 + i%3, Duration: time.Millisecond, Stream: true,
 					FirstToken: time.Microsecond, Cache: "miss", Attempts: 1, Input: 3, CachedRead: 1, Output: 2, CostNano: 7,

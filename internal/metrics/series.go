@@ -10,9 +10,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// The bounds of labels other than model. All of these are few unless somebody
-// makes them up: routes come from the settings, codes of errors from the
-// gateway, but statuses from the upstream.
+// The bounds of labels other than model. All of these are few unless an
+// upstream makes them up: routes come from the settings, codes of errors from
+// the gateway, but statuses from the upstream.
 const (
 	maxRoutes   = 1000
 	maxStatuses = 24 // of one model
@@ -24,7 +24,7 @@ type route struct {
 	name     string
 	models   bounded[string, *series]
 	attempts prometheus.Counter
-	queue    func() prometheus.Observer // made when somebody waits for the first time, as all functions here
+	queue    func() prometheus.Observer // made when a request waits for the first time, as all functions here
 
 	cache, limited, failures bounded[string, prometheus.Counter]
 }
@@ -43,7 +43,7 @@ func (m *Metrics) newRoute(name string) *route {
 	return r
 }
 
-// observe counts what is told of a route alone.
+// observe counts what only the route is a label of.
 func (r *route) observe(q *Request) {
 	if q.Attempts > 0 {
 		r.attempts.Add(float64(q.Attempts))
@@ -111,7 +111,7 @@ func (m *Metrics) newSeries(route, model string) *series {
 	return s
 }
 
-// observe counts what is told of a route and a model.
+// observe counts what route and model are labels of.
 func (s *series) observe(q *Request) {
 	s.requests.get(q.Status).Inc()
 	class := q.Status / 100
@@ -139,7 +139,7 @@ func (s *series) observe(q *Request) {
 	}
 }
 
-// count adds to a counter. Upstreams say what they want, and counters panic
+// count adds to a counter. Upstreams report any number, and counters panic
 // below zero.
 func count(c func() prometheus.Counter, n int64) {
 	if n > 0 {

@@ -2,11 +2,11 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Sources are asked whenever somebody reads the metrics. What they return is
-// what stands in other rooms at that time; counts among it are those since the
-// start. They must be safe for concurrent use and quick.
+// Sources are called whenever the metrics are read. They return the state of
+// other packages at that time; counts in it are those since the start. They
+// must be safe for concurrent use and quick.
 type Sources struct {
-	Lines   func() []Line          // of the models with rpm or tpm
+	Queues  func() []Queue         // of the models with rpm or tpm
 	APIKeys func() []APIKeys       // of the routes
 	Stores  func() map[string]bool // whether each store works: cache, limits, ledger
 	Cache   func() Cache
@@ -14,31 +14,31 @@ type Sources struct {
 	ChatLog func() (dropped int64) // lines that were lost
 }
 
-// Line is the queue of a route's model.
-type Line struct {
+// Queue is the queue of a route's model.
+type Queue struct {
 	Route, Model string
 	Waiting      int
 	InFlight     int
 }
 
-// APIKeys says how many of a route's API keys are in a state: ok, resting or
+// APIKeys is how many of a route's API keys are in a state: ok, resting or
 // set_aside.
 type APIKeys struct {
 	Route, State string
 	Count        int
 }
 
-// Cache is how the cache stands; what is not known is below zero.
+// Cache is the state of the cache; an unknown number is below zero.
 type Cache struct {
 	Entries, Bytes, MaxBytes int64
 	Pending                  int   // entries that wait to be written
 	Stored, Dropped, Damaged int64 // entries
 }
 
-// Ledger is how the ledger stands.
+// Ledger is the state of the ledger.
 type Ledger struct {
 	Pending int   // rows that wait to be written
-	Dropped int64 // rows that found no room
+	Dropped int64 // rows that were lost, for the queue was full
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {
@@ -46,8 +46,8 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	queueDepth    = desc("queue_depth", "Requests that wait in a model's line.", "route", "model")
-	queueRunning  = desc("queue_in_flight", "Requests that a model's line has let through and that are not over.", "route", "model")
+	queueDepth    = desc("queue_depth", "Requests that wait in a model's queue.", "route", "model")
+	queueRunning  = desc("queue_in_flight", "Requests that a model's queue has let through and that are not over.", "route", "model")
 	apiKeys       = desc("api_keys", "API keys by state: ok, resting (rate limited) or set_aside (refused by the upstream).", "route", "state")
 	storeUp       = desc("store_up", "Whether a store works: 1 or 0. Requests are served without it.", "store")
 	cacheEntries  = desc("cache_entries", "Answers in the cache, about.")
@@ -85,7 +85,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v int64) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
 	}
-	c.collectLines(gauge)
+	c.collectQueues(gauge)
 	if c.APIKeys != nil {
 		counts := sums{}
 		for _, k := range c.APIKeys() {
@@ -122,12 +122,12 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-func (c collector) collectLines(gauge func(*prometheus.Desc, int64, ...string)) {
-	if c.Lines == nil {
+func (c collector) collectQueues(gauge func(*prometheus.Desc, int64, ...string)) {
+	if c.Queues == nil {
 		return
 	}
 	waiting, running := sums{}, sums{}
-	for _, l := range c.Lines() {
+	for _, l := range c.Queues() {
 		waiting.add(l.Route, l.Model, l.Waiting)
 		running.add(l.Route, l.Model, l.InFlight)
 	}
@@ -141,8 +141,8 @@ type sums map[[2]string]int64
 
 func (s sums) add(a, b string, n int) { s[[2]string{fit(a), fit(b)}] += int64(n) }
 
-func (s sums) each(d *prometheus.Desc, tell func(*prometheus.Desc, int64, ...string)) {
+func (s sums) each(d *prometheus.Desc, emit func(*prometheus.Desc, int64, ...string)) {
 	for labels, n := range s {
-		tell(d, n, labels[0], labels[1])
+		emit(d, n, labels[0], labels[1])
 	}
 }

@@ -11,8 +11,8 @@ import (
 
 func everySource() metrics.Sources {
 	return metrics.Sources{
-		Lines: func() []metrics.Line {
-			return []metrics.Line{{Route: "openai", Model: "gpt-4o", Waiting: 3, InFlight: 2}, {Route: "openai", Model: "o1-*", Waiting: 1}}
+		Queues: func() []metrics.Queue {
+			return []metrics.Queue{{Route: "openai", Model: "gpt-4o", Waiting: 3, InFlight: 2}, {Route: "openai", Model: "o1-*", Waiting: 1}}
 		},
 		APIKeys: func() []metrics.APIKeys {
 			return []metrics.APIKeys{{Route: "openai", State: "ok", Count: 2}, {Route: "openai", State: "resting", Count: 1}}
@@ -40,11 +40,11 @@ func TestSources(t *testing.T) {
 		}
 	}
 	if strings.Contains(got, "forward_cache_entries ") {
-		t.Error("a number that is not known is told")
+		t.Error("an unknown number is reported")
 	}
 }
 
-func TestWithoutSourcesNothingIsTold(t *testing.T) {
+func TestWithoutSourcesNothingIsReported(t *testing.T) {
 	got := text(t, metrics.New(metrics.Options{}))
 	for _, name := range []string{"forward_queue_depth", "forward_api_keys", "forward_store_up", "forward_cache_bytes", "forward_ledger", "forward_chat_log"} {
 		if strings.Contains(got, name) {
@@ -57,15 +57,15 @@ func TestWithoutSourcesNothingIsTold(t *testing.T) {
 // cut, spoil nothing.
 func TestOddNamesOfSources(t *testing.T) {
 	long := strings.Repeat("x", 300)
-	got := text(t, metrics.New(metrics.Options{Sources: metrics.Sources{Lines: func() []metrics.Line {
-		return []metrics.Line{{Route: "r", Model: long + "1", Waiting: 1}, {Route: "r", Model: long + "2", Waiting: 2}, {Route: "r", Model: "a\xffb", Waiting: 4}}
+	got := text(t, metrics.New(metrics.Options{Sources: metrics.Sources{Queues: func() []metrics.Queue {
+		return []metrics.Queue{{Route: "r", Model: long + "1", Waiting: 1}, {Route: "r", Model: long + "2", Waiting: 2}, {Route: "r", Model: "a\xffb", Waiting: 4}}
 	}}}), "forward_queue_depth")
 	if !strings.Contains(got, `xxx",route="r"} 3`) || !strings.Contains(got, `{model="a�b",route="r"} 4`) {
 		t.Errorf("it is\n%s", got)
 	}
 }
 
-// A source that fails is told to the log, and what was counted is still read.
+// A source that fails is logged, and what was counted is still read.
 func TestTroubleOfOneSourceHidesNothingElse(t *testing.T) {
 	var log bytes.Buffer
 	m := metrics.New(metrics.Options{Log: slog.New(slog.NewTextHandler(&log, nil)), Sources: metrics.Sources{ChatLog: func() int64 { panic("the chat log is gone") }}})
@@ -74,6 +74,6 @@ func TestTroubleOfOneSourceHidesNothingElse(t *testing.T) {
 		t.Error("the counters are missing")
 	}
 	if !strings.Contains(log.String(), "the chat log is gone") {
-		t.Errorf("the log says %q", log.String())
+		t.Errorf("the log is %q", log.String())
 	}
 }
