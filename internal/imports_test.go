@@ -38,6 +38,7 @@ var packages = []string{
 	"forward/internal/framing",
 	"forward/internal/jsonscan",
 	"forward/internal/backlog",
+	"forward/internal/bounded",
 	"forward/internal/clientip",
 	"forward/internal/database",
 	"forward/internal/duration",

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"forward/internal/bounded"
 	"forward/internal/clientip"
 )
 
@@ -14,13 +15,13 @@ const (
 	maxGuarded  = 10_000      // addresses that are remembered
 )
 
-// guard counts wrong credentials by address, so that nobody can guess keys here
-// as fast as he can ask: these endpoints do not pass the request limits of
-// routes. Right ones do not count, and whoever has no address counts with all
-// who have none. Safe for concurrent use.
+// guard counts wrong credentials by address, so that keys cannot be guessed at
+// the speed of the network: these endpoints do not pass the request limits of
+// routes. Right ones do not count, and all requests without an address count
+// together. It is safe for concurrent use.
 type guard struct {
 	mu       sync.Mutex // guards failures
-	failures map[string]*failures
+	failures bounded.Map[*failures]
 }
 
 // failures are those of one address.
@@ -29,12 +30,12 @@ type failures struct {
 	ends  time.Time
 }
 
-// wait returns how long an address has to wait before it is listened to again,
-// 0 for not at all.
+// wait returns how long an address has to wait before its credentials are
+// looked at again, 0 for not at all.
 func (g *guard) wait(from netip.Addr, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	f := g.failures[clientip.Network(from)]
+	f := g.failures.Entries[clientip.Network(from)]
 	if f == nil || f.count < maxFailures {
 		return 0
 	}
@@ -45,34 +46,13 @@ func (g *guard) wait(from netip.Addr, now time.Time) time.Duration {
 func (g *guard) fail(from netip.Addr, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	who := clientip.Network(from)
-	f := g.failures[who]
-	if f == nil || !now.Before(f.ends) {
-		g.makeRoom(now)
+	over := func(f *failures) bool { return !now.Before(f.ends) }
+	g.failures.Sweep(time.Duration(now.UnixNano()), over)
+	network := clientip.Network(from)
+	f := g.failures.Entries[network]
+	if f == nil || over(f) {
 		f = &failures{ends: now.Add(window)}
-		g.failures[who] = f
+		g.failures.Put(network, f, maxGuarded, func(f *failures) float64 { return float64(f.count) })
 	}
 	f.count++
-}
-
-// makeRoom forgets what is over, and when that is not enough, whoever comes
-// first: an attacker with so many addresses has as many tries in any case.
-func (g *guard) makeRoom(now time.Time) {
-	if g.failures == nil {
-		g.failures = map[string]*failures{}
-	}
-	if len(g.failures) < maxGuarded {
-		return
-	}
-	for who, f := range g.failures {
-		if !now.Before(f.ends) {
-			delete(g.failures, who)
-		}
-	}
-	for who := range g.failures {
-		if len(g.failures) < maxGuarded {
-			return
-		}
-		delete(g.failures, who)
-	}
 }

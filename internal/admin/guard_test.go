@@ -66,8 +66,8 @@ func TestGuessing(t *testing.T) {
 	}
 }
 
-// TestKeysAreBoundToAddresses: what a key may not be used for elsewhere it does
-// not tell there either.
+// TestKeysAreBoundToAddresses: a key that may not be used from an address shows
+// nothing there either.
 func TestKeysAreBoundToAddresses(t *testing.T) {
 	h := newFixture(t)
 	h.add("office", map[string]string{"ips": "192.0.2.0/24"})

@@ -7,7 +7,7 @@ const MaxCounters = maxCounters
 func Counted(q *Quotas) int {
 	q.memory.mu.Lock()
 	defer q.memory.mu.Unlock()
-	return len(q.memory.names.entries)
+	return len(q.memory.names.Entries)
 }
 
 // InRedis reports where a reservation was counted.
@@ -17,7 +17,7 @@ func InRedis(r *Reservation) bool { return r.shared }
 func Keys(s *Store) (n int) {
 	for i := range s.shards {
 		s.shards[i].mu.Lock()
-		n += len(s.shards[i].keys.entries)
+		n += len(s.shards[i].keys.Entries)
 		s.shards[i].mu.Unlock()
 	}
 	return n

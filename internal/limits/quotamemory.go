@@ -3,6 +3,8 @@ package limits
 import (
 	"sync"
 	"time"
+
+	"forward/internal/bounded"
 )
 
 // maxCounters bounds the names that are counted at a time.
@@ -17,7 +19,7 @@ type quotaMemory struct {
 	calendar
 
 	mu    sync.Mutex // guards names
-	names bounded[*counter]
+	names bounded.Map[*counter]
 }
 
 // counter is what is counted for one name.
@@ -40,15 +42,15 @@ func (q *quotaMemory) reserve(claims []claim, n counts) reading {
 	if !r.counted {
 		return r
 	}
-	q.names.sweep(time.Duration(now.UnixNano()), func(c *counter) bool {
+	q.names.Sweep(time.Duration(now.UnixNano()), func(c *counter) bool {
 		c.turn(w)
 		return c.used == tally{}
 	})
 	for _, c := range claims {
-		have := q.names.entries[c.key]
+		have := q.names.Entries[c.key]
 		if have == nil {
 			have = &counter{from: [2]int64{w[0].from, w[1].from}}
-			q.names.put(c.key, have, maxCounters, func(c *counter) float64 { return c.part })
+			q.names.Put(c.key, have, maxCounters, func(c *counter) float64 { return c.part })
 		}
 		have.add(n, c.counted, c.bounds)
 	}
@@ -81,7 +83,7 @@ func (q *quotaMemory) ample(claims []claim, n counts) bool {
 
 // used returns what is counted for a name.
 func (q *quotaMemory) used(key string, w windows) tally {
-	c := q.names.entries[key]
+	c := q.names.Entries[key]
 	if c == nil {
 		return tally{}
 	}
@@ -94,7 +96,7 @@ func (q *quotaMemory) settle(claims []claim, n counts, w windows) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, c := range claims {
-		if have := q.names.entries[c.key]; have != nil {
+		if have := q.names.Entries[c.key]; have != nil {
 			runs := c.counted
 			for i := range runs {
 				runs[i] = runs[i] && have.from[i] == w[i].from

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/ulule/limiter/v3"
+
+	"forward/internal/bounded"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 
 // Store counts requests in memory. It implements limiter.Store, and its Take
 // counts in several windows at once. Make one with NewStore. It is safe for
-// concurrent use. Its memory is bounded, see bounded.
+// concurrent use. Its memory is bounded, see package bounded.
 type Store struct {
 	strategy Strategy
 	now      func() time.Time
@@ -28,7 +30,7 @@ type Store struct {
 
 type shard struct {
 	mu   sync.Mutex // guards keys
-	keys bounded[[]window]
+	keys bounded.Map[[]window]
 }
 
 var _ limiter.Store = (*Store)(nil)
@@ -49,10 +51,10 @@ func (s *Store) Take(key string, rates []Rate, n int64) []Window {
 	defer sh.mu.Unlock()
 	// Read under the lock, so that time never runs back in a shard.
 	now := int64(s.now().Sub(s.origin))
-	sh.keys.sweep(time.Duration(now), func(ws []window) bool {
+	sh.keys.Sweep(time.Duration(now), func(ws []window) bool {
 		return !slices.ContainsFunc(ws, func(w window) bool { return w.open(now) })
 	})
-	ws := sh.keys.entries[key]
+	ws := sh.keys.Entries[key]
 	if n > 0 {
 		ws = sh.windows(key, rates, now)
 	}
@@ -93,7 +95,7 @@ func (s *Store) shard(key string) *shard {
 
 // windows returns the windows of a key, with one for each rate.
 func (sh *shard) windows(key string, rates []Rate, now int64) []window {
-	ws, known := sh.keys.entries[key]
+	ws, known := sh.keys.Entries[key]
 	for i, r := range rates {
 		if pick(ws, i, r) != nil {
 			continue
@@ -106,7 +108,7 @@ func (sh *shard) windows(key string, rates []Rate, now int64) []window {
 		}
 	}
 	if !known {
-		sh.keys.put(key, ws, shardKeys, func(ws []window) float64 {
+		sh.keys.Put(key, ws, shardKeys, func(ws []window) float64 {
 			part := 0.0
 			for _, w := range ws {
 				if w.open(now) {
@@ -167,11 +169,11 @@ func (s *Store) Reset(ctx context.Context, key string, rate limiter.Rate) (limit
 	sh := s.shard(key)
 	sh.mu.Lock()
 	r := Rate{rate.Limit, rate.Period}
-	rest := slices.DeleteFunc(sh.keys.entries[key], func(w window) bool { return w.rate == r })
+	rest := slices.DeleteFunc(sh.keys.Entries[key], func(w window) bool { return w.rate == r })
 	if len(rest) > 0 {
-		sh.keys.entries[key] = rest
+		sh.keys.Entries[key] = rest
 	} else {
-		delete(sh.keys.entries, key)
+		delete(sh.keys.Entries, key)
 	}
 	sh.mu.Unlock()
 	return s.Peek(ctx, key, rate)
