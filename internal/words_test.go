@@ -26,7 +26,6 @@ var (
 		"docs/design.md",
 		"internal/admin",
 		"internal/config",
-		"internal/control",
 		"internal/dialect",
 		"internal/dialect/anthropic",
 		"internal/dialect/gemini",
@@ -35,7 +34,6 @@ var (
 		"internal/dialects",
 		"internal/forward",
 		"internal/metrics",
-		"internal/reload",
 		"internal/sse",
 		"internal/upstream",
 	}
@@ -45,7 +43,6 @@ var (
 		"internal/backlog",
 		"internal/clientip",
 		"internal/config",
-		"internal/control",
 		"internal/dialect",
 		"internal/dialect/anthropic",
 		"internal/dialect/gemini",
@@ -56,7 +53,6 @@ var (
 		"internal/ledger/row.go",  // a field for each column of the table
 		"internal/ledger/wire.go", // the same as JSON
 		"internal/metrics",
-		"internal/reload",
 		"internal/sse",
 		"internal/upstream",
 	}

@@ -38,8 +38,8 @@ type cacheCall struct {
 	cache *cacheClient
 }
 
-// cacheVerb makes one command. It opens the cache, which create makes if it is not
-// there, and closes it after do.
+// cacheVerb makes one command. It opens the cache, which create makes if it is
+// not there, and closes it after do.
 func cacheVerb(c *cobra.Command, f frame, create bool, do func(*cacheCall) error) *cobra.Command {
 	f.offline = true
 	return f.command(c, func(c *call) (err error) {

@@ -3,12 +3,13 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"forward/internal/config"
 	"io"
 	"os"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"forward/internal/config"
 )
 
 func cacheExport() *cobra.Command {

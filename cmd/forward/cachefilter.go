@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"forward/internal/cache"
-	"forward/internal/config"
-	"forward/internal/database"
-	"forward/internal/keys"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"forward/internal/cache"
+	"forward/internal/config"
+	"forward/internal/database"
+	"forward/internal/keys"
 )
 
 // filterFlags adds the flags that select entries, and returns the function that

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"forward/internal/upstream"
 	"net"
 	"net/netip"
 	"net/url"
@@ -10,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"forward/internal/upstream"
 )
 
 // check holds the rules that need more than one setting.

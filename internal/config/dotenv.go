@@ -86,7 +86,7 @@ func splitDotEnv(file, text string) ([]statement, []Problem) {
 		s.raw = rest[:end+1]
 		i += strings.Count(s.raw, "\n")
 		after, _, _ := strings.Cut(rest[end+1:], "\n")
-		if after = strings.TrimSpace(after); after != "" && after[0] != '#' {
+		if !isComment(after) {
 			fail("there is text after the closing quote of "+s.name, "put the whole value between one pair of quotes")
 			continue
 		}

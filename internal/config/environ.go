@@ -41,7 +41,8 @@ func readEnviron(environ []string) (layer, []Warning) {
 		v := value{name: name, source: Environment, where: string(Environment)}
 		v.text, v.cut = undocker(text, environ[i+1:])
 		if bare := strings.TrimSpace(text); leadingQuote(bare) == 0 && !looksJSON(bare) {
-			if v.text = cutComment(bare); v.text != bare {
+			v.text = cutComment(bare)
+			if v.text != bare {
 				warnings = append(warnings, Warning{name, "the text after ` #` was read as a comment", v.where})
 			}
 		}
@@ -178,7 +179,8 @@ func scanJSON(text string, mark func(i, depth int, c byte)) {
 			i++
 		case inString && c != '"':
 		case c == '"':
-			if inString = !inString; !inString {
+			inString = !inString
+			if !inString {
 				mark(i, depth, c)
 			}
 		case c == '{' || c == '[':

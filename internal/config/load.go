@@ -102,7 +102,8 @@ func (l *loader) readConfigFile(f Flags) layer {
 	} else {
 		for _, path = range []string{"forward.yaml", "forward.yml", "openai-forward-config.yaml"} {
 			l.cfg.files = append(l.cfg.files, path)
-			if text, err = os.ReadFile(path); !errors.Is(err, os.ErrNotExist) {
+			text, err = os.ReadFile(path)
+			if !errors.Is(err, os.ErrNotExist) {
 				break
 			}
 		}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"forward/internal/duration"
 	"maps"
 	"math"
 	"net/netip"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"forward/internal/duration"
 )
 
 // setter is the parser of one row of the table.

@@ -3,9 +3,10 @@ package config
 import (
 	"errors"
 	"fmt"
-	"forward/internal/limits"
 	"strconv"
 	"strings"
+
+	"forward/internal/limits"
 )
 
 const (

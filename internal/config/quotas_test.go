@@ -2,11 +2,12 @@ package config_test
 
 import (
 	"fmt"
-	"forward/internal/limits"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"forward/internal/limits"
 )
 
 // TestQuotas reads quotas from YAML. What an override leaves out it has from

@@ -4,10 +4,11 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"forward/internal/chatlog"
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"forward/internal/chatlog"
 )
 
 // redactionName is what can stand in brackets in the place of what was found.

@@ -2,13 +2,14 @@ package config
 
 import (
 	"fmt"
-	"forward/internal/dialect"
-	"forward/internal/dialects"
-	"forward/internal/upstream"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
+
+	"forward/internal/dialect"
+	"forward/internal/dialects"
+	"forward/internal/upstream"
 )
 
 // targets are the base URLs and prefixes of one kind of route, as two lists
@@ -215,14 +216,7 @@ func (l *loader) buildRoutes() {
 	}
 	l.pairUp("EXTRA_BASE_URL", "EXTRA_ROUTE_PREFIX", l.extra, general, func(r *Route) { r.Open, r.APIKeys = true, nil })
 	l.readRoutes()
-	for _, d := range dialects.All {
-		bases := l.of(d).bases
-		if d == dialects.Default || l.mounted("/"+d.Name) || len(bases) == 0 {
-			continue
-		}
-		name := strings.ToUpper(d.Name) + "_BASE_URL"
-		l.mount(name, name, target{strings.Join(bases, ","), "/" + d.Name, d.Name}, func(r *Route) { r.BuiltIn = true })
-	}
+	l.mountBuiltIn()
 	alias := "/" + dialects.Default.Name
 	for i := range l.cfg.Routes {
 		r := &l.cfg.Routes[i]
@@ -235,6 +229,19 @@ func (l *loader) buildRoutes() {
 		if !l.mounted(m.Prefix) && !(m.Prefix == alias && l.mounted("/")) {
 			l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
 		}
+	}
+}
+
+// mountBuiltIn mounts the routes of providers that no other route has taken the
+// prefix of.
+func (l *loader) mountBuiltIn() {
+	for _, d := range dialects.All {
+		bases := l.of(d).bases
+		if d == dialects.Default || l.mounted("/"+d.Name) || len(bases) == 0 {
+			continue
+		}
+		name := strings.ToUpper(d.Name) + "_BASE_URL"
+		l.mount(name, name, target{strings.Join(bases, ","), "/" + d.Name, d.Name}, func(r *Route) { r.BuiltIn = true })
 	}
 }
 

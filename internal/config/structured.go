@@ -2,13 +2,14 @@ package config
 
 import (
 	"fmt"
-	"forward/internal/dialects"
-	"forward/internal/queue"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"forward/internal/dialects"
+	"forward/internal/queue"
 )
 
 // forwardConfig reads openai-forward's list of targets: [{"base_url": …,
@@ -135,7 +136,9 @@ const (
 func (l *loader) readModels(path, prefix string, models node) {
 	for _, p := range models.pairs {
 		m := queue.Model{}
-		parallel, size, wait := int64(0), int64(defaultQueueSize), int64(defaultQueueWait/time.Second)
+		var parallel int64
+		size := int64(defaultQueueSize)
+		wait := int64(defaultQueueWait / time.Second)
 		fields := map[string]*int64{"rpm": &m.RPM, "tpm": &m.TPM, "cpm": new(int64), "max_parallel": &parallel, "maxqueuesize": &size, "maxqueuewait": &wait}
 		for _, member := range p.value.pairs {
 			field, ok := fields[strings.ToLower(member.key)]

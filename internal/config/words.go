@@ -2,13 +2,14 @@ package config
 
 import (
 	"fmt"
-	"forward/internal/forward"
 	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"forward/internal/forward"
 )
 
 // host accepts an address or a name without scheme and port.
@@ -89,8 +90,9 @@ func cacheBackend(l *loader, v value) (string, error) {
 	if err != nil {
 		return "", bad("not a place that answers can be kept in", "write BADGER (on disk), MEMORY or redis://host:6379")
 	}
-	if l.cfg.Cache.Backend = word; word != "MEMORY" {
-		l.cfg.Cache.Backend = "BADGER"
+	l.cfg.Cache.Backend = "BADGER"
+	if word == "MEMORY" {
+		l.cfg.Cache.Backend = word
 	}
 	return l.cfg.Cache.Backend, nil
 }

@@ -97,7 +97,8 @@ func (r *yamlReader) read(n ast.Node) (node, error) {
 		return value, err
 	case *ast.AliasNode:
 		value, ok := r.anchors[n.Value.GetToken().Value]
-		if r.nodes += value.size(); !ok || r.nodes > maxYAMLNodes {
+		r.nodes += value.size()
+		if !ok || r.nodes > maxYAMLNodes {
 			return node{}, &yamlError{line, "this alias has no anchor before it, or unfolds to too much"}
 		}
 		value.line = line

@@ -2,7 +2,6 @@ package reload
 
 import (
 	"context"
-	"forward/internal/config"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -10,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"forward/internal/config"
 )
 
 func TestAFileCountsOnceItIsWholeAndThere(t *testing.T) {
