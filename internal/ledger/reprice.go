@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"forward/internal/price"
@@ -264,45 +263,6 @@ func (d differences) store(ctx context.Context, tx *sql.Tx) error {
 		if err := userTable.change(ctx, tx, at.columns(), s); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// sumTable is a table of sums.
-type sumTable struct {
-	name  string
-	cell  []string // the columns that identify a cell
-	named int      // of these, the one whose names clients choose
-}
-
-var (
-	hourTable = sumTable{"usage_hours", hourCell, 3}
-	dayTable  = sumTable{"usage_days", dayCell, 3}
-	userTable = sumTable{"usage_users", userCell, 2}
-)
-
-// change adds to the sums of a cell. A model or user beyond the bound of a day
-// is in the cell of the others there, which then changes. Where neither cell
-// exists, as after a change of the time zone of days, it makes one, so that the
-// sums over all days stay true.
-func (t sumTable) change(ctx context.Context, tx *sql.Tx, cell []any, s *Sums) error {
-	statement := `UPDATE ` + t.name + ` SET unpriced = unpriced + ?, cost = cost + ?, estimated_cost = estimated_cost + ?, saved = saved + ?
-		WHERE ` + strings.Join(t.cell, " = ? AND ") + " = ?"
-	other := slices.Clone(cell)
-	other[t.named] = others
-	for _, at := range [][]any{cell, other} {
-		args := append([]any{s.Unpriced, int64(s.Cost), int64(s.EstimatedCost), int64(s.Saved)}, at...)
-		result, err := tx.ExecContext(ctx, statement, args...)
-		if err != nil {
-			return fmt.Errorf("%s: %w", t.name, err)
-		}
-		n, err := result.RowsAffected()
-		if err != nil || n > 0 {
-			return err
-		}
-	}
-	if _, err := tx.ExecContext(ctx, addUp(t.name, t.cell, sumNames), append(cell, s.values()...)...); err != nil {
-		return fmt.Errorf("%s: %w", t.name, err)
 	}
 	return nil
 }
