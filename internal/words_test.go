@@ -26,15 +26,8 @@ var (
 		"docs/design.md",
 		"internal/admin",
 		"internal/config",
-		"internal/dialect",
-		"internal/dialect/anthropic",
-		"internal/dialect/gemini",
-		"internal/dialect/ollama",
-		"internal/dialect/openai",
-		"internal/dialects",
 		"internal/forward",
 		"internal/metrics",
-		"internal/sse",
 		"internal/upstream",
 	}
 	unformed = []string{
@@ -43,17 +36,10 @@ var (
 		"internal/backlog",
 		"internal/clientip",
 		"internal/config",
-		"internal/dialect",
-		"internal/dialect/anthropic",
-		"internal/dialect/gemini",
-		"internal/dialect/ollama",
-		"internal/dialect/openai",
-		"internal/dialects",
 		"internal/forward",
 		"internal/ledger/row.go",  // a field for each column of the table
 		"internal/ledger/wire.go", // the same as JSON
 		"internal/metrics",
-		"internal/sse",
 		"internal/upstream",
 	}
 )

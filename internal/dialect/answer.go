@@ -24,8 +24,8 @@ const (
 // ErrNotAnAnswer is returned for a body that is no answer to its operation.
 var ErrNotAnAnswer = errors.New("not a JSON object of the kind that is answered")
 
-// Usage is what an answer says that it cost, in tokens, counted the same way in
-// every dialect: Input holds all of the prompt, also what was read from or
+// Usage is what an answer reports as its cost, in tokens, counted the same way
+// in every dialect: Input holds all of the prompt, also what was read from or
 // written to the provider's prompt cache; Output holds all that was generated,
 // also reasoning. (Anthropic's input_tokens leaves the cached part out,
 // Gemini's candidatesTokenCount the thoughts.)
@@ -63,13 +63,13 @@ type Choice struct {
 // use.
 type Answer struct {
 	ID, Model string
-	Tier      string // what it was served as, in the protocol's own word: "default", "priority", "batch" …; "" if not told
-	Usage     *Usage // nil as long as none was told
+	Tier      string // what it was served as, in the protocol's own word: "default", "priority", "batch" …; "" if not reported
+	Usage     *Usage // nil until it is reported
 	Error     string // message of an error object inside of a 200
 	Ended     bool   // the protocol's own end marker, or a whole valid body, was seen
 	MaxText   int    // bytes of text, reasoning and tool arguments to keep; 0: 4 MiB
 	Truncated bool   // there was more than is kept
-	NoText    bool   // keep none: only what an answer says of itself is wanted
+	NoText    bool   // keep none: only what an answer reports of itself is wanted
 
 	// State are the ids of what the provider keeps because of this answer,
 	// which a later request may name: the response and its items, a container,
@@ -116,7 +116,7 @@ func (a *Answer) Finish() string {
 
 // Complete reports whether the answer is whole: its end was seen, it holds no
 // error and no event that could not be read, and every choice has a finish
-// reason if the operation has such a thing.
+// reason if answers to the operation have one.
 func (a *Answer) Complete() bool {
 	if !a.Ended || a.Error != "" || a.broken {
 		return false
@@ -157,7 +157,7 @@ func (a *Answer) Value(data []byte) (gjson.Result, bool) {
 	return jsonscan.View(data), true
 }
 
-// Identify takes the first id and model that are told.
+// Identify takes the first id and model that are sent.
 func (a *Answer) Identify(id, model string) {
 	a.ID = either(a.ID, id)
 	a.Model = either(a.Model, model)
@@ -211,24 +211,24 @@ func (a *Answer) AddState(v gjson.Result) {
 	a.State = append(a.State, strings.Clone(s))
 }
 
-// keep appends text as long as there is room for it. From the first text on
+// keep appends text as long as there is space for it. From the first text on
 // that has none nothing is kept, so that there are no holes.
 func (a *Answer) keep(dst *[]byte, s string) {
 	if a.NoText {
-		a.pieces = 2 // no piece that could be told from others
+		a.pieces = 2 // no piece that could be distinguished from others
 		return
 	}
 	most := a.MaxText
 	if most <= 0 {
 		most = defaultMaxText
 	}
-	if room := most - a.kept; len(s) > room {
-		for room > 0 && !utf8.RuneStart(s[room]) {
-			room--
+	if space := most - a.kept; len(s) > space {
+		for space > 0 && !utf8.RuneStart(s[space]) {
+			space--
 		}
-		s = s[:room]
+		s = s[:space]
 		a.Truncated = true
-		a.kept = most - room
+		a.kept = most - space
 	}
 	a.kept += len(s)
 	*dst = append(*dst, s...)

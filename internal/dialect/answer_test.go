@@ -40,12 +40,13 @@ func Example() {
 		}
 	}
 	fmt.Println(answer.Choices()[0].Text, answer.Finish(), answer.Complete())
-	fmt.Printf("%s\n", d.Error(dialect.Problem{Status: 429, Code: "queue_full", Message: "The queue is full."}))
+	fmt.Printf("error:\n  %s\n", d.Error(dialect.Problem{Status: 429, Code: "queue_full", Message: "The queue is full."}))
 	// Output:
 	// chat gpt-4o-mini true true
 	// {"model":"gpt-4o-mini","stream":true}
 	// Hello stop true
-	// {"error":{"message":"The queue is full.","type":"requests","param":null,"code":"queue_full"}}
+	// error:
+	//   {"error":{"message":"The queue is full.","type":"requests","param":null,"code":"queue_full"}}
 }
 
 func TestTextIsBounded(t *testing.T) {
@@ -95,7 +96,8 @@ func TestHostileNumbersAndIndexes(t *testing.T) {
 	}
 }
 
-// TestAnswersDoNotAliasEvents overwrites each event after it was read, as the reader's buffer will.
+// TestAnswersDoNotAliasEvents overwrites each event after it was read, as the
+// reader's buffer will.
 func TestAnswersDoNotAliasEvents(t *testing.T) {
 	for _, name := range []string{"openai/chat-tools.sse", "openai/responses-text.sse", "anthropic/messages-tools.sse", "gemini/generate-tools.sse", "openai/chat-error.sse"} {
 		in, err := os.ReadFile("testdata/" + name)
@@ -234,7 +236,7 @@ func TestCallsOfCompatibleServers(t *testing.T) {
 	}
 }
 
-func TestReasoningThatIsSaidTwiceIsKeptOnce(t *testing.T) {
+func TestReasoningInTwoFieldsIsKeptOnce(t *testing.T) {
 	a := read(openai.Dialect, dialect.Chat, []byte(`data: {"choices":[{"delta":{"reasoning":"","reasoning_content":"a"}}]}`+"\n\n"+`data: {"choices":[{"delta":{"reasoning":"b","reasoning_content":"b"}}]}`+"\n\n"))
 	if got := a.Choices()[0].Reasoning; got != "ab" {
 		t.Errorf("got %q", got)

@@ -21,14 +21,14 @@ const (
 	FetchesBatch          // the answer is the results of the batch itself
 )
 
-// Batch is what an answer tells of a batch.
+// Batch is what an answer reports of a batch.
 type Batch struct {
 	ID      string // as paths name it: batch_1, msgbatch_1, batches/1
 	Results string // the file with its results, once there is one; "" where they are had by the batch's own id
-	Model   string // of all its requests, where that is told
+	Model   string // of all its requests, where that is reported
 }
 
-// BatchUse tells what a request has to do with batches, and the file or batch
+// BatchUse returns what a request has to do with batches, and the file or batch
 // whose content it fetches. Sources: OpenAI's API reference, "Batch" and
 // "Files"; Anthropic's, "Message Batches"; https://ai.google.dev/api/batch-api,
 // and for the download of files the official SDKs.
@@ -64,8 +64,8 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 }
 
 // Batches reads the batches that the answer to a request with [MakesBatch] or
-// [ShowsBatches] tells of. Only fields that the provider fills are looked at,
-// and never the metadata that a client chose.
+// [ShowsBatches] lists. Only fields that the provider fills are looked at, and
+// never the metadata that a client chose.
 func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
 	if !jsonscan.Valid(answer) {
 		return nil

@@ -21,7 +21,7 @@ var guarded = [...]string{
 	"max_output_tokens", "metadata", "generationConfig", "generation_config",
 }
 
-// SyntaxError says why a body is not the JSON object it should be.
+// SyntaxError reports why a body is not the JSON object it should be.
 type SyntaxError struct {
 	Offset int // bytes before the place
 	Reason string
@@ -29,8 +29,9 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
 
-// DuplicateError says that a body names a guarded key twice, also by an escaped
-// or differently cased spelling that some JSON decoders take for the same.
+// DuplicateError reports that a body names a guarded key twice, also by an
+// escaped or differently cased spelling that some JSON decoders take for the
+// same.
 type DuplicateError struct {
 	Key string // as the API spells it
 }
@@ -172,7 +173,7 @@ func (b *Body) Without(keys ...string) []byte {
 	out := make([]byte, 0, len(b.raw))
 	from := 0
 	for i, f := range b.fields {
-		if i < last && cut(f) { // up to where the next field begins
+		if i < last && cut(f) { // up to where the next field starts
 			out = append(out, b.raw[from:f.start]...)
 			from = b.fields[i+1].start
 		}

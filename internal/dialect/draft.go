@@ -47,7 +47,7 @@ func (d *Draft) AddText(s string) { d.answer.keep(&d.text, s) }
 func (d *Draft) AddRefusal(s string) { d.answer.keep(&d.refusal, s) }
 
 // AddReasoning appends reasoning that stands in a field. Servers that send two
-// fields say the same in both, so only the first with text is read.
+// fields repeat the text in both, so only the first with text is read.
 func (d *Draft) AddReasoning(field, s string) {
 	if d.reasoningField == "" && s != "" {
 		d.reasoningField = field

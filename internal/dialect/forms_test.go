@@ -19,10 +19,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The two forms of answers that are no chats: bodies drawn at random survive Cut and Fold, and what cannot be told
-// without inventing something has no other form.
+// The two forms of answers that are no chats: bodies drawn at random survive
+// Cut and Fold, and what cannot be distinguished without inventing something
+// has no other form.
 
-// oneOf draws one of the given texts of JSON, each a format in which every %s becomes a drawn JSON string.
+// oneOf draws one of the given texts of JSON, each a format in which every %s
+// becomes a drawn JSON string.
 func drawn(t *rapid.T, label string, formats ...string) string {
 	format := rapid.SampledFrom(formats).Draw(t, label)
 	for strings.Contains(format, "%s") {
@@ -31,7 +33,8 @@ func drawn(t *rapid.T, label string, formats ...string) string {
 	return format
 }
 
-// wholeText draws a JSON string as jsonString does, but without halves of surrogate pairs.
+// wholeText draws a JSON string as jsonString does, but without halves of
+// surrogate pairs.
 func wholeText() *rapid.Generator[string] {
 	return rapid.Map(jsonString(), func(s string) string { return strings.ReplaceAll(s, `\uD83D`, "") })
 }
@@ -120,7 +123,8 @@ func TestABodySurvivesItsOtherForm(t *testing.T) {
 	}
 }
 
-// TestNoFormIsInvented lists streams that have no body and bodies that have no stream.
+// TestNoFormIsInvented lists streams that have no body and bodies that have no
+// stream.
 func TestNoFormIsInvented(t *testing.T) {
 	start := `{"type":"message_start","message":{"id":"m","type":"message","role":"assistant","model":"m","content":[],"stop_reason":null,"usage":{"input_tokens":1,"output_tokens":1}}}`
 	text := `{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}`
@@ -232,7 +236,7 @@ func TestNoFormIsInvented(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, ok := dialectOf(test.op).Cut(test.op, []byte(test.body), true); !ok {
-				t.Fatal("what the test begins with is not cut")
+				t.Fatal("what the test starts with is not cut")
 			}
 			body := strings.Replace(test.body, test.from, test.to, 1)
 			if body == test.body {
@@ -256,7 +260,8 @@ func dialectOf(op dialect.Operation) *dialect.Dialect {
 	return openai.Dialect
 }
 
-// TestAnArrayOfChunksFolds turns a stream without alt=sse, which is one JSON array, into the same body as its events.
+// TestAnArrayOfChunksFolds turns a stream without alt=sse, which is one JSON
+// array, into the same body as its events.
 func TestAnArrayOfChunksFolds(t *testing.T) {
 	for _, name := range []string{"generate-text.sse", "generate-candidates.sse", "generate-logprobs.sse"} {
 		in, err := os.ReadFile("testdata/gemini/" + name)
@@ -287,8 +292,8 @@ func TestAnArrayOfChunksFolds(t *testing.T) {
 	}
 }
 
-// TestAStreamIsBounded cuts bodies with a long id, which must not be repeated in
-// thousands of events.
+// TestAStreamIsBounded cuts bodies with a long id, which must not be repeated
+// in thousands of events.
 func TestAStreamIsBounded(t *testing.T) {
 	text := strings.Repeat("ab ", 8<<10)
 	part := `{"type":"output_text","text":"x"}`
@@ -307,7 +312,8 @@ func TestAStreamIsBounded(t *testing.T) {
 	}
 }
 
-// FuzzForms: whatever folds is valid JSON, is complete as a stream and says the same; whatever is cut folds back to it.
+// FuzzForms: whatever folds is valid JSON, is complete as a stream and reads
+// the same; whatever is cut folds back to it.
 func FuzzForms(f *testing.F) {
 	for op, word := range map[dialect.Operation]string{dialect.Messages: "anthropic/messages", dialect.Generate: "gemini/generate", dialect.Responses: "openai/responses"} {
 		files, _ := filepath.Glob("testdata/" + word + "-*")

@@ -38,7 +38,8 @@ func lookAt(a *dialect.Answer) seen {
 		Complete: a.Complete(), Finish: a.Finish(), MoreThanKept: a.Truncated}
 }
 
-// split returns the raw events of a stream, the rest among them, and what they say.
+// split returns the raw events of a stream, the rest among them, and the parsed
+// ones.
 func split(stream []byte) (raw []string, events []framing.Event) {
 	framing.SSE.Each(stream, func(p []byte, ev framing.Event, ok bool) bool {
 		raw = append(raw, string(p))
@@ -60,8 +61,9 @@ func read(d *dialect.Dialect, op dialect.Operation, stream []byte) *dialect.Answ
 	return a
 }
 
-// TestTranscripts reads each transcript of testdata/DIALECT/OPERATION-name.{sse,json} and compares what it says with
-// the .golden file beside it, and what it folds to with the .folded one.
+// TestTranscripts reads each transcript of
+// testdata/DIALECT/OPERATION-name.{sse,json} and compares what is read with the
+// .golden file beside it, and what it folds to with the .folded one.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*/*-*.*")
 	if err != nil {
@@ -100,7 +102,7 @@ func TestTranscripts(t *testing.T) {
 						t.Error(err)
 					}
 					if diff := cmp.Diff(withoutSpaces(got), withoutSpaces(lookAt(again))); diff != "" {
-						t.Errorf("the stream and its body say different things:\n%s", diff)
+						t.Errorf("the stream and its body differ:\n%s", diff)
 					}
 					checkCut(t, d, op, body)
 				}
@@ -128,7 +130,8 @@ func TestTranscripts(t *testing.T) {
 	}
 }
 
-// checkCut cuts a body and returns the events, after they fold to the same body again and say the same as it does.
+// checkCut cuts a body and returns the events, after they fold to the same body
+// again and read the same as it does.
 func checkCut(t interface {
 	Helper()
 	Errorf(string, ...any)
@@ -147,18 +150,19 @@ func checkCut(t interface {
 		t.Fatalf("what was cut folds to another body (-body +folded):\n%s\n%s", diff, events)
 	}
 	var whole dialect.Answer
-	var compact bytes.Buffer // a stream has no white space that is not said
+	var compact bytes.Buffer // a stream has no white space that is not content
 	json.Compact(&compact, body)
 	if err := d.Body(op, &whole, compact.Bytes()); err != nil {
 		t.Fatalf("%v", err)
 	}
 	if diff := cmp.Diff(sortedUsage(t, lookAt(&whole)), sortedUsage(t, lookAt(read(d, op, events)))); diff != "" && !bytes.Contains(body, []byte(`\uD83D`)) {
-		t.Errorf("a body and its stream say different things (-body +stream):\n%s\n%s", diff, events)
+		t.Errorf("a body and its stream differ (-body +stream):\n%s\n%s", diff, events)
 	}
 	return events
 }
 
-// sortedUsage spells the usage so that the order of its members does not matter.
+// sortedUsage spells the usage so that the order of its members does not
+// matter.
 func sortedUsage(t interface{ Fatalf(string, ...any) }, s seen) seen {
 	if s.Usage != nil && s.Usage.Raw != nil {
 		u := *s.Usage
@@ -168,7 +172,8 @@ func sortedUsage(t interface{ Fatalf(string, ...any) }, s seen) seen {
 	return s
 }
 
-// folds reports whether answers of an operation have two forms that the gateway can turn into each other.
+// folds reports whether answers of an operation have two forms that the gateway
+// can turn into each other.
 func folds(op dialect.Operation) bool {
 	switch op {
 	case dialect.Chat, dialect.Completion, dialect.Responses, dialect.Messages, dialect.Generate:
@@ -207,8 +212,10 @@ func golden(t *testing.T, file string, got []byte) {
 	}
 }
 
-// TestEveryCutOfATranscript cuts each complete stream at every byte: what is left is never complete, and never folds,
-// before its last event is there. Gemini has no end marker; there the last event is the one with the finish reason.
+// TestEveryCutOfATranscript cuts each complete stream at every byte: what is
+// left is never complete, and never folds, before its last event is there.
+// Gemini has no end marker; there the last event is the one with the finish
+// reason.
 func TestEveryCutOfATranscript(t *testing.T) {
 	files, _ := filepath.Glob("testdata/*/*.sse")
 	for _, file := range files {

@@ -16,8 +16,8 @@ const (
 	maxStateBody  = 4 << 20 // bytes of an answer that is searched for ids
 )
 
-// Objects say where a protocol names what its provider keeps for the account of
-// an API key.
+// Objects are the places where a protocol names what its provider keeps for the
+// account of an API key.
 type Objects struct {
 	// Collections are the path segments behind which an id stands, as in
 	// /v1/files/file-1/content.
@@ -44,7 +44,7 @@ type Objects struct {
 	// Starts are the methods of a model that make something.
 	Starts map[string]bool
 
-	// Qualified says that an id is written with its collection: files/abc.
+	// Qualified means that an id is written with its collection: files/abc.
 	Qualified bool
 }
 
@@ -64,7 +64,7 @@ func Set(words ...string) map[string]bool {
 // keys only that one will do. b may be nil. An ordinary chat costs a search of
 // its bytes for a few words; with a single API key there is no reason to ask.
 //
-// What is named there is the client's claim, and it may well be nobody's id. At
+// What is named there is the client's claim, and it may be no id at all. At
 // most 128 are returned.
 func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
 	facts := d.at(path).Objects
@@ -93,7 +93,7 @@ func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
 }
 
 // Creates returns the ids that the answer to a successful request gave to what
-// the provider keeps, or told anew: those of a created, fetched or listed
+// the provider keeps, or reported again: those of a created, fetched or listed
 // object, and those of the files that a batch or a job has written. Only places
 // that the provider fills are looked at, never what an answer repeats of its
 // request, so that no client can give an id out as its own. Of a stream, and of
@@ -135,7 +135,7 @@ func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []st
 
 // place reports whether a path is within a collection, and whether it is that
 // of the collection itself and not of one of its objects. The content of a file
-// is no answer of the provider's: whoever uploaded it chose what is in there.
+// is no answer of the provider's: the client that uploaded it chose it.
 func (f *Objects) place(path string) (within, own bool) {
 	path, verb, _ := strings.Cut(strings.TrimSuffix(PlainPath(path), "/"), ":")
 	if verb != "" && f.Starts[verb] {

@@ -31,7 +31,8 @@ func without(v any, key string) any {
 	return v
 }
 
-// jsonString draws the spelling of a JSON string, with every kind of escape, and sometimes many words.
+// jsonString draws the spelling of a JSON string, with every kind of escape,
+// and sometimes many words.
 func jsonString() *rapid.Generator[string] {
 	part := rapid.SampledFrom([]string{"a", "Hello", " world", " ", "\\n", "\\\"", "\\\\", "\\/", "你", "好。", "é", "😀", `\ud83d\ude00`, `\uD83D`, `\u4f60`, `\u0000`,
 		"<&>", "data: ", "[DONE]", "{", "}", strings.Repeat("x", 50), strings.Repeat("ab ", 3000), " ", "\x7f"})
@@ -40,7 +41,7 @@ func jsonString() *rapid.Generator[string] {
 	})
 }
 
-// jsonValue draws what an upstream may add that nobody knows.
+// jsonValue draws what an upstream may add that is not known.
 func jsonValue() *rapid.Generator[string] {
 	return rapid.SampledFrom([]string{"null", "true", "1", "0", "-1.50", "12345678901234567890", "1e-7", `"text"`, `""`, `[]`, `[1, {"a":null}]`, `{}`, `{ "x" : { "y" : [ 1.0 ] } }`})
 }
@@ -94,11 +95,11 @@ func wholeBody(op dialect.Operation) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		var choices []string
 		for i := range rapid.IntRange(1, 3).Draw(t, "choices") {
-			said := `"text":` + jsonString().Draw(t, "text")
+			content := `"text":` + jsonString().Draw(t, "text")
 			if op == dialect.Chat {
-				said = `"message":` + message().Draw(t, "message")
+				content = `"message":` + message().Draw(t, "message")
 			}
-			choices = append(choices, object([]string{fmt.Sprintf(`"index":%d`, i), said, `"finish_reason":"stop"`}, optional(t, logprobs, "logprobs"), optional(t, jsonValue(), "content_filter_results")))
+			choices = append(choices, object([]string{fmt.Sprintf(`"index":%d`, i), content, `"finish_reason":"stop"`}, optional(t, logprobs, "logprobs"), optional(t, jsonValue(), "content_filter_results")))
 		}
 		name := map[dialect.Operation]string{dialect.Chat: "chat.completion", dialect.Completion: "text_completion"}[op]
 		return object([]string{`"id":"chatcmpl-1"`, `"object":"` + name + `"`, `"created":1741569952`, `"model":"gpt-4o"`},
@@ -155,10 +156,10 @@ func checkChunks(t *rapid.T, op dialect.Operation, events []byte, include bool) 
 	object := map[dialect.Operation]string{dialect.Chat: "chat.completion.chunk", dialect.Completion: "text_completion"}[op]
 	for i, ev := range list[:len(list)-1] {
 		chunk := decoded(t, ev.Data).(map[string]any)
-		usage, said := chunk["usage"]
+		usage, has := chunk["usage"]
 		last := i == len(list)-2
 		choices := chunk["choices"].([]any)
-		if chunk["object"] != object || chunk["id"] != "chatcmpl-1" || said != include || (usage != nil) != (include && last) || (len(choices) == 0) != (include && last) {
+		if chunk["object"] != object || chunk["id"] != "chatcmpl-1" || has != include || (usage != nil) != (include && last) || (len(choices) == 0) != (include && last) {
 			t.Fatalf("chunk %d: %s", i, ev.Data)
 		}
 		if i == 0 && op == dialect.Chat && choices[0].(map[string]any)["delta"].(map[string]any)["role"] != "assistant" {
@@ -268,7 +269,8 @@ func TestWithUsage(t *testing.T) {
 	}
 }
 
-// FuzzFold: what folds is valid JSON, and cutting and folding it again changes nothing.
+// FuzzFold: what folds is valid JSON, and cutting and folding it again changes
+// nothing.
 func FuzzFold(f *testing.F) {
 	files, _ := filepath.Glob("testdata/openai/c*.sse")
 	for _, file := range files {

@@ -22,15 +22,15 @@ func sameAnswer(d *dialect.Dialect, op dialect.Operation, events []framing.Event
 	for i, ev := range events {
 		d.Event(op, &plain, ev)
 		d.ReadEvent(op, &quick, ev)
-		if p, q := told(&plain), told(&quick); !reflect.DeepEqual(p, q) {
+		if p, q := allOf(&plain), allOf(&quick); !reflect.DeepEqual(p, q) {
 			return fmt.Sprintf("event %d %q: Event %+v, ReadEvent %+v", i, ev.Data, p, q)
 		}
 	}
 	return ""
 }
 
-// told is all that an answer says.
-func told(a *dialect.Answer) []any {
+// allOf is all that is read of an answer.
+func allOf(a *dialect.Answer) []any {
 	return []any{a.ID, a.Model, a.Tier, a.Usage, a.Error, a.Ended, a.Truncated, a.State, a.Choices(), a.Finish(), a.Complete()}
 }
 
@@ -65,7 +65,7 @@ func TestEventsThatRepeatAreReadAsOthers(t *testing.T) {
 	}
 }
 
-// FuzzRepeat: whatever the events, reading them by comparison says the same as
+// FuzzRepeat: whatever the events, reading them by comparison reads the same as
 // parsing each.
 func FuzzRepeat(f *testing.F) {
 	dialects := []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect}

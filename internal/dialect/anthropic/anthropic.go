@@ -167,7 +167,7 @@ func (a reader) stopped(v gjson.Result) {
 	}
 }
 
-// usage reads usage, which is cumulative: message_start tells the input,
+// usage reads usage, which is cumulative: message_start reports the input,
 // message_delta the output so far and, in newer versions, the input again. What
 // an object does not name stays as it was.
 func (a reader) usage(v gjson.Result) {

@@ -258,8 +258,8 @@ var objects = dialect.Objects{
 	Qualified: true,
 }
 
-// plainForm leads :streamGenerateContent?alt=sse to :generateContent, of which
-// it is the stream.
+// plainForm leads :streamGenerateContent?alt=sse to :generateContent, whose
+// stream it is.
 func plainForm(op dialect.Operation, path, rawQuery string) (plain, query string) {
 	base, streams := strings.CutSuffix(path, ":streamGenerateContent")
 	if op != dialect.Generate || !streams {

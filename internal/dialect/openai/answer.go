@@ -20,7 +20,7 @@ type reader struct{ *dialect.Answer }
 
 // readEvent reads one chunk of a stream. Sources: API reference, "The chat
 // completion chunk object" and "Streaming events"; what other servers do
-// otherwise is said where it is handled.
+// otherwise is noted where it is handled.
 func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	a.Expect(op)
 	data := bytes.TrimSpace(ev.Data)
@@ -117,7 +117,7 @@ func (a reader) chunk(root gjson.Result) (choices bool) {
 			a.usage(p.Value())
 		case "service_tier":
 			a.SetTier(p.Value())
-		case "x_groq": // Groq tells usage of streams here
+		case "x_groq": // Groq sends usage of streams here
 			a.usage(p.Value().Get("usage"))
 		case "error":
 			a.Fail(p.Value())
@@ -168,7 +168,7 @@ func (a reader) readChoice(of *jsonscan.Walker, position int64) {
 			c.AddText(a.textOf(&p))
 		case "finish_reason":
 			c.SetFinish(jsonscan.String(p.Value()))
-		case "usage": // Moonshot tells usage of streams here
+		case "usage": // Moonshot sends usage of streams here
 			a.usage(p.Value())
 		}
 	}
@@ -211,7 +211,7 @@ func (a reader) readMessage(c *dialect.Draft, of *jsonscan.Walker, whole bool) {
 			}
 		case "refusal":
 			c.AddRefusal(a.textOf(&p))
-		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter say reasoning, and some servers send both
+		case "reasoning_content": // DeepSeek's name; vLLM and OpenRouter write reasoning, and some servers send both
 			c.AddReasoning("reasoning_content", a.textOf(&p))
 		case "reasoning":
 			c.AddReasoning("reasoning", a.textOf(&p))
@@ -243,7 +243,7 @@ func (a reader) readFunctionCall(c *dialect.Draft, v gjson.Result) {
 
 func (a reader) readAudio(c *dialect.Draft, v gjson.Result) {
 	c.AddText(jsonscan.String(v.Get("transcript")))
-	a.AddState(v.Get("id")) // by which the next request refers to what was heard
+	a.AddState(v.Get("id")) // by which the next request refers to the sound
 }
 
 // content reads text, or parts of text and thought as Mistral sends them.

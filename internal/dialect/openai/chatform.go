@@ -26,7 +26,7 @@ var Forms = convert.Forms{
 
 // choicesForm returns the form of an answer with choices. whole and chunk are
 // its object in a body and in a stream, content are the fields of a choice that
-// have what it says.
+// have what it has.
 func choicesForm(whole, chunk string, content ...convert.Field) *convert.Form {
 	choice := []convert.Field{{Name: "index", Default: "0"}}
 	choice = append(choice, content...)

@@ -41,9 +41,9 @@ func appendOrNull(dst []byte, s string) []byte {
 // data with an error; no [DONE] follows.
 func writeErrorEvent(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) }
 
-// setErrorHeader tells the SDKs, which try again on 429 and 5xx, where that is
-// of no use or would be paid for twice: the header overrides what they make of
-// the status.
+// setErrorHeader informs the SDKs, which try again on 429 and 5xx, where that
+// is of no use or would be paid for twice: the header overrides what they make
+// of the status.
 func setErrorHeader(h http.Header, p dialect.Problem) {
 	switch p.Code {
 	case "insufficient_quota", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect":

@@ -7,7 +7,7 @@ import (
 )
 
 // mediaEvent reads one event of streamed speech, transcription or images; their
-// bytes are not kept. Each ends with one event that tells usage, and without
+// bytes are not kept. Each ends with one event that reports usage, and without
 // [DONE]. Sources: API reference, "Streaming events" of "Audio"
 // (speech.audio.delta and .done, transcript.text.delta, .segment and .done) and
 // of "Images" (image_generation.partial_image and .completed,

@@ -38,11 +38,12 @@ var Dialect = &dialect.Dialect{
 
 // transportFields leave out what looks similar but does change an answer or
 // what happens beside it: store (the client may fetch the answer by its id
-// later), service_tier (said in the answer, and priced) and
-// prompt_cache_retention (only says for how long, but its use is to be billed).
+// later), service_tier (repeated in the answer, and priced) and
+// prompt_cache_retention (only states for how long, but its use is to be
+// billed).
 var transportFields = []string{
 	"stream", "stream_options", "caching", // how it travels
-	"user", "metadata", "safety_identifier", "prompt_cache_key", // who asks
+	"user", "metadata", "safety_identifier", "prompt_cache_key", // the caller
 }
 
 // paths maps the end of a path to the operation of a POST there; a longer end
@@ -109,8 +110,8 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 	return r
 }
 
-// stores reports whether the answer is kept: of the responses API unless told
-// otherwise, of chats only when told.
+// stores reports whether the answer is kept: of the responses API unless the
+// request refuses it, of chats only if it asks for it.
 func stores(op dialect.Operation, b *dialect.Body) bool {
 	switch op {
 	case dialect.Chat:

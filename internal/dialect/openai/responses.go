@@ -65,7 +65,7 @@ func (a reader) responseCall(index int64, item gjson.Result) {
 }
 
 // response reads a response object: a whole body, or what the last event of a
-// stream says again in full.
+// stream repeats in full.
 func (a reader) response(r gjson.Result) {
 	a.Identify(jsonscan.String(r.Get("id")), jsonscan.String(r.Get("model")))
 	a.AddState(r.Get("id"))
@@ -84,11 +84,11 @@ func (a reader) response(r gjson.Result) {
 		a.Draft(0).SetFinish(status)
 	} // in_progress and queued: a background response that is not there yet
 	c := a.Draft(0)
-	told := !c.Empty()
+	hasText := !c.Empty()
 	for position, item := range r.Get("output").Array() {
 		a.responseCall(int64(position), item)
 		a.addItem(item)
-		if !told {
+		if !hasText {
 			a.responseItem(c, item)
 		}
 	}
