@@ -24,11 +24,8 @@ var (
 	unclean = []string{
 		"cmd/forward",
 		"docs/design.md",
-		"internal/admin",
 		"internal/config",
 		"internal/forward",
-		"internal/metrics",
-		"internal/upstream",
 	}
 	unformed = []string{
 		"cmd/forward",
