@@ -39,8 +39,11 @@ func TestForm(t *testing.T) {
 			t.Fatal(err)
 		}
 		report := reporter(t, path, unformed)
+		output := false // the expected output of an example
 		for i, line := range strings.Split(string(source), "\n") {
-			if !strings.HasPrefix(strings.TrimLeft(line, "\t"), "//") || wide.MatchString(line) {
+			text := strings.TrimLeft(line, "\t")
+			output = strings.HasPrefix(text, "// Output:") || (output && strings.HasPrefix(text, "//"))
+			if output || !strings.HasPrefix(text, "//") || wide.MatchString(line) {
 				continue
 			}
 			if n := columns(line); n > maxCommentColumns {

@@ -86,7 +86,8 @@ func decode(t *testing.T, text string) (v schema) {
 	return v
 }
 
-// Every answer is as openapi.json describes it, which has every path and no other.
+// Every answer is as openapi.json describes it, which has every path and no
+// other.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	h := newFixture(t).spent()
 	bound := newFixture(t, func(o *admin.Options) {

@@ -11,8 +11,8 @@ import (
 	"forward/internal/config"
 )
 
-// Load reads .env and forward.yaml of the working directory, the environment and
-// the flags; all mistakes come at once.
+// Load reads .env and forward.yaml of the working directory, the environment
+// and the flags; all mistakes come at once.
 func ExampleLoad() {
 	old, _ := os.Getwd()
 	dir, _ := os.MkdirTemp("", "forward")

@@ -82,9 +82,9 @@ func TestHTTP2(t *testing.T) {
 	}
 }
 
-// TestHTTP2Refusals has a server that reports that it has not looked at a request, as
-// busy providers do, and one that just drops it. Only the first may be sent
-// again.
+// TestHTTP2Refusals has a server that reports that it has not looked at a
+// request, as busy providers do, and one that just drops it. Only the first may
+// be sent again.
 func TestHTTP2Refusals(t *testing.T) {
 	for name, test := range map[string]struct {
 		answer func(*http2.Framer, uint32)
