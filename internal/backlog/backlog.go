@@ -144,12 +144,11 @@ func (q *Queue[T]) Pending() (count int, bytes int64) {
 	return len(q.items), q.bytes
 }
 
-// Failure returns why the last batch could not be written and since when, or
-// nil.
-func (q *Queue[T]) Failure() (err error, since time.Time) {
+// Failure returns since when batches cannot be written and why, or a nil error.
+func (q *Queue[T]) Failure() (since time.Time, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.err, q.since
+	return q.since, q.err
 }
 
 // Between calls f while no batch is being written: each value that was put is

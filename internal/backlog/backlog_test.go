@@ -131,7 +131,7 @@ func TestDelayGathersValues(t *testing.T) {
 		put(t, q, 2, true)
 		time.Sleep(time.Second/2 - 1)
 		w.want(t, "[]")
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		w.want(t, "[[1 2]]")
 		put(t, q, 3, true)
@@ -151,12 +151,12 @@ func TestWhatFailsIsWrittenAgain(t *testing.T) {
 		start := time.Now()
 		put(t, q, 1, true)
 		synctest.Wait()
-		if err, since := q.Failure(); err != full || since != start {
+		if since, err := q.Failure(); err != full || since != start {
 			t.Errorf("%v since %v", err, since)
 		}
 		time.Sleep(350 * time.Millisecond) // after two more tries
 		put(t, q, 2, true)
-		if err, since := q.Failure(); err != full || since != start {
+		if since, err := q.Failure(); err != full || since != start {
 			t.Errorf("%v since %v", err, since)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -171,7 +171,7 @@ func TestWhatFailsIsWrittenAgain(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
 		w.want(t, "[[1 2]]")
-		if err, _ := q.Failure(); err != nil {
+		if _, err := q.Failure(); err != nil {
 			t.Error(err)
 		}
 		q.Close(t.Context())

@@ -126,7 +126,7 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 // prevents it.
 func (l *Ledger) Healthy() (ok bool, detail string) {
 	lost := l.lost.Load()
-	err, since := l.pending.Failure()
+	since, err := l.pending.Failure()
 	switch {
 	case err != nil:
 		rows, _ := l.pending.Pending()
@@ -143,7 +143,7 @@ func (l *Ledger) Healthy() (ok bool, detail string) {
 
 // writable reports whether the last batch was written and more rows fit.
 func (l *Ledger) writable() bool {
-	err, _ := l.pending.Failure()
+	_, err := l.pending.Failure()
 	_, bytes := l.pending.Pending()
 	return err == nil && !l.closed.Load() && bytes < l.o.MaxPending
 }

@@ -19,7 +19,7 @@ const maxRefunds = 4096
 
 // errAlone reports that Redis does not answer, so this replica counts by its
 // own buckets. The connection logs it.
-var errAlone = errors.New("Redis does not answer: each replica counts for itself")
+var errAlone = errors.New("no answer from Redis: each replica counts for itself")
 
 // amount is a number of units of one bucket. The bucket starts full, holds
 // capacity and gains perMinute a minute, continuously. Amounts that are taken
