@@ -212,7 +212,7 @@ func TestConvertOwnLogs(t *testing.T) {
 	send(t, "POST", gw.URL+"/v1/chat/completions", chatBody("gpt-4o-mini", "streamed", `,"stream":true`))
 	gw.Stop()
 	out, errs, status := command(t, dir, nil, "convert", "-o", "-")
-	if status != 0 || !strings.Contains(out, `"assistant": "You text: whole"`) || !strings.Contains(out, `"assistant": "You text: streamed"`) {
+	if status != 0 || !strings.Contains(out, `"assistant": "You said: whole"`) || !strings.Contains(out, `"assistant": "You said: streamed"`) {
 		t.Errorf("exit status %d:\n%s%s", status, out, errs)
 	}
 }
