@@ -123,7 +123,8 @@ func TestRedisTroubleIsAMiss(t *testing.T) {
 				}
 				c.Put(keyOf(n), answerTo(n, 100))
 			}
-			if d := time.Since(start); d > 100*time.Millisecond {
+			// One that waits for Redis waits for tens of milliseconds.
+			if d := time.Since(start); d > 1000*time.Millisecond {
 				t.Errorf("1000 requests waited %s for a Redis that is known to be away", d)
 			}
 			if s := log.String(); strings.Count(s, "\n") != 1 || strings.Contains(s, "hunter2") {
