@@ -320,13 +320,14 @@ func TestWebSocketUpgradePassesWithTheKeySwapped(t *testing.T) {
 	}, nil)
 	conn := must(net.Dial("tcp", strings.TrimPrefix(b.url, "http://")))(t)
 	defer conn.Close()
-	io.WriteString(conn, "GET /v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fk-alice\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+	io.WriteString(conn, "GET /v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fk-alice\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"+
+		"hel") // before the answer has come
 	reader := bufio.NewReader(conn)
 	res := must(http.ReadResponse(reader, nil))(t)
 	if res.StatusCode != 101 {
 		t.Fatalf("status %d", res.StatusCode)
 	}
-	io.WriteString(conn, "hello\n")
+	io.WriteString(conn, "lo\n")
 	if line, _ := reader.ReadString('\n'); line != "echo hello\n" {
 		t.Errorf("got %q", line)
 	}

@@ -13,11 +13,11 @@ import (
 	"forward/internal/keys"
 )
 
-// ask gives m its question and key: which callers may share the answer, which
-// upstream is asked, and every part of the request that can change the answer.
-// Fields that only define how the answer travels are left out, so that both
-// forms share one entry.
-func (g *Gateway) ask(m *memory, a *ask, to target) error {
+// setQuestion gives m its question and key: which callers may share the answer,
+// which upstream is asked, and every part of the request that can change the
+// answer. Fields that only define how the answer travels are left out, so that
+// both forms share one entry.
+func (g *Gateway) setQuestion(m *memory, a *ask, to target) error {
 	var err error
 	m.ttl, err = g.cacheTTL(a.in.r.Header)
 	if err != nil {

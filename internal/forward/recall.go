@@ -55,7 +55,7 @@ func (g *Gateway) recall(a *ask, to target) (m *memory, logged bool, err error) 
 	if err != nil || !wanted {
 		return m, false, err
 	}
-	err = g.ask(m, a, to)
+	err = g.setQuestion(m, a, to)
 	if err != nil {
 		return m, false, err
 	}

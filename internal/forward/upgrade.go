@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,8 +49,11 @@ func (g *Gateway) switchProtocol(rec *record) error {
 		rec.cause = clientGone
 		return nil
 	}
+	// A client may send before it has the head; net/http has read that already.
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
+	fromClient := io.MultiReader(bytes.NewReader(early), conn)
 	ended := make(chan error, 2)
-	go func() { ended <- passOn(back, conn) }()
+	go func() { ended <- passOn(back, fromClient) }()
 	go func() { ended <- passOn(conn, back) }()
 	// One side may close its half and still be sent to, unless it failed.
 	err = <-ended
