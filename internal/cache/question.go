@@ -54,8 +54,14 @@ func (q *Question) Key(private ...string) Key {
 	var count [8]byte
 	binary.BigEndian.PutUint32(count[:], uint32(len(private)))
 	binary.BigEndian.PutUint32(count[4:], uint32(len(q.Header)))
-	parts := [][]byte{count[:]}
-	add := func(s string) { parts = append(parts, []byte(s)) }
+	parts := make([][]byte, 1, 16)
+	parts[0] = count[:]
+	text := make([]byte, 0, 512) // of all parts: one allocation instead of one each
+	add := func(s string) {
+		start := len(text)
+		text = append(text, s...)
+		parts = append(parts, text[start:])
+	}
 	for _, p := range private {
 		add(p)
 	}
