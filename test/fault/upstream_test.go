@@ -375,7 +375,7 @@ func oddStreams(s *scene) {
 	s.within("the log has the text of a stream that came byte by byte", func() bool {
 		sent := 0
 		for _, line := range g.chatLog() {
-			if gjson.Get(line, "assistant").String() == "You sent: hi" {
+			if gjson.Get(line, "assistant").String() == "You said: hi" {
 				sent++
 			}
 		}
