@@ -140,11 +140,14 @@ func (c *call) followers() int {
 	return n
 }
 
-// followed reports whether the call is read by more than its leader.
-func (c *call) followed() bool {
+// closeUnlessFollowed reports whether the call is read by more than its leader.
+// Otherwise none can join it any more: its leader is about to stop.
+func (c *call) closeUnlessFollowed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.followers() > 0
+	followed := c.followers() > 0
+	c.closed = c.closed || !followed
+	return followed
 }
 
 // attach adds a follower, and returns nil when the first bytes are gone, or no

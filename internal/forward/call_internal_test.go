@@ -322,3 +322,29 @@ func TestACallFeedsItsFollowersAtEveryByte(t *testing.T) {
 		}
 	}
 }
+
+// TestACallKeepsNothingThatNoCallerNeeds: an answer beyond the bound cannot be
+// joined or stored, so a leader that is alone keeps none of it.
+func TestACallKeepsNothingThatNoCallerNeeds(t *testing.T) {
+	var cs calls
+	c, _ := cs.join(callKey{}, &ask{}, 100)
+	client, leave := context.WithCancelCause(t.Context())
+	defer leave(nil)
+	c.start(&inbound{life: life{Context: client, end: leave}}, func() {})
+	leader := c.carry(io.NopCloser(bytes.NewReader(make([]byte, 1000))), -1)
+	c.publish(&callHead{status: http.StatusOK})
+	io.ReadFull(leader, make([]byte, 150))
+	if _, ok := c.recorded(150); ok || len(c.kept) > 0 {
+		t.Errorf("%d bytes are kept of an answer that is too long", len(c.kept))
+	}
+	rest, err := io.ReadAll(leader)
+	if err != nil || len(rest) != 850 {
+		t.Errorf("%d of 850 bytes, %v", len(rest), err)
+	}
+	if c.closeUnlessFollowed() {
+		t.Error("a call without followers is followed")
+	}
+	if other, r := cs.join(callKey{}, &ask{}, 100); r != nil || other == c {
+		t.Error("a call whose leader stops can be joined")
+	}
+}

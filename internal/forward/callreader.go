@@ -84,8 +84,13 @@ func (r *callReader) readUpstream(p []byte) (int, error) {
 	n, err := c.body.Read(p)
 	c.mu.Lock()
 	c.reading = false
-	c.kept = append(c.kept, p[:n]...)
 	r.at += int64(n)
+	if c.gone > 0 && len(c.readers) == 1 { // too long to be kept, and no other caller reads it
+		c.kept = nil
+		c.gone = r.at
+	} else {
+		c.kept = append(c.kept, p[:n]...)
+	}
 	switch {
 	case err == nil && c.gone+int64(len(c.kept)) == c.length:
 		err = io.EOF // the caller that has the last announced byte has the answer

@@ -172,7 +172,7 @@ func (t *tap) copy(w http.ResponseWriter) error {
 // read on: other callers follow the call, and this request settles it.
 func (t *tap) leave() bool {
 	call := t.memory.call
-	if call == nil || !call.followed() {
+	if call == nil || !call.closeUnlessFollowed() {
 		if t.cause == "" {
 			t.cause = clientGone
 		}
