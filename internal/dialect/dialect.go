@@ -36,7 +36,8 @@ type Operation string
 
 // The operations, with the paths of the dialects that name them.
 const (
-	Other        Operation = ""              // any path the dialect does not know
+	Other        Operation = ""              // known to cost nothing: lists, stored objects, deletions
+	Unknown      Operation = "unknown"       // a path that no dialect knows: it may cost anything
 	Chat         Operation = "chat"          // POST …/chat/completions
 	Completion   Operation = "completion"    // POST …/completions
 	Embedding    Operation = "embedding"     // POST …/embeddings
@@ -51,6 +52,8 @@ const (
 	CountTokens  Operation = "count_tokens"  // Anthropic: POST …/messages/count_tokens, Gemini: …:countTokens
 	Generate     Operation = "generate"      // Gemini: POST …:generateContent and …:streamGenerateContent
 	EmbedContent Operation = "embed_content" // Gemini: POST …:embedContent and …:batchEmbedContents
+	Rerank       Operation = "rerank"        // POST …/rerank
+	Video        Operation = "video"         // POST …/videos and …/videos/ID/remix, Gemini: POST …:predictLongRunning
 )
 
 // Parsed reports whether the request body of the operation is JSON that the

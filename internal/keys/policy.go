@@ -20,12 +20,15 @@ type Policy struct {
 	Budgets  []Budget       `json:"budgets,omitempty"`
 	// UnknownPrice is what a budget in dollars does with a model that has no
 	// price: deny (also "") or allow.
-	UnknownPrice string   `json:"unknown_price,omitempty"`
-	CacheScope   string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
-	Log          string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
-	Priority     int      `json:"priority,omitempty"`    // higher ones leave a queue first
-	Tags         []string `json:"tags,omitempty"`
-	SetUser      bool     `json:"set_user,omitempty"` // it may name the user of a request
+	UnknownPrice string `json:"unknown_price,omitempty"`
+	// UnknownOperations is what the key may do with operations that no dialect
+	// knows: deny or allow. "" denies them to a key with budgets or models.
+	UnknownOperations string   `json:"unknown_operations,omitempty"`
+	CacheScope        string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
+	Log               string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
+	Priority          int      `json:"priority,omitempty"`    // higher ones leave a queue first
+	Tags              []string `json:"tags,omitempty"`
+	SetUser           bool     `json:"set_user,omitempty"` // it may name the user of a request
 }
 
 // AllowsModel reports whether the key may use the model, as far as its policy

@@ -47,6 +47,8 @@ type Row struct {
 	Usage     dialect.Usage
 	Tier      string // the service tier in the provider's word: "default", "priority", "flex" …
 	Estimated bool   // the gateway counted Usage, because the provider did not report it
+	Unmetered bool   // it was sent, and nothing is known of what it used
+	Session   string // the client's name for its conversation
 	Priced    bool   // Cost is known; false is not the same as free
 	Cost      price.Money
 	Price     string      // which price applied, or why there is none
