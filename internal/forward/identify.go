@@ -133,8 +133,8 @@ func (g *Gateway) mayHoldForwardKey(r *http.Request) bool {
 	return holds(nil, r.URL.RawQuery)
 }
 
-// credentialHeaders are the headers that keys.Strip removes.
-var credentialHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key"}
+// credentialHeaders are the headers that keys.Strip cleans.
+var credentialHeaders = [...]string{"Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Sec-Websocket-Protocol"}
 
 // credentials returns the values of the headers in which a credential may come,
 // as input of a digest.

@@ -1,11 +1,12 @@
 // Package keys knows forward keys: which caller a request is from, and what
 // that caller may use.
 //
-// A request carries its key in one of five slots, the four headers that
-// official SDKs use and Gemini's ?key=. Presented finds it without trusting any
-// of them: two different keys in one request are refused, because whichever hop
-// picked the other one would check one caller and charge the next. Strip and
-// StripQuery remove every one of them.
+// A request carries its key in one of six slots: the four headers that official
+// SDKs use, Gemini's ?key= and, from browsers, a WebSocket's subprotocols.
+// Presented finds it without trusting any of them: two different keys in one
+// request are refused, because whichever hop picked the other one would check
+// one caller and charge the next. Strip and StripQuery remove every one of
+// them.
 //
 // A Ring looks keys up by a keyed digest. An attacker cannot steer the digest,
 // so the timing of neither the map nor the comparison shows how much of a guess

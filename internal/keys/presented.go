@@ -18,6 +18,18 @@ const (
 	APIKey           // Api-Key, Azure OpenAI
 	XGoogAPIKey      // X-Goog-Api-Key, Gemini
 	QueryKey         // ?key=…, Gemini
+	Subprotocol      // an item of Sec-WebSocket-Protocol, OpenAI's from browsers
+)
+
+// A page cannot set a header of a WebSocket, so OpenAI reads its key out of the
+// list of subprotocols, and the account's
+// organisation and project beside it
+// (https://platform.openai.com/docs/guides/realtime-websocket).
+const (
+	subprotocols      = "Sec-Websocket-Protocol" // as http.Header spells it
+	subprotocolKey    = "openai-insecure-api-key."
+	subprotocolOrg    = "openai-organization."
+	subprotocolTenant = "openai-project."
 )
 
 // headerSlots are the slots of one header each. Authorization has a syntax of
@@ -59,6 +71,12 @@ func Presented(h http.Header, rawQuery string) (value string, slot Slot, err err
 			take(keyOf(p.text), QueryKey)
 		}
 	}
+	for _, list := range h[subprotocols] {
+		for item := range strings.SplitSeq(list, ",") {
+			key, _ := cutFold(strings.Trim(item, " \t"), subprotocolKey)
+			take(key, Subprotocol)
+		}
+	}
 	if err != nil {
 		return "", NoSlot, err
 	}
@@ -80,13 +98,69 @@ func bearer(v string) string {
 	return token
 }
 
+// cutFold returns what follows a prefix in any case, or "" and false.
+func cutFold(s, prefix string) (rest string, found bool) {
+	if len(s) < len(prefix) || !strings.EqualFold(s[:len(prefix)], prefix) {
+		return "", false
+	}
+	return s[len(prefix):], true
+}
+
 // Strip removes every header that can carry a key, so that the client's never
-// goes upstream.
+// goes upstream. Of the subprotocols, only the items that name the client's key
+// or account go. The values of h are replaced, never changed.
 func Strip(h http.Header) {
 	delete(h, "Authorization")
 	for _, s := range headerSlots {
 		delete(h, s.name)
 	}
+	if lists, ok := h[subprotocols]; ok {
+		stripSubprotocols(h, lists)
+	}
+}
+
+// stripSubprotocols leaves lists without an item of the client's own as they
+// came.
+func stripSubprotocols(h http.Header, lists []string) {
+	var left []string
+	changed := false
+	for _, list := range lists {
+		var kept []string
+		whole := true
+		for item := range strings.SplitSeq(list, ",") {
+			item = strings.Trim(item, " \t")
+			if namesAccount(item) {
+				whole = false
+				continue
+			}
+			kept = append(kept, item)
+		}
+		switch {
+		case whole:
+			left = append(left, list)
+		case len(kept) > 0:
+			left = append(left, strings.Join(kept, ", "))
+		}
+		changed = changed || !whole
+	}
+	switch {
+	case !changed:
+	case len(left) == 0:
+		delete(h, subprotocols)
+	default:
+		h[subprotocols] = left
+	}
+}
+
+// namesAccount reports whether a subprotocol names the client's key,
+// organisation or project.
+func namesAccount(item string) bool {
+	for _, prefix := range [...]string{subprotocolKey, subprotocolOrg, subprotocolTenant} {
+		if _, ok := cutFold(item, prefix); ok {
+			return true
+		}
+	}
+	return false
 }
 
 // StripQuery removes every parameter named key, however its name is

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,6 +64,12 @@ func TestPresented(t *testing.T) {
 		"case makes them differ":       {h{"X-Api-Key": {"fk-A"}, "Api-Key": {"fk-a"}}, "", "", keys.NoSlot, keys.ErrConflict},
 		"one header twice":             {h{"X-Api-Key": {"fk-1", "fk-2"}}, "", "", keys.NoSlot, keys.ErrConflict},
 		"one header twice the same":    {h{"X-Api-Key": {"fk-1", "fk-1"}}, "", "fk-1", keys.XAPIKey, nil},
+		"subprotocol":                  {h{"Sec-Websocket-Protocol": {"realtime, openai-insecure-api-key.fk-1"}}, "", "fk-1", keys.Subprotocol, nil},
+		"subprotocol, second header":   {h{"Sec-Websocket-Protocol": {"realtime", "OpenAI-Insecure-API-Key.fk-1,x"}}, "", "fk-1", keys.Subprotocol, nil},
+		"subprotocol and bearer":       {h{"Authorization": {"Bearer fk-1"}, "Sec-Websocket-Protocol": {"openai-insecure-api-key.fk-1"}}, "", "fk-1", keys.Bearer, nil},
+		"subprotocol differs":          {h{"Authorization": {"Bearer fk-1"}, "Sec-Websocket-Protocol": {"openai-insecure-api-key.fk-2"}}, "", "", keys.NoSlot, keys.ErrConflict},
+		"two subprotocols":             {h{"Sec-Websocket-Protocol": {"openai-insecure-api-key.fk-1, openai-insecure-api-key.fk-2"}}, "", "", keys.NoSlot, keys.ErrConflict},
+		"other subprotocols":           {h{"Sec-Websocket-Protocol": {"realtime, openai-insecure-api-key, openai-insecure-api-key."}}, "", "", keys.NoSlot, nil},
 		"cookies and paths do not":     {h{"Cookie": {"key=fk-1"}, "Proxy-Authorization": {"Bearer fk-1"}}, "", "", keys.NoSlot, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -83,6 +90,30 @@ func TestStripRemovesEverySlotAndNothingElse(t *testing.T) {
 	keys.Strip(h)
 	if len(h) != 3 {
 		t.Errorf("left: %v", h)
+	}
+}
+
+func TestStripKeepsTheSubprotocolsThatNameNoAccount(t *testing.T) {
+	for name, test := range map[string]struct{ before, want []string }{
+		"a key among them":        {[]string{"realtime, openai-insecure-api-key.fk-1, openai-beta.realtime-v1"}, []string{"realtime, openai-beta.realtime-v1"}},
+		"a key first":             {[]string{"openai-insecure-api-key.fk-1,realtime"}, []string{"realtime"}},
+		"an account beside":       {[]string{"realtime", "openai-organization.o, OPENAI-PROJECT.p"}, []string{"realtime"}},
+		"nothing else":            {[]string{"openai-insecure-api-key.fk-1"}, nil},
+		"none is as it came":      {[]string{"realtime ,x,, y"}, []string{"realtime ,x,, y"}},
+		"an empty list is kept":   {[]string{""}, []string{""}},
+		"a longer word is not it": {[]string{"xopenai-insecure-api-key.fk-1"}, []string{"xopenai-insecure-api-key.fk-1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := slices.Clone(test.before)
+			h := http.Header{"Sec-Websocket-Protocol": client}
+			keys.Strip(h)
+			if got := h["Sec-Websocket-Protocol"]; !slices.Equal(got, test.want) {
+				t.Errorf("left %q, want %q", got, test.want)
+			}
+			if !slices.Equal(client, test.before) {
+				t.Errorf("the client's own values were changed: %q", client)
+			}
+		})
 	}
 }
 

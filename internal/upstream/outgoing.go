@@ -52,7 +52,7 @@ func (t *trip) setCredential(out *http.Request, key string) {
 		slot = keys.NoSlot
 	}
 	switch slot {
-	case keys.Bearer:
+	case keys.Bearer, keys.Subprotocol: // OpenAI reads both; only pages need the second
 		out.Header.Set("Authorization", "Bearer "+key)
 	case keys.XAPIKey:
 		out.Header.Set("X-Api-Key", key)
