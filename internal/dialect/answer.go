@@ -97,6 +97,7 @@ type Answer struct {
 	ID, Model string
 	Tier      string // what it was served as, in the protocol's own word: "default", "priority", "batch" …; "" if not reported
 	Usage     *Usage // nil until it is reported
+	Fees      []Fee  // calls of the provider's tools that the answer shows; also in Usage, once there is one
 	Error     string // message of an error object inside of a 200
 	Ended     bool   // the protocol's own end marker, or a whole valid body, was seen
 	MaxText   int    // bytes of text, reasoning and tool arguments to keep; 0: 4 MiB
@@ -109,11 +110,11 @@ type Answer struct {
 	// operations.
 	State []string
 
-	choices   []*Draft
-	last      *Draft // where the last part went
-	kept      int    // bytes
-	finishing bool   // a finish reason is due in every choice
-	broken    bool   // an event could not be read
+	choices []*Draft
+	last    *Draft // where the last part went
+	kept    int    // bytes
+	op      Operation
+	broken  bool // an event could not be read
 
 	shape   shape   // of the event before
 	pieces  int     // of text that the event has appended
@@ -153,11 +154,11 @@ func (a *Answer) Complete() bool {
 	if !a.Ended || a.Error != "" || a.broken {
 		return false
 	}
-	return !a.finishing || a.Finished()
+	return !a.op.AnswersText() || a.Finished()
 }
 
 // Expect notes which operation is answered.
-func (a *Answer) Expect(op Operation) { a.finishing = a.finishing || op.AnswersText() }
+func (a *Answer) Expect(op Operation) { a.op = op }
 
 // Finished reports whether there are choices and each has its finish reason.
 func (a *Answer) Finished() bool {
@@ -218,6 +219,7 @@ func (a *Answer) SetUsage(u Usage, raw string) {
 		u.Total = u.Input + u.Output
 	}
 	a.Usage = &u
+	a.payFees()
 }
 
 // Fail takes note of an error, whatever its form: {"message":…}, {"code":…} or

@@ -28,6 +28,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/framing"
+	"forward/internal/jsonscan"
 )
 
 // Operation is what a request asks for, as far as the gateway cares. It is the
@@ -276,6 +277,16 @@ func (d *Dialect) Framing(h http.Header) (f framing.Framing, ok bool) {
 		return f, ok && f == framing.SSE
 	}
 	return f, ok && slices.Contains(d.Framings, f)
+}
+
+// ReadBody reads a whole answer that is not streamed, as Body does, and takes
+// usage also where the dialect has none.
+func (d *Dialect) ReadBody(op Operation, a *Answer, body []byte) error {
+	err := d.Body(op, a, body)
+	if a.Usage == nil && mayCount(body) && jsonscan.Valid(body) {
+		a.SearchUsage(jsonscan.View(body))
+	}
+	return err
 }
 
 // Error writes a whole error body, application/json.

@@ -9,8 +9,8 @@ import (
 	"forward/internal/jsonscan"
 )
 
-// ReadEvent reads one event of a stream into an answer, as Event does. Most
-// events of a stream differ from the one before in a piece of text and in
+// ReadEvent reads one event of a stream into an answer, as ParseEvent does.
+// Most events of a stream differ from the one before in a piece of text and in
 // nothing else that counts. Those are compared instead of parsed, which is 13
 // times as fast.
 func (d *Dialect) ReadEvent(op Operation, a *Answer, ev framing.Event) {
@@ -18,8 +18,18 @@ func (d *Dialect) ReadEvent(op Operation, a *Answer, ev framing.Event) {
 		return
 	}
 	a.pieces = 0
-	d.Event(op, a, ev)
+	d.ParseEvent(op, a, ev)
 	a.learn(ev, d.Padding)
+}
+
+// ParseEvent reads one event of a stream: what the dialect knows, and usage
+// also where the dialect has none.
+func (d *Dialect) ParseEvent(op Operation, a *Answer, ev framing.Event) {
+	before := a.Usage
+	d.Event(op, a, ev)
+	if a.Usage == before && mayCount(ev.Data) && jsonscan.Valid(ev.Data) {
+		a.SearchUsage(jsonscan.View(ev.Data))
+	}
 }
 
 // Padding is a member that changes from event to event and is not read.

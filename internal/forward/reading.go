@@ -262,7 +262,7 @@ func (t *tap) readWhole() {
 	if !t.packedEvents {
 		// A body that cannot be read leaves the answer incomplete; the client
 		// gets it all the same.
-		d.Body(op, t.parsed, body)
+		d.ReadBody(op, t.parsed, body)
 		return
 	}
 	split := framing.Splitter{Framing: t.split.Framing}

@@ -126,7 +126,7 @@ func (t *tap) prepare() error {
 		t.keepUploads(h)
 	}
 	if t.answer.whole != nil && t.parsed != nil {
-		t.ask.from.dialect.Body(t.ask.from.op, t.parsed, t.answer.whole)
+		t.ask.from.dialect.ReadBody(t.ask.from.op, t.parsed, t.answer.whole)
 		t.reportUsage(h)
 		return nil
 	}

@@ -111,7 +111,7 @@ func (b *BatchReader) read(line []byte) {
 	}
 	var answer dialect.Answer
 	body := result.Answer
-	if !body.IsObject() || d.Body(result.Operation, &answer, []byte(body.Raw)) != nil || answer.Usage == nil {
+	if !body.IsObject() || d.ReadBody(result.Operation, &answer, []byte(body.Raw)) != nil || answer.Usage == nil {
 		return
 	}
 	id := result.ID

@@ -178,22 +178,12 @@ func (a reader) usage(v gjson.Result) {
 	if a.Usage != nil && len(a.Usage.Raw) > 0 {
 		raw = mergeObjects(string(a.Usage.Raw), v.Raw)
 	}
-	all := gjson.Parse(raw)
-	u := dialect.Usage{
-		CachedRead:  jsonscan.Count(all.Get("cache_read_input_tokens")),
-		CachedWrite: jsonscan.Count(all.Get("cache_creation_input_tokens")),
-		Output:      jsonscan.Count(all.Get("output_tokens")),
-
-		CachedWriteHour: jsonscan.Count(all.Get("cache_creation.ephemeral_1h_input_tokens")),
-		Reasoning:       jsonscan.Count(all.Get("output_tokens_details.thinking_tokens")),
-	}
-	a.SetTier(all.Get("service_tier"))
-	u.Input = jsonscan.Count(all.Get("input_tokens")) + u.CachedRead + u.CachedWrite
-	a.SetUsage(u, raw)
+	a.TakeUsage(gjson.Parse(raw))
 }
 
-// mergeObjects lays the members of over, except null and empty ones, above
-// those of base.
+// mergeObjects lays the members of over, except null, empty ones and zeros,
+// above those of base: counts do not shrink, and some servers repeat with 0
+// what they have reported before.
 func mergeObjects(base, over string) string {
 	type member struct{ key, value string }
 	var all []member
@@ -204,7 +194,9 @@ func mergeObjects(base, over string) string {
 			case i < 0:
 				all = append(all, member{k.Str, v.Raw})
 			case v.Type == gjson.Null:
-			case all[i].value != "null" && (v.Raw == "{}" || v.Raw == "[]"):
+			case all[i].value != "null" && (v.Raw == "{}" || v.Raw == "[]" || v.Raw == "0"):
+			case v.IsObject() && jsonscan.IsObject(all[i].value):
+				all[i].value = mergeObjects(all[i].value, v.Raw)
 			default:
 				all[i].value = v.Raw
 			}

@@ -194,9 +194,30 @@ func (a reader) candidates(root gjson.Result) (found bool) {
 			a.part(c, part)
 		}
 		c.SetFinish(jsonscan.String(v.Get("finishReason")))
+		a.searches(v.Get("groundingMetadata"))
 	}
-	a.usage(root.Get("usageMetadata"))
+	a.TakeUsage(root.Get("usageMetadata")) // repeated in each chunk, and in full in the last one
 	return found
+}
+
+// searches counts the searches that an answer rests on. Several chunks may
+// repeat them. Source: https://ai.google.dev/gemini-api/docs/pricing,
+// "Grounding with Google Search" and "with Google Maps".
+func (a reader) searches(by gjson.Result) {
+	queries := int64(len(by.Get("webSearchQueries").Array()))
+	maps := false
+	for _, chunk := range by.Get("groundingChunks").Array() {
+		maps = maps || chunk.Get("maps").Exists()
+		if chunk.Get("web").Exists() {
+			queries = max(queries, 1)
+		}
+	}
+	if queries > 0 {
+		a.RaiseFee("google_search", queries)
+	}
+	if maps {
+		a.RaiseFee("google_maps", 1)
+	}
 }
 
 func (a reader) part(c *dialect.Draft, part gjson.Result) {
@@ -210,37 +231,6 @@ func (a reader) part(c *dialect.Draft, part gjson.Result) {
 	} else {
 		c.AddText(text)
 	}
-}
-
-// usage reads usageMetadata, which each chunk repeats and the last one has in
-// full. Thoughts and what tools put into the prompt are counted beside
-// candidates and prompt there, but billed as output and input.
-func (a reader) usage(v gjson.Result) {
-	if !v.IsObject() {
-		return
-	}
-	u := dialect.Usage{
-		Input:      jsonscan.Count(v.Get("promptTokenCount")) + jsonscan.Count(v.Get("toolUsePromptTokenCount")),
-		Total:      jsonscan.Count(v.Get("totalTokenCount")),
-		CachedRead: jsonscan.Count(v.Get("cachedContentTokenCount")),
-		Reasoning:  jsonscan.Count(v.Get("thoughtsTokenCount")),
-	}
-	u.Output = jsonscan.Count(v.Get("candidatesTokenCount")) + u.Reasoning
-	u.AudioOutput = audioTokens(v.Get("candidatesTokensDetails"))
-	u.Audio = audioTokens(v.Get("promptTokensDetails")) + audioTokens(v.Get("toolUsePromptTokensDetails")) + u.AudioOutput
-	a.SetTier(v.Get("serviceTier"))
-	a.SetUsage(u, v.Raw)
-}
-
-// audioTokens adds up the audio of a list of {modality, tokenCount}.
-func audioTokens(list gjson.Result) (n int64) {
-	list.ForEach(func(_, d gjson.Result) bool {
-		if jsonscan.String(d.Get("modality")) == "AUDIO" {
-			n += jsonscan.Count(d.Get("tokenCount"))
-		}
-		return true
-	})
-	return n
 }
 
 // objects are what the provider keeps. Source: https://ai.google.dev/api,

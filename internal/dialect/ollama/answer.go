@@ -69,17 +69,7 @@ func read(a *dialect.Answer, root gjson.Result) {
 			c.SetFinish(cmp.Or(jsonscan.String(root.Get("done_reason")), "stop")) // older servers send no reason
 		}
 	}
-	readUsage(a, root.Get("prompt_eval_count"), root.Get("eval_count"))
-}
-
-// readUsage reads the counts of tokens. Some servers leave out that of a prompt
-// which was evaluated before.
-func readUsage(a *dialect.Answer, prompt, answer gjson.Result) {
-	if !prompt.Exists() && !answer.Exists() {
-		return
-	}
-	u := dialect.Usage{Input: jsonscan.Count(prompt), Output: jsonscan.Count(answer)}
-	a.SetUsage(u, fmt.Sprintf(`{"prompt_eval_count":%d,"eval_count":%d}`, u.Input, u.Output))
+	a.SearchUsage(root) // the last line has it; some servers leave out the count of a prompt that was evaluated before
 }
 
 // forms are the two forms of an answer: lines, and the object that they add up

@@ -3,6 +3,7 @@ package openai
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 
 	"github.com/tidwall/gjson"
 
@@ -59,9 +60,13 @@ func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 		return fmt.Errorf("reading the answer to %s: %w", op, dialect.ErrNotAnAnswer)
 	}
 	choices := false
-	if op == dialect.Responses {
+	switch op {
+	case dialect.Responses:
 		reader{a}.response(root)
-	} else {
+	case dialect.Image, dialect.ImageEdit:
+		reader{a}.chunk(root)
+		reader{a}.images(root)
+	default:
 		choices = reader{a}.chunk(root)
 	}
 	if a.Error == "" && !answers(op, root, choices) {
@@ -97,8 +102,21 @@ func (a reader) transcript(body []byte) {
 	}
 	root := jsonscan.View(body)
 	a.Draft(0).AddText(jsonscan.String(root.Get("text")))
-	a.usage(root.Get("usage"))
 	a.Fail(root.Get("error"))
+	a.Identify("", jsonscan.String(root.Get("model")))
+	a.TakeUsage(root.Get("usage"))
+	if a.Usage == nil {
+		a.duration(root.Get("duration"))
+	}
+}
+
+// duration takes the length of the sound that verbose transcripts state, as a
+// number or as text, where they have no usage.
+func (a reader) duration(v gjson.Result) {
+	seconds, err := strconv.ParseFloat(v.String(), 64)
+	if err == nil && seconds > 0 && seconds < 1e9 {
+		a.SetUsage(dialect.Usage{Seconds: seconds}, "")
+	}
 }
 
 // chunk reads a chat or completion chunk, or a whole body, which differs in
@@ -114,11 +132,9 @@ func (a reader) chunk(root gjson.Result) (choices bool) {
 			choices = p.First() == '['
 			a.readChoices(&p)
 		case "usage":
-			a.usage(p.Value())
+			a.TakeUsage(p.Value())
 		case "service_tier":
 			a.SetTier(p.Value())
-		case "x_groq": // Groq sends usage of streams here
-			a.usage(p.Value().Get("usage"))
 		case "error":
 			a.Fail(p.Value())
 		}
@@ -169,7 +185,7 @@ func (a reader) readChoice(of *jsonscan.Walker, position int64) {
 		case "finish_reason":
 			c.SetFinish(jsonscan.String(p.Value()))
 		case "usage": // Moonshot sends usage of streams here
-			a.usage(p.Value())
+			a.TakeUsage(p.Value())
 		}
 	}
 	of.Leave(&p)
@@ -287,39 +303,4 @@ func argumentsOf(v gjson.Result) string {
 		return v.Raw
 	}
 	return jsonscan.String(v)
-}
-
-// usage reads the usage object of any OpenAI operation: chat counts prompt and
-// completion, responses, images and transcriptions count input and output. Of
-// several, the last one counts. Source: API reference, the usage of each
-// object; OpenRouter documents cache_write_tokens in the same place.
-func (a reader) usage(v gjson.Result) {
-	if !v.IsObject() {
-		return
-	}
-	var u dialect.Usage
-	v.ForEach(func(k, v gjson.Result) bool {
-		switch k.Str {
-		case "prompt_tokens", "input_tokens":
-			u.Input = jsonscan.Count(v)
-		case "completion_tokens", "output_tokens":
-			u.Output = jsonscan.Count(v)
-		case "total_tokens":
-			u.Total = jsonscan.Count(v)
-		case "prompt_tokens_details", "input_tokens_details", "input_token_details": // the last one in transcriptions
-			u.CachedRead = max(u.CachedRead, jsonscan.Count(v.Get("cached_tokens")))
-			u.CachedWrite = jsonscan.Count(v.Get("cache_write_tokens"))
-			u.Audio += jsonscan.Count(v.Get("audio_tokens"))
-		case "completion_tokens_details", "output_tokens_details":
-			u.Reasoning = jsonscan.Count(v.Get("reasoning_tokens"))
-			u.AudioOutput = jsonscan.Count(v.Get("audio_tokens"))
-			u.Audio += u.AudioOutput
-		case "prompt_cache_hit_tokens", "cached_tokens": // DeepSeek, Moonshot
-			u.CachedRead = max(u.CachedRead, jsonscan.Count(v))
-		case "seconds": // {"type":"duration","seconds":…}
-			u.Seconds = jsonscan.Seconds(v)
-		}
-		return true
-	})
-	a.SetUsage(u, v.Raw)
 }

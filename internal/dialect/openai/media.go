@@ -1,8 +1,11 @@
 package openai
 
 import (
+	"strings"
+
 	"github.com/tidwall/gjson"
 
+	"forward/internal/dialect"
 	"forward/internal/jsonscan"
 )
 
@@ -24,6 +27,20 @@ func (a reader) mediaEvent(root gjson.Result) {
 	case "speech.audio.done", "image_generation.completed", "image_edit.completed":
 		a.Ended = true
 	}
-	a.usage(root.Get("usage"))
+	a.TakeUsage(root.Get("usage"))
 	a.Fail(root.Get("error"))
+}
+
+// images counts the pictures of an answer that reports no tokens, and takes
+// their size and quality where these are repeated in it.
+func (a reader) images(root gjson.Result) {
+	n := int64(len(root.Get("data").Array()))
+	if n == 0 || a.Usage != nil {
+		return
+	}
+	kind := jsonscan.String(root.Get("size"))
+	if quality := jsonscan.String(root.Get("quality")); kind != "" && quality != "" {
+		kind += "/" + quality
+	}
+	a.SetUsage(dialect.Usage{Media: dialect.Media{Images: n, ImageKind: strings.Clone(kind)}}, "")
 }

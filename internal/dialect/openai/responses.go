@@ -30,6 +30,9 @@ func (a reader) responseEvent(root gjson.Result) {
 	case "response.output_item.added", "response.output_item.done":
 		a.responseCall(index, root.Get("item"))
 		a.addItem(root.Get("item"))
+		if kind == "response.output_item.done" {
+			a.addFee(root.Get("item"))
+		}
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
 		t := a.Draft(0).Call(dialect.CallKey{Index: index})
 		t.AddArguments(delta)
@@ -71,7 +74,9 @@ func (a reader) response(r gjson.Result) {
 	a.AddState(r.Get("id"))
 	a.AddState(r.Get("conversation.id"))
 	a.SetTier(r.Get("service_tier"))
-	a.usage(r.Get("usage"))
+	output := r.Get("output").Array()
+	a.addFees(output)
+	a.TakeUsage(r.Get("usage"))
 	a.Fail(r.Get("error"))
 	switch status := jsonscan.String(r.Get("status")); status {
 	case "incomplete":
@@ -85,7 +90,7 @@ func (a reader) response(r gjson.Result) {
 	} // in_progress and queued: a background response that is not there yet
 	c := a.Draft(0)
 	hasText := !c.Empty()
-	for position, item := range r.Get("output").Array() {
+	for position, item := range output {
 		a.responseCall(int64(position), item)
 		a.addItem(item)
 		if !hasText {
@@ -116,3 +121,40 @@ func (a reader) addItem(item gjson.Result) {
 	a.AddState(item.Get("id"))
 	a.AddState(item.Get("container_id"))
 }
+
+// addFees counts the calls of tools in a whole output, which has again what
+// events have shown of it. Code costs by the container that it runs in, not by
+// the call.
+func (a reader) addFees(output []gjson.Result) {
+	if len(output) > 0 {
+		a.Fees = nil
+	}
+	containers := map[string]bool{}
+	for _, item := range output {
+		id := jsonscan.String(item.Get("container_id"))
+		if id == "" || !containers[id] {
+			a.addFee(item)
+		}
+		containers[id] = true
+	}
+}
+
+// addFee counts the call of a tool that the provider ran. Of a web search only
+// the searches cost, and not the pages opened in it. Sources: "Web search" and
+// "Pricing", "Built-in tools".
+func (a reader) addFee(item gjson.Result) {
+	name, isCall := strings.CutSuffix(jsonscan.String(item.Get("type")), "_call")
+	if !isCall || free[name] {
+		return
+	}
+	action := jsonscan.String(item.Get("action.type"))
+	if name == "web_search" && action != "" && action != "search" {
+		return
+	}
+	a.AddFee(name, 1)
+}
+
+// free are the calls that the client itself runs, and those that cost their
+// tokens only.
+var free = map[string]bool{"function": true, "custom_tool": true, "computer": true, "local_shell": true, "shell": true,
+	"apply_patch": true, "mcp": true, "tool_search": true}
