@@ -18,7 +18,7 @@ import (
 // operations and dialects spell the limits and the user.
 var guarded = [...]string{
 	"model", "stream", "stream_options", "caching", "max_tokens", "max_completion_tokens", "n", "messages", "user",
-	"max_output_tokens", "metadata", "generationConfig", "generation_config",
+	"max_output_tokens", "metadata", "generationConfig", "generation_config", "best_of", "options",
 }
 
 // SyntaxError reports why a body is not the JSON object it should be.

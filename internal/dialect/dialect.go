@@ -107,9 +107,10 @@ func (op Operation) OpenAI() bool {
 type Request struct {
 	Model                string
 	Stream, IncludeUsage bool
-	Caching              *bool // the gateway's own field; nil when absent
-	MaxTokens            int64 // output tokens per answer
-	N                    int64 // answers wanted
+	Caching              *bool  // the gateway's own field; nil when absent
+	MaxTokens            int64  // output tokens per answer
+	N                    int64  // answers made for all prompts together, also those that only compete to be given
+	Absurd               string // the field whose number no request can mean; see Bounds
 	User                 string
 	Array                bool // the stream is to come as one JSON array and not as events; see framing.JSONArray
 	Store                bool // the provider keeps the answer, which can be fetched later by its id

@@ -88,6 +88,13 @@ func modelOf(path string) (model, verb string) {
 	return name, verb
 }
 
+// bounds are those of generationConfig, and of the parameters with which images
+// are asked for.
+var bounds = dialect.Bounds{
+	Tokens:  []string{"maxOutputTokens", "max_output_tokens"},
+	Answers: []string{"candidateCount", "candidate_count", "sampleCount", "sample_count"},
+}
+
 // readRequest reads model and stream from the path. Without alt=sse a stream is
 // one JSON array, sent in pieces.
 func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {
@@ -105,10 +112,9 @@ func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) d
 		return r
 	}
 	r.Caching = b.Caching()
-	for _, names := range [][3]string{{"generationConfig", "maxOutputTokens", "candidateCount"}, {"generation_config", "max_output_tokens", "candidate_count"}} {
-		if config := b.Get(names[0]); config.IsObject() { // protocol buffers' JSON takes both spellings
-			r.MaxTokens, r.N = jsonscan.Count(config.Get(names[1])), jsonscan.Count(config.Get(names[2]))
-			break
+	for _, key := range []string{"generationConfig", "generation_config", "parameters"} { // protocol buffers' JSON takes both spellings
+		if config := b.Get(key); config.IsObject() {
+			bounds.Read(&r, config.Get)
 		}
 	}
 	return r

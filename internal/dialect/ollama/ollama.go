@@ -75,13 +75,16 @@ func readRequest(op dialect.Operation, _, _ string, b *dialect.Body) dialect.Req
 	if b == nil {
 		return dialect.Request{}
 	}
-	return dialect.Request{
-		Model:     strings.Clone(jsonscan.String(b.Get("model"))),
-		Stream:    op.AnswersText() && b.Get("stream").Type != gjson.False,
-		Caching:   b.Caching(),
-		MaxTokens: jsonscan.Count(b.Get("options").Get("num_predict")),
+	r := dialect.Request{
+		Model:   strings.Clone(jsonscan.String(b.Get("model"))),
+		Stream:  op.AnswersText() && b.Get("stream").Type != gjson.False,
+		Caching: b.Caching(),
 	}
+	bounds.Read(&r, b.Get("options").Get)
+	return r
 }
+
+var bounds = dialect.Bounds{Tokens: []string{"num_predict"}}
 
 // writeError writes {"error":message}.
 func writeError(p dialect.Problem) []byte {

@@ -93,14 +93,13 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 			Stream:       b.Get("stream").Type == gjson.True,
 			IncludeUsage: b.Get("stream_options").Get("include_usage").Type == gjson.True,
 			Caching:      b.Caching(),
-			MaxTokens:    jsonscan.Count(b.Get("max_completion_tokens")),
-			N:            jsonscan.Count(b.Get("n")),
 			User:         strings.Clone(jsonscan.String(b.Get("user"))),
 			Store:        stores(op, b),
 		}
-		for _, key := range []string{"max_tokens", "max_output_tokens"} {
-			if r.MaxTokens == 0 {
-				r.MaxTokens = jsonscan.Count(b.Get(key))
+		boundsOf(op).Read(&r, b.Get)
+		if op == dialect.Completion {
+			if prompts := dialect.Prompts(b.Get("prompt")); prompts > 1 {
+				r.N = min(max(r.N, 1), dialect.MaxBound) * prompts
 			}
 		}
 	}
@@ -108,6 +107,24 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 		r.Model = model
 	}
 	return r
+}
+
+// The bounds of an operation are those that its API has: a field that the
+// provider ignores bounds nothing.
+var (
+	bounds          = dialect.Bounds{Tokens: []string{"max_completion_tokens", "max_tokens", "max_output_tokens"}, Answers: []string{"n", "best_of"}}
+	responsesBounds = dialect.Bounds{Tokens: []string{"max_output_tokens"}}
+	messagesBounds  = dialect.Bounds{Tokens: []string{"max_tokens"}}
+)
+
+func boundsOf(op dialect.Operation) *dialect.Bounds {
+	switch op {
+	case dialect.Responses:
+		return &responsesBounds
+	case dialect.Messages:
+		return &messagesBounds
+	}
+	return &bounds
 }
 
 // stores reports whether the answer is kept: of the responses API unless the
