@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,7 +41,7 @@ func pricesCommand() *cobra.Command {
 			}
 		}
 		if len(found) == 0 {
-			return fmt.Errorf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens", model, model)
+			return fmt.Errorf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens, or the model that it is: prices: {%q: openai/gpt-4o}", model, model, model)
 		}
 		if c.form == "json" {
 			return writeJSON(c.OutOrStdout(), found)
@@ -63,10 +65,33 @@ func printPrice(w io.Writer, m price.Match) {
 		}
 		tierTable(&tier).write(w)
 	}
+	printTerms(w, &m.Price)
 	if m.Price.MaxOutput > 0 {
 		fmt.Fprintf(w, "  answers with up to %d tokens\n", m.Price.MaxOutput)
 	}
 	fmt.Fprintln(w)
+}
+
+// printTerms shows what applies whatever the tier: factors and tools.
+func printTerms(w io.Writer, list *price.List) {
+	for _, name := range slices.Sorted(maps.Keys(list.Times)) {
+		of, value, _ := strings.Cut(name, "/")
+		fmt.Fprintf(w, "  %s times these rates where the answer has %s %q\n", list.Times[name], of, value)
+	}
+	if _, hasText := list.Tiers[0].Rates[price.Input]; !hasText {
+		return // no tool runs for it
+	}
+	var tools []string
+	for _, q := range list.Fees.Listed() {
+		_, own := list.Tiers[0].Rates[q]
+		_, name, _ := strings.Cut(string(q), "/")
+		if !own && list.Fees[q] > 0 {
+			tools = append(tools, fmt.Sprintf("%s %s", name, list.Fees[q]))
+		}
+	}
+	if len(tools) > 0 {
+		fmt.Fprintf(w, "  a call of a tool of the provider: %s\n", strings.Join(tools, ", "))
+	}
 }
 
 // tierTable has a row for each quantity with a rate, and a column for each
@@ -84,11 +109,8 @@ func tierTable(tier *price.Tier) *table {
 			lists = append(lists, list.rates)
 		}
 	}
-	for _, q := range price.Quantities() {
-		rate, named, ok := tier.Rates.Of(q)
-		if !ok || named != q {
-			continue
-		}
+	for _, q := range tier.Rates.Listed() {
+		rate := tier.Rates[q]
 		per := "million"
 		if q.Per() == 1 {
 			per = "one"

@@ -20,12 +20,14 @@ const priceExample = `write {"my-model": {"input": 2.50, "output": 10}}, in doll
 //	  openai/gpt-4o: {input: 2.50, output: 10, cached_read: 1.25, batch: {input: 1.25, output: 5}}
 //	  big-context: {input: 1, output: 2, tiers: [{above: 200000, input: 2, output: 4}]}
 //	  team-model: openai/gpt-4o
+//	  our-images: {image/1024x1024: 0.04, image: 0.08}
+//	  our-claude: {input: 3, output: 15, call/web_search: 0.01, times: {speed/fast: 2, inference_geo/us: 1.1}}
 func prices(l *loader, v value) (string, error) {
 	if v.kind != object {
 		return "", bad("prices by model were expected", priceExample)
 	}
 	for _, p := range v.pairs {
-		override := price.Override{Model: strings.TrimSpace(p.key)}
+		override := priceOverride{price.Override{Model: strings.TrimSpace(p.key)}}
 		switch {
 		case override.Model == "" || p.value.empty():
 			return "", bad(fmt.Sprintf("the entry %q has no price", shorten(p.key)), priceExample)
@@ -34,23 +36,51 @@ func prices(l *loader, v value) (string, error) {
 		case p.value.kind == scalar:
 			override.Alias = strings.TrimSpace(p.value.text)
 		case p.value.kind == object:
-			tiers, err := priceTiers(p.value)
+			err := override.read(p.value)
 			if err != nil {
 				return "", within(shorten(p.key), err)
 			}
-			override.Tiers = tiers
 		default:
 			return "", bad(fmt.Sprintf("the price of %q is a list", shorten(p.key)), priceExample)
 		}
-		l.cfg.Ledger.Prices = append(l.cfg.Ledger.Prices, override)
+		l.cfg.Ledger.Prices = append(l.cfg.Ledger.Prices, override.Override)
 	}
 	return fmt.Sprintf("%d of our own", len(l.cfg.Ledger.Prices)), nil
 }
 
+// priceOverride is a price that is being read.
+type priceOverride struct{ price.Override }
+
+// read reads the rates of a model and, in times, the factors of all of them.
+func (o *priceOverride) read(n node) (err error) {
+	o.Tiers, err = priceTiers(n)
+	if err != nil {
+		return err
+	}
+	times, _ := n.get("times")
+	for _, p := range times.pairs {
+		name := strings.ToLower(p.key)
+		factor, err := price.ParseFactor(p.value.text)
+		if err != nil || !price.IsFactor(name) {
+			return bad(fmt.Sprintf("%q is no factor of rates", shorten(p.key)), priceTimes)
+		}
+		if o.Times == nil {
+			o.Times = map[string]price.Factor{}
+		}
+		o.Times[name] = factor
+	}
+	if times.kind != object && !times.empty() {
+		return bad("times are not an object", priceTimes)
+	}
+	return nil
+}
+
+const priceTimes = `write "times": {"speed/fast": 2, "inference_geo/us": 1.1}`
+
 // priceTiers reads the rates of a model and, in tiers, those above so many
 // prompt tokens.
 func priceTiers(n node) ([]price.Tier, error) {
-	base, err := priceTier(n, "tiers")
+	base, err := priceTier(n, "tiers", "times")
 	if err != nil {
 		return nil, err
 	}
@@ -75,16 +105,17 @@ func priceTiers(n node) ([]price.Tier, error) {
 }
 
 // priceTier reads one price list, with what a batch and priority processing
-// cost; other is what it may also have.
-func priceTier(n node, other string) (t price.Tier, err error) {
+// cost; others are what it may also have.
+func priceTier(n node, others ...string) (t price.Tier, err error) {
 	rest := node{kind: object}
 	for _, p := range n.pairs {
-		switch strings.ToLower(p.key) {
-		case "batch":
+		key := strings.ToLower(p.key)
+		switch {
+		case key == "batch":
 			t.Batch, err = priceRates(p.value)
-		case "priority":
+		case key == "priority":
 			t.Priority, err = priceRates(p.value)
-		case other:
+		case slices.Contains(others, key):
 		default:
 			rest.pairs = append(rest.pairs, p)
 		}
@@ -104,9 +135,12 @@ func priceRates(n node) (price.Rates, error) {
 	rates := price.Rates{}
 	for _, p := range n.pairs {
 		name := strings.ToLower(p.key)
-		if !slices.Contains(names, name) {
+		quantity, ok := price.ParseQuantity(name)
+		if !ok {
 			fix := "write " + strings.Join(names, ", ")
-			if near := nearest(name, names); near != "" {
+			if base, _, has := strings.Cut(name, "/"); has && slices.Contains(names, base) {
+				fix = "only image, video_second and call have kinds: write image/1024x1024/hd, video_second/1280x720, call/web_search"
+			} else if near := nearest(name, names); near != "" {
 				fix = "did you mean " + near + "?"
 			}
 			return nil, bad(fmt.Sprintf("%q is nothing that has a rate", shorten(p.key)), fix)
@@ -115,7 +149,7 @@ func priceRates(n node) (price.Rates, error) {
 		if p.value.kind != scalar || err != nil {
 			return nil, bad(fmt.Sprintf("the rate of %s is not an amount of dollars", name), "write it like 2.50, for a million tokens")
 		}
-		rates[price.Quantity(name)] = amount
+		rates[quantity] = amount
 	}
 	if len(rates) == 0 {
 		return nil, bad("there is no rate", priceExample)

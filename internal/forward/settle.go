@@ -14,7 +14,6 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/ledger"
 	"forward/internal/metrics"
-	"forward/internal/price"
 )
 
 // logRequest writes the first of a request's two lines into the chat log, and
@@ -140,7 +139,7 @@ func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
 		row.Estimated = prompt > 0
 	}
 	row.Trail = g.trail(rec, row.Attempts)
-	row.Bill(g.Prices, price.Options{Tier: row.Tier})
+	row.Bill(g.Prices)
 	g.redactRow(&row, rec.ask, rec.answer)
 	if rec.bill != nil {
 		rec.bill.Settle(row)

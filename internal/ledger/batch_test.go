@@ -8,7 +8,6 @@ import (
 	"testing/iotest"
 
 	"forward/internal/ledger"
-	"forward/internal/price"
 )
 
 // The lines are those of the providers' documentation, shortened.
@@ -64,7 +63,7 @@ func TestBatchSettlesOnce(t *testing.T) {
 	for range 2 {
 		b := ledger.BatchReader{Each: func(i ledger.BatchItem) {
 			list, why, ok := table.Price("openai", i.Model)
-			cost, err := list.Cost(i.Usage, price.Options{Tier: "batch"})
+			cost, err := list.Cost(i.Usage, "batch")
 			if !ok || err != nil {
 				t.Fatal(why, err)
 			}

@@ -2,7 +2,7 @@ package ledger
 
 import (
 	"cmp"
-	"slices"
+	"strings"
 
 	"forward/internal/dialect"
 	"forward/internal/price"
@@ -15,27 +15,33 @@ const defaultMaxOutput = 16_384
 // Estimate prepares a row for Reserve: its tokens become the prompt's and the
 // most that can be generated, its cost the most that these cost. output is the
 // bound in the request, for all its choices together; 0 is none, and then that
-// of the model applies. r.Upstream and r.Model choose the price list, r.Tier is
-// the requested service tier. Without a price the tokens are set all the same,
-// for budgets in tokens.
+// of the model applies, to each image if images are asked for. What the row's
+// Usage has beside tokens stays: media and terms of the request.
+//
+// r.Upstream, r.Model and r.Answered choose the price list, r.Tier is the
+// requested service tier. Without a price the tokens are set all the same, for
+// budgets in tokens.
 func (r *Row) Estimate(prices *price.Table, input, output int64) {
-	list, _, _ := prices.Price(r.Upstream, r.Model)
-	output = cmp.Or(max(0, output), list.MaxOutput, defaultMaxOutput)
-	r.Usage = dialect.Usage{Input: input, Output: output, Total: input + output}
+	list, _, _ := prices.Answered(r.Upstream, r.Model, r.Answered)
+	most := price.Times(cmp.Or(list.MaxOutput, defaultMaxOutput), max(1, r.Usage.Media.Images))
+	output = cmp.Or(max(0, output), most)
+	r.Usage.Input = input
+	r.Usage.Output = output
+	r.Usage.Total = input + output
 	r.Estimated = true
 	r.priceReservation(prices)
 }
 
 // priceReservation prices what a row may use at most.
 func (r *Row) priceReservation(prices *price.Table) {
-	list, why, ok := prices.Price(r.Upstream, r.Model)
+	list, why, ok := prices.Answered(r.Upstream, r.Model, r.Answered)
 	r.Price = why
 	r.Priced = false
 	r.Cost = 0
 	if !ok {
 		return
 	}
-	cost, err := list.Reserve(r.Usage.Input, r.Usage.Output, r.Tier)
+	cost, err := list.Reserve(r.Usage, r.Tier)
 	if err != nil {
 		r.Price = err.Error()
 		return
@@ -46,17 +52,18 @@ func (r *Row) priceReservation(prices *price.Table) {
 
 // Bill works out what a row's usage costs, sets Priced, Cost, Saved and Price,
 // and appends the lines of the cost to the trail. See price.Table.Answered for
-// whose price it is.
+// whose price it is. The amount that the answer reports itself is the cost
+// where its provider charges what it reports, and where there is no other.
 //
 // An answer of the cache costs nothing and saves what it would have cost. A
 // request that failed and used nothing is free, and so are operations that
 // never cost anything, such as the list of models. Where an answer should have
 // a usage and has none, the row is unpriced.
-func (r *Row) Bill(prices *price.Table, o price.Options) {
+func (r *Row) Bill(prices *price.Table) {
 	r.Priced = false
 	r.Cost = 0
 	r.Saved = 0
-	r.bill(prices, o)
+	r.bill(prices)
 	if r.Cache == "hit" {
 		r.Saved = r.Cost
 		r.Priced = true
@@ -64,23 +71,20 @@ func (r *Row) Bill(prices *price.Table, o price.Options) {
 	}
 }
 
-func (r *Row) bill(prices *price.Table, o price.Options) {
+func (r *Row) bill(prices *price.Table) {
 	list, why, known := prices.Answered(r.Upstream, r.Model, r.Answered)
 	var cost price.Cost
 	var err error
 	if known {
-		cost, err = list.Cost(r.Usage, o)
+		cost, err = list.Cost(r.Usage, r.Tier)
 	}
 	failed := r.Status >= 400 || r.Status == 0
-	used := r.Tokens() > 0 || r.Usage.Seconds > 0 || o.Images > 0 || o.Characters > 0
-	used = used || (!failed && len(cost.Lines) > 0) // a price of the call itself
+	used := r.used() || (!failed && len(cost.Lines) > 0) // a price of the call itself
 	switch {
 	case !used && failed:
-		r.Priced = true
-		r.Price = "nothing was used"
+		r.free("nothing was used")
 	case !used && isFree(r.Operation):
-		r.Priced = true
-		r.Price = "free"
+		r.free("free")
 	case !used:
 		r.Price = "the answer reported no usage"
 	case !known:
@@ -90,17 +94,67 @@ func (r *Row) bill(prices *price.Table, o price.Options) {
 	default:
 		r.Priced = true
 		r.Cost = cost.Total
-		r.Price = why
-		if o.Tier == "flex" || o.Tier == "priority" {
-			r.Price += ", served as " + o.Tier
-		}
+		r.Price = why + r.service()
 		for _, l := range cost.Lines {
-			r.Trail = append(r.Trail, Step{r.Total, "price", l.String()})
+			r.addPrice(l.String())
 		}
 	}
+	r.billReported(prices)
 }
 
-// isFree reports whether an operation never costs anything.
-func isFree(op dialect.Operation) bool {
-	return slices.Contains([]dialect.Operation{dialect.Other, dialect.Models, dialect.CountTokens, dialect.Moderation}, op)
+// used reports whether a row's usage has anything that may cost.
+func (r *Row) used() bool {
+	u := &r.Usage
+	return r.Tokens() > 0 || u.Seconds > 0 || u.Media != dialect.Media{} || len(u.Terms.Fees) > 0 || u.Terms.HasReported || u.Terms.Doubt != ""
 }
+
+func (r *Row) free(why string) {
+	r.Priced = true
+	r.Price = why
+}
+
+func (r *Row) addPrice(text string) { r.Trail = append(r.Trail, Step{r.Total, "price", text}) }
+
+// service names the service that a row was priced for, where it is not the
+// ordinary one.
+func (r *Row) service() string {
+	tier := strings.ToLower(r.Tier)
+	if tier != "flex" && tier != "priority" {
+		tier = ""
+	}
+	served := price.FactorNames(r.Usage.Terms)
+	switch {
+	case tier != "" && served != "":
+		return ", served as " + tier + " with " + served
+	case tier != "" || served != "":
+		return ", served as " + tier + served
+	}
+	return ""
+}
+
+// billReported takes the amount that the provider reports. It is the cost where
+// the provider charges what it reports; elsewhere the table's is, and this one
+// fills in where the table has none. An amount of 0 is a price only where the
+// provider charges it: others write it for models that they do not know.
+func (r *Row) billReported(prices *price.Table) {
+	terms := &r.Usage.Terms
+	if !terms.HasReported || terms.Reported < 0 {
+		return
+	}
+	reported := price.Money(terms.Reported)
+	charged := prices.Reports(r.Upstream)
+	if charged || (!r.Priced && reported > 0) {
+		if r.Priced {
+			r.addPrice("the price table has " + r.Cost.String())
+		}
+		r.Priced = true
+		r.Cost = reported
+		r.Price = "the amount that the provider reported"
+	}
+	r.addPrice("the provider reported " + reported.String())
+}
+
+// isFree reports whether an operation never costs anything at any provider.
+// Moderation is none of them: OpenAI's models for it have the price 0, those of
+// others have not.
+func isFree(op dialect.Operation) bool { return !op.Generates() }

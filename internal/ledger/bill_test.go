@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"cmp"
 	"strings"
 	"testing"
 
@@ -14,40 +15,56 @@ func TestBill(t *testing.T) {
 		price.Override{Model: "deployment", Tiers: []price.Tier{{Rates: price.Rates{price.Input: 7 * price.Dollar, price.Output: 7 * price.Dollar}}}},
 		price.Override{Model: "by-the-call", Tiers: []price.Tier{{Rates: price.Rates{price.Request: cents(1)}}}})
 	u := dialect.Usage{Input: 1000, Output: 100}
+	reported := func(amount price.Money) dialect.Usage {
+		return dialect.Usage{Input: 1000, Output: 100, Terms: dialect.Terms{Reported: int64(amount), HasReported: true}}
+	}
 	for _, c := range []struct {
 		name        string
 		row         ledger.Row
-		options     price.Options
 		priced      bool
 		cost, saved price.Money
 		price       string
 	}{
-		{"as it was answered", ledger.Row{Model: "gpt-4o", Answered: "gpt-4o-2024-05-13", Usage: u, Status: 200}, price.Options{}, true, 6_500_000, 0, "openai/gpt-4o-2024-05-13 in the table"},
-		{"as it was asked for", ledger.Row{Model: "gpt-4o", Answered: "no-such-model", Usage: u, Status: 200}, price.Options{}, true, 3_500_000, 0, "openai/gpt-4o in the table"},
-		{"as forward.yaml has it", ledger.Row{Model: "deployment", Answered: "gpt-4o", Usage: u, Status: 200}, price.Options{}, true, 7_700_000, 0, "forward.yaml"},
-		{"no price", ledger.Row{Model: "mystery", Usage: u, Status: 200}, price.Options{}, false, 0, 0, `no price of "mystery"`},
-		{"no price for what was used", ledger.Row{Model: "gpt-4-turbo", Usage: u, Status: 200}, price.Options{Tier: "priority"}, false, 0, 0, "no price of input for gpt-4-turbo served as priority"},
-		{"served first", ledger.Row{Model: "gpt-4o", Usage: u, Status: 200}, price.Options{Tier: "priority"}, true, 5_950_000, 0, ", served as priority"},
-		{"served when there was time", ledger.Row{Model: "gpt-4o", Usage: u, Status: 200}, price.Options{Tier: "flex"}, true, 1_750_000, 0, ", served as flex"},
-		{"aborted, by what was seen", ledger.Row{Model: "gpt-4o", Usage: u, Status: 499}, price.Options{}, true, 3_500_000, 0, "gpt-4o"},
-		{"failed before its first byte", ledger.Row{Model: "mystery", Status: 502, Operation: dialect.Chat}, price.Options{}, true, 0, 0, "nothing was used"},
-		{"a call that costs by itself", ledger.Row{Model: "by-the-call", Status: 200, Operation: dialect.Image}, price.Options{}, true, cents(1), 0, "forward.yaml"},
-		{"one that failed", ledger.Row{Model: "by-the-call", Status: 502, Operation: dialect.Image}, price.Options{}, true, 0, 0, "nothing was used"},
-		{"a list of models", ledger.Row{Status: 200, Operation: dialect.Models}, price.Options{}, true, 0, 0, "free"},
-		{"an answer without a usage", ledger.Row{Model: "gpt-4o", Status: 200, Operation: dialect.Chat}, price.Options{}, false, 0, 0, "reported no usage"},
-		{"sound of a model without a price by tokens", ledger.Row{Model: "whisper-1", Status: 200, Operation: dialect.Audio}, price.Options{}, false, 0, 0, "reported no usage"},
-		{"spoken characters", ledger.Row{Model: "tts-1", Status: 200, Operation: dialect.Speech}, price.Options{Characters: 1000}, true, 15_000_000, 0, "tts-1"},
-		{"out of the cache", ledger.Row{Model: "gpt-4o", Usage: u, Status: 200, Cache: "hit"}, price.Options{}, true, 0, 3_500_000, "gpt-4o"},
-		{"out of the cache, without a price", ledger.Row{Model: "mystery", Usage: u, Status: 200, Cache: "hit"}, price.Options{}, true, 0, 0, "no price"},
+		{"as it was answered", ledger.Row{Model: "gpt-4o", Answered: "gpt-4o-2024-05-13", Usage: u, Status: 200}, true, 6_500_000, 0, "openai/gpt-4o-2024-05-13 in the table"},
+		{"as it was asked for", ledger.Row{Model: "gpt-4o", Answered: "no-such-model", Usage: u, Status: 200}, true, 3_500_000, 0, "openai/gpt-4o in the table"},
+		{"as forward.yaml has it", ledger.Row{Model: "deployment", Answered: "gpt-4o", Usage: u, Status: 200}, true, 7_700_000, 0, "forward.yaml"},
+		{"no price", ledger.Row{Model: "mystery", Usage: u, Status: 200}, false, 0, 0, `no price of "mystery"`},
+		{"no price for what was used", ledger.Row{Model: "gpt-4-turbo", Usage: u, Status: 200, Tier: "priority"}, false, 0, 0, "no price of input for gpt-4-turbo served as priority"},
+		{"served first", ledger.Row{Model: "gpt-4o", Usage: u, Status: 200, Tier: "priority"}, true, 5_950_000, 0, ", served as priority"},
+		{"served when there was time", ledger.Row{Model: "gpt-4o", Usage: u, Status: 200, Tier: "flex"}, true, 1_750_000, 0, ", served as flex"},
+		{"aborted, by what was seen", ledger.Row{Model: "gpt-4o", Usage: u, Status: 499}, true, 3_500_000, 0, "gpt-4o"},
+		{"failed before its first byte", ledger.Row{Model: "mystery", Status: 502, Operation: dialect.Chat}, true, 0, 0, "nothing was used"},
+		{"a call that costs by itself", ledger.Row{Model: "by-the-call", Status: 200, Operation: dialect.Image}, true, cents(1), 0, "forward.yaml"},
+		{"one that failed", ledger.Row{Model: "by-the-call", Status: 502, Operation: dialect.Image}, true, 0, 0, "nothing was used"},
+		{"a list of models", ledger.Row{Status: 200, Operation: dialect.Models}, true, 0, 0, "free"},
+		{"an answer without a usage", ledger.Row{Model: "gpt-4o", Status: 200, Operation: dialect.Chat}, false, 0, 0, "reported no usage"},
+		{"sound of a model without a price by tokens", ledger.Row{Model: "whisper-1", Status: 200, Operation: dialect.Audio}, false, 0, 0, "reported no usage"},
+		{"spoken characters", ledger.Row{Model: "tts-1", Status: 200, Operation: dialect.Speech, Usage: dialect.Usage{Media: dialect.Media{Characters: 1000}}}, true, 15_000_000, 0, "tts-1"},
+		{"the provider's own amount beside ours", ledger.Row{Model: "gpt-4o", Usage: reported(cents(9)), Status: 200}, true, 3_500_000, 0, "openai/gpt-4o in the table"},
+		{"the provider's own amount, where it charges that", ledger.Row{Upstream: "openrouter", Model: "openai/gpt-5.4", Usage: reported(cents(9)), Status: 200}, true, cents(9), 0, "the amount that the provider reported"},
+		{"one of 0, where it charges that", ledger.Row{Upstream: "openrouter", Model: "mystery", Usage: reported(0), Status: 200}, true, 0, 0, "the amount that the provider reported"},
+		{"the provider's own amount in place of none", ledger.Row{Model: "mystery", Usage: reported(cents(9)), Status: 200}, true, cents(9), 0, "the amount that the provider reported"},
+		{"one of 0 is not a price", ledger.Row{Model: "mystery", Usage: reported(0), Status: 200}, false, 0, 0, "no price of"},
+		{"moderation of OpenAI's", ledger.Row{Model: "omni-moderation-2024-09-26", Status: 200, Operation: dialect.Moderation}, true, 0, 0, "omni-moderation"},
+		{"moderation of others", ledger.Row{Model: "guard", Status: 200, Operation: dialect.Moderation}, false, 0, 0, "reported no usage"},
+		{"an unknown operation", ledger.Row{Status: 200, Operation: dialect.Unknown}, false, 0, 0, "reported no usage"},
+		{"rerank", ledger.Row{Model: "rerank-v3", Status: 200, Operation: dialect.Rerank}, false, 0, 0, "reported no usage"},
+		{"fast", ledger.Row{Upstream: "anthropic", Model: "claude-opus-5", Usage: dialect.Usage{Input: 1000, Terms: dialect.Terms{Speed: "fast"}}, Status: 200}, true, cents(1), 0, ", served as speed fast"},
+		{"doubtful", ledger.Row{Model: "gpt-4o", Usage: dialect.Usage{Input: 1000, Terms: dialect.Terms{Doubt: "the parts exceed the sum"}}, Status: 200}, false, 0, 0, "the parts exceed the sum"},
+		{"out of the cache", ledger.Row{Model: "gpt-4o", Usage: u, Status: 200, Cache: "hit"}, true, 0, 3_500_000, "gpt-4o"},
+		{"out of the cache, without a price", ledger.Row{Model: "mystery", Usage: u, Status: 200, Cache: "hit"}, true, 0, 0, "no price"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := c.row
-			r.Upstream = "openai"
-			r.Bill(table, c.options)
+			r.Upstream = cmp.Or(r.Upstream, "openai")
+			r.Bill(table)
 			if r.Priced != c.priced || r.Cost != c.cost || r.Saved != c.saved || !strings.Contains(r.Price, c.price) {
 				t.Errorf("priced %t, cost %s, saved %s, %q; want %t, %s, %s, %q", r.Priced, r.Cost, r.Saved, r.Price, c.priced, c.cost, c.saved, c.price)
 			}
-			if c.cost > 0 && (len(r.Trail) == 0 || !strings.Contains(r.Trail[0].Text, " × $")) {
+			if r.Usage.Terms.HasReported && !strings.HasPrefix(r.Trail[len(r.Trail)-1].Text, "the provider reported $") {
+				t.Errorf("the trail does not show what the provider reported: %v", r.Trail)
+			}
+			if c.cost > 0 && !r.Usage.Terms.HasReported && (len(r.Trail) == 0 || !strings.Contains(r.Trail[0].Text, " × $")) {
 				t.Errorf("the trail does not show how: %v", r.Trail)
 			}
 		})

@@ -158,14 +158,14 @@ func ExampleLedger() {
 
 	// Before the call: what it can cost at most.
 	row := ledger.Row{ID: "req-1", Time: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC), Key: "k1", KeyName: "alice", Model: "gpt-4o-mini", Priced: true}
-	row.Cost, _ = list.Reserve(1000, 500, "")
+	row.Cost, _ = list.Reserve(dialect.Usage{Input: 1000, Output: 500}, "")
 	call, err := l.Reserve(ctx, ledger.Reservation{Row: row, Budgets: []ledger.Budget{{Unit: ledger.USD, Amount: int64(20 * price.Dollar), Period: ledger.Monthly}}})
 	if err != nil {
 		panic(err) // a *ledger.BudgetError: 429
 	}
 	// After it: what it cost.
 	row.Usage = dialect.Usage{Input: 900, CachedRead: 400, Output: 100}
-	cost, _ := list.Cost(row.Usage, price.Options{})
+	cost, _ := list.Cost(row.Usage, "")
 	row.Status, row.Cost, row.Price = 200, cost.Total, why
 	call.Settle(row)
 

@@ -181,7 +181,7 @@ func (r *Row) billAgain(prices *price.Table) {
 	case r.Cause == interrupted:
 		r.priceReservation(prices)
 	default:
-		r.Bill(prices, price.Options{Tier: r.Tier})
+		r.Bill(prices)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestReprice(t *testing.T) {
 		if change != nil {
 			change(&r)
 		}
-		r.Bill(before, price.Options{Tier: r.Tier})
+		r.Bill(before)
 		l.Record(r)
 	}
 	row("plain", "house", nil)
@@ -135,7 +135,7 @@ func TestRepriceBesideTheGateway(t *testing.T) {
 	record := func(from, n int) {
 		for i := from; i < from+n; i++ {
 			r := ledger.Row{ID: fmt.Sprint(i), Time: noon, Key: "k", User: fmt.Sprint(i), Upstream: "openai", Operation: dialect.Chat, Model: fmt.Sprintf("model-%d", i%700), Status: 200, Usage: dialect.Usage{Input: 3, Output: 5}}
-			r.Bill(before, price.Options{})
+			r.Bill(before)
 			l.Record(r)
 		}
 	}

@@ -2,6 +2,7 @@ package price
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -47,18 +48,34 @@ func (l Line) String() string {
 // service is what a call was served as, for which rates.
 type service struct {
 	model, tier string
-	rates       Rates
+	rates, fees Rates
+	times       Factor // of all rates except fees
 }
 
-// add appends a line for each quantity, in order. The total cannot overflow: it
-// has at most 14 lines of 10^15 for each tier.
-func (c *Cost) add(s service, counts counts) error {
+// rate returns the rate of a quantity. The price list of the service comes
+// first, then the fees of its provider.
+func (s *service) rate(q Quantity) (rate Money, listed Quantity, ok bool) {
+	rate, listed, ok = s.rates.Of(q)
+	switch {
+	case !ok:
+		return s.fees.Of(q)
+	case s.times == 0 || q.base() == ToolCall:
+		return rate, listed, ok
+	}
+	return s.times.of(rate), listed, ok
+}
+
+// add appends a line for each quantity, in order.
+func (c *Cost) add(s *service, list []counted) error {
 	_, perRequest := s.rates[Request]
-	for _, part := range counts {
-		if part.n == 0 || (part.quantity == Request && !perRequest) {
+	for _, part := range list {
+		if part.quantity == Request && !perRequest {
 			continue
 		}
-		rate, listed, ok := s.rates.Of(part.quantity)
+		rate, listed, ok := s.rate(part.quantity)
+		if !ok && s.inTokens(part.quantity, list) {
+			continue
+		}
 		if !ok {
 			return &NoRateError{s.model, part.quantity, s.tier}
 		}
@@ -74,10 +91,27 @@ func (c *Cost) add(s service, counts counts) error {
 			c.Lines = make([]Line, 0, 4) // prompt and answer, each with a part that is cached or thought
 		}
 		c.Lines = append(c.Lines, line)
-		c.Total += amount
+		c.Total = Money(Add(int64(c.Total), int64(amount)))
 	}
 	if c.Total > MaxCall {
 		return fmt.Errorf("pricing a call of %s: %w", s.model, errTooMuch)
 	}
 	return nil
+}
+
+// inTokens reports whether what a price list has no rate for is charged in
+// tokens, which are in the same list. Providers charge images, speech and video
+// by the piece or in generated tokens, and sound in a request by the second or
+// in prompt tokens.
+func (s *service) inTokens(q Quantity, list []counted) bool {
+	kind := Output
+	switch q.base() {
+	case Character, Image, VideoSecond:
+	case Second:
+		kind = Input
+	default:
+		return false
+	}
+	_, ok := s.rates[kind]
+	return ok && slices.ContainsFunc(list, func(c counted) bool { return c.quantity.isA(kind) })
 }

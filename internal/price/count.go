@@ -19,15 +19,20 @@ type counted struct {
 	n        int64
 }
 
-// counts has the count of each quantity, in the order of quantities.
-type counts [14]counted
+// usual is how many quantities a usage has at most without calls of tools.
+const usual = 16
 
-// count splits a usage object into the quantities that have rates of their own,
-// each token into exactly one. Tokens of images and cached tokens of sound are
-// read from the provider's own object, because dialect.Usage does not have
-// them.
-func count(u dialect.Usage, o Options) counts {
+// count appends the quantities of a usage to a list, in the order of
+// quantities. Each token is in exactly one. Tokens of images and cached tokens
+// of sound are read from the provider's own object, because dialect.Usage does
+// not have them.
+func count(list []counted, u *dialect.Usage) []counted {
 	details := readDetails(u.Raw)
+	add := func(q Quantity, n int64) {
+		if n > 0 {
+			list = append(list, counted{q, n})
+		}
+	}
 
 	// A token can be of two kinds, cached sound for example. It counts as the
 	// first of them in this order.
@@ -42,23 +47,40 @@ func count(u dialect.Usage, o Options) counts {
 	written := take(u.CachedWrite - u.CachedWriteHour)
 	sound := take(u.Audio - u.AudioOutput - details.cachedSound)
 	image := take(details.image)
-	text := rest
+	add(Input, rest)
+	add(CachedRead, cachedRead)
+	add(CachedWrite, written)
+	add(CachedWrite1h, writtenHour)
+	add(AudioInput, sound)
+	add(ImageInput, image)
 
 	rest = max(0, u.Output)
 	reasoning := take(u.Reasoning)
 	soundOut := take(u.AudioOutput)
 	imageOut := take(details.imageOut)
-	textOut := rest
+	add(Output, rest)
+	add(Reasoning, reasoning)
+	add(AudioOutput, soundOut)
+	add(ImageOutput, imageOut)
 
 	// OpenAI bills sound by whole seconds, rounded to the nearest.
-	seconds := int64(math.Round(min(max(u.Seconds, 0), MaxCount)))
-	return counts{
-		{Input, text}, {CachedRead, cachedRead}, {CachedWrite, written}, {CachedWrite1h, writtenHour},
-		{AudioInput, sound}, {ImageInput, image},
-		{Output, textOut}, {Reasoning, reasoning}, {AudioOutput, soundOut}, {ImageOutput, imageOut},
-		{Character, o.Characters}, {Second, seconds}, {Image, o.Images}, {Request, 1},
+	add(Character, u.Media.Characters)
+	add(Second, int64(math.Round(seconds(u.Seconds))))
+	if u.Media.Images > 0 {
+		add(Image.of(u.Media.ImageKind), u.Media.Images)
 	}
+	if u.Media.VideoSeconds > 0 {
+		add(VideoSecond.of(u.Media.VideoKind), int64(math.Ceil(seconds(u.Media.VideoSeconds))))
+	}
+	for _, fee := range u.Terms.Fees {
+		add(ToolCall.of(fee.Name), fee.Count)
+	}
+	add(Request, 1)
+	return list
 }
+
+// seconds brings a length into range.
+func seconds(n float64) float64 { return min(max(n, 0), MaxCount) }
 
 // details are the tokens that only the provider's own usage object
 // distinguishes.

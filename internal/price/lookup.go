@@ -10,8 +10,8 @@ import (
 
 // Price returns the price of a model at a provider, and in words why it is this
 // one. It looks for the exact name, then for the name without the date at its
-// end; in each step overrides come first. Similar names do not count:
-// gpt-4o-mine is not priced as gpt-4o.
+// end, then without the variant of its provider; in each step overrides come
+// first. Similar names do not count: gpt-4o-mine is not priced as gpt-4o.
 func (t *Table) Price(provider, model string) (list List, why string, ok bool) {
 	id := [2]string{provider, model}
 	if known, ok := t.quotes.Load(id); ok {
@@ -65,6 +65,20 @@ func (t *Table) find(provider, model string) (list List, why string, ok bool) {
 			return list, why + ", the name without its date", true
 		}
 	}
+	for end, free := range t.data.Providers[provider].Variants {
+		base, has := strings.CutSuffix(name, end)
+		switch {
+		case !has || base == "":
+		case free:
+			rates := Rates{Input: 0, Output: 0, Request: 0}
+			list = List{Provider: provider, Model: model, Tiers: []Tier{{Rates: rates}}, Source: "hand.json"}
+			return list, fmt.Sprintf("%s is free at %s", end, provider), true
+		default:
+			if list, why, ok := t.find(provider, base); ok {
+				return list, why + ", the name without " + end, true
+			}
+		}
+	}
 	why = fmt.Sprintf("no price of %q at %s: neither forward.yaml nor the table of %s has it", model, provider, t.Date())
 	return List{}, why, false
 }
@@ -76,7 +90,8 @@ func (t *Table) exact(provider, model string) (list List, why string, ok bool) {
 		case ok && o.Alias != "":
 			return t.lists[o.Alias].clone(), fmt.Sprintf("forward.yaml: %s is priced as %s", name, o.Alias), true
 		case ok:
-			list = List{Provider: provider, Model: model, Tiers: o.Tiers, Source: "forward.yaml"}
+			list = List{Provider: provider, Model: model, Tiers: o.Tiers, Times: o.Times, Source: "forward.yaml",
+				Fees: t.data.Providers[provider].Fees}
 			return list, "forward.yaml has a price of " + name, true
 		}
 	}

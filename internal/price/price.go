@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"forward/internal/dialect"
 )
@@ -30,6 +31,12 @@ type List struct {
 	MaxOutput int64  `json:"max_output,omitempty"` // the most tokens the model can generate; 0: not known
 	Tiers     []Tier `json:"tiers"`                // sorted by Above, the first with 0
 	Source    string `json:"source,omitempty"`
+	// Times are the factors of all rates except those of tools, by what an
+	// answer reports: "speed/fast", "inference_geo/us".
+	Times map[string]Factor `json:"times,omitempty"`
+	// Fees are what the provider charges for calls of tools, whatever the
+	// model, the tier and the factors. A tier can have other rates of them.
+	Fees Rates `json:"fees,omitempty"`
 }
 
 // Tier holds the rates of calls with more than Above prompt tokens. They apply
@@ -46,24 +53,12 @@ type Tier struct {
 	Priority Rates `json:"priority,omitempty"`
 }
 
-// Options state what a usage object does not.
-type Options struct {
-	// Tier is the service tier of the call in the provider's word. "batch" and
-	// "flex" have the rates of batches, as OpenAI and Google have it;
-	// "priority" has rates of its own; "", "default", "standard", "auto",
-	// "scale" and "on_demand" are the ordinary service. No other has a known
-	// price.
-	Tier       string
-	Images     int64 // generated images
-	Characters int64 // characters turned into speech
-}
-
-// NoRateError reports that a price list has no rate for a quantity. The call is
-// unpriced: it must not count as free.
+// NoRateError reports that a price list has no rate for a quantity, or no
+// factor. The call is unpriced: it must not count as free.
 type NoRateError struct {
 	Model    string
-	Quantity Quantity
-	Tier     string // as in Options
+	Quantity Quantity // or the name of a factor, as in List.Times
+	Tier     string   // the service tier, see List.Cost
 }
 
 // Error names the quantity, the model and the service tier.
@@ -74,55 +69,52 @@ func (e *NoRateError) Error() string {
 	return fmt.Sprintf("no price of %s for %s", e.Quantity, e.Model)
 }
 
-// Cost prices a call. An error, a [*NoRateError] or an amount that cannot be
-// true, means that the call is unpriced.
-func (l List) Cost(u dialect.Usage, o Options) (Cost, error) {
-	tier := l.tier(u.Input)
-	cost := Cost{Above: tier.Above}
-	var rates Rates
-	switch o.Tier {
-	case "", "default", "standard", "auto", "scale", "on_demand":
-		rates = tier.Rates
-	case "batch", "flex":
-		rates = tier.Batch
-		cost.Batch = true
-	case "priority":
-		rates = tier.Priority
+// DoubtError reports that a usage may not be all that is billed, see
+// dialect.Terms. The call is unpriced.
+type DoubtError struct{ Doubt string }
+
+// Error is the reason of the doubt.
+func (e *DoubtError) Error() string { return e.Doubt }
+
+// Cost prices a call by all that its usage reports. served is the service tier
+// in the provider's word, of any case: "batch" and "flex" have the rates of
+// batches, as OpenAI and Google have it; "priority" has rates of its own; "",
+// "default", "standard", "standard_only", "auto", "scale" and "on_demand" are
+// the ordinary service. No other word has a known price.
+//
+// An error means that the call is unpriced: a [*NoRateError], a [*DoubtError],
+// or an amount that cannot be true.
+func (l List) Cost(u dialect.Usage, served string) (Cost, error) {
+	if u.Terms.Doubt != "" {
+		return Cost{}, &DoubtError{u.Terms.Doubt}
 	}
-	if err := cost.add(service{l.Model, o.Tier, rates}, count(u, o)); err != nil {
+	times, err := l.times(u.Terms)
+	if err != nil {
+		return Cost{}, err
+	}
+	tier := l.tier(u.Input)
+	rates, batch := tier.served(served)
+	cost := Cost{Above: tier.Above, Batch: batch}
+	var list [usual]counted
+	err = cost.add(&service{l.Model, served, rates, l.Fees, times}, count(list[:0], &u))
+	if err != nil {
 		return Cost{}, err
 	}
 	return cost, nil
 }
 
-// Reserve returns the most that a call can cost with that many prompt tokens
-// and at most that many generated ones. Each is taken at the highest rate of
-// its kind of token, because only the answer reports what the provider's cache
-// did. tier is the requested service tier: only "priority" costs more than the
-// ordinary service, and is an error where its price is not known.
-func (l List) Reserve(input, output int64, tier string) (Money, error) {
-	rates := l.tier(input).Rates
-	if tier == "priority" {
-		rates = l.tier(input).Priority
-		if rates == nil {
-			return 0, &NoRateError{l.Model, Input, tier}
-		}
+// served returns the rates of a service tier, nil for one without a known
+// price.
+func (t *Tier) served(as string) (rates Rates, batch bool) {
+	switch strings.ToLower(as) {
+	case "", "default", "standard", "standard_only", "auto", "scale", "on_demand":
+		return t.Rates, false
+	case "batch", "flex":
+		return t.Batch, true
+	case "priority":
+		return t.Priority, false
 	}
-	highest := func(kinds ...Quantity) (rate Money) {
-		for _, q := range kinds {
-			rate = max(rate, rates[q])
-		}
-		return rate
-	}
-	in, err := charge(max(0, input), highest(Input, CachedWrite, CachedWrite1h, AudioInput, ImageInput), Input.Per())
-	if err != nil {
-		return 0, fmt.Errorf("reserving for %s: %w", l.Model, err)
-	}
-	out, err := charge(max(0, output), highest(Output, Reasoning, AudioOutput, ImageOutput), Output.Per())
-	if err != nil {
-		return 0, fmt.Errorf("reserving for %s: %w", l.Model, err)
-	}
-	return in + out + rates[Request], nil
+	return nil, false
 }
 
 // tier returns the tier of a prompt with that many tokens.
@@ -140,6 +132,8 @@ func (l List) tier(input int64) Tier {
 
 // clone returns a copy that shares no rates with l.
 func (l List) clone() List {
+	l.Times = maps.Clone(l.Times)
+	l.Fees = maps.Clone(l.Fees)
 	l.Tiers = slices.Clone(l.Tiers)
 	for i := range l.Tiers {
 		t := &l.Tiers[i]

@@ -46,7 +46,7 @@ func TestCostByHand(t *testing.T) {
 	for _, c := range []struct {
 		name, provider, model string
 		usage                 dialect.Usage
-		options               price.Options
+		served                string
 		want                  price.Money
 		lines                 []string
 	}{
@@ -66,14 +66,14 @@ func TestCostByHand(t *testing.T) {
 			lines: []string{"75 input × $1.10/M = $0.0000825", "162 output × $4.40/M = $0.0007128", "1024 reasoning as output × $4.40/M = $0.0045056"},
 		},
 		{
-			name: "a batch of OpenAI", provider: "openai", model: "gpt-4.1-2025-04-14", options: price.Options{Tier: "batch"},
+			name: "a batch of OpenAI", provider: "openai", model: "gpt-4.1-2025-04-14", served: "batch",
 			usage: openAIUsage(t, `{"prompt_tokens":1000,"completion_tokens":500,"total_tokens":1500,"prompt_tokens_details":{"cached_tokens":400}}`),
 			// half of 600 × 2.00 + 400 × 0.50 + 500 × 8.00 = half of 1200 + 200
 			// + 4000
 			want: 2_700_000,
 		},
 		{
-			name: "a retired model in a batch", provider: "openai", model: "gpt-3.5-turbo-0125", options: price.Options{Tier: "batch"},
+			name: "a retired model in a batch", provider: "openai", model: "gpt-3.5-turbo-0125", served: "batch",
 			usage: openAIUsage(t, `{"prompt_tokens":1000,"completion_tokens":100,"total_tokens":1100}`),
 			want:  325_000, // 1000 × 0.25 + 100 × 0.75
 		},
@@ -94,7 +94,7 @@ func TestCostByHand(t *testing.T) {
 			want: 2_700_000, // 27 × $0.0001
 		},
 		{
-			name: "characters spoken", provider: "openai", model: "tts-1", options: price.Options{Characters: 4096},
+			name: "characters spoken", provider: "openai", model: "tts-1", usage: dialect.Usage{Media: dialect.Media{Characters: 4096}},
 			want: 61_440_000, // 4096 × 15
 		},
 		{
@@ -105,7 +105,7 @@ func TestCostByHand(t *testing.T) {
 			want: 15_384_000,
 		},
 		{
-			name: "a batch of Anthropic", provider: "anthropic", model: "claude-haiku-4-5", options: price.Options{Tier: "batch"},
+			name: "a batch of Anthropic", provider: "anthropic", model: "claude-haiku-4-5", served: "batch",
 			usage: anthropicUsage(t, `{"input_tokens":21,"cache_creation_input_tokens":188086,"cache_read_input_tokens":0,"output_tokens":393,"service_tier":"batch"}`),
 			// half of 21 × 1 + 188086 × 1.25 + 393 × 5 = half of 21 + 235107.5
 			// + 1965
@@ -124,7 +124,7 @@ func TestCostByHand(t *testing.T) {
 			want: 1_253_000,
 		},
 		{
-			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "google", model: "gemini-2.5-pro", options: price.Options{Tier: "batch"},
+			name: "a batch of Gemini, whose cached tokens cost as much as ever", provider: "google", model: "gemini-2.5-pro", served: "batch",
 			usage: geminiUsage(t, `{"promptTokenCount":3000,"cachedContentTokenCount":1000,"candidatesTokenCount":100,"totalTokenCount":3100}`),
 			// 2000 × 0.625 + 1000 × 0.125 + 100 × 5
 			want: 1_875_000,
@@ -135,7 +135,7 @@ func TestCostByHand(t *testing.T) {
 			if !ok {
 				t.Fatal(why)
 			}
-			cost, err := row.Cost(c.usage, c.options)
+			cost, err := row.Cost(c.usage, c.served)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -164,7 +164,7 @@ func TestRounding(t *testing.T) {
 		input, output int64
 		want          price.Money
 	}{{1, 0, 3 + 7}, {2, 0, 5 + 7}, {3, 0, 8 + 7}, {0, 1, 2 + 7}, {1, 1, 3 + 2 + 7}, {0, 0, 7}} {
-		cost, err := list.Cost(dialect.Usage{Input: c.input, Output: c.output}, price.Options{})
+		cost, err := list.Cost(dialect.Usage{Input: c.input, Output: c.output}, "")
 		if err != nil || cost.Total != c.want {
 			t.Errorf("%d in and %d out cost %d (%v), want %d: %v", c.input, c.output, cost.Total, err, c.want, cost.Lines)
 		}
@@ -197,7 +197,7 @@ func TestLongContext(t *testing.T) {
 		if !ok {
 			t.Fatal(why)
 		}
-		cost, err := row.Cost(dialect.Usage{Input: c.input, CachedRead: c.cached, Output: 10}, price.Options{})
+		cost, err := row.Cost(dialect.Usage{Input: c.input, CachedRead: c.cached, Output: 10}, "")
 		if err != nil || cost.Total != c.want || cost.Above != c.above {
 			t.Errorf("%s, %d tokens: %s in the tier above %d (%v), want %s above %d", c.model, c.input, cost.Total, cost.Above, err, c.want, c.above)
 		}
@@ -227,7 +227,7 @@ func TestServiceTiers(t *testing.T) {
 		{"ultra", 1_000_000, 0}, // no provider sells it
 	} {
 		u := openAIUsage(t, fmt.Sprintf(`{"prompt_tokens":%d,"completion_tokens":100,"prompt_tokens_details":{"cached_tokens":10000}}`, c.prompt))
-		cost, err := row.Cost(u, price.Options{Tier: c.tier})
+		cost, err := row.Cost(u, c.tier)
 		if c.want == 0 {
 			if missing := (*price.NoRateError)(nil); !errors.As(err, &missing) || !strings.HasSuffix(err.Error(), "gpt-5.4 served as "+c.tier) {
 				t.Errorf("%s of %d: %v, error %v", c.tier, c.prompt, cost, err)
@@ -238,13 +238,13 @@ func TestServiceTiers(t *testing.T) {
 			t.Errorf("%s of %d: %v, want %v (%v)", c.tier, c.prompt, cost.Total, c.want, err)
 		}
 	}
-	if standard, err := row.Reserve(1000, 1000, "auto"); err != nil || standard != 1000*2_500+1000*15_000 {
+	if standard, err := row.Reserve(dialect.Usage{Input: 1000, Output: 1000}, "auto"); err != nil || standard != 1000*2_500+1000*15_000 {
 		t.Error(standard, err)
 	}
-	if priority, err := row.Reserve(1000, 1000, "priority"); err != nil || priority != 1000*5_000+1000*30_000 {
+	if priority, err := row.Reserve(dialect.Usage{Input: 1000, Output: 1000}, "priority"); err != nil || priority != 1000*5_000+1000*30_000 {
 		t.Error(priority, err)
 	}
-	if _, err := row.Reserve(272_001, 1000, "priority"); err == nil {
+	if _, err := row.Reserve(dialect.Usage{Input: 272_001, Output: 1000}, "priority"); err == nil {
 		t.Error("a reserve at an unknown price")
 	}
 }
@@ -253,26 +253,26 @@ func TestServiceTiers(t *testing.T) {
 func TestUnpriced(t *testing.T) {
 	row := price.List{Model: "m", Tiers: []price.Tier{{Rates: price.Rates{price.Input: 1000}}}}
 	for _, c := range []struct {
-		name    string
-		usage   dialect.Usage
-		options price.Options
-		want    price.Quantity
+		name   string
+		usage  dialect.Usage
+		served string
+		want   price.Quantity
 	}{
-		{"output", dialect.Usage{Input: 1, Output: 1}, price.Options{}, price.Output},
-		{"reasoning", dialect.Usage{Input: 1, Output: 1, Reasoning: 1}, price.Options{}, price.Reasoning},
-		{"batch", dialect.Usage{Input: 1}, price.Options{Tier: "batch"}, price.Input},
-		{"priority", dialect.Usage{Input: 1}, price.Options{Tier: "priority"}, price.Input},
-		{"images", dialect.Usage{Input: 1}, price.Options{Images: 1}, price.Image},
+		{"output", dialect.Usage{Input: 1, Output: 1}, "", price.Output},
+		{"reasoning", dialect.Usage{Input: 1, Output: 1, Reasoning: 1}, "", price.Reasoning},
+		{"batch", dialect.Usage{Input: 1}, "batch", price.Input},
+		{"priority", dialect.Usage{Input: 1}, "priority", price.Input},
+		{"images", dialect.Usage{Input: 1, Media: dialect.Media{Images: 1}}, "", price.Image},
 	} {
 		var missing *price.NoRateError
-		if cost, err := row.Cost(c.usage, c.options); !errors.As(err, &missing) || missing.Quantity != c.want {
+		if cost, err := row.Cost(c.usage, c.served); !errors.As(err, &missing) || missing.Quantity != c.want {
 			t.Errorf("%s: cost %v, error %v; want no rate of %s", c.name, cost, err, c.want)
 		}
 	}
-	if _, err := row.Cost(dialect.Usage{Input: math.MaxInt64}, price.Options{}); err == nil {
+	if _, err := row.Cost(dialect.Usage{Input: math.MaxInt64}, ""); err == nil {
 		t.Error("a usage beyond reason was priced")
 	}
-	if _, err := row.Reserve(math.MaxInt64, 0, ""); err == nil {
+	if _, err := row.Reserve(dialect.Usage{Input: math.MaxInt64}, ""); err == nil {
 		t.Error("a prompt beyond reason was reserved")
 	}
 }
@@ -291,13 +291,13 @@ func TestReserveCovers(t *testing.T) {
 		u.CachedWriteHour = rapid.Int64Range(0, u.CachedWrite).Draw(t, "for an hour")
 		u.AudioOutput = rapid.Int64Range(0, output).Draw(t, "spoken")
 		u.Audio = u.AudioOutput + rapid.Int64Range(0, input).Draw(t, "heard")
-		cost, err := row.Cost(u, price.Options{})
+		cost, err := row.Cost(u, "")
 		if err != nil {
 			return
 		}
 		// A line is rounded up by at most half a nano-dollar; so are the
 		// reserve's two.
-		if reserve, err := row.Reserve(input, output, ""); err != nil || cost.Total > reserve+price.Money(len(cost.Lines)) {
+		if reserve, err := row.Reserve(dialect.Usage{Input: input, Output: output}, ""); err != nil || cost.Total > reserve+price.Money(len(cost.Lines)) {
 			t.Fatalf("%s/%s: %s reserved (%v), %s cost: %v", row.Provider, row.Model, reserve, err, cost.Total, cost.Lines)
 		}
 		var tokens int64
@@ -322,7 +322,7 @@ func BenchmarkCost(b *testing.B) {
 		if !ok {
 			b.Fatal("no price")
 		}
-		if _, err := list.Cost(u, price.Options{}); err != nil {
+		if _, err := list.Cost(u, ""); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -26,6 +26,20 @@ type Data struct {
 	Sources []Source          `json:"sources"`
 	Hosts   map[string]string `json:"hosts"` // host, or the end of one that starts with "." or "-" → provider
 	Rows    []List            `json:"rows"`  // sorted by provider and model
+	// Providers has what applies to all models of a provider.
+	Providers map[string]Terms `json:"providers"`
+}
+
+// Terms are what a provider charges whatever the model.
+type Terms struct {
+	Fees Rates `json:"fees,omitempty"` // of calls of tools
+	// Reports is true where answers have the amount that the provider charges
+	// for them. It comes before the amount of the table.
+	Reports bool `json:"reports,omitempty"`
+	// Variants are the ends of names that select how a model is served, such as
+	// ":floor". True: it is free, false: it has the price of the name without
+	// the end.
+	Variants map[string]bool `json:"variants,omitempty"`
 }
 
 // Source is where prices of the table come from.
@@ -42,6 +56,7 @@ type Override struct {
 	Model string // "provider/model", or a model at every provider, exactly as requests name it
 	Alias string // the "provider/model" of the table whose price it has; then Tiers are empty
 	Tiers []Tier // as in List
+	Times map[string]Factor
 }
 
 // Table knows what each model costs. It is read only and safe for concurrent
@@ -81,6 +96,7 @@ func NewTable(overrides []Override) (*Table, error) {
 	}
 	t := &Table{data: data, lists: make(map[string]List, len(data.Rows)), overrides: map[string]Override{}}
 	for _, l := range data.Rows {
+		l.Fees = data.Providers[l.Provider].Fees
 		t.lists[l.Provider+"/"+l.Model] = l
 	}
 	for host := range data.Hosts {
@@ -112,6 +128,10 @@ func unpack(packed []byte) (data Data, err error) {
 	err = json.NewDecoder(r).Decode(&data)
 	return data, err
 }
+
+// Reports reports whether answers of a provider have the amount that it
+// charges.
+func (t *Table) Reports(provider string) bool { return t.data.Providers[provider].Reports }
 
 // Sources returns where the embedded prices come from.
 func (t *Table) Sources() []Source { return slices.Clone(t.data.Sources) }

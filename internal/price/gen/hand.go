@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
-	"slices"
+	"strings"
 
 	"forward/internal/price"
 )
@@ -16,13 +18,26 @@ type hand struct {
 	Rules map[string]rule
 	Hosts map[string]string
 	Old   []string
+	// Providers has what applies to all models of a provider.
+	Providers map[string]struct {
+		Fees     map[price.Quantity]json.Number
+		Reports  bool
+		Variants map[string]bool
+	}
+	// Tools has other fees of models whose names start with a prefix.
+	Tools []struct {
+		Provider, Prefix string
+		Rates            map[price.Quantity]json.Number
+	}
 	// Priority has the rates of OpenAI's models served as "priority".
 	Priority map[string]map[price.Quantity]json.Number
 	Models   []struct {
 		Provider, Model string
 		Rates           map[price.Quantity]json.Number
-		NoBatch         bool `json:"no_batch"`
-		Extends         bool // adds rates to the model that pi-ai has
+		Times           map[string]price.Factor
+		MaxOutput       int64 `json:"max_output"`
+		NoBatch         bool  `json:"no_batch"`
+		Extends         bool  // adds rates to the model that pi-ai has
 	}
 }
 
@@ -31,12 +46,15 @@ type rule struct {
 	BatchPercent      int64 `json:"batch_percent"`
 	BatchCacheFull    bool  `json:"batch_cache_full"`     // a cached token costs as much in a batch as outside
 	Write1hTimesInput int64 `json:"write_1h_times_input"` // for models whose five-minute write has a price
+	Times             map[string]price.Factor
 }
 
 // applyRules adds the rates that follow from the rule of a provider.
 func (t *table) applyRules() {
-	for _, row := range t.rows {
+	for name, row := range t.rows {
 		rule := t.hand.Rules[row.Provider]
+		row.Times = maps.Clone(rule.Times)
+		t.rows[name] = row
 		for i := range row.Tiers {
 			rates := row.Tiers[i].Rates
 			if rule.Write1hTimesInput > 0 && rates[price.CachedWrite] > 0 {
@@ -107,11 +125,21 @@ func (t *table) readHand() error {
 			tiers := []price.Tier{{Rates: price.Rates{}}}
 			row = price.List{Provider: m.Provider, Model: m.Model, Tiers: tiers, Source: "hand.json"}
 		}
+		row.MaxOutput = cmp.Or(m.MaxOutput, row.MaxOutput)
+		for name, times := range m.Times {
+			if !price.IsFactor(name) {
+				return fmt.Errorf("hand.json: %s: %q is not a factor", m.Model, name)
+			}
+			if row.Times == nil {
+				row.Times = map[string]price.Factor{}
+			}
+			row.Times[name] = times
+		}
 		for i := range row.Tiers {
 			if err := setRates(row.Tiers[i].Rates, m.Rates); err != nil {
 				return fmt.Errorf("hand.json: %s: %w", name, err)
 			}
-			if !m.NoBatch {
+			if !m.NoBatch && len(m.Rates) > 0 {
 				row.Tiers[i].Batch = t.hand.Rules[m.Provider].batch(row.Tiers[i].Rates)
 			}
 		}
@@ -136,6 +164,42 @@ func (t *table) addPriority() error {
 	return nil
 }
 
+// addTools adds the fees of tools that differ between the models of a provider.
+// They are the same in every service tier.
+func (t *table) addTools() error {
+	for _, tool := range t.hand.Tools {
+		for _, row := range t.rows {
+			if row.Provider != tool.Provider || !strings.HasPrefix(row.Model, tool.Prefix) {
+				continue
+			}
+			for _, tier := range row.Tiers {
+				for _, rates := range []price.Rates{tier.Rates, tier.Batch, tier.Priority} {
+					if rates == nil {
+						continue
+					}
+					if err := setRates(rates, tool.Rates); err != nil {
+						return fmt.Errorf("hand.json: tools: %s: %w", tool.Prefix, err)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// providers returns what applies to all models of each provider.
+func (t *table) providers() (map[string]price.Terms, error) {
+	all := map[string]price.Terms{}
+	for name, p := range t.hand.Providers {
+		fees := price.Rates{}
+		if err := setRates(fees, p.Fees); err != nil {
+			return nil, fmt.Errorf("hand.json: providers: %s: %w", name, err)
+		}
+		all[name] = price.Terms{Fees: fees, Reports: p.Reports, Variants: p.Variants}
+	}
+	return all, nil
+}
+
 // setRates writes rates of hand.json into those of a tier.
 func setRates(into price.Rates, from map[price.Quantity]json.Number) error {
 	for q, n := range from {
@@ -143,7 +207,7 @@ func setRates(into price.Rates, from map[price.Quantity]json.Number) error {
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(price.Quantities(), q) {
+		if _, ok := price.ParseQuantity(string(q)); !ok {
 			return fmt.Errorf("%q is not a quantity", q)
 		}
 		into[q] = rate

@@ -53,7 +53,7 @@ func run(out string) error {
 		return err
 	}
 	t.applyRules()
-	for _, step := range []func() error{t.readOld, t.readHand, t.addPriority} {
+	for _, step := range []func() error{t.readOld, t.readHand, t.addPriority, t.addTools} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -62,7 +62,11 @@ func run(out string) error {
 	if err != nil {
 		return err
 	}
-	data := price.Data{Date: date, Sources: sources, Hosts: t.hand.Hosts}
+	providers, err := t.providers()
+	if err != nil {
+		return err
+	}
+	data := price.Data{Date: date, Sources: sources, Hosts: t.hand.Hosts, Providers: providers}
 	for host, providers := range t.hosts {
 		if len(providers) == 1 {
 			for p := range providers {

@@ -1,0 +1,114 @@
+package price
+
+import (
+	"fmt"
+
+	"forward/internal/dialect"
+)
+
+// tokensOfSecond is how many prompt tokens a second of sound is taken to have
+// where a model charges it in tokens. OpenAI counts 10 and 17 for a second,
+// Gemini 32.
+const tokensOfSecond = 32
+
+// Reserve returns the most that a call can cost which uses what u has at most:
+// prompt tokens, generated ones, media and calls of tools. Each token is taken
+// at the highest rate of its kind, because only the answer reports what the
+// provider's cache did; an image or a second of video of a kind without a rate
+// at the highest of any kind. asked is the requested service tier: only
+// "priority" costs more than the ordinary service.
+//
+// An error means that the price of the request is not known, as in Cost.
+func (l List) Reserve(u dialect.Usage, asked string) (Money, error) {
+	r, err := l.reservation(&u, asked)
+	if err != nil {
+		return 0, err
+	}
+	var list [usual]counted
+	for _, part := range count(list[:0], &u) {
+		r.add(part)
+	}
+	if r.err == nil && !r.priced {
+		r.err = &NoRateError{l.Model, Input, asked}
+	}
+	return r.total, r.err
+}
+
+// reservation adds up what a call can cost at most.
+type reservation struct {
+	service
+	in, out Money // the highest rates of tokens
+	outputs bool  // tokens are generated, and have a rate
+	total   Money
+	priced  bool // something has a rate
+	err     error
+}
+
+func (l *List) reservation(u *dialect.Usage, asked string) (*reservation, error) {
+	times, err := l.times(u.Terms)
+	if err != nil {
+		return nil, err
+	}
+	tier := l.tier(u.Input)
+	rates, batch := tier.served(asked)
+	if batch {
+		rates = tier.Rates
+	}
+	if rates == nil {
+		return nil, &NoRateError{l.Model, Input, asked}
+	}
+	r := &reservation{service: service{l.Model, asked, rates, l.Fees, times}}
+	var generates bool
+	r.in, r.priced = r.highest(Input, CachedWrite, CachedWrite1h, AudioInput, ImageInput)
+	r.out, generates = r.highest(Output, Reasoning, AudioOutput, ImageOutput)
+	r.outputs = generates && u.Output > 0
+	r.priced = r.priced || r.outputs
+	return r, nil
+}
+
+// highest returns the highest rate of kinds of tokens.
+func (r *reservation) highest(kinds ...Quantity) (rate Money, ok bool) {
+	for _, q := range kinds {
+		listed, has := r.rates[q]
+		rate = max(rate, listed)
+		ok = ok || has
+	}
+	return r.times.of(rate), ok
+}
+
+// add reserves one quantity.
+func (r *reservation) add(c counted) {
+	rate, _, ok := r.rate(c.quantity)
+	switch {
+	case c.quantity.isA(Input):
+		r.charge(c, r.in)
+		return
+	case c.quantity.isA(Output):
+		r.charge(c, r.out)
+		return
+	case ok:
+	case c.quantity == Request:
+		return
+	case c.quantity == Second && r.priced:
+		r.charge(counted{Input, c.n * tokensOfSecond}, r.in)
+		return
+	case c.quantity.base() != ToolCall:
+		rate, ok = r.rates.highest(c.quantity.base())
+		rate = r.times.of(rate)
+	}
+	if !ok && (!r.outputs || c.quantity.base() == ToolCall) {
+		r.err = &NoRateError{r.model, c.quantity, r.tier}
+		return
+	}
+	r.priced = true
+	r.charge(c, rate)
+}
+
+// charge adds a count at a rate.
+func (r *reservation) charge(c counted, rate Money) {
+	amount, err := charge(c.n, rate, c.quantity.Per())
+	if err != nil {
+		r.err = fmt.Errorf("reserving %d %s of %s: %w", c.n, c.quantity, r.model, err)
+	}
+	r.total = Money(Add(int64(r.total), int64(amount)))
+}
