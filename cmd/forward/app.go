@@ -40,6 +40,7 @@ type app struct {
 	chatLog   *chatlog.Log
 	redactor  *chatlog.Redactor
 	affinity  *upstream.Affinity
+	owners    *keys.Owners
 	accounts  *accounting
 	metrics   *metrics.Metrics
 	redis     *redis.Conn // that the replicas share; nil: limits are counted in memory
@@ -139,7 +140,7 @@ func (a *app) prepare(cfg *config.Config) (*change, error) {
 	c.Log = a.log
 	for _, step := range []func(*change) error{
 		a.setCertificate, a.setRoutes, a.setRing, a.setGate, a.setScheduler, a.setQuotas, a.setTransport,
-		a.setCache, a.setRedactor, a.setChatLog, a.setAffinity, a.setLedger, a.setAdmin, a.setMetrics,
+		a.setCache, a.setRedactor, a.setChatLog, a.setAffinity, a.setOwners, a.setLedger, a.setAdmin, a.setMetrics,
 	} {
 		if err := step(c); err != nil {
 			return nil, err
@@ -163,6 +164,7 @@ func requestOptions(cfg *config.Config) forward.Options {
 		Access: forward.Access{
 			Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, Passthrough: cfg.Access.Passthrough, TrustUserIDs: cfg.Access.TrustUserIDs,
 			Allow: cfg.Access.Allow, Deny: cfg.Access.Deny, TrustedProxies: cfg.Access.TrustedProxies, CORSOrigins: cfg.Access.CORSOrigins,
+			Objects: cfg.Access.Objects,
 		},
 		Limiting: forward.Limiting{
 			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens,

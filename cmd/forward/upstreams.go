@@ -7,6 +7,7 @@ import (
 	"forward/internal/config"
 	"forward/internal/database"
 	"forward/internal/forward"
+	"forward/internal/keys"
 	"forward/internal/tokens"
 	"forward/internal/upstream"
 )
@@ -91,5 +92,26 @@ func (a *app) setAffinity(c *change) (err error) {
 		a.affinity, err = upstream.NewAffinity(db, nil)
 	}
 	c.Affinity = a.affinity
+	return err
+}
+
+// setOwners opens what remembers which forward key made what. Where DATA_DIR
+// cannot be written it lasts as long as the process.
+func (a *app) setOwners(c *change) (err error) {
+	if a.owners == nil {
+		db := a.db
+		if db == nil {
+			db, err = database.OpenMemory()
+			if err != nil {
+				return err
+			}
+			a.closers = append(a.closers, db)
+		}
+		a.owners, err = keys.NewOwners(db, nil)
+	}
+	if c.cfg.Access.Objects == "own" && a.db == nil {
+		a.log.Warn("OBJECTS=own, and which key made what will be forgotten at the next restart; set DATA_DIR to a place that can be written")
+	}
+	c.Owners = a.owners
 	return err
 }

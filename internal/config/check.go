@@ -16,6 +16,7 @@ import (
 // check holds the rules that need more than one setting.
 func (l *loader) check() {
 	l.checkAccess()
+	l.checkObjects()
 	l.checkLevels()
 	l.checkLoop()
 	l.checkTLS()
@@ -44,6 +45,14 @@ func (l *loader) checkAccess() {
 			Fix: "set FORWARD_KEY=fk-…, make a key by forward keys add NAME, or set HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
 	case withForward && !withKeys && !l.cfg.Access.Passthrough && !l.cfg.Access.ExtraAuth:
 		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")
+	}
+}
+
+// checkObjects warns where OBJECTS separates callers that the gateway does not
+// know apart.
+func (l *loader) checkObjects() {
+	if l.cfg.Access.Objects == "own" && len(l.cfg.Access.Keys) == 0 && (l.managedKeys == nil || !l.managedKeys(l.cfg.DataDir)) {
+		l.warn(l.chosen["OBJECTS"], "there are no forward keys, so every caller may use all objects; set FORWARD_KEY=fk-… or make a key by forward keys add NAME")
 	}
 }
 

@@ -141,6 +141,7 @@ type Access struct {
 	TrustUserIDs bool        // callers whose key has no policy of its own may name their user
 	Passthrough  bool        // with forward keys configured, clients may also use provider keys of their own
 	Open         bool        // serve without forward keys on a public address although API keys are configured
+	Objects      string      // all or own: which stored objects callers may use whose key has no setting of its own
 	AdminKey     keys.Secret
 
 	Allow, Deny    []netip.Prefix

@@ -87,6 +87,7 @@ func accessSettings() []setting {
 		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.TrustUserIDs })},
 		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Passthrough })},
 		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Open })},
+		{name: "OBJECTS", def: "all", set: oneOf(func(c *Config) *string { return &c.Access.Objects }, "all", "own")},
 		{name: "ADMIN_KEY", secret: true, set: adminKey},
 		{name: "IP_WHITELIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.Allow })},
 		{name: "IP_BLACKLIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.Deny })},

@@ -2,6 +2,7 @@ package dialect
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 
@@ -146,19 +147,37 @@ func (f *Objects) place(path string) (within, own bool) {
 		return false, false
 	}
 	for segment := range strings.SplitSeq(path, "/") {
-		if within {
+		if within && segment != "" {
 			return true, false
 		}
-		within = f.Collections[segment]
+		within = within || f.collection(segment) != ""
 	}
 	return within, within
+}
+
+// collection returns the collection that a segment of a path names: servers
+// that ignore case or parameters take other spellings too.
+func (f *Objects) collection(segment string) string {
+	segment, _, _ = strings.Cut(segment, ";")
+	if f.Collections[segment] {
+		return segment
+	}
+	for name := range f.Collections {
+		if strings.EqualFold(name, segment) {
+			return name
+		}
+	}
+	return ""
 }
 
 // found gathers ids, each once.
 type found struct {
 	facts *Objects
+	most  int // 0: maxState
 	list  []string
 }
+
+func (f *found) full() bool { return len(f.list) == cmp.Or(f.most, maxState) }
 
 // path takes the ids that follow collections in a path.
 func (f *found) path(path string) {
@@ -167,20 +186,21 @@ func (f *found) path(path string) {
 	for segment := range strings.SplitSeq(path, "/") {
 		switch {
 		case collection != "" && segment != "":
+			segment, _, _ = strings.Cut(segment, ";")
 			if f.facts.Qualified {
 				segment = collection + "/" + segment
 			}
 			f.id(segment)
 			collection = ""
-		case f.facts.Collections[segment]:
-			collection = segment
+		case collection == "":
+			collection = f.facts.collection(segment)
 		}
 	}
 }
 
 // in looks for named fields in v and below.
 func (f *found) in(v gjson.Result, depth int) {
-	if depth == maxStateDepth || len(f.list) == maxState || !v.IsObject() && !v.IsArray() {
+	if depth == maxStateDepth || f.full() || !v.IsObject() && !v.IsArray() {
 		return
 	}
 	array := v.IsArray()
@@ -203,7 +223,7 @@ func (f *found) value(v gjson.Result) {
 			} else {
 				f.add(v)
 			}
-			return len(f.list) < maxState
+			return !f.full()
 		})
 	case v.IsObject():
 		f.object(v)
@@ -230,7 +250,7 @@ func (f *found) add(v gjson.Result) {
 }
 
 func (f *found) id(s string) {
-	if s == "" || len(s) > maxName || len(f.list) == maxState || slices.Contains(f.list, s) {
+	if s == "" || len(s) > maxName || f.full() || slices.Contains(f.list, s) {
 		return
 	}
 	f.list = append(f.list, strings.Clone(s))

@@ -50,9 +50,14 @@ func (g *Gateway) placeOf(a *ask, to target) upstream.Place {
 }
 
 // keepsObjects reports whether the objects that the answer made are to be
-// remembered.
+// remembered: where they were made, or by which key.
 func (t *tap) keepsObjects(rec *record) bool {
-	return t.answer.res.StatusCode/100 == 2 && t.answer.attempts.Place != "" && t.g.sticks(rec.to)
+	if t.answer.res.StatusCode/100 != 2 || t.answer.attempts.Count == 0 {
+		return false
+	}
+	t.owner = t.g.owner(rec)
+	t.placed = t.answer.attempts.Place != "" && t.g.sticks(rec.to)
+	return t.placed || t.owner != ""
 }
 
 // keepUploads remembers where an upload was started.
@@ -66,21 +71,31 @@ func (t *tap) keepUploads(h http.Header) {
 	}
 }
 
-// keepObjects remembers where the objects of an answer were made. It is called
-// before the client can know of them, and when it returns a restart does not
-// forget them.
+// keepObjects remembers what the gateway has to know of an answer's objects. It
+// is called before the client can know of them, and when it returns a restart
+// does not forget them.
 func (t *tap) keepObjects(objects []string) {
 	if len(objects) <= t.kept {
 		return
 	}
+	if t.owner != "" {
+		t.g.noteOwned(t.ask, t.answer.route.Name, objects[t.kept:], t.owner)
+	}
+	if t.placed {
+		t.keepPlace(objects[t.kept:])
+	}
+	t.kept = len(objects)
+}
+
+// keepPlace remembers where objects were made.
+func (t *tap) keepPlace(objects []string) {
 	in := t.ask.in
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(in), affinityTimeout)
 	defer cancel()
-	err := t.g.Affinity.Remember(ctx, t.answer.route.Name, objects[t.kept:], t.answer.attempts.Place)
+	err := t.g.Affinity.Remember(ctx, t.answer.route.Name, objects, t.answer.attempts.Place)
 	if err != nil {
 		t.g.Log.LogAttrs(in, slog.LevelWarn, "remembering a provider's object", slog.String("id", in.id), slog.Any("error", err))
 	}
-	t.kept = len(objects)
 }
 
 // state returns the objects of an answer that is read; chats are stored at the

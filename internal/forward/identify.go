@@ -28,6 +28,7 @@ type caller struct {
 	slot      keys.Slot    // where the credential came
 	known     bool         // the credential is a valid forward key
 	ours      bool         // it is a forward key, perhaps disabled or expired
+	ephemeral bool         // it is a credential that the provider handed out for the key
 }
 
 // noName is what the access log calls a caller without a key.
@@ -93,6 +94,9 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 	}
 	key, err := g.Ring.Lookup(presented)
 	who.ours = !errors.Is(err, keys.ErrUnknown)
+	if !who.ours {
+		key, err = g.ownerOfSecret(&who, route, err)
+	}
 	switch {
 	case err == nil:
 		who.known = true
@@ -105,11 +109,28 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 	case needed && (who.ours || !g.passes(presented)):
 		return who, &keyError{err: err, presented: presented}
 	}
-	if g.target(&who, route, "").strip {
-		presented = "" // it does not go upstream
+	if g.target(&who, route, "").strip || who.ephemeral {
+		presented = "" // it does not go upstream, or names no account
 	}
 	who.anonymous(presented)
 	return who, nil
+}
+
+// ownerOfSecret returns the key for which the route handed out the ephemeral
+// credential that was presented, which counts for that key. Where no key is
+// asked for, it has none. Without one, the error is what it was.
+func (g *Gateway) ownerOfSecret(who *caller, route *upstream.Route, unknown error) (*keys.Key, error) {
+	owner, ok := g.Owners.OfSecret(route.Name, who.presented)
+	if !ok {
+		return nil, unknown
+	}
+	if owner == "" {
+		who.ephemeral = g.Ring.Len() == 0
+		return nil, unknown
+	}
+	key, err := g.Ring.ByID(owner)
+	who.ephemeral = err == nil
+	return key, err
 }
 
 // mayHoldForwardKey reports whether a forward key may be among several

@@ -29,6 +29,10 @@ func (g *Gateway) open(a *ask) (target, error) {
 	from := &a.from
 	who := &a.who
 	to := g.target(who, from.route, from.rest)
+	err := g.checkEphemeral(a, to)
+	if err != nil {
+		return to, err
+	}
 	if g.wantsBody(a, to) {
 		err := g.readBody(a)
 		if err != nil {
@@ -49,7 +53,11 @@ func (g *Gateway) open(a *ask) (target, error) {
 	if who.user == "" && g.namesUsers(who) && checkUser(a.req.User) == nil {
 		who.user = a.req.User // of the provider's own field, which is the provider's to judge
 	}
-	to, err := g.lead(a, a.req.Model)
+	to, err = g.lead(a, a.req.Model)
+	if err != nil {
+		return to, err
+	}
+	err = g.checkObjects(a, to)
 	if err != nil {
 		return to, err
 	}
@@ -72,7 +80,7 @@ func (g *Gateway) wantsBody(a *ask, to target) bool {
 // ruled reports whether rules of the gateway need the body of an operation that
 // the dialect does not know.
 func (g *Gateway) ruled(a *ask) bool {
-	return g.cacheRoutes[a.from.plain] || (isJSONRequest(a.in.r) && g.restricted(&a.who))
+	return g.cacheRoutes[a.from.plain] || (isJSONRequest(a.in.r) && (g.restricted(&a.who) || g.ownsOnly(&a.who, g.target(&a.who, a.from.route, ""))))
 }
 
 func isEncoded(r *http.Request) bool {

@@ -50,6 +50,8 @@ type Routing struct {
 // Access configures which callers may ask, and what.
 type Access struct {
 	Ring           *keys.Ring     // forward keys; an empty ring asks no caller for one
+	Owners         *keys.Owners   // which forward key made what the providers keep; nil: nothing is known
+	Objects        string         // own: callers whose key has no setting of its own may use only what they made
 	Levels         keys.Levels    // which models each level may use
 	ExtraAuth      bool           // open routes ask for a forward key too
 	Passthrough    bool           // with forward keys configured, provider keys of the client's own are let through

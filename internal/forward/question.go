@@ -24,7 +24,7 @@ func (g *Gateway) setQuestion(m *memory, a *ask, to target) error {
 		return err
 	}
 	scope := a.who.scope
-	if g.sharesCache(&a.who) && !strings.HasPrefix(scope, "own:") {
+	if g.sharesCache(&a.who) && !strings.HasPrefix(scope, "own:") && (a.from.op.Generates() || !g.ownsOnly(&a.who, to)) {
 		scope = "shared" // but never across provider accounts of the clients' own
 	}
 	// Google distinguishes both forms of a request in its path, others in the

@@ -36,6 +36,8 @@ type reading struct {
 	trailers bool            // its usage is reported in trailers
 	packed   string          // its Content-Encoding; it is read only when it is whole
 	keeps    bool            // the objects that it made are remembered
+	placed   bool            // with the API key and base URL that made them
+	owner    string          // with this forward key, which made them; "" for none
 	kept     int             // how many are
 	stores   bool            // it goes into the cache when it is complete
 	stored   int             // bytes that did, to see whether more came

@@ -28,8 +28,13 @@ func (g *Gateway) relay(rec *record) error {
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		return g.switchProtocol(rec)
 	}
+	err := g.holdAnswer(rec)
+	if err != nil {
+		res.Body.Close()
+		return err
+	}
 	rec.tap = g.newTap(rec)
-	err := rec.tap.prepare()
+	err = rec.tap.prepare()
 	if err != nil {
 		res.Body.Close()
 		return err

@@ -38,8 +38,9 @@ type ModelRoute struct {
 // openai-forward; elsewhere the client's own credential goes through untouched.
 // With forward keys configured, only a caller that has one is given an API key:
 // one that came in on an open route, or with a provider key of its own, is not.
+// A credential that the provider handed out passes: it is bound to a session.
 func (g *Gateway) target(who *caller, route *upstream.Route, rest string) target {
-	swap := !route.Open && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
+	swap := !route.Open && !who.ephemeral && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
 	return target{route: route, rest: rest, swap: swap, strip: who.ours || swap}
 }
 
@@ -52,7 +53,7 @@ func (g *Gateway) lead(ask *ask, model string) (target, error) {
 	to.model = model
 	if from.mount == "/" && from.dialect == dialects.Default && from.op.Parsed() && model != "" {
 		route := g.routeOf(from.route, model)
-		if route != from.route {
+		if route != from.route && !ask.who.ephemeral {
 			err := ask.who.checkRoute(route)
 			if err != nil {
 				return to, err

@@ -23,12 +23,19 @@ type Policy struct {
 	UnknownPrice string `json:"unknown_price,omitempty"`
 	// UnknownOperations is what the key may do with operations that no dialect
 	// knows: deny or allow. "" denies them to a key with budgets or models.
-	UnknownOperations string   `json:"unknown_operations,omitempty"`
-	CacheScope        string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
-	Log               string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
-	Priority          int      `json:"priority,omitempty"`    // higher ones leave a queue first
-	Tags              []string `json:"tags,omitempty"`
-	SetUser           bool     `json:"set_user,omitempty"` // it may name the user of a request
+	UnknownOperations string `json:"unknown_operations,omitempty"`
+	// Ephemeral is whether the key may have credentials made that providers
+	// accept by themselves: deny or allow. "" denies them to a key with budgets
+	// or models, whose rules would not hold there.
+	Ephemeral string `json:"ephemeral,omitempty"`
+	// Objects is which of the things that providers keep the key may use: own,
+	// those it made, or all. "": OBJECTS decides.
+	Objects    string   `json:"objects,omitempty"`
+	CacheScope string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
+	Log        string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
+	Priority   int      `json:"priority,omitempty"`    // higher ones leave a queue first
+	Tags       []string `json:"tags,omitempty"`
+	SetUser    bool     `json:"set_user,omitempty"` // it may name the user of a request
 }
 
 // AllowsModel reports whether the key may use the model, as far as its policy
@@ -38,6 +45,15 @@ func (p *Policy) AllowsModel(model string) bool { return allows(p.Models, model)
 // RestrictsModels reports whether there may be a model that the key may not
 // use.
 func (p *Policy) RestrictsModels() bool { return len(p.Models) > 0 }
+
+// AllowsEphemeral reports whether the key may have ephemeral credentials made.
+// restricted is whether its level limits it to some models.
+func (p *Policy) AllowsEphemeral(restricted bool) bool {
+	if p.Ephemeral != "" {
+		return p.Ephemeral == "allow"
+	}
+	return !restricted && !p.RestrictsModels() && len(p.Budgets) == 0
+}
 
 // AllowsRoute reports whether the key may use the route of this name and
 // prefix.

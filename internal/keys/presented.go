@@ -17,7 +17,7 @@ const (
 	XAPIKey          // X-Api-Key, Anthropic
 	APIKey           // Api-Key, Azure OpenAI
 	XGoogAPIKey      // X-Goog-Api-Key, Gemini
-	QueryKey         // ?key=…, Gemini
+	QueryKey         // ?key=… and ?access_token=…, Gemini
 	Subprotocol      // an item of Sec-WebSocket-Protocol, OpenAI's from browsers
 )
 
@@ -163,7 +163,7 @@ func namesAccount(item string) bool {
 	return false
 }
 
-// StripQuery removes every parameter named key, however its name is
+// StripQuery removes every parameter that holds a key, however its name is
 // percent-encoded, and keeps all other bytes and their order. Both & and ;
 // separate parameters, for some servers still read a ; that way.
 func StripQuery(rawQuery string) string {
@@ -197,8 +197,8 @@ type parameter struct {
 	text      string
 }
 
-// parameters cuts a query. It returns nothing when no parameter can be named
-// key, which is nearly always.
+// parameters cuts a query. It returns nothing when no parameter can hold a key,
+// which is nearly always.
 func parameters(rawQuery string) (params []parameter) {
 	if !strings.ContainsAny(rawQuery, "k%") {
 		return nil
@@ -214,17 +214,18 @@ func parameters(rawQuery string) (params []parameter) {
 	}
 }
 
-// isKey reports whether a parameter is named key.
+// isKey reports whether a parameter is named key, or access_token, in which
+// Gemini's ephemeral tokens come.
 func isKey(parameter string) bool {
 	name, _, _ := strings.Cut(parameter, "=")
-	if name == "key" {
+	if name == "key" || name == "access_token" {
 		return true
 	}
-	if len(name) > len("%6b%65%79") || !strings.Contains(name, "%") {
+	if len(name) > 3*len("access_token") || !strings.Contains(name, "%") {
 		return false
 	}
 	name, err := url.QueryUnescape(name)
-	return err == nil && name == "key"
+	return err == nil && (name == "key" || name == "access_token")
 }
 
 // keyOf returns a parameter's value, decoded if it can be.

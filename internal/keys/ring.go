@@ -30,6 +30,7 @@ type index struct {
 	managed    *[]*entry // what it was made of
 	byMAC      map[digest]*entry
 	lookalikes bool // a key of the settings has the form of a managed one, but not its checksum
+	separates  bool // a key may use only the objects that it made
 }
 
 type digest [sha256.Size]byte
@@ -143,6 +144,30 @@ func (r *Ring) Lookup(presented string) (*Key, error) {
 	return &e.Key, nil
 }
 
+// ByID returns the key with this id, or an error as Lookup does. It looks at
+// every key: only ephemeral credentials are found by their owner.
+func (r *Ring) ByID(id string) (*Key, error) {
+	refused := &RefusedError{Err: ErrUnknown}
+	if r == nil || id == "" {
+		return nil, refused
+	}
+	for _, e := range r.current().byMAC {
+		if e.ID() != id {
+			continue
+		}
+		err := e.verdict(true, time.Now())
+		if err == nil {
+			return &e.Key, nil
+		}
+		refused = &RefusedError{ID: e.PublicID, Name: e.Name, Err: err} // unless it has another secret
+	}
+	return nil, refused
+}
+
+// Separates reports whether there is a key that may use only the objects that
+// it made.
+func (r *Ring) Separates() bool { return r != nil && r.current().separates }
+
 // verdict returns why a secret is refused, or nil.
 func (e *entry) verdict(same bool, now time.Time) error {
 	over := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
@@ -193,12 +218,14 @@ func (r *Ring) merge(managed *[]*entry) *index {
 	next := &index{managed: managed, byMAC: make(map[digest]*entry, len(r.declared)+len(*managed))}
 	for mac, e := range r.declared {
 		next.byMAC[mac] = e
+		next.separates = next.separates || e.Policy.Objects == "own"
 		if _, err := parseManaged(e.Secret.Reveal()); errors.Is(err, errMistyped) {
 			next.lookalikes = true
 		}
 	}
 	for _, e := range *managed {
 		next.byMAC[e.mac] = e
+		next.separates = next.separates || e.Policy.Objects == "own"
 	}
 	r.index.Store(next)
 	return next
