@@ -157,6 +157,17 @@ func (a *Answer) Complete() bool {
 	return !a.op.AnswersText() || a.Finished()
 }
 
+// HasText reports whether anything was generated that an answer shows. Without
+// the text it is not known.
+func (a *Answer) HasText() bool {
+	for _, c := range a.choices {
+		if !c.Empty() || len(c.calls) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Expect notes which operation is answered.
 func (a *Answer) Expect(op Operation) { a.op = op }
 

@@ -283,6 +283,12 @@ func (d *Dialect) Framing(h http.Header) (f framing.Framing, ok bool) {
 // ReadBody reads a whole answer that is not streamed, as Body does, and takes
 // usage also where the dialect has none.
 func (d *Dialect) ReadBody(op Operation, a *Answer, body []byte) error {
+	if op == Unknown {
+		if jsonscan.Valid(body) {
+			a.describe(jsonscan.View(body))
+		}
+		return nil
+	}
 	err := d.Body(op, a, body)
 	if a.Usage == nil && mayCount(body) && jsonscan.Valid(body) {
 		a.SearchUsage(jsonscan.View(body))

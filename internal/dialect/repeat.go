@@ -25,6 +25,12 @@ func (d *Dialect) ReadEvent(op Operation, a *Answer, ev framing.Event) {
 // ParseEvent reads one event of a stream: what the dialect knows, and usage
 // also where the dialect has none.
 func (d *Dialect) ParseEvent(op Operation, a *Answer, ev framing.Event) {
+	if op == Unknown {
+		if jsonscan.Valid(ev.Data) {
+			a.describe(jsonscan.View(ev.Data))
+		}
+		return
+	}
 	before := a.Usage
 	d.Event(op, a, ev)
 	if a.Usage == before && mayCount(ev.Data) && jsonscan.Valid(ev.Data) {

@@ -426,16 +426,83 @@ func (a *Answer) TakeUsage(v gjson.Result) {
 	a.SetUsage(r.Usage, v.Raw)
 }
 
+// MergeUsage is TakeUsage where usage is cumulative and comes in parts:
+// Anthropic's message_start reports the input, message_delta the output so far
+// and, in newer versions, the input again. What an object does not name stays
+// as it was.
+func (a *Answer) MergeUsage(v gjson.Result) {
+	if !v.IsObject() {
+		return
+	}
+	if a.Usage != nil && len(a.Usage.Raw) > 0 {
+		v = gjson.Parse(mergeObjects(string(a.Usage.Raw), v.Raw))
+	}
+	a.TakeUsage(v)
+}
+
+// mergeObjects lays the members of over, except null, empty ones and zeros,
+// above those of base: counts do not shrink, and some servers repeat with 0
+// what they have reported before.
+func mergeObjects(base, over string) string {
+	type member struct{ key, value string }
+	var all []member
+	for _, raw := range []string{base, over} {
+		for w := jsonscan.WalkString(raw); w.Next(); {
+			value := w.Raw()
+			i := slices.IndexFunc(all, func(m member) bool { return m.key == w.Key })
+			switch {
+			case i < 0:
+				all = append(all, member{w.Key, value})
+			case value == "null":
+			case all[i].value != "null" && (value == "{}" || value == "[]" || value == "0"):
+			case jsonscan.IsObject(value) && jsonscan.IsObject(all[i].value):
+				all[i].value = mergeObjects(all[i].value, value)
+			default:
+				all[i].value = value
+			}
+		}
+	}
+	out := []byte{'{'}
+	for i, m := range all {
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(jsonscan.AppendString(out, m.key), ':')
+		out = append(out, m.value...)
+	}
+	return string(append(out, '}'))
+}
+
 // readsOnly reports whether the operation generates no tokens, so that all of a
 // total are of the prompt.
 func (op Operation) readsOnly() bool { return op.Embeds() || op == Rerank || op == Moderation }
 
 // SearchUsage takes the usage that is anywhere in an answer or in an event of
-// it, see FindUsage.
+// it, see FindUsage. Which protocol it is of is not known, so it may come in
+// parts.
 func (a *Answer) SearchUsage(root gjson.Result) {
 	if v, ok := FindUsage(root); ok {
-		a.TakeUsage(v)
+		a.MergeUsage(v)
 	}
+}
+
+// describe reads what an answer, or an event, reports of itself in any
+// protocol: where no dialect knows the operation there is nothing else to read.
+func (a *Answer) describe(root gjson.Result) {
+	if !root.IsObject() {
+		return
+	}
+	for _, v := range []gjson.Result{root, root.Get("response"), root.Get("message"), root.Get("result")} {
+		if !v.IsObject() {
+			continue
+		}
+		a.Identify(jsonscan.String(v.Get("id")), jsonscan.String(v.Get("model")))
+		a.Identify(jsonscan.String(v.Get("responseId")), jsonscan.String(v.Get("modelVersion")))
+		a.SetTier(v.Get("service_tier"))
+		a.AddState(v.Get("id"))
+	}
+	a.Fail(root.Get("error"))
+	a.SearchUsage(root)
 }
 
 // AddFee adds n calls of a tool that the provider ran, where they are seen in

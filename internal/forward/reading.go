@@ -50,7 +50,8 @@ func (t *tap) startReading(rec *record) {
 	t.packed = encodingOf(res.Header)
 	t.stores = uses.stored && res.StatusCode == http.StatusOK
 	r := t.ask.in.r
-	t.metered = t.ask.from.op.Parsed() && !rec.to.route.Open && res.StatusCode == http.StatusOK && r.Method != http.MethodHead
+	op := t.ask.from.op
+	t.metered = (op.Parsed() || op.Generates()) && !rec.to.route.Open && res.StatusCode/100 == 2 && r.Method != http.MethodHead
 	t.keeps = t.keepsObjects(rec)
 	_, events := t.ask.from.dialect.Framing(res.Header)
 	switch {
@@ -144,28 +145,21 @@ func (t *tap) isComplete(clean bool) bool {
 	return t.parsed.Complete()
 }
 
-// usage is what the answer cost: what the provider reports, and otherwise,
-// where text was answered, what can be counted of the prompt and of as much of
-// the answer as came. Of a stream that broke off it is never less than what
-// came.
+// usage is what the answer cost: what the provider reports, and otherwise what
+// can be counted of the prompt and of as much of the answer as came. Of a
+// stream that broke off it is never less than what came. It is nil where
+// nothing can be counted.
 func (t *tap) usage() (u *dialect.Usage, estimated bool) {
-	op := t.ask.from.op
 	switch {
 	case t.parsed == nil:
 		return nil, false
-	case t.parsed.Usage != nil && !t.endsEarly():
+	case t.parsed.Usage != nil && !t.endsEarly() && !t.contradicts():
 		return t.parsed.Usage, false
-	case !t.events || !op.AnswersText() || len(t.parsed.Choices()) == 0:
-		return nil, false
+	case t.estimate == nil:
+		t.estimate = t.count()
 	}
 	if t.estimate == nil {
-		u := &dialect.Usage{Input: t.demand.exact().Prompt}
-		if t.parsed.Usage != nil { // as it stood before the answer broke off: Anthropic starts with one token
-			*u = *t.parsed.Usage
-		}
-		u.Output = max(u.Output, tokens.Completion(op, t.demand.model, t.parsed))
-		u.Total = max(u.Total, u.Input+u.Output)
-		t.estimate = u
+		return t.parsed.Usage, false
 	}
 	return t.estimate, true
 }
@@ -177,10 +171,44 @@ func (t *tap) endsEarly() bool {
 	return t.events && t.ask.from.op.AnswersText() && !t.parsed.Ended && t.parsed.Finish() == "" && len(t.parsed.Choices()) > 0
 }
 
+// contradicts reports whether the usage leaves out what is there: a text has a
+// prompt, and it is made of tokens.
+func (t *tap) contradicts() bool {
+	u := t.parsed.Usage
+	if !t.ask.from.op.AnswersText() || (u.Input > 0 && u.Output > 0) {
+		return false
+	}
+	return u.Output > 0 || t.parsed.HasText()
+}
+
+// count counts what the answer does not report, nil where that is impossible.
+func (t *tap) count() *dialect.Usage {
+	op := t.ask.from.op
+	u := dialect.Usage{Terms: dialect.Terms{Fees: t.parsed.Fees}}
+	if t.parsed.Usage != nil { // as it stood before the answer broke off: Anthropic starts with one token
+		u = *t.parsed.Usage
+	}
+	switch {
+	case op.AnswersText() && len(t.parsed.Choices()) > 0:
+		u.Output = max(u.Output, tokens.Completion(op, t.demand.model, t.parsed))
+	case op.Embeds() && t.parsed.Ended && t.parsed.Error == "":
+	default:
+		return nil
+	}
+	if u.Input == 0 {
+		u.Input = t.demand.exact().Prompt
+	}
+	if u.Input+u.Output == 0 {
+		return nil // a body that could not be read has no prompt that could be counted
+	}
+	u.Total = max(u.Total, u.Input+u.Output)
+	return &u
+}
+
 // reportUsage writes the usage of the answer into headers or trailers.
 func (t *tap) reportUsage(h http.Header) {
 	u, estimated := t.usage()
-	if u == nil || h == nil {
+	if u == nil || h == nil || (u.Total == 0 && u.Media != dialect.Media{}) {
 		return
 	}
 	if estimated {
@@ -265,6 +293,10 @@ func (t *tap) readWhole() {
 		// A body that cannot be read leaves the answer incomplete; the client
 		// gets it all the same.
 		d.ReadBody(op, t.parsed, body)
+		if u := t.parsed.Usage; t.parsed.NoText && op.AnswersText() && (u == nil || u.Input == 0 || u.Output == 0) {
+			*t.parsed = dialect.Answer{} // its text is all that can be counted
+			d.ReadBody(op, t.parsed, body)
+		}
 		return
 	}
 	split := framing.Splitter{Framing: t.split.Framing}

@@ -35,8 +35,9 @@ func (t *Table) Price(provider, model string) (list List, why string, ok bool) {
 // answered, else of the requested one.
 func (t *Table) Answered(provider, requested, answered string) (list List, why string, ok bool) {
 	if answered != "" && !t.overridden(provider, requested) {
-		if list, why, ok := t.Price(provider, answered); ok {
-			return list, why, true
+		list, why, ok := t.Price(provider, answered)
+		if ok || requested == "" { // a body that cannot be read names no model
+			return list, why, ok
 		}
 	}
 	return t.Price(provider, requested)

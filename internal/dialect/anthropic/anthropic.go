@@ -5,7 +5,6 @@ package anthropic
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -106,7 +105,7 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 		a.Identify(jsonscan.String(m.Get("id")), jsonscan.String(m.Get("model")))
 		a.Draft(0)
 		a.AddState(m.Get("container.id"))
-		r.usage(m.Get("usage"))
+		a.MergeUsage(m.Get("usage"))
 	case "content_block_start":
 		r.block(jsonscan.Count(root.Get("index")), root.Get("content_block"), false)
 	case "content_block_delta":
@@ -116,7 +115,7 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	case "message_delta":
 		r.stopped(root.Get("delta"))
 		a.AddState(root.Get("delta.container.id"))
-		r.usage(root.Get("usage"))
+		a.MergeUsage(root.Get("usage"))
 	case "message_stop":
 		a.Ended = true
 	case "error":
@@ -167,53 +166,6 @@ func (a reader) stopped(v gjson.Result) {
 	}
 }
 
-// usage reads usage, which is cumulative: message_start reports the input,
-// message_delta the output so far and, in newer versions, the input again. What
-// an object does not name stays as it was.
-func (a reader) usage(v gjson.Result) {
-	if !v.IsObject() {
-		return
-	}
-	raw := v.Raw
-	if a.Usage != nil && len(a.Usage.Raw) > 0 {
-		raw = mergeObjects(string(a.Usage.Raw), v.Raw)
-	}
-	a.TakeUsage(gjson.Parse(raw))
-}
-
-// mergeObjects lays the members of over, except null, empty ones and zeros,
-// above those of base: counts do not shrink, and some servers repeat with 0
-// what they have reported before.
-func mergeObjects(base, over string) string {
-	type member struct{ key, value string }
-	var all []member
-	for _, raw := range []string{base, over} {
-		gjson.Parse(raw).ForEach(func(k, v gjson.Result) bool {
-			i := slices.IndexFunc(all, func(m member) bool { return m.key == k.Str })
-			switch {
-			case i < 0:
-				all = append(all, member{k.Str, v.Raw})
-			case v.Type == gjson.Null:
-			case all[i].value != "null" && (v.Raw == "{}" || v.Raw == "[]" || v.Raw == "0"):
-			case v.IsObject() && jsonscan.IsObject(all[i].value):
-				all[i].value = mergeObjects(all[i].value, v.Raw)
-			default:
-				all[i].value = v.Raw
-			}
-			return true
-		})
-	}
-	out := []byte{'{'}
-	for i, m := range all {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(jsonscan.AppendString(out, m.key), ':')
-		out = append(out, m.value...)
-	}
-	return string(append(out, '}'))
-}
-
 func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 	if op.OpenAI() {
 		return openai.Dialect.Body(op, a, body)
@@ -237,7 +189,7 @@ func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 		}
 		r.stopped(root)
 		a.AddState(root.Get("container.id"))
-		r.usage(root.Get("usage"))
+		a.MergeUsage(root.Get("usage"))
 	}
 	a.Ended = true
 	return nil
