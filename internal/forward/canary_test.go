@@ -60,7 +60,7 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 			"echoed in a 200":              {echo(200, "application/json"), "", 200},
 			"echoed in a stream":           {echo(200, "text/event-stream"), "", 200},
 			"echoed in a 400":              {echo(400, "application/json"), "", 400},
-			"echoed in a 401":              {echo(401, "application/json"), "", 502},
+			"echoed in a 401":              {echo(401, "application/json"), "", 401},
 			"echoed in a 403":              {echo(403, "application/json"), "", 403},
 			"echoed in a 429":              {echo(429, "application/json"), "", 429},
 			"echoed in a 500":              {echo(500, "text/plain"), "", 500},

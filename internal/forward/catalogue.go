@@ -181,7 +181,7 @@ func (g *Gateway) fetchModels(ctx context.Context, r *upstream.Route, level int)
 	maps.Copy(h, provider.ModelsHeader)
 	address := r.URL(r.Dialect.OpenAIPath("/v1/models"), provider.ModelsQuery)
 	ask := (&http.Request{Method: http.MethodGet, URL: address, Header: h}).WithContext(ctx)
-	attempts := upstream.Attempts{Route: r, Level: level, Transport: g.Transport, Swap: r.Keys.Len() > 0, Retries: g.Retries, Log: g.Log}
+	attempts := upstream.Attempts{Route: r, Level: level, Transport: g.Transport, Swap: r.Keys.Len() > 0, Own: true, Retries: g.Retries, Log: g.Log}
 	res, err := attempts.RoundTrip(ask)
 	if err != nil {
 		return nil, err

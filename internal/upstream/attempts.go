@@ -22,6 +22,7 @@ type Attempts struct {
 	Slot      keys.Slot         // in which the forward key came; General routes answer in kind
 	Transport http.RoundTripper // the gateway's shared one; the route's own goes before it
 	Swap      bool              // set one of the route's API keys instead of whatever credential the client sent
+	Own       bool              // the gateway itself asks: the answer changes no state of an API key
 	Stick     Place             // the only API key and base URL to use, if the route still has them; see Affinity
 
 	// Replay returns the request's body from its start. Nil: the body can be
@@ -52,10 +53,11 @@ const maxRetryAfter = 5 * time.Second
 // RoundTrip implements http.RoundTripper. Its errors are *Error.
 //
 // With Swap, the keys of the level are tried in turn: 429 lets a key rest for
-// as long as the upstream asks, 401 sets it aside, 403 only passes on to the
-// next, since it may be about the request. When no key is left, the upstream's
-// last answer is returned unchanged, but never a 401 about a key of ours: the
-// client's own key is fine, and the text may quote ours.
+// as long as the upstream asks, and an empty account for minutes; an answer in
+// whose words the key is bad sets it aside; other 401 and 403 only pass on to
+// the next, since they may be about the request (see rulings). When no key is
+// left, the upstream's last answer is returned unchanged, but never one about a
+// bad key of ours: the client's own key is fine, and the text may quote ours.
 //
 // Where nothing was sent, the route's next base URL is tried at once, and those
 // that have been failing are passed over. After the last one the first is tried
@@ -128,8 +130,11 @@ type trip struct {
 	retried int           // tries used of Retries
 	pause   time.Duration // before the next one
 
-	// The last answer that is no 401, from a key before the current one. It is
-	// read no further until it is clear that no key does better.
+	blame blame // what the current answer is about
+
+	// The last answer that is not about a bad key, from a key before the
+	// current one. It is read no further until it is clear that no key does
+	// better.
 	spare    *http.Response
 	spareKey *PoolKey
 }
@@ -190,7 +195,7 @@ func (t *trip) transport() http.RoundTripper {
 
 // keepSpare keeps an answer in case no other key does better.
 func (t *trip) keepSpare(res *http.Response) {
-	if res.StatusCode == http.StatusUnauthorized {
+	if t.blame == badKey {
 		discard(res)
 		return
 	}

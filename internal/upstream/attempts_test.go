@@ -102,6 +102,9 @@ func TestWithoutSwapTheRequestGoesAsItCame(t *testing.T) {
 	}
 }
 
+// badKey is an error body that condemns the API key.
+const badKey = `{"error":{"message":"Incorrect API key provided.","code":"invalid_api_key"}}`
+
 func TestKeysAreTriedInTurn(t *testing.T) {
 	const stream = true
 	for name, test := range map[string]struct {
@@ -123,6 +126,9 @@ func TestKeysAreTriedInTurn(t *testing.T) {
 		"all are refused":                 {[]int{401, 401}, false, "01", 0, upstream.AuthFailed, "set_aside set_aside", 1},
 		"limited, then forbidden":         {[]int{429, 403}, false, "01", 403, "", "resting ok", 1},
 		"limited, then refused":           {[]int{429, 401}, false, "01", 429, "", "resting set_aside", 0},
+		"one has no credit":               {[]int{402, 200}, false, "01", 200, "", "resting ok", 1},
+		"none has credit":                 {[]int{402, 402}, false, "01", 402, "", "resting resting", 1},
+		"no credit, then refused":         {[]int{402, 401}, false, "01", 402, "", "resting set_aside", 0},
 		"limited, refused, limited":       {[]int{429, 401, 429}, false, "012", 429, "", "resting set_aside resting", 2},
 		"the only one is refused":         {[]int{401}, false, "0", 0, upstream.AuthFailed, "set_aside", 0},
 		"the only one is limited":         {[]int{429}, false, "0", 429, "", "resting", 0},
@@ -140,6 +146,10 @@ func TestKeysAreTriedInTurn(t *testing.T) {
 					http.Redirect(w, r, "http://elsewhere/?key="+apiKey(0), status)
 				} else {
 					w.WriteHeader(status)
+					if status == 401 {
+						io.WriteString(w, badKey)
+						return
+					}
 					fmt.Fprintf(w, "status %d of key %d", status, key(r))
 				}
 			})
@@ -203,6 +213,7 @@ func TestARefusedKeyIsReportedOnceUntilItWorksAgain(t *testing.T) {
 	f := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		if bad {
 			w.WriteHeader(http.StatusUnauthorized)
+			io.WriteString(w, badKey)
 		}
 	})
 	var log bytes.Buffer

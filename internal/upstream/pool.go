@@ -10,8 +10,13 @@ import (
 
 // setAsideFor is how long a key that the upstream refused is left alone. It is
 // then tried once again, for providers also refuse good keys in bad hours, and
-// a key must not stay lost until the next restart.
-const setAsideFor = 10 * time.Minute
+// a key must not stay lost until the next restart. unfundedFor is how long a
+// key rests whose account has no credit: until it is paid for, each try is
+// refused.
+const (
+	setAsideFor = 10 * time.Minute
+	unfundedFor = 5 * time.Minute
+)
 
 // APIKey is a provider's key as configured.
 type APIKey struct {
@@ -39,8 +44,9 @@ type PoolKey struct {
 
 // condition is the state of a key, guarded by the mutex of its pool.
 type condition struct {
-	until time.Time // rests or is set aside before this moment
-	aside bool      // refused by the upstream, and not used with success since
+	until    time.Time // rests or is set aside before this moment
+	aside    bool      // refused by the upstream, and not used with success since
+	unfunded bool      // its account had no credit, and it was not used with success since
 }
 
 // KeyState is the state of a key. It does not show which key it is, for /health
@@ -48,7 +54,8 @@ type condition struct {
 type KeyState struct {
 	Index  int    `json:"index"`            // place in the configuration, from 0
 	Levels []int  `json:"levels,omitempty"` // empty: all
-	State  string `json:"state"`            // ok, resting (rate limited) or set_aside (refused by the upstream)
+	State  string `json:"state"`            // ok, resting or set_aside (refused by the upstream)
+	Reason string `json:"reason,omitempty"` // of a rest that is not a rate limit: no_credit
 	Wait   int64  `json:"wait_seconds,omitempty"`
 	Key    string `json:"-"` // masked, for the operator's own terminal
 }
@@ -158,6 +165,19 @@ func (k *PoolKey) Rest(d time.Duration) {
 	}
 }
 
+// RestUnfunded leaves the key alone for five minutes, since its account has no
+// credit left. It reports whether it had before.
+func (k *PoolKey) RestUnfunded() (news bool) {
+	k.pool.mu.Lock()
+	defer k.pool.mu.Unlock()
+	news = !k.unfunded
+	k.unfunded = true
+	if until := k.pool.now().Add(unfundedFor); until.After(k.until) {
+		k.until = until
+	}
+	return news
+}
+
 // SetAside leaves the key alone for ten minutes, since the upstream does not
 // accept it. It reports whether the key was in order before.
 func (k *PoolKey) SetAside() (news bool) {
@@ -169,13 +189,14 @@ func (k *PoolKey) SetAside() (news bool) {
 	return news
 }
 
-// Restore makes a key that was set aside usable again. It changes nothing about
-// a key that rests.
+// Restore makes a key usable again that was set aside or without credit. It
+// changes nothing about a key that rests for its rate limit.
 func (k *PoolKey) Restore() {
 	k.pool.mu.Lock()
 	defer k.pool.mu.Unlock()
-	if k.aside {
+	if k.aside || k.unfunded {
 		k.aside = false
+		k.unfunded = false
 		k.until = time.Time{}
 	}
 }
@@ -198,9 +219,13 @@ func (p *Pool) Report() []KeyState {
 		if wait := k.until.Sub(now); wait > 0 {
 			s.Wait = int64((wait + time.Second - 1) / time.Second)
 			s.State = "resting"
+			if k.unfunded {
+				s.Reason = "no_credit"
+			}
 		}
 		if k.aside {
 			s.State = "set_aside"
+			s.Reason = ""
 		}
 		states = append(states, s)
 	}

@@ -42,37 +42,45 @@ func (t *trip) judge(res *http.Response) (verdict, *Error) {
 	if res.StatusCode >= 300 && res.StatusCode <= 399 && location != "" && !t.Route.Open {
 		return giveUp, t.fail(Redirect, fmt.Errorf("answer %d leads to host %q", res.StatusCode, hostOf(location)))
 	}
-	if k := t.key(); k != nil {
-		t.noteKey(k, res)
-		if concernsKey(res.StatusCode) && len(t.keys) > 1 && t.body.again() {
-			return nextKey, nil
+	k := t.key()
+	if k == nil {
+		return t.judgeStatus(res), nil
+	}
+	var words []byte
+	if isRefusal(res.StatusCode) {
+		words = readAhead(res)
+	}
+	t.blame = blameOf(res.StatusCode, words)
+	t.noteKey(k, res)
+	if t.blame != request && len(t.keys) > 1 && t.body.again() {
+		return nextKey, nil
+	}
+	if t.blame == badKey {
+		if t.spare != nil {
+			return giveSpare, nil
 		}
-		if res.StatusCode == http.StatusUnauthorized {
-			if t.spare != nil {
-				return giveSpare, nil
-			}
-			return giveUp, t.fail(AuthFailed, fmt.Errorf("the upstream refuses API key %d (%v) with status 401", k.Index(), k.Secret))
-		}
+		return giveUp, t.fail(AuthFailed, fmt.Errorf("the upstream refuses API key %d (%v) with status %d", k.Index(), k.Secret, res.StatusCode))
 	}
 	return t.judgeStatus(res), nil
 }
 
-// noteKey changes the state of an API key by an answer to it.
+// noteKey changes the state of an API key by an answer to it. The gateway's own
+// questions change none: a key may be good for completions that must not list
+// models.
 func (t *trip) noteKey(k *PoolKey, res *http.Response) {
+	if t.Own {
+		return
+	}
 	switch {
 	case res.StatusCode < 400:
 		k.Restore()
-	case res.StatusCode == http.StatusTooManyRequests:
+	case t.blame == rate:
 		k.Rest(restOf(res.Header, t.Route.Keys.now()))
-	case res.StatusCode == http.StatusUnauthorized && k.SetAside():
+	case t.blame == unfunded && k.RestUnfunded():
+		t.log(slog.LevelWarn, "the account of an API key has no credit left; the key rests", slog.Int("key", k.Index()), slog.Any("api_key", k.Secret))
+	case t.blame == badKey && k.SetAside():
 		t.log(slog.LevelWarn, "the upstream refuses an API key; it is set aside", slog.Int("key", k.Index()), slog.Any("api_key", k.Secret))
 	}
-}
-
-// concernsKey reports whether another API key may get a better answer than this
-// one.
-func concernsKey(status int) bool {
-	return status == http.StatusTooManyRequests || status == http.StatusUnauthorized || status == http.StatusForbidden
 }
 
 // judgeStatus decides whether an answer with one of RetryStatus is asked for

@@ -1,0 +1,92 @@
+package forward_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestCasesOfVerdicts has the cases about verdicts on API keys, and about words
+// and addresses that clients act on.
+func TestCasesOfVerdicts(t *testing.T) {
+	t.Run("B11 missing scopes", func(t *testing.T) {
+		const body = `{"error":{"message":"You have insufficient permissions for this operation. Missing scopes: api.model.read.","type":"invalid_request_error","param":null,"code":null}}`
+		for _, n := range []int{1, 2} {
+			b := start(t, failing(401, body), twoKeys(n))
+			b.do("GET", "/openai/v1/models", "").want(t, 401, body)
+			wantStates(t, b, strings.TrimSpace(strings.Repeat("ok ", n)))
+		}
+	})
+	t.Run("B11 the gateway's own list of models", func(t *testing.T) {
+		b := start(t, failing(401, `{"error":{"message":"Incorrect API key provided","code":"invalid_api_key"}}`), func(s *setup) {
+			everyDialect(2)(s)
+			s.keys[0].Policy.Models = []string{"gpt-*"}
+		})
+		b.do("GET", "/v1/models", "").want(t, 502, "upstream_auth_failed")
+		wantStates(t, b, "ok ok")
+	})
+	t.Run("B22 an empty account", func(t *testing.T) {
+		for _, row := range []struct {
+			status     int
+			path, body string
+		}{
+			{402, "/v1/chat/completions", `{"error":{"message":"Insufficient Balance","type":"unknown_error","param":null,"code":"invalid_request_error"}}`},
+			{400, "/anthropic/v1/messages", `{"type":"error","error":{"type":"invalid_request_error","message":"Your credit balance is too low to access the Anthropic API."}}`},
+			{429, "/v1/chat/completions", `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","param":null,"code":"insufficient_quota"}}`},
+		} {
+			b := start(t, func(w http.ResponseWriter, r *http.Request) {
+				if strings.HasSuffix(r.Header.Get("Authorization")+r.Header.Get("X-Api-Key"), "-0") {
+					failing(row.status, row.body)(w, r)
+					return
+				}
+				provider(w, r)
+			}, everyDialect(2))
+			ask := `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
+			for range 3 {
+				b.do("POST", row.path, ask).want(t, 200)
+			}
+			if b.calls() != 4 {
+				t.Errorf("%d: %d calls, want 4", row.status, b.calls())
+			}
+			b.do("GET", "/health", "").want(t, 200, `"state":"resting","reason":"no_credit"`)
+			b = start(t, failing(row.status, row.body), everyDialect(1))
+			b.do("POST", row.path, ask).want(t, row.status, row.body)
+		}
+	})
+}
+
+// failing answers with an error.
+func failing(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		io.WriteString(w, body)
+	}
+}
+
+// twoKeys gives the routes n API keys, which end with their number.
+func twoKeys(n int) func(*setup) {
+	return func(s *setup) { s.apiKeys = []string{canary + "-0", canary + "-1"}[:n] }
+}
+
+// everyDialect gives the routes of all dialects n API keys.
+func everyDialect(n int) func(*setup) {
+	return func(s *setup) {
+		twoKeys(n)(s)
+		s.all = true
+	}
+}
+
+// wantStates fails the test unless the API keys of the first route are in these
+// states.
+func wantStates(t *testing.T, b *bench, want string) {
+	t.Helper()
+	var states []string
+	for _, k := range b.gateway.Routes.Routes()[0].Keys.Report() {
+		states = append(states, k.State)
+	}
+	if got := strings.Join(states, " "); got != want {
+		t.Errorf("the keys are %s, want %s", got, want)
+	}
+}
