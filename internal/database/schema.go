@@ -17,6 +17,9 @@ type Schema struct {
 	// Steps bring the tables from one version to the next, in SQL. A step that
 	// was released is never edited.
 	Steps []string
+	// Finish, where it is not nil, runs after the steps in their transaction,
+	// for what SQL cannot do.
+	Finish func(*sql.Tx) error
 }
 
 // Version returns the version that the steps lead to.
@@ -50,6 +53,9 @@ func (s Schema) Migrate(ctx context.Context, db *sql.DB) error {
 			if _, err := tx.ExecContext(ctx, `INSERT INTO `+s.Table+` VALUES (?)`, first+i); err != nil {
 				return fmt.Errorf("bringing the tables to version %d: %w", first+i, err)
 			}
+		}
+		if s.Finish != nil {
+			return s.Finish(tx)
 		}
 		return nil
 	})

@@ -46,31 +46,32 @@ type Usage struct {
 // Media counts what is billed by the piece and not by tokens. The zero value is
 // none of it.
 type Media struct {
-	Characters   int64   // turned into speech
-	Images       int64   // generated
-	ImageKind    string  // their size and quality as priced: "1024x1024/high"; "" if not known
-	VideoSeconds float64 // of generated video
-	VideoKind    string  // its resolution as priced: "1280x720"; "" if not known
+	Characters   int64   `json:"characters,omitzero"`    // turned into speech
+	Images       int64   `json:"images,omitzero"`        // generated
+	ImageKind    string  `json:"image_kind,omitzero"`    // their size and quality as priced: "1024x1024/high"; "" if not known
+	VideoSeconds float64 `json:"video_seconds,omitzero"` // of generated video
+	VideoKind    string  `json:"video_kind,omitzero"`    // its resolution as priced: "1280x720"; "" if not known
 }
 
 // Terms are what an answer reports of its price beside the counts. The zero
 // value is the ordinary price.
 type Terms struct {
-	Fees        []Fee  // what the provider charges by the call
-	Speed, Geo  string // Anthropic's speed and inference_geo, which multiply the price
-	Reported    int64  // the provider's own amount, in nano-dollars
-	HasReported bool   // there is one, which may be 0
+	Fees        []Fee  `json:"fees,omitzero"`  // what the provider charges by the call
+	Speed       string `json:"speed,omitzero"` // Anthropic's speed and inference_geo, which multiply the price
+	Geo         string `json:"geo,omitzero"`
+	Reported    int64  `json:"reported,omitzero"`     // the provider's own amount, in nano-dollars
+	HasReported bool   `json:"has_reported,omitzero"` // there is one, which may be 0
 	// Doubt states why the numbers may not be all that is billed: parts of a
 	// kind that is not known, or sums that contradict each other. The call is
 	// unpriced then.
-	Doubt string
+	Doubt string `json:"doubt,omitzero"`
 }
 
 // Fee counts calls of one tool that the provider ran for an answer, such as
 // web_search.
 type Fee struct {
-	Name  string
-	Count int64
+	Name  string `json:"name"`
+	Count int64  `json:"count"`
 }
 
 // ToolCall is a call that the model asks for. Type is the protocol's own word:

@@ -57,19 +57,24 @@ const (
 	maxUsers  = 10_000  // users of one key in a day
 )
 
-// add counts a row in the sums that it is part of.
-func (c *cells) add(r *Row) {
-	day := dayOf(r.Time, c.zone)
-	at := hourOrDay{
-		key: r.Key, route: r.Route, model: c.names.limit(day, "m"+r.Key, r.Model, maxModels),
+// of returns the cells that a row is part of.
+func (c *cells) of(r *Row) (hour, day hourOrDay, user userDay) {
+	date := dayOf(r.Time, c.zone)
+	day = hourOrDay{
+		at: date, key: r.Key, route: r.Route, model: c.names.limit(date, "m"+r.Key, r.Model, maxModels),
 		operation: string(r.Operation), status: r.Status, cache: r.Cache,
 	}
-	at.at = floor(r.Time.Unix(), 3600)
-	cell(c.hours, at).add(r)
-	at.at = day
-	cell(c.days, at).add(r)
-	user := c.names.limit(day, "u"+r.Key, r.User, maxUsers)
-	cell(c.users, userDay{day, r.Key, user}).add(r)
+	hour = day
+	hour.at = floor(r.Time.Unix(), 3600)
+	return hour, day, userDay{date, r.Key, c.names.limit(date, "u"+r.Key, r.User, maxUsers)}
+}
+
+// add counts a row in the sums that it is part of.
+func (c *cells) add(r *Row) {
+	hour, day, user := c.of(r)
+	cell(c.hours, hour).add(r)
+	cell(c.days, day).add(r)
+	cell(c.users, user).add(r)
 	if s := spentBy(r); s != (spent{}) {
 		at := keyQuarter{r.Key, floor(r.booked().Unix(), quarter) / quarter}
 		c.spend[at] = c.spend[at].plus(s)

@@ -14,6 +14,7 @@ import (
 var shownNames = []string{
 	"requests", "errors", "estimated", "unpriced", "input_tokens", "cached_read_tokens", "cached_write_tokens", "output_tokens",
 	"reasoning_tokens", "audio_tokens", "cost_nano_usd", "estimated_cost_nano_usd", "saved_nano_usd", "bytes_in", "bytes_out",
+	"unmetered", "cached_write_hour_tokens",
 }
 
 // MarshalJSON writes sums with stable names, cost and savings also in dollars.

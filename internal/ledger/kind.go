@@ -28,19 +28,20 @@ type rowKind struct {
 	attempts                                                              int
 	estimated                                                             bool
 	price, tier                                                           string
+	unmetered                                                             bool
 }
 
 // kindColumns are the columns of usage_kinds in the order of a rowKind's
 // fields.
 var kindColumns = []string{
 	"key", "key_name", "tags", "route", "upstream", "slot", "operation", "model", "answered", "status", "cause", "finish",
-	"stream", "cache", "attempts", "estimated", "price", "tier",
+	"stream", "cache", "attempts", "estimated", "price", "tier", "unmetered",
 }
 
 func (r *Row) kind() rowKind {
 	return rowKind{
 		r.Key, r.KeyName, marshalTags(r.Tags), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered,
-		r.Status, r.Cause, r.Finish, r.Stream, r.Cache, r.Attempts, r.Estimated, r.Price, r.Tier,
+		r.Status, r.Cause, r.Finish, r.Stream, r.Cache, r.Attempts, r.Estimated, r.Price, r.Tier, r.Unmetered,
 	}
 }
 
@@ -71,7 +72,7 @@ func (t *transaction) kindOf(ctx context.Context, r *Row) (int64, error) {
 	}
 	until := r.Time.Add(kindLife)
 	result, err := t.run(ctx, insertKind, until.UnixMicro(), k.key, k.keyName, k.tags, k.route, k.upstream, k.slot, k.operation,
-		k.model, k.answered, k.status, k.cause, k.finish, k.stream, k.cache, k.attempts, k.estimated, k.price, k.tier)
+		k.model, k.answered, k.status, k.cause, k.finish, k.stream, k.cache, k.attempts, k.estimated, k.price, k.tier, k.unmetered)
 	if err != nil {
 		return 0, err
 	}

@@ -98,7 +98,7 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 		o.Now = time.Now
 	}
 	ctx := context.Background() // of a start, which no caller waits for
-	if err := schema.Migrate(ctx, db); err != nil {
+	if err := migrate(ctx, db, &o); err != nil {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
 	w, err := newWriter(ctx, db, o.Location)
@@ -120,6 +120,23 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 	ctx, l.abortSweep = context.WithCancel(ctx)
 	l.sweeper.Go(func() { l.runSweeper(ctx) })
 	return l, nil
+}
+
+// migrate brings the tables up to date, in one transaction: a process that is
+// killed meanwhile leaves them as they were. A million rows take some seconds.
+func migrate(ctx context.Context, db *sql.DB, o *Options) error {
+	was, err := tablesVersion(ctx, db)
+	if err != nil {
+		return err
+	}
+	if was > 0 && was < schema.Version() {
+		o.Log.Info("the ledger's tables are brought up to date", "from", was, "to", schema.Version())
+	}
+	s := schema
+	if was == 4 {
+		s.Finish = func(tx *sql.Tx) error { return recount(ctx, tx, o.Location) }
+	}
+	return s.Migrate(ctx, db)
 }
 
 // Healthy reports whether rows reach the database, and if not, in words what

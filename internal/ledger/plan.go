@@ -23,6 +23,7 @@ type source struct {
 	ceil        func(time.Time) time.Time
 	instant     func(bucket int64) time.Time
 	sums        string
+	numbered    bool // its times are found by the numbers of rows
 }
 
 // plan builds the SQL of a query.
@@ -61,10 +62,18 @@ func (r *Reader) plan(q Query) (plan, error) {
 		p.args = append(p.args, args...)
 	}
 	if !q.Since.IsZero() {
-		where(s.time+" >= ?", s.unit(s.floor(q.Since)))
+		since := s.floor(q.Since)
+		where(s.time+" >= ?", s.unit(since))
+		if s.numbered {
+			where("number >= ?", numberAt(since.Add(-clockSlack)))
+		}
 	}
 	if !q.Until.IsZero() {
-		where(s.time+" < ?", s.unit(s.ceil(q.Until)))
+		until := s.ceil(q.Until)
+		where(s.time+" < ?", s.unit(until))
+		if s.numbered {
+			where("number < ?", numberAt(until.Add(clockSlack)))
+		}
 	}
 	for _, d := range slices.Sorted(maps.Keys(q.Filter)) {
 		column := s.table + "." + string(d)
@@ -136,7 +145,7 @@ func (r *Reader) hours() source {
 func (r *Reader) rows(wholeDays bool) source {
 	same := func(t time.Time) time.Time { return t }
 	s := source{
-		table: "usage_requests", time: "time", bucket: fmt.Sprintf("time / %d", quarter*int64(1e6)), sums: rowSums,
+		table: "usage_requests", time: "time", bucket: fmt.Sprintf("time / %d", quarter*int64(1e6)), sums: rowSums, numbered: true,
 		unit: time.Time.UnixMicro, floor: same, ceil: same,
 		instant: func(n int64) time.Time { return time.Unix(n*quarter, 0).In(r.zone) },
 	}
@@ -148,9 +157,10 @@ func (r *Reader) rows(wholeDays bool) source {
 }
 
 // rowSums are the sums of single rows in the order of Sums.fields.
-const rowSums = `COUNT(*), SUM(status >= 400 OR status = 0), SUM(estimated), SUM(cost IS NULL AND input + output > 0),
+const rowSums = `COUNT(*), SUM(status >= 400 OR status = 0), SUM(estimated), SUM(cost IS NULL),
 	SUM(input), SUM(cached_read), SUM(cached_write), SUM(output), SUM(reasoning), SUM(audio),
-	COALESCE(SUM(cost), 0), COALESCE(SUM(CASE WHEN estimated THEN cost END), 0), SUM(saved), SUM(bytes_in), SUM(bytes_out)`
+	COALESCE(SUM(cost), 0), COALESCE(SUM(CASE WHEN estimated THEN cost END), 0), SUM(saved), SUM(bytes_in), SUM(bytes_out),
+	SUM(unmetered), SUM(cached_write_hour)`
 
 func sumOf(columns []string) string {
 	out := make([]string, len(columns))

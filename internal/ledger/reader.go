@@ -31,15 +31,33 @@ var ErrNoRow = errors.New("the ledger has no request of this id")
 // ErrNoLedger reports that the database has no ledger.
 var ErrNoLedger = errors.New("there is no ledger yet: it is made when forward runs for the first time")
 
-// check returns ErrNoLedger when there are no tables to read. A reader makes
-// none.
+// ErrOldLedger reports that the tables are of an older version than this
+// program. They are brought up to date when forward runs.
+var ErrOldLedger = errors.New("the ledger was written by an older version: run the gateway of this version once")
+
+// check returns ErrNoLedger when there are no tables to read, and ErrOldLedger
+// when these are of an older version. A reader makes and changes none.
 func (r *Reader) check(ctx context.Context) error {
-	var n int
-	err := r.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name = 'usage_schema'`).Scan(&n)
-	if err == nil && n == 0 {
+	version, err := tablesVersion(ctx, r.db)
+	switch {
+	case err != nil:
+		return err
+	case version == 0:
 		return ErrNoLedger
+	case version < schema.Version():
+		return ErrOldLedger
 	}
-	return wrapRead(err)
+	return nil
+}
+
+// tablesVersion returns the version of the tables, 0 where there are none.
+func tablesVersion(ctx context.Context, db *sql.DB) (version int, err error) {
+	var tables int
+	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM sqlite_master WHERE name = 'usage_schema'`).Scan(&tables)
+	if err == nil && tables > 0 {
+		err = db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM usage_schema`).Scan(&version)
+	}
+	return version, wrapRead(err)
 }
 
 func wrapRead(err error) error {
@@ -73,8 +91,7 @@ func (r *Reader) Trail(ctx context.Context, id string) (row Row, open bool, err 
 	if err := r.check(ctx); err != nil {
 		return Row{}, false, err
 	}
-	query := "SELECT " + list(rowColumns) + " FROM usage_requests WHERE id = ?"
-	row, err = scanRow(r.db.QueryRowContext(ctx, query, id).Scan)
+	row, err = r.find(ctx, id)
 	if !errors.Is(err, sql.ErrNoRows) {
 		return row, false, wrapRead(err)
 	}
@@ -87,6 +104,29 @@ func (r *Reader) Trail(ctx context.Context, id string) (row Row, open bool, err 
 		row, err = unmarshalRow(text)
 	}
 	return row, true, wrapRead(err)
+}
+
+// find reads a row out of the millisecond that its id leads to. An id of
+// another form is that of a row that settles a batch; the row of any other is
+// found by reading all, because no request pays for an index for it.
+func (r *Reader) find(ctx context.Context, id string) (Row, error) {
+	query := "SELECT " + list(rowColumns) + " FROM usage_requests WHERE id = ?"
+	args := []any{id}
+	first, _, known := parseID(id)
+	if !known {
+		var at int64
+		err := r.db.QueryRowContext(ctx, `SELECT time FROM usage_settled WHERE row = ?`, id).Scan(&at)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return Row{}, err
+		}
+		first = numberAt(time.UnixMicro(at))
+		known = err == nil
+	}
+	if known {
+		query += " AND number BETWEEN ? AND ?"
+		args = append(args, first, first|numberMask)
+	}
+	return scanRow(r.db.QueryRowContext(ctx, query, args...).Scan)
 }
 
 // Settled returns the ids of the rows that settled a batch.

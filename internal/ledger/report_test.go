@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"strings"
 	"testing"
@@ -96,28 +97,38 @@ func TestReportsReadSums(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := db.Query("EXPLAIN QUERY PLAN "+query, args...)
-		if err != nil {
-			t.Fatalf("%s: %v", query, err)
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var detail string
-			if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, detail)
-		}
-		rows.Close()
-		text := strings.Join(plan, "; ")
+		text := planOf(t, db, query, args...)
 		if strings.Contains(text, "usage_requests") || !strings.Contains(text, "SEARCH usage_") || strings.Contains(text, "SCAN usage_hours") {
 			t.Errorf("%s\nis answered by: %s", query, text)
 		}
 	}
-	if query, args, err := ledger.PlanOf(l.Reader, ledger.Query{By: []ledger.Dimension{ledger.ByFinish}, Since: noon}); err != nil || len(args) != 1 || !strings.Contains(query, "usage_requests") {
+	query, args, err := ledger.PlanOf(l.Reader, ledger.Query{By: []ledger.Dimension{ledger.ByFinish}, Since: noon})
+	if err != nil || len(args) != 2 || !strings.Contains(query, "usage_requests") {
 		t.Errorf("a question about single rows: %s (%v)", query, err)
 	}
+	if plan := planOf(t, db, query, args...); !strings.Contains(plan, "SEARCH c USING INTEGER PRIMARY KEY") {
+		t.Errorf("rows since a time are found by: %s", plan)
+	}
+}
+
+// planOf returns how SQLite goes about a question.
+func planOf(t testing.TB, db *sql.DB, query string, args ...any) string {
+	t.Helper()
+	rows, err := db.Query("EXPLAIN QUERY PLAN "+query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	var plan []string
+	for rows.Next() {
+		var id, parent, unused int
+		var detail string
+		if err := rows.Scan(&id, &parent, &unused, &detail); err != nil {
+			t.Fatal(err)
+		}
+		plan = append(plan, detail)
+	}
+	return strings.Join(plan, "; ")
 }
 
 // TestSumsAreBoundedWhateverClientsCallThings records requests with ever new

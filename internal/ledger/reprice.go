@@ -5,7 +5,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -39,10 +38,6 @@ type Repriced struct {
 	UnpricedAfter  int64 `json:"unpriced_after"`
 }
 
-// ErrOldLedger reports that the tables are of an older version than this
-// program. They are brought up to date when forward runs.
-var ErrOldLedger = errors.New("the ledger was written by an older version: run the gateway of this version once")
-
 // Run prices every row again. It changes those that have another cost now, and
 // the sums that they are part of, in one transaction for a few hundred rows: a
 // reader finds rows and sums in agreement at any time, and a run that was
@@ -55,13 +50,6 @@ func (p Reprice) Run(ctx context.Context, db *sql.DB, zone *time.Location) ([]Re
 	r := NewReader(db, zone)
 	if err := r.check(ctx); err != nil {
 		return nil, err
-	}
-	var version int
-	if err := db.QueryRowContext(ctx, `SELECT COALESCE(MAX(version), 0) FROM usage_schema`).Scan(&version); err != nil {
-		return nil, wrapRead(err)
-	}
-	if version < schema.Version() {
-		return nil, ErrOldLedger
 	}
 	run := &repricing{Reprice: p, zone: r.zone, models: map[[2]string]*Repriced{}}
 	for more := true; more; {
@@ -88,8 +76,7 @@ type repricing struct {
 	Reprice
 	zone   *time.Location
 	models map[[2]string]*Repriced // by upstream and model
-	// The time and number of the last row. Rows are read in that order.
-	time, number int64
+	number int64                   // of the last row: rows are read in the order of time
 }
 
 // repricedRow is a row before and after.
@@ -132,23 +119,21 @@ func (p *repricing) step(ctx context.Context, db *sql.DB) (more bool, err error)
 
 // next reads the next rows.
 func (p *repricing) next(ctx context.Context, tx *sql.Tx) ([]repricedRow, error) {
-	query := `SELECT number, ` + list(rowColumns) + ` FROM usage_requests WHERE (time, number) > (?, ?)`
-	args := []any{p.time, p.number}
-	if p.time == 0 { // the first step
-		args = []any{int64(-1) << 62, 0}
-		if !p.Since.IsZero() {
-			args = []any{p.Since.UnixMicro() - 1, int64(1) << 62}
-		}
+	query := `SELECT number, ` + list(rowColumns) + ` FROM usage_requests WHERE number > ?`
+	args := []any{p.number}
+	if !p.Since.IsZero() {
+		query += " AND number >= ? AND time >= ?"
+		args = append(args, numberAt(p.Since.Add(-clockSlack)), p.Since.UnixMicro())
 	}
 	if !p.Until.IsZero() {
-		query += " AND time < ?"
-		args = append(args, p.Until.UnixMicro())
+		query += " AND number < ? AND time < ?"
+		args = append(args, numberAt(p.Until.Add(clockSlack)), p.Until.UnixMicro())
 	}
 	if p.Model != "" {
 		query += " AND (model = ? OR answered = ?)"
 		args = append(args, p.Model, p.Model)
 	}
-	rows, err := tx.QueryContext(ctx, query+" ORDER BY time, number LIMIT ?", append(args, repriceStep)...)
+	rows, err := tx.QueryContext(ctx, query+" ORDER BY number LIMIT ?", append(args, repriceStep)...)
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +145,6 @@ func (p *repricing) next(ctx context.Context, tx *sql.Tx) ([]repricedRow, error)
 		if err != nil {
 			return nil, err
 		}
-		p.time = r.was.Time.UnixMicro()
 		p.number = r.number
 		read = append(read, r)
 	}
@@ -215,7 +199,7 @@ func (r *repricedRow) store(ctx context.Context, tx *sql.Tx) error {
 	if r.is.Priced {
 		cost = int64(r.is.Cost)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE usage_calls SET cost = ?, repriced = ?, saved = ?, trail = ? WHERE rowid = ?`,
+	_, err := tx.ExecContext(ctx, `UPDATE usage_calls SET cost = ?, repriced = ?, saved = ?, trail = ? WHERE number = ?`,
 		cost, r.is.Price, int64(r.is.Saved), marshalTrail(r.is.Trail), r.number)
 	return err
 }
@@ -240,10 +224,8 @@ func subtract[K comparable](to map[K]*Sums, is, was map[K]*Sums) {
 	for k, now := range is {
 		s := cell(to, k)
 		before := was[k]
-		s.Unpriced += now.Unpriced - before.Unpriced
-		s.Cost += now.Cost - before.Cost
-		s.EstimatedCost += now.EstimatedCost - before.EstimatedCost
-		s.Saved += now.Saved - before.Saved
+		s.subtract(before)
+		s.merge(now)
 	}
 }
 

@@ -86,24 +86,30 @@ func (r *Row) size() int64 {
 
 // callColumns are the columns of usage_calls in the order of appendCall.
 var callColumns = []string{
-	"id", "time", "kind", "user", "queue_us", "ask_us", "first_us", "total_us",
+	"number", "id", "time", "kind", "user", "session", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
-	"raw", "cost", "saved", "bytes_in", "bytes_out", "trail",
+	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail",
 }
 
 // appendCall appends a row's values for the callColumns. An unpriced row has
-// the cost NULL, which adds nothing to a sum and is not 0.
-func (r *Row) appendCall(args []any, kind int64) []any {
-	var cost any
-	if r.Priced {
-		cost = int64(r.Cost)
-	}
+// the cost NULL, which adds nothing to a sum and is not 0. What most rows do
+// not have is NULL too, because that costs nothing to hand over.
+func (r *Row) appendCall(args []any, number, kind int64) []any {
 	u := &r.Usage
 	return append(args,
-		r.ID, r.Time.UnixMicro(), kind, r.User,
+		number, r.ID, r.Time.UnixMicro(), kind, r.User, orNull(r.Session, r.Session != ""),
 		r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
 		u.Input, u.CachedRead, u.CachedWrite, u.CachedWriteHour, u.Output, u.Reasoning, u.Audio, u.AudioOutput, u.Seconds,
-		string(u.Raw), cost, int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail))
+		marshalQuantities(u), string(u.Raw), orNull(int64(r.Cost), r.Priced), orNull(u.Terms.Reported, u.Terms.HasReported),
+		int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail))
+}
+
+// orNull returns a value for SQL, which is NULL unless there is one.
+func orNull[T any](value T, is bool) any {
+	if !is {
+		return nil
+	}
+	return value
 }
 
 // rowColumns are the columns of usage_requests in the order of scanRow.
@@ -112,20 +118,22 @@ var rowColumns = []string{
 	"status", "cause", "finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
 	"raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail", "tier",
+	"unmetered", "session", "reported", "quantities",
 }
 
 // scanRow reads a row, by a Scan of the rowColumns.
 func scanRow(scan func(...any) error) (Row, error) {
 	var r Row
 	var at, queue, ask, first, total int64
-	var tags, raw, trail string
-	var cost *int64
+	var tags, raw, trail, quantities string
+	var cost, reported *int64
 	u := &r.Usage
 	err := scan(
 		&r.ID, &at, &r.Key, &r.KeyName, &r.User, &tags, &r.Route, &r.Upstream, &r.Slot, &r.Operation, &r.Model, &r.Answered,
 		&r.Status, &r.Cause, &r.Finish, &r.Stream, &r.Cache, &r.Attempts, &queue, &ask, &first, &total,
 		&u.Input, &u.CachedRead, &u.CachedWrite, &u.CachedWriteHour, &u.Output, &u.Reasoning, &u.Audio, &u.AudioOutput, &u.Seconds,
-		&raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail, &r.Tier)
+		&raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail, &r.Tier,
+		&r.Unmetered, &r.Session, &reported, &quantities)
 	if err != nil {
 		return r, err
 	}
@@ -141,6 +149,11 @@ func scanRow(scan func(...any) error) (Row, error) {
 	if cost != nil {
 		r.Priced = true
 		r.Cost = price.Money(*cost)
+	}
+	unmarshalQuantities(u, quantities)
+	if reported != nil {
+		u.Terms.Reported = *reported
+		u.Terms.HasReported = true
 	}
 	// An error means that a person edited the row. The rest of it is good.
 	_ = json.Unmarshal([]byte(tags), &r.Tags)

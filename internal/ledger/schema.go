@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"fmt"
 	"strings"
 
 	"forward/internal/database"
@@ -8,11 +9,12 @@ import (
 
 // schema makes the tables. Versions before 4 were never released.
 //
-// usage_calls has one row for each request until retention removes it, and
-// usage_kinds what many of them have in common (see kind.go); repriced is the
-// price of a row that was priced again. The view usage_requests shows both
-// together, and its number gives the order in which rows came. usage_open has
-// the calls under way with what was reserved for them.
+// usage_calls has one row for each request until retention removes it, by its
+// number (see number.go), and usage_kinds what many of them have in common (see
+// kind.go); reported is what the provider itself charged, quantities are what
+// it counts beside tokens, repriced is the price of a row that was priced
+// again. The view usage_requests shows both together. usage_open has the calls
+// under way with what was reserved for them.
 //
 // usage_hours, usage_days and usage_users are sums of the rows. Hours are those
 // of UTC, days (20261121) those of the ledger's time zone. usage_spend has what
@@ -72,7 +74,7 @@ CREATE INDEX usage_batches_seen ON usage_batches (seen);
 CREATE TABLE usage_settled (row TEXT PRIMARY KEY, batch TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX usage_settled_batch ON usage_settled (batch);
 CREATE INDEX usage_settled_time ON usage_settled (time);
-`}}
+`, numberRows}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -82,6 +84,60 @@ const (
 	reasoning INTEGER NOT NULL, audio INTEGER NOT NULL, cost INTEGER NOT NULL, estimated_cost INTEGER NOT NULL,
 	saved INTEGER NOT NULL, bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL`
 )
+
+// numberRows is the step to version 5: rows are kept by their number and by no
+// other index. Rows of one millisecond are numbered in the order of their ids,
+// and those that settle batches from the middle of the millisecond on, so that
+// all numbers differ.
+var numberRows = `
+DROP VIEW usage_requests;
+ALTER TABLE usage_calls RENAME TO usage_calls_4;
+CREATE TABLE usage_calls (
+	number INTEGER PRIMARY KEY, id TEXT NOT NULL, time INTEGER NOT NULL, kind INTEGER NOT NULL, user TEXT NOT NULL, session TEXT,
+	queue_us INTEGER NOT NULL, ask_us INTEGER NOT NULL, first_us INTEGER NOT NULL, total_us INTEGER NOT NULL,
+	input INTEGER NOT NULL, cached_read INTEGER NOT NULL, cached_write INTEGER NOT NULL, cached_write_hour INTEGER NOT NULL,
+	output INTEGER NOT NULL, reasoning INTEGER NOT NULL, audio INTEGER NOT NULL, audio_output INTEGER NOT NULL,
+	seconds REAL NOT NULL, quantities TEXT, raw TEXT NOT NULL, cost INTEGER, reported INTEGER, saved INTEGER NOT NULL,
+	bytes_in INTEGER NOT NULL, bytes_out INTEGER NOT NULL, trail TEXT NOT NULL, repriced TEXT
+);
+INSERT INTO usage_calls (number, ` + columnsOf4 + `)
+	SELECT (` + hexSum("id", len(idPrefix)+1, 12) + ` << 21) | (row_number() OVER (ORDER BY id) & 0xfffff), ` + columnsOf4 + `
+	FROM usage_calls_4 WHERE id GLOB 'req_0[0-3]` + strings.Repeat("[0-9a-f]", 30) + `';
+INSERT INTO usage_calls (number, ` + columnsOf4 + `)
+	SELECT (max(time / 1000, 0) << 21) | 0x100000 | (row_number() OVER (ORDER BY time) & 0xfffff), ` + columnsOf4 + `
+	FROM usage_calls_4 WHERE id NOT GLOB 'req_0[0-3]` + strings.Repeat("[0-9a-f]", 30) + `';
+DROP TABLE usage_calls_4;
+ALTER TABLE usage_kinds ADD COLUMN unmetered INTEGER NOT NULL DEFAULT 0;
+UPDATE usage_kinds SET unmetered = 1 WHERE price = 'the answer reported no usage' AND cache != 'hit';
+ALTER TABLE usage_hours ADD COLUMN unmetered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_hours ADD COLUMN cached_write_hour INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_days ADD COLUMN unmetered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_days ADD COLUMN cached_write_hour INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_users ADD COLUMN unmetered INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_users ADD COLUMN cached_write_hour INTEGER NOT NULL DEFAULT 0;
+CREATE VIEW usage_requests AS SELECT
+	c.number, c.id, c.time, c.user, COALESCE(c.session, '') AS session, c.first_us, c.total_us, c.input, c.cached_read, c.output,
+	c.raw, c.cost, c.reported, c.bytes_in, c.bytes_out, c.trail, c.queue_us, c.ask_us, c.cached_write, c.cached_write_hour,
+	c.reasoning, c.audio, c.audio_output, c.seconds, COALESCE(c.quantities, '') AS quantities, c.saved, k.key, k.key_name, k.tags,
+	k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish, k.stream, k.cache, k.attempts,
+	k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
+	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
+`
+
+// columnsOf4 are the columns that a row of version 4 had.
+const columnsOf4 = `id, time, kind, user, queue_us, ask_us, first_us, total_us, input, cached_read, cached_write,
+	cached_write_hour, output, reasoning, audio, audio_output, seconds, raw, cost, saved, bytes_in, bytes_out, trail, repriced`
+
+// hexSum returns the expression for the number that hexadecimal digits of a
+// column stand for. SQLite has no function for it, and reads << and | from left
+// to right.
+func hexSum(column string, first, digits int) string {
+	terms := make([]string, digits)
+	for i := range terms {
+		terms[i] = fmt.Sprintf("(instr('123456789abcdef', substr(%s, %d, 1)) << %d)", column, first+i, 4*(digits-1-i))
+	}
+	return "(" + strings.Join(terms, " | ") + ")"
+}
 
 // The columns that identify a cell of sums.
 var (
@@ -95,6 +151,7 @@ var (
 	insertCall    = insert("usage_calls", callColumns)
 	insertKind    = insert("usage_kinds", append([]string{"until"}, kindColumns...))
 	insertOpen    = insert("usage_open", []string{"id", "row"})
+	numberTaken   = `SELECT id FROM usage_calls WHERE number = ?`
 	deleteOpen    = `DELETE FROM usage_open WHERE id = ?`
 	insertWarning = insert("usage_warnings", []string{"time", "key", "budget", "percent", "spent", "amount"})
 	insertSettled = insert("usage_settled", []string{"row", "batch", "time"})

@@ -7,7 +7,7 @@ type Sums struct {
 	Requests      int64
 	Errors        int64 // with a status of 400 and above, or without one
 	Estimated     int64 // whose tokens the gateway counted
-	Unpriced      int64 // that used tokens of no known price; they are not in Cost
+	Unpriced      int64 // whose cost is not known; it is not in Cost
 	Input         int64 // tokens, with cached ones
 	CachedRead    int64
 	CachedWrite   int64
@@ -19,12 +19,15 @@ type Sums struct {
 	Saved         price.Money // by cache hits
 	BytesIn       int64
 	BytesOut      int64
+
+	Unmetered       int64 // that were sent, and nothing is known of what they used
+	CachedWriteHour int64 // the part of CachedWrite that is kept for an hour
 }
 
 // sumNames are the columns of the sums, in the order of their fields.
 var sumNames = []string{
 	"requests", "errors", "estimated", "unpriced", "input", "cached_read", "cached_write", "output", "reasoning", "audio",
-	"cost", "estimated_cost", "saved", "bytes_in", "bytes_out",
+	"cost", "estimated_cost", "saved", "bytes_in", "bytes_out", "unmetered", "cached_write_hour",
 }
 
 // fields returns pointers to the sums in the order of their columns.
@@ -32,6 +35,7 @@ func (s *Sums) fields() []*int64 {
 	return []*int64{
 		&s.Requests, &s.Errors, &s.Estimated, &s.Unpriced, &s.Input, &s.CachedRead, &s.CachedWrite, &s.Output, &s.Reasoning, &s.Audio,
 		(*int64)(&s.Cost), (*int64)(&s.EstimatedCost), (*int64)(&s.Saved), &s.BytesIn, &s.BytesOut,
+		&s.Unmetered, &s.CachedWriteHour,
 	}
 }
 
@@ -63,6 +67,14 @@ func (s *Sums) merge(o *Sums) {
 	}
 }
 
+// subtract takes the sums of another group away.
+func (s *Sums) subtract(o *Sums) {
+	from := o.fields()
+	for i, f := range s.fields() {
+		*f -= *from[i]
+	}
+}
+
 // add counts a request in.
 func (s *Sums) add(r *Row) {
 	s.Requests++
@@ -72,12 +84,16 @@ func (s *Sums) add(r *Row) {
 	if r.Estimated {
 		s.Estimated++
 	}
-	if !r.Priced && r.Tokens() > 0 {
+	if !r.Priced {
 		s.Unpriced++
+	}
+	if r.Unmetered {
+		s.Unmetered++
 	}
 	s.Input += r.Usage.Input
 	s.CachedRead += r.Usage.CachedRead
 	s.CachedWrite += r.Usage.CachedWrite
+	s.CachedWriteHour += r.Usage.CachedWriteHour
 	s.Output += r.Usage.Output
 	s.Reasoning += r.Usage.Reasoning
 	s.Audio += r.Usage.Audio

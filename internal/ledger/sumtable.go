@@ -26,13 +26,15 @@ var (
 // exists, as after a change of the time zone of days, it makes one, so that the
 // sums over all days stay true.
 func (t sumTable) change(ctx context.Context, tx *sql.Tx, cell []any, s *Sums) error {
-	statement := `UPDATE ` + t.name + ` SET unpriced = unpriced + ?, cost = cost + ?, estimated_cost = estimated_cost + ?, saved = saved + ?
-		WHERE ` + strings.Join(t.cell, " = ? AND ") + " = ?"
+	adds := make([]string, len(sumNames))
+	for i, name := range sumNames {
+		adds[i] = name + " = " + name + " + ?"
+	}
+	statement := `UPDATE ` + t.name + ` SET ` + list(adds) + ` WHERE ` + strings.Join(t.cell, " = ? AND ") + " = ?"
 	other := slices.Clone(cell)
 	other[t.named] = others
 	for _, at := range [][]any{cell, other} {
-		args := append([]any{s.Unpriced, int64(s.Cost), int64(s.EstimatedCost), int64(s.Saved)}, at...)
-		result, err := tx.ExecContext(ctx, statement, args...)
+		result, err := tx.ExecContext(ctx, statement, append(s.values(), at...)...)
 		if err != nil {
 			return fmt.Errorf("%s: %w", t.name, err)
 		}

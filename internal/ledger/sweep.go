@@ -50,7 +50,7 @@ func (l *Ledger) sweep(ctx context.Context) {
 		statement string
 		before    int64
 	}{
-		{`DELETE FROM usage_calls WHERE rowid IN (SELECT rowid FROM usage_calls WHERE time < ? ORDER BY time LIMIT ?)`, rows.UnixMicro()},
+		{`DELETE FROM usage_calls WHERE number IN (SELECT number FROM usage_calls WHERE number < ? ORDER BY number LIMIT ?)`, numberAt(rows)},
 		{`DELETE FROM usage_kinds WHERE id IN (SELECT id FROM usage_kinds WHERE until < ? LIMIT ?)`, rows.UnixMicro()},
 		{`DELETE FROM usage_hours WHERE (hour, key, route, model, operation, status, cache) IN
 			(SELECT hour, key, route, model, operation, status, cache FROM usage_hours WHERE hour < ? LIMIT ?)`, hours.Unix()},

@@ -163,12 +163,11 @@ func (t *transaction) settle(ctx context.Context, e *entry) error {
 	if err != nil {
 		return err
 	}
-	t.args = r.appendCall(t.args[:0], kind)
-	added, err := t.change(ctx, insertCall, t.args...)
+	added, err := t.insert(ctx, r, kind)
 	if err != nil {
 		return err
 	}
-	if added == 1 {
+	if added {
 		t.cells.add(r)
 		t.rows = append(t.rows, r)
 		if r.KeyName != "" && t.writer.keyNames[r.Key] != r.KeyName {
@@ -179,6 +178,24 @@ func (t *transaction) settle(ctx context.Context, e *entry) error {
 		_, err = t.run(ctx, deleteOpen, r.ID)
 	}
 	return err
+}
+
+// insert writes a row under its number, or under the next one that is free in
+// its millisecond. It reports whether the row is new.
+func (t *transaction) insert(ctx context.Context, r *Row, kind int64) (added bool, err error) {
+	number := numberOf(r.ID, r.Time)
+	for {
+		t.args = r.appendCall(t.args[:0], number, kind)
+		n, err := t.change(ctx, insertCall, t.args...)
+		if err != nil || n == 1 {
+			return n == 1, err
+		}
+		var id string
+		if err := t.tx.QueryRowContext(ctx, numberTaken, number).Scan(&id); err != nil || id == r.ID {
+			return false, err
+		}
+		number = nextNumber(number)
+	}
 }
 
 // storeKeyNames stores the current names of keys: reports add up by id and show
