@@ -41,6 +41,7 @@ type app struct {
 	redactor  *chatlog.Redactor
 	affinity  *upstream.Affinity
 	owners    *keys.Owners
+	guard     keys.Guard
 	accounts  *accounting
 	metrics   *metrics.Metrics
 	redis     *redis.Conn // that the replicas share; nil: limits are counted in memory
@@ -138,6 +139,7 @@ func (a *app) apply(cfg *config.Config) (changed []string, err error) {
 func (a *app) prepare(cfg *config.Config) (*change, error) {
 	c := &change{cfg: cfg, before: a.current.Load(), Options: requestOptions(cfg)}
 	c.Log = a.log
+	c.Guard = &a.guard
 	for _, step := range []func(*change) error{
 		a.setCertificate, a.setRoutes, a.setRing, a.setGate, a.setScheduler, a.setQuotas, a.setTransport,
 		a.setCache, a.setRedactor, a.setChatLog, a.setAffinity, a.setOwners, a.setLedger, a.setAdmin, a.setMetrics,
@@ -164,7 +166,7 @@ func requestOptions(cfg *config.Config) forward.Options {
 		Access: forward.Access{
 			Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, Passthrough: cfg.Access.Passthrough, TrustUserIDs: cfg.Access.TrustUserIDs,
 			Allow: cfg.Access.Allow, Deny: cfg.Access.Deny, TrustedProxies: cfg.Access.TrustedProxies, CORSOrigins: cfg.Access.CORSOrigins,
-			Objects: cfg.Access.Objects,
+			Objects: cfg.Access.Objects, MetricsKey: cfg.Access.MetricsKey, AdminKey: cfg.Access.AdminKey,
 		},
 		Limiting: forward.Limiting{
 			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens,

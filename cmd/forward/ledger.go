@@ -56,7 +56,7 @@ func (a *app) setAdmin(c *change) (err error) {
 	ring := c.Ring
 	trusted := c.cfg.Access.TrustedProxies
 	c.Admin, err = admin.New(admin.Options{
-		Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, AdminKey: c.cfg.Access.AdminKey, Location: c.cfg.Location, Log: a.log,
+		Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard, Location: c.cfg.Location, Log: a.log,
 		Address: func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
 		Caller: func(r *http.Request) (*keys.Key, error) {
 			presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)

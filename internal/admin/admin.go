@@ -10,8 +10,6 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -37,6 +35,7 @@ type Options struct {
 	Declared keys.Declared // those of the settings
 	Ledger   *ledger.Ledger
 	AdminKey keys.Secret // without one there is no administrator
+	Guard    *keys.Guard // of wrong credentials; by default one of its own
 	// Caller returns the forward key of a request; its errors are those of
 	// keys.Ring.Lookup and keys.Presented.
 	Caller func(*http.Request) (*keys.Key, error)
@@ -53,8 +52,6 @@ var openapi []byte
 
 type server struct {
 	Options
-	admin [sha256.Size]byte // digest of AdminKey: all are of one length, so the time of a comparison shows nothing
-	guard guard
 }
 
 // New returns a handler of
@@ -78,10 +75,13 @@ func New(o Options) (http.Handler, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Guard == nil {
+		o.Guard = &keys.Guard{}
+	}
 	if o.Address == nil {
 		o.Address = func(r *http.Request) netip.Addr { return clientip.Of(r, nil) }
 	}
-	s := &server{Options: o, admin: sha256.Sum256([]byte(o.AdminKey.Reveal()))}
+	s := &server{o}
 	mux := http.NewServeMux()
 	mux.Handle("/_/api/usage", s.answer(s.administrator(s.usage)))
 	mux.Handle("/_/api/keys", s.answer(s.administrator(s.listKeys)))
@@ -128,21 +128,22 @@ func (s *server) answer(q question) http.Handler {
 	})
 }
 
-// guarded asks a question, unless too many wrong credentials came from its
-// address. Then it looks at no credentials, not even right ones, or a refusal
-// would show which they are.
+// guarded asks a question, and slows wrong credentials down where too many came
+// from their address. Right ones are always taken: others behind the address
+// must not be able to lock an administrator out.
 func (s *server) guarded(q question) question {
 	return func(r *http.Request) (any, error) {
-		from, now := s.Address(r), s.Now()
-		if wait := s.guard.wait(from, now); wait > 0 {
-			return nil, &problem{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", wait: wait,
-				message: fmt.Sprintf("%d wrong keys came from your address within a minute. Try again later.", maxFailures)}
-		}
 		v, err := q(r)
-		if p, ok := errors.AsType[*problem](err); ok && p.status == http.StatusUnauthorized && brings(r) {
-			s.guard.fail(from, now)
+		p, ok := errors.AsType[*problem](err)
+		if !ok || p.status != http.StatusUnauthorized || !brings(r) {
+			return v, err
 		}
-		return v, err
+		wait := s.Guard.Fail(s.Address(r), s.Now())
+		if wait == 0 {
+			return nil, err
+		}
+		return nil, &problem{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", wait: wait,
+			message: fmt.Sprintf("%s More than %d wrong keys came from your address within a minute. Try again later.", p.message, keys.MaxFailures)}
 	}
 }
 
@@ -160,8 +161,7 @@ func (s *server) administrator(q question) question {
 			return nil, &problem{status: http.StatusNotFound, code: "not_found", message: "This gateway has no administrator: set ADMIN_KEY."}
 		}
 		presented, _, err := keys.Presented(r.Header, "")
-		digest := sha256.Sum256([]byte(presented))
-		if subtle.ConstantTimeCompare(digest[:], s.admin[:]) != 1 || err != nil {
+		if !s.AdminKey.Is(presented) || err != nil {
 			return nil, &problem{status: http.StatusUnauthorized, code: "invalid_api_key", message: "This needs ADMIN_KEY, in an Authorization header: Bearer …"}
 		}
 		return q(r)

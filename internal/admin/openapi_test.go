@@ -148,7 +148,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		}
 		target := strings.ReplaceAll(path, "{key}", "alice")
 		described := item.(schema)["get"].(schema)["responses"].(schema)
-		for status, w := range map[string]*httptest.ResponseRecorder{"403": bound.ask(http.MethodGet, target, "alice"), "429": guessing.ask(http.MethodGet, target, "alice")} {
+		for status, w := range map[string]*httptest.ResponseRecorder{"403": bound.ask(http.MethodGet, target, "alice"), "429": guessing.ask(http.MethodGet, target, "carol")} {
 			answer, ok := described[status].(schema)
 			if got := fmt.Sprint(w.Code) == status; got != ok {
 				t.Errorf("%s answers %d, described %v: %v", path, w.Code, status, ok)

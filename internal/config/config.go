@@ -143,6 +143,7 @@ type Access struct {
 	Open         bool        // serve without forward keys on a public address although API keys are configured
 	Objects      string      // all or own: which stored objects callers may use whose key has no setting of its own
 	AdminKey     keys.Secret
+	MetricsKey   keys.Secret // of /metrics and the details of /health; zero: they are open
 
 	Allow, Deny    []netip.Prefix
 	TrustedProxies []netip.Prefix

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"forward/internal/forward"
+	"forward/internal/keys"
 )
 
 // host accepts an address or a name without scheme and port.
@@ -28,10 +29,13 @@ func extraAuth(l *loader, v value) (string, error) {
 	return word, err
 }
 
-func adminKey(l *loader, v value) (string, error) {
-	secret, err := newSecret(v.text)
-	l.cfg.Access.AdminKey = secret
-	return secret.String(), err
+// ownKey sets a key of the gateway's own endpoints.
+func ownKey(at func(c *Config) *keys.Secret) func(*loader, value) (string, error) {
+	return func(l *loader, v value) (string, error) {
+		secret, err := newSecret(v.text)
+		*at(l.cfg) = secret
+		return secret.String(), err
+	}
 }
 
 // origins accepts "*" or exact origins as browsers send them: scheme, host and

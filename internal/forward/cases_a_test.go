@@ -15,6 +15,7 @@ import (
 
 	"forward/internal/database"
 	"forward/internal/keys"
+	"forward/internal/metrics"
 )
 
 // TestCasesOfAccess has the cases about which caller may do what, each by its
@@ -53,6 +54,9 @@ func TestCasesOfAccess(t *testing.T) {
 	})
 	t.Run("A2 ephemeral credentials for restricted keys", ephemeralForRestrictedKeys)
 	t.Run("B20 ephemeral credentials count for their key", ephemeralCountForTheirKey)
+	t.Run("A8 wrong keys are slowed by address", wrongKeysAreSlowed)
+	t.Run("A9 metrics and health for holders of a key", metricsForHolders)
+	t.Run("what is wrong with an Authorization header", wrongAuthorization)
 	t.Run("A6 objects of other keys", objectsOfOthers)
 }
 
@@ -309,4 +313,78 @@ func (b *bench) handshake(line string, header ...string) *http.Response {
 		b.t.Fatal(err)
 	}
 	return head
+}
+
+func wrongKeysAreSlowed(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }, func(s *setup) {
+		members(s)
+		s.keys[1].Disabled = true
+	})
+	for range 30 { // neither a guess
+		b.do("GET", "/v1/models", "", "Authorization", "").want(t, http.StatusUnauthorized)
+		b.do("GET", "/v1/models", "", "Authorization", "Bearer fk-bob").want(t, http.StatusUnauthorized, "key_disabled")
+	}
+	for i := range 30 {
+		path := []string{"/v1/models", "/anthropic/v1/messages", "/gemini/v1beta/models", "/v1/chat/completions"}[i%4]
+		a := b.do("POST", path, `{}`, "Authorization", fmt.Sprint("Bearer fk-guess", i))
+		switch {
+		case i < keys.MaxFailures:
+			a.want(t, http.StatusUnauthorized)
+		default:
+			a.want(t, http.StatusTooManyRequests, "wrong keys")
+			if a.Header.Get("Retry-After") == "" {
+				t.Error("there is no Retry-After")
+			}
+		}
+	}
+	b.do("GET", "/v1/models", "").want(t, http.StatusOK)
+	b.do("GET", "/v1/models", "", "Authorization", "").want(t, http.StatusUnauthorized)
+	b.do("GET", "/v1/models", "", "Authorization", "Bearer fk-1", "X-Api-Key", "fk-2").want(t, http.StatusTooManyRequests)
+	if b.calls() != 1 {
+		t.Errorf("%d requests reached the upstream", b.calls())
+	}
+}
+
+func metricsForHolders(t *testing.T) {
+	for name, test := range map[string]struct {
+		metrics, admin, presented string
+		shown                     bool
+	}{
+		"open":             {"", "adm", "", true},
+		"no key":           {"mk", "adm", "", false},
+		"its key":          {"mk", "adm", "Bearer mk", true},
+		"the admin's key":  {"mk", "adm", "Bearer adm", true},
+		"a wrong key":      {"mk", "adm", "Bearer mkx", false},
+		"a forward key":    {"mk", "adm", "Bearer fk-alice", false},
+		"no administrator": {"mk", "", "Bearer ", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, func(w http.ResponseWriter, _ *http.Request) {}, func(s *setup) {
+				s.Metrics = metrics.New(metrics.Options{})
+				s.MetricsKey = keys.NewSecret(test.metrics)
+				s.AdminKey = keys.NewSecret(test.admin)
+			})
+			status := http.StatusUnauthorized
+			if test.shown {
+				status = http.StatusOK
+			}
+			b.do("GET", "/metrics", "", "Authorization", test.presented).want(t, status)
+			for _, path := range []string{"/health", "/readyz", "/healthz"} {
+				a := b.do("GET", path, "", "Authorization", test.presented)
+				a.want(t, http.StatusOK)
+				if shown := strings.Contains(a.body, "stores"); shown != (test.shown && path != "/healthz") || strings.Contains(a.body, "version") != (shown && path == "/health") {
+					t.Errorf("%s shows %s", path, a.body)
+				}
+			}
+		})
+	}
+}
+
+func wrongAuthorization(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, _ *http.Request) {}, nil)
+	for header, part := range map[string]string{
+		`Bearer \"fk-alice\"`: "quotes", `Bearer 'fk-alice'`: "quotes", "fk-alice": "the word Bearer", "Basic Zms6": "didn't provide",
+	} {
+		b.do("GET", "/v1/models", "", "Authorization", strings.ReplaceAll(header, `\"`, `"`)).want(t, http.StatusUnauthorized, part)
+	}
 }

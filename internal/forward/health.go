@@ -2,9 +2,14 @@ package forward
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
+	"forward/internal/clientip"
+	"forward/internal/dialect"
+	"forward/internal/dialects"
+	"forward/internal/keys"
 	"forward/internal/upstream"
 )
 
@@ -38,6 +43,14 @@ type healthPart struct {
 // health reports the state of each route and store. It names no host and no
 // key.
 func (g *Gateway) health(c *gin.Context) {
+	if !g.showsDetails(c.Request) {
+		status := "ok"
+		if g.draining.Load() {
+			status = "draining"
+		}
+		c.JSON(http.StatusOK, gin.H{"status": status})
+		return
+	}
 	routes := []healthRoute{}
 	for _, r := range g.Routes.Routes() {
 		routes = append(routes, healthRoute{r.Name, r.Prefix, r.Aliases, r.Dialect.Name, r.Open, r.Keys.Report(), r.BaseStates()})
@@ -91,5 +104,44 @@ func (g *Gateway) readyz(c *gin.Context) {
 	if g.draining.Load() {
 		status, word = http.StatusServiceUnavailable, "draining"
 	}
+	if !g.showsDetails(c.Request) {
+		c.JSON(status, gin.H{"status": word})
+		return
+	}
 	c.JSON(status, gin.H{"status": word, "stores": g.parts()})
+}
+
+// showsDetails reports whether a caller may see what others use: where there is
+// a MetricsKey, with that or the administrator's. It comes in a header only,
+// for URLs are written into logs.
+func (g *Gateway) showsDetails(r *http.Request) bool {
+	if g.MetricsKey.IsZero() {
+		return true
+	}
+	presented, _, err := keys.Presented(r.Header, "")
+	if presented == "" || err != nil {
+		return false
+	}
+	return g.MetricsKey.Is(presented) || g.AdminKey.Is(presented)
+}
+
+// onlyMetricsKey refuses callers without the key of the metrics.
+func (g *Gateway) onlyMetricsKey(c *gin.Context) {
+	r := c.Request
+	if g.showsDetails(r) {
+		return
+	}
+	p := dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key", Message: "This needs METRICS_KEY, in an Authorization header: Bearer …"}
+	if presented, _, err := keys.Presented(r.Header, ""); presented != "" || err != nil {
+		if wait := g.Guard.Fail(clientip.Of(r, g.TrustedProxies), time.Now()); wait > 0 {
+			p.Status = http.StatusTooManyRequests
+			p.Code = "rate_limit_exceeded"
+			setRetryAfter(c.Writer.Header(), wait)
+		}
+	}
+	if p.Status == http.StatusUnauthorized {
+		c.Header("WWW-Authenticate", "Bearer")
+	}
+	c.Data(p.Status, "application/json", dialects.Default.Error(p))
+	c.Abort()
 }

@@ -88,7 +88,7 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 	who.slot = slot
 	if err != nil {
 		if needed || g.mayHoldForwardKey(r) {
-			return who, err
+			return who, g.wrongKey(&who, r, err)
 		}
 		presented = credentials(r.Header) + r.URL.RawQuery // all of them are the upstream's to judge
 	}
@@ -107,13 +107,24 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 		who.level = key.Level
 		return who, nil
 	case needed && (who.ours || !g.passes(presented)):
-		return who, &keyError{err: err, presented: presented}
+		return who, g.wrongKey(&who, r, err)
 	}
 	if g.target(&who, route, "").strip || who.ephemeral {
 		presented = "" // it does not go upstream, or names no account
 	}
 	who.anonymous(presented)
 	return who, nil
+}
+
+// wrongKey returns why a credential is refused. One that is no key of ours may
+// be a guess, and guesses are slowed down by their address.
+func (g *Gateway) wrongKey(who *caller, r *http.Request, err error) error {
+	wrong := &keyError{err: err, presented: who.presented, authorization: r.Header.Get("Authorization")}
+	guess := errors.Is(err, keys.ErrConflict) || (errors.Is(err, keys.ErrUnknown) && who.presented != "")
+	if guess {
+		wrong.wait = g.Guard.Fail(who.ip, time.Now())
+	}
+	return wrong
 }
 
 // ownerOfSecret returns the key for which the route handed out the ephemeral

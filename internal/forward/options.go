@@ -49,9 +49,12 @@ type Routing struct {
 
 // Access configures which callers may ask, and what.
 type Access struct {
-	Ring           *keys.Ring     // forward keys; an empty ring asks no caller for one
-	Owners         *keys.Owners   // which forward key made what the providers keep; nil: nothing is known
-	Objects        string         // own: callers whose key has no setting of its own may use only what they made
+	Ring           *keys.Ring   // forward keys; an empty ring asks no caller for one
+	Owners         *keys.Owners // which forward key made what the providers keep; nil: nothing is known
+	Objects        string       // own: callers whose key has no setting of its own may use only what they made
+	Guard          *keys.Guard  // of wrong credentials; by default one of the gateway's own
+	MetricsKey     keys.Secret  // of /metrics and the details of /health, which AdminKey opens too; zero: they are open
+	AdminKey       keys.Secret
 	Levels         keys.Levels    // which models each level may use
 	ExtraAuth      bool           // open routes ask for a forward key too
 	Passthrough    bool           // with forward keys configured, provider keys of the client's own are let through
@@ -122,6 +125,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Guard == nil {
+		o.Guard = &keys.Guard{}
 	}
 	if o.Paces == nil {
 		o.Paces = limits.NewPaces(nil)

@@ -39,8 +39,6 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 		return dialect.Problem{Status: e.status, Code: e.code, Message: e.message, Param: e.param, RetryAfter: e.retryAfter}
 	}),
 	when(problemOfKey),
-	is(keys.ErrConflict, dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key",
-		Message: "Two different keys came with this request. Send exactly one."}),
 	when(func(e *limits.ExceededError) dialect.Problem {
 		return dialect.Problem{Status: http.StatusTooManyRequests, Code: "rate_limit_exceeded", Message: e.Error(), RetryAfter: e.RetryAfter}
 	}),
@@ -102,18 +100,36 @@ func problemOfQuota(e *limits.QuotaError) dialect.Problem {
 func problemOfKey(e *keyError) dialect.Problem {
 	p := dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key"}
 	switch {
+	case errors.Is(e.err, keys.ErrConflict):
+		p.Message = "Two different keys came with this request. Send exactly one."
 	case errors.Is(e.err, keys.ErrExpired):
 		p.Code = "key_expired"
 		p.Message = "Your key has expired. Ask your gateway administrator for a new one."
 	case errors.Is(e.err, keys.ErrDisabled):
 		p.Code = "key_disabled"
 		p.Message = "Your key is disabled. Ask your gateway administrator."
+	case e.presented == "" && lacksScheme(e.authorization):
+		p.Message = "Your Authorization header does not start with the word Bearer. Write Authorization: Bearer fk-…"
 	case e.presented == "":
 		p.Message = "You didn't provide an API key. Send your forward key in an Authorization header: Bearer fk-…"
+	case strings.Trim(e.presented, `"'`) != e.presented:
+		p.Message = "Incorrect API key provided: it is in quotes, which belong to the key then. Send it without them."
 	default:
 		p.Message = "Incorrect API key provided: " + keys.Mask(e.presented) + ". Ask your gateway administrator for a key."
 	}
+	if e.wait > 0 {
+		p.Status = http.StatusTooManyRequests
+		p.Code = "rate_limit_exceeded"
+		p.Message += fmt.Sprintf(" More than %d wrong keys came from your address within a minute. Try again later.", keys.MaxFailures)
+		p.RetryAfter = e.wait
+	}
 	return p
+}
+
+// lacksScheme reports whether an Authorization header is a token without the
+// word before it.
+func lacksScheme(authorization string) bool {
+	return authorization != "" && !strings.ContainsAny(strings.TrimSpace(authorization), " \t,") && !strings.EqualFold(authorization, "Bearer")
 }
 
 func problemOfUpstream(e *upstream.Error) dialect.Problem {

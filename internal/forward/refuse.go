@@ -47,8 +47,10 @@ func (r *refusal) Unwrap() error { return r.err }
 
 // keyError is why a presented forward key was not accepted.
 type keyError struct {
-	err       error
-	presented string
+	err           error
+	presented     string
+	authorization string        // the header, to find what is wrong with it
+	wait          time.Duration // until the next one of its address; see keys.Guard
 }
 
 func (e *keyError) Error() string { return e.err.Error() }

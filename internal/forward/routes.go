@@ -32,7 +32,7 @@ func (g *Gateway) Handler() http.Handler {
 		e.Handle(method, "/healthz", func(c *gin.Context) { c.Data(http.StatusOK, "application/json", []byte(`"OK"`)) })
 		e.Handle(method, "/readyz", g.readyz)
 		if g.Metrics != nil {
-			e.Handle(method, "/metrics", g.onlyAllowed, gin.WrapH(g.Metrics.Handler()))
+			e.Handle(method, "/metrics", g.onlyAllowed, g.onlyMetricsKey, gin.WrapH(g.Metrics.Handler()))
 		}
 	}
 	forward := func(c *gin.Context) {

@@ -1,6 +1,8 @@
 package keys
 
 import (
+	"crypto/sha256"
+	"crypto/subtle"
 	"fmt"
 	"io"
 	"log/slog"
@@ -33,6 +35,14 @@ func (s Secret) Reveal() string {
 		return ""
 	}
 	return *s.plain
+}
+
+// Is reports whether a text is the secret, in a time that shows nothing of it.
+// The zero Secret is no text.
+func (s Secret) Is(text string) bool {
+	a := sha256.Sum256([]byte(s.Reveal()))
+	b := sha256.Sum256([]byte(text))
+	return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && !s.IsZero()
 }
 
 // IsZero reports whether there is no secret.
