@@ -43,6 +43,7 @@ var packages = []string{
 	"forward/internal/database",
 	"forward/internal/duration",
 	"forward/internal/glob",
+	"forward/internal/lockfile",
 }
 
 // aside are packages that the binary does not import: generators, and what only

@@ -52,6 +52,11 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	options.Log = logger
 	options.Apply = func(next *config.Config) ([]string, error) { return a.apply(next) }
 	settings := reload.New(options)
+	hold, err := holdDataDir(ctx, cfg.DataDir, logger)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, hold.Close()) }()
 	a, err = open(cfg, logger)
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"forward/internal/lockfile"
 )
 
 // disk keeps entries in Badger.
@@ -35,7 +37,7 @@ type disk struct {
 	codec *codec
 	now   func() time.Time
 	log   *slog.Logger
-	lock  *os.File
+	lock  *lockfile.Lock
 	*writer
 	counters
 
@@ -60,18 +62,16 @@ func openDisk(o Options, c *codec) (store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return store{}, notOurs(o.Dir, err)
 	}
-	lockFile, err := os.OpenFile(filepath.Join(o.Dir, "LOCK"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	lock, err := lockfile.Take(filepath.Join(o.Dir, "LOCK"))
+	switch {
+	case errors.Is(err, lockfile.ErrHeld):
+		return store{}, fmt.Errorf("opening the cache directory %q: %w; stop it, or give this one a directory of its own", o.Dir, ErrInUse)
+	case err != nil:
 		return store{}, notOurs(o.Dir, err)
 	}
-	if err := lock(lockFile); err != nil {
-		lockFile.Close()
-		return store{}, fmt.Errorf("opening the cache directory %q: %w; stop it, or give this one a directory of its own",
-			o.Dir, err)
-	}
-	d := &disk{dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: lockFile}
+	d := &disk{dir: o.Dir, codec: c, now: o.Now, log: o.Log, lock: lock}
 	if err := d.start(o); err != nil {
-		lockFile.Close()
+		lock.Close()
 		return store{}, err
 	}
 	go d.run(d.write, time.Second, d.inspect, func() { d.err = d.end() })

@@ -66,7 +66,7 @@ func createGeneration(dir string, s sizes, log *slog.Logger) (*generation, error
 }
 
 func openMarked(dir string, s sizes, log *slog.Logger) (*generation, error) {
-	db, err := badger.Open(badgerOptions(dir, s, log))
+	db, err := openBadger(badgerOptions(dir, s, log))
 	if err != nil {
 		if clearErr := clearOpening(dir); clearErr != nil {
 			return nil, clearErr
@@ -83,6 +83,26 @@ func openMarked(dir string, s sizes, log *slog.Logger) (*generation, error) {
 		return nil, errors.Join(err, g.close())
 	}
 	return g, g.measure()
+}
+
+// lockPatience is how long Badger's own lock may be held by what is no gateway.
+const lockPatience = 2 * time.Second
+
+// openBadger opens Badger. This process has the lock of the whole cache, so
+// where Badger's is held, its holder is a child that was forked while another
+// Badger had it open, and that has not come to its exec.
+func openBadger(o badger.Options) (*badger.DB, error) {
+	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+		db, err := badger.Open(o)
+		if err == nil || !isLocked(err) || time.Now().After(end) {
+			return db, err
+		}
+	}
+}
+
+// isLocked reports whether an error is that another process has the directory.
+func isLocked(err error) bool {
+	return strings.Contains(strings.ToLower(err.Error()), "acquire directory lock")
 }
 
 func badgerOptions(dir string, s sizes, log *slog.Logger) badger.Options {
@@ -112,10 +132,10 @@ const minValue = 64
 // are returned as they are, every other error means that the directory is
 // damaged. Badger's errors do not wrap, so their text decides.
 func openError(dir string, err error) error {
-	text := strings.ToLower(err.Error())
-	if strings.Contains(text, "acquire directory lock") {
+	if isLocked(err) {
 		return fmt.Errorf("opening %q: %w", dir, ErrInUse)
 	}
+	text := strings.ToLower(err.Error())
 	for _, s := range []string{
 		"no space left", "quota exceeded", "permission denied", "not permitted",
 		"read-only file system", "too many open files", "cannot allocate memory",

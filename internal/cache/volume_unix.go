@@ -3,7 +3,6 @@
 package cache
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -28,14 +27,4 @@ func allocated(info os.FileInfo) int64 {
 		return s.Blocks * 512
 	}
 	return info.Size()
-}
-
-// lock takes the file for this process until it is closed. The kernel releases
-// it when the process ends, in whatever way.
-func lock(f *os.File) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return ErrInUse
-	}
-	return err
 }

@@ -4,7 +4,13 @@ package e2e
 
 import (
 	"bytes"
+	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
+
+	"forward/test/harness"
 )
 
 // TestCacheSurvivesKill remembers an answer, ends the process as a crash would,
@@ -64,5 +70,41 @@ func TestCacheSurvivesKill(t *testing.T) {
 		if a := ask(gw, c.key, c.path, c.extra); a.header.Get("X-Cache") != "MISS" || up.count() != before+1 {
 			t.Errorf("%s: X-Cache %q and %d upstream calls, want MISS and one", c.name, a.header.Get("X-Cache"), up.count()-before)
 		}
+	}
+}
+
+// TestDataDirIsOneGateways starts a second gateway on the DATA_DIR of another
+// one, with different things switched on: it ends with one sentence, while
+// commands work and the first one serves on. It starts where the first one ends
+// within some seconds, or was killed.
+func TestDataDirIsOneGateways(t *testing.T) {
+	up := startUpstream(t)
+	for name, env := range map[string][]string{
+		"M8 with the ledger": {"OPENAI_API_KEY=sk-one", "FORWARD_KEY=fk-alice-Zk3Wp8Yd5Rj1Hc6Gv0"},
+		"M8 with the cache":  {"LEDGER=false", "CACHE_CHAT_COMPLETION=true"},
+		"M8 with keys only":  {"LEDGER=false", "OPENAI_API_KEY=sk-one", "FORWARD_KEY=fk-alice-Zk3Wp8Yd5Rj1Hc6Gv0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			env = append(env, "OPENAI_BASE_URL="+up.URL)
+			first := startForward(t, dir, env...)
+			second := harness.Start(t, dir, append([]string{"PORT=0"}, env...), forwardBinary, "run")
+			code := second.Ended(15 * time.Second)
+			last := strings.TrimSpace(second.Stderr.String())
+			last = last[strings.LastIndexByte(last, '\n')+1:]
+			if code != 1 || !strings.Contains(last, "DATA_DIR "+filepath.Join(dir, "data")) || !strings.Contains(last, "stop it") {
+				t.Errorf("a second one ended with %d:\n%s", code, second.Stderr)
+			}
+			if add := harness.Start(t, dir, env, forwardBinary, "keys", "add", "bob"); add.Ended(15*time.Second) != 0 {
+				t.Errorf("a command beside the gateway:\n%s", add.Stderr)
+			}
+			go func() {
+				time.Sleep(500 * time.Millisecond) // the second one waits by then
+				first.Signal(syscall.SIGTERM)
+			}()
+			third := startForward(t, dir, env...)
+			third.Kill()
+			startForward(t, dir, env...)
+		})
 	}
 }
