@@ -9,8 +9,8 @@
 // written to, and the memory of a batch under way counts.
 //
 // The writer is the only goroutine that writes, so what it owns (open files,
-// prepared statements) needs no lock. Tick and Between are for other work that
-// must not meet a batch half-way.
+// prepared statements) needs no lock. Tick, Between and Still are for other
+// work that must not meet a batch half-way.
 package backlog
 
 import (
@@ -30,6 +30,11 @@ type Options[T any] struct {
 	// ms, which doubles up to 5 s; a Write that rather loses them counts them
 	// and returns nil. The context ends when Close is out of patience.
 	Write func(ctx context.Context, batch []T) error
+
+	// Prepare, where it is not nil, is called before each Write for what Write
+	// may have to wait for, such as the lock of a database: Still does not wait
+	// for it. After an error there is no Write, as if that had failed.
+	Prepare func(ctx context.Context) error
 
 	MaxCount int           // values, with those of the batch under way
 	MaxBytes int64         // bytes of the same by Size; one value always fits
@@ -63,10 +68,12 @@ type Queue[T any] struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when the writer has ended
 
-	// writing is held while a batch is written and leaves the queue. It is
-	// taken before mu.
-	writing sync.Mutex
-	batch   []T // used again
+	// preparing is held from Prepare until the batch has left the queue,
+	// writing while it is written and leaves. They are taken in this order, and
+	// before mu.
+	preparing, writing sync.Mutex
+
+	batch []T // used again
 
 	mu       sync.Mutex // guards the fields below
 	items    []item[T]  // in order; those of the batch under way come first
@@ -154,6 +161,14 @@ func (q *Queue[T]) Failure() (since time.Time, err error) {
 // Between calls f while no batch is being written: each value that was put is
 // either written or one that Each visits. It waits for the batch under way.
 func (q *Queue[T]) Between(f func()) {
+	q.preparing.Lock()
+	defer q.preparing.Unlock()
+	f()
+}
+
+// Still is Between for an f that only reads: it waits neither for Prepare nor
+// for the f of a Between.
+func (q *Queue[T]) Still(f func()) {
 	q.writing.Lock()
 	defer q.writing.Unlock()
 	f()
@@ -273,24 +288,27 @@ func (q *Queue[T]) write() bool {
 // try writes a batch and takes it out of the queue, and reports whether more
 // waits.
 func (q *Queue[T]) try() (more bool, err error) {
+	q.preparing.Lock()
+	defer q.preparing.Unlock()
+	if n, _ := q.Pending(); n == 0 {
+		return false, nil
+	}
+	if q.o.Prepare != nil {
+		if err := q.o.Prepare(q.ctx); err != nil {
+			return true, q.failed(err)
+		}
+	}
 	q.writing.Lock()
 	defer q.writing.Unlock()
 	q.take()
-	if len(q.batch) == 0 {
-		return false, nil
-	}
 	err = q.o.Write(q.ctx, q.batch)
 	n := len(q.batch)
 	clear(q.batch) // keeps no value alive
+	if err != nil {
+		return true, q.failed(err)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if err != nil {
-		if q.err == nil {
-			q.since = time.Now()
-		}
-		q.err = err
-		return true, err
-	}
 	q.err = nil
 	for _, i := range q.items[:n] {
 		q.bytes -= i.size
@@ -300,6 +318,17 @@ func (q *Queue[T]) try() (more bool, err error) {
 	close(q.progress)
 	q.progress = make(chan struct{})
 	return len(q.items) > 0, nil
+}
+
+// failed remembers why a batch was not written.
+func (q *Queue[T]) failed(err error) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.err == nil {
+		q.since = time.Now()
+	}
+	q.err = err
+	return err
 }
 
 // take copies the values of the next batch.

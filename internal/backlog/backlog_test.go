@@ -293,6 +293,48 @@ func TestNothingIsInBetween(t *testing.T) {
 	}
 }
 
+// TestStillDoesNotWaitForPrepare holds Prepare up: Still sees that all waits,
+// Between waits until it is written.
+func TestStillDoesNotWaitForPrepare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		fails := errors.New("fails")
+		tries, written := 0, 0
+		q := backlog.New(backlog.Options[int]{
+			Prepare: func(context.Context) error {
+				tries++
+				if tries == 1 {
+					return fails
+				}
+				<-free
+				return nil
+			},
+			Write: func(_ context.Context, batch []int) error { written += len(batch); return nil },
+		})
+		q.Put(1)
+		synctest.Wait()
+		if _, err := q.Failure(); err != fails || written != 0 {
+			t.Errorf("a Prepare that failed: %v, %d written", err, written)
+		}
+		time.Sleep(time.Second) // it is tried again
+		q.Still(func() {
+			if n, _ := q.Pending(); n != 1 || written != 0 || tries != 2 {
+				t.Errorf("%d wait, %d are written after %d tries", n, written, tries)
+			}
+		})
+		close(free)
+		synctest.Wait()
+		q.Between(func() {
+			if written != 1 {
+				t.Errorf("%d are written between batches", written)
+			}
+		})
+		if err := q.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func BenchmarkPut(b *testing.B) {
 	q := backlog.New(backlog.Options[int]{Write: func(context.Context, []int) error { return nil }})
 	defer q.Close(b.Context())

@@ -23,8 +23,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
-	_ "modernc.org/sqlite"
+	"modernc.org/sqlite"
 )
 
 // name is that of the database's file.
@@ -79,7 +80,7 @@ func Exists(dir string) bool {
 func connect(source, shown string) (*sql.DB, error) {
 	options := url.Values{
 		"_txlock": {"immediate"},
-		"_pragma": {"busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", patience.Milliseconds()), "journal_mode(wal)", "synchronous(full)", "foreign_keys(on)"},
 	}
 	db, err := sql.Open("sqlite", source+"?"+options.Encode())
 	if err != nil {
@@ -94,8 +95,24 @@ func connect(source, shown string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Write runs f in one transaction, and commits it unless f fails.
+// patience is how long a writer waits for another process.
+const patience = 5 * time.Second
+
+// busy is SQLite's code where it did not get a lock in time
+// (https://sqlite.org/rescode.html#busy). The upper bits detail it.
+const busy = 5
+
+// Write runs f in one transaction, and commits it unless f fails. Its error
+// states what to do where another process keeps the database locked.
 func Write(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
+	err := write(ctx, db, f)
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == busy {
+		return fmt.Errorf("another process has locked the database for more than %v; end it, an open sqlite3 shell for example, and try again: %w", patience, err)
+	}
+	return err
+}
+
+func write(ctx context.Context, db *sql.DB, f func(*sql.Tx) error) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -153,6 +153,21 @@ func TestWritersWait(t *testing.T) {
 	}
 }
 
+// TestWriteStatesWhatLocks writes while another process keeps the lock (M16).
+func TestWriteStatesWhatLocks(t *testing.T) {
+	t.Parallel() // it waits
+	dir := t.TempDir()
+	other, err := open(t, dir).BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Rollback()
+	err = database.Write(t.Context(), open(t, dir), func(*sql.Tx) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), "another process has locked the database") || !strings.Contains(err.Error(), "end it") {
+		t.Error(err)
+	}
+}
+
 func TestMigrate(t *testing.T) {
 	db, ctx := open(t, t.TempDir()), t.Context()
 	older := database.Schema{Table: notes.Table, Steps: notes.Steps[:1]}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync/atomic"
@@ -57,8 +58,45 @@ func (l *Ledger) Reserve(ctx context.Context, r Reservation) (*Call, error) {
 		}
 	}
 	c.open = &entry{kind: opened, row: r.Row}
-	l.put(c.open)
+	taken := l.put(c.open)
+	if l.o.Strict {
+		err := ErrUnwritable
+		if taken {
+			err = l.flushStrictly(ctx)
+		}
+		if err != nil {
+			c.withdraw()
+			return nil, err
+		}
+	}
 	return c, nil
+}
+
+// strictPatience is how long a call waits until it is in the database, where
+// the ledger is strict.
+const strictPatience = 5 * time.Second
+
+// flushStrictly writes what waits. Calls that come together are written
+// together.
+func (l *Ledger) flushStrictly(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, strictPatience)
+	defer cancel()
+	if err := l.pending.Flush(bounded); err != nil {
+		return cmp.Or(ctx.Err(), ErrUnwritable) // the caller may have left
+	}
+	return nil
+}
+
+// withdraw ends a call that is not made.
+func (c *Call) withdraw() {
+	c.settled.Store(true)
+	a := c.ledger.account(c.open.row.Key)
+	a.mu.Lock()
+	for _, h := range c.holds {
+		h.meter.held -= h.amount
+	}
+	a.mu.Unlock()
+	c.ledger.put(&entry{kind: withdrawn, row: Row{ID: c.open.row.ID}, open: c.open})
 }
 
 // Settle ends a call with what it used: nothing when it failed before its first
@@ -103,15 +141,17 @@ func (l *Ledger) settle(e *entry, holds []hold) {
 	}
 }
 
-// put queues an entry to be written. A settled row that does not fit is
-// counted.
-func (l *Ledger) put(e *entry) {
-	if e.kind == settled && e.open != nil {
+// put queues an entry to be written, and reports whether there was space. A
+// settled row that does not fit is counted.
+func (l *Ledger) put(e *entry) bool {
+	if e.open != nil {
 		e.open.drop()
 	}
-	if !l.pending.Put(e) && e.kind == settled {
+	taken := l.pending.Put(e)
+	if !taken && e.kind == settled {
 		l.lost.Add(1)
 	}
+	return taken
 }
 
 // warn reports to the log, the ledger and OnWarning that a budget reached a
@@ -164,9 +204,9 @@ func (l *Ledger) account(key string) *account {
 }
 
 // spentSince sums up what a key used, from the database and the rows that wait
-// for it. Between keeps a row from being in both or in neither.
+// for it. Still keeps a row from being in both or in neither.
 func (l *Ledger) spentSince(ctx context.Context, key string, since time.Time) (s spent, err error) {
-	l.pending.Between(func() {
+	l.pending.Still(func() {
 		s, err = l.Reader.spentSince(ctx, key, since)
 		l.pending.Each(func(e *entry) {
 			if e.kind == settled && e.row.Key == key && !e.row.booked().Before(since) {

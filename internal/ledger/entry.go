@@ -7,7 +7,7 @@ type entry struct {
 	kind    entryKind
 	row     Row
 	warning *Warning
-	open    *entry // of a settled entry: the opened one that it ends; nil: none
+	open    *entry // of a settled or withdrawn entry: the opened one that it ends; nil: none
 	state   atomic.Int32
 }
 
@@ -15,9 +15,10 @@ type entry struct {
 type entryKind int
 
 const (
-	opened  entryKind = iota // a call started
-	settled                  // a request ended
-	warned                   // a budget reached a level
+	opened    entryKind = iota // a call started
+	settled                    // a request ended
+	withdrawn                  // a call that was opened is not made
+	warned                     // a budget reached a level
 )
 
 // The states of an opened entry. It is not written when its call ends first:

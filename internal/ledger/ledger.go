@@ -43,8 +43,9 @@ type Options struct {
 	// MaxPending bounds the memory of rows that wait while the database accepts
 	// none, in bytes; default 64 MiB.
 	MaxPending int64
-	// Strict makes Reserve fail while the ledger cannot be written, so that no
-	// request is served that may not be accounted for.
+	// Strict makes Reserve wait until the call is in the database as open, and
+	// fail while that cannot be written, so that no request is served that may
+	// not be accounted for, even if the process is killed.
 	Strict bool
 	// Retention is the age at which single rows are removed; default 90 days,
 	// negative keeps all. Sums by hour are kept for 400 days, or as long as
@@ -114,8 +115,12 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 	for _, s := range o.Sinks {
 		l.sinks = append(l.sinks, newDelivery(s, o.Log))
 	}
+	prepare := l.prepare
+	if db.Stats().MaxOpenConnections == 1 {
+		prepare = nil // it would keep the only connection from those who read
+	}
 	l.pending = backlog.New(backlog.Options[*entry]{
-		Write: l.write, MaxBytes: o.MaxPending, Size: (*entry).size, BatchCount: maxBatch, Delay: o.Delay,
+		Prepare: prepare, Write: l.write, MaxBytes: o.MaxPending, Size: (*entry).size, BatchCount: maxBatch, Delay: o.Delay,
 	})
 	ctx, l.abortSweep = context.WithCancel(ctx)
 	l.sweeper.Go(func() { l.runSweeper(ctx) })

@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"maps"
 	"time"
-
-	"forward/internal/database"
 )
 
 // maxBatch bounds the entries of one transaction.
 const maxBatch = 2000
+
+// prepare starts the transaction of a batch. Where another process writes, it
+// waits, and budgets can be read meanwhile.
+func (l *Ledger) prepare(ctx context.Context) error {
+	return l.unwritten(l.writer.start(context.WithoutCancel(ctx)))
+}
 
 // write writes a batch and gives its new rows to the sinks. The queue calls it
 // again with the same batch after an error.
@@ -21,11 +25,7 @@ func (l *Ledger) write(ctx context.Context, batch []*entry) error {
 	// statement. The database bounds its own waits.
 	rows, err := l.writer.store(context.WithoutCancel(ctx), batch)
 	if err != nil {
-		if !l.failing {
-			l.o.Log.Error("the ledger cannot be written; rows wait in memory", "error", err)
-		}
-		l.failing = true
-		return err
+		return l.unwritten(err)
 	}
 	if l.failing {
 		l.o.Log.Info("the ledger is written again", "lost", l.lost.Load())
@@ -35,10 +35,22 @@ func (l *Ledger) write(ctx context.Context, batch []*entry) error {
 	return nil
 }
 
+// unwritten reports an error in the log, the first of several.
+func (l *Ledger) unwritten(err error) error {
+	if err != nil {
+		if !l.failing {
+			l.o.Log.Error("the ledger cannot be written; rows wait in memory", "error", err)
+		}
+		l.failing = true
+	}
+	return err
+}
+
 // writer turns entries into rows of the database. The queue runs one function
 // at a time that uses it: write, or a step of the sweeper between two batches.
 type writer struct {
 	db         *sql.DB
+	tx         *sql.Tx // of the next batch; nil: not started
 	zone       *time.Location
 	names      dayNames
 	statements map[string]*sql.Stmt // prepared, by their text
@@ -69,6 +81,15 @@ func (w *writer) close() error {
 	return errors.Join(errs...)
 }
 
+// start starts the transaction of the next batch.
+func (w *writer) start(ctx context.Context) (err error) {
+	w.tx, err = w.db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("writing the ledger: %w", err)
+	}
+	return nil
+}
+
 // store writes a batch in one transaction: the rows and all sums that they are
 // part of. It returns the rows that are new. What the writer knows of the
 // database changes only after the commit.
@@ -77,19 +98,7 @@ func (w *writer) store(ctx context.Context, batch []*entry) ([]*Row, error) {
 		writer: w, cells: newCells(w.zone, &w.names),
 		statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{},
 	}
-	err := database.Write(ctx, w.db, func(tx *sql.Tx) error {
-		t.tx = tx
-		for _, e := range batch {
-			if err := t.entry(ctx, e); err != nil {
-				return err
-			}
-		}
-		if err := t.storeCells(ctx); err != nil {
-			return fmt.Errorf("the sums %w", err)
-		}
-		return t.storeKeyNames(ctx)
-	})
-	if err != nil {
+	if err := t.store(ctx, batch); err != nil {
 		return nil, fmt.Errorf("writing the ledger: %w", err)
 	}
 	w.keepKinds(t.kinds)
@@ -107,6 +116,30 @@ type transaction struct {
 	kinds      map[rowKind]keptKind // that are new
 	keyNames   map[string]string    // that are new
 	args       []any                // of the current row
+}
+
+// store writes a batch and commits it.
+func (t *transaction) store(ctx context.Context, batch []*entry) error {
+	if t.writer.tx == nil {
+		if err := t.writer.start(ctx); err != nil {
+			return err
+		}
+	}
+	t.tx = t.writer.tx
+	t.writer.tx = nil
+	defer t.tx.Rollback()
+	for _, e := range batch {
+		if err := t.entry(ctx, e); err != nil {
+			return err
+		}
+	}
+	if err := t.storeCells(ctx); err != nil {
+		return fmt.Errorf("the sums %w", err)
+	}
+	if err := t.storeKeyNames(ctx); err != nil {
+		return err
+	}
+	return t.tx.Commit()
 }
 
 // run runs one of the writer's statements.
@@ -141,6 +174,8 @@ func (t *transaction) entry(ctx context.Context, e *entry) error {
 		}
 		_, err = t.run(ctx, insertOpen, e.row.ID, text)
 		return err
+	case withdrawn:
+		return t.deleteOpen(ctx, e)
 	case warned:
 		w, b := e.warning, e.warning.Balance
 		_, err := t.run(ctx, insertWarning, w.Time.UnixMicro(), w.Key, b.Budget.String(), w.Percent, b.Spent, b.Budget.Amount)
@@ -174,9 +209,15 @@ func (t *transaction) settle(ctx context.Context, e *entry) error {
 			t.keyNames[r.Key] = r.KeyName
 		}
 	}
-	if e.open.isWritten() {
-		_, err = t.run(ctx, deleteOpen, r.ID)
+	return t.deleteOpen(ctx, e)
+}
+
+// deleteOpen removes the open call that an entry ends.
+func (t *transaction) deleteOpen(ctx context.Context, e *entry) error {
+	if !e.open.isWritten() {
+		return nil
 	}
+	_, err := t.run(ctx, deleteOpen, e.row.ID)
 	return err
 }
 
