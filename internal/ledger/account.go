@@ -93,8 +93,9 @@ func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 			return nil, err
 		}
 		used := price.Add(m.spent, m.held)
+		used = price.Add(used, a.ledger.deferrals.heldBy(a.key, b.Unit))
 		if used >= b.Amount {
-			return nil, &BudgetError{m.balance()}
+			return nil, &BudgetError{a.balance(m)}
 		}
 		amount := max(0, spentBy(&r.Row).in(b.Unit))
 		if r.Exact != nil && price.Add(used, amount) > b.Amount/2 {
@@ -157,7 +158,7 @@ func (a *account) settle(r *Row, holds []hold) (passed []passing) {
 		m.spent = price.Add(m.spent, s.in(m.unit))
 		if level := m.level(); level > m.warned {
 			m.warned = level
-			passed = append(passed, passing{m.balance(), level})
+			passed = append(passed, passing{a.balance(m), level})
 		}
 	}
 	return passed
@@ -188,6 +189,9 @@ func (m *meter) level() (reached int) {
 	return reached
 }
 
-func (m *meter) balance() Balance {
-	return Balance{Budget: m.budget, Spent: m.spent, Held: m.held, Reset: m.end}
+// balance is the state of a meter's budget, with what deferred work holds of
+// it.
+func (a *account) balance(m *meter) Balance {
+	held := price.Add(m.held, a.ledger.deferrals.heldBy(a.key, m.unit))
+	return Balance{Budget: m.budget, Spent: m.spent, Held: held, Reset: m.end}
 }

@@ -180,7 +180,7 @@ func (l *Ledger) Balances(ctx context.Context, key string, budgets []Budget) ([]
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, m.balance())
+		list = append(list, a.balance(m))
 	}
 	return list, nil
 }

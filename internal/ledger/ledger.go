@@ -75,10 +75,13 @@ type Ledger struct {
 
 	settling sync.Mutex // held while a batch is settled; taken before mu
 	pending  *backlog.Queue[*entry]
-	writer   *writer
-	failing  bool         // the last batch was not written; of write alone
-	lost     atomic.Int64 // rows that did not fit into pending
-	sinks    []*delivery
+
+	deferrals deferrals // work that is not settled yet
+
+	writer  *writer
+	failing bool         // the last batch was not written; of write alone
+	lost    atomic.Int64 // rows that did not fit into pending
+	sinks   []*delivery
 
 	sweeper    sync.WaitGroup
 	abortSweep context.CancelFunc
@@ -109,7 +112,7 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 	l := &Ledger{
 		Reader: NewReader(db, o.Location), o: o, accounts: map[string]*account{}, writer: w, stop: make(chan struct{}),
 	}
-	if err := l.recover(ctx); err != nil {
+	if err := errors.Join(l.recover(ctx), l.loadDeferred(ctx)); err != nil {
 		return nil, errors.Join(err, w.close())
 	}
 	for _, s := range o.Sinks {
@@ -216,7 +219,7 @@ func (l *Ledger) Close(ctx context.Context) error {
 // recover settles the calls that an earlier process left under way, at what was
 // reserved for them.
 func (l *Ledger) recover(ctx context.Context) error {
-	rows, err := l.db.QueryContext(ctx, `SELECT id, row FROM usage_open`)
+	rows, err := l.db.QueryContext(ctx, `SELECT id, row, EXISTS (SELECT 1 FROM usage_deferred WHERE request = usage_open.id) FROM usage_open`)
 	if err != nil {
 		return fmt.Errorf("reading the calls that were left open: %w", err)
 	}
@@ -224,7 +227,8 @@ func (l *Ledger) recover(ctx context.Context) error {
 	var left []*entry
 	for rows.Next() {
 		var id, text string
-		if err := rows.Scan(&id, &text); err != nil {
+		var isDeferred bool
+		if err := rows.Scan(&id, &text, &isDeferred); err != nil {
 			return fmt.Errorf("reading the calls that were left open: %w", err)
 		}
 		r, err := unmarshalRow(text)
@@ -232,8 +236,11 @@ func (l *Ledger) recover(ctx context.Context) error {
 			return fmt.Errorf("reading the call %s that was left open: %w", id, err)
 		}
 		r.ID = id
-		r.Estimated = true
 		r.Cause = interrupted
+		r.Estimated = true
+		if isDeferred { // the row that settles the work has what it cost
+			r.nothingUsed("deferred")
+		}
 		left = append(left, &entry{kind: settled, row: r, open: leftOpen()})
 	}
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {

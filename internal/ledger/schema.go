@@ -23,7 +23,9 @@ import (
 // exact, also after the period or the zone was changed.
 //
 // usage_batches has the batches that answers reported, and usage_settled the
-// rows that settle them, which makes each count once.
+// rows that settle them, which makes each count once. usage_deferred has the
+// work that providers go on with after an answer; row is the id of the row that
+// will settle it, and data the request's row as it was reserved.
 var schema = database.Schema{Table: "usage_schema", First: 4, Steps: []string{`
 CREATE TABLE usage_kinds (
 	id INTEGER PRIMARY KEY, until INTEGER NOT NULL,
@@ -74,7 +76,12 @@ CREATE INDEX usage_batches_seen ON usage_batches (seen);
 CREATE TABLE usage_settled (row TEXT PRIMARY KEY, batch TEXT NOT NULL, time INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX usage_settled_batch ON usage_settled (batch);
 CREATE INDEX usage_settled_time ON usage_settled (time);
-`, numberRows}}
+`, numberRows, `
+CREATE TABLE usage_deferred (
+	row TEXT PRIMARY KEY, host TEXT NOT NULL, id TEXT NOT NULL, request TEXT NOT NULL, key TEXT NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL,
+	expires INTEGER NOT NULL, data TEXT NOT NULL
+) WITHOUT ROWID;
+`}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -148,24 +155,26 @@ var (
 
 // The statements of the writer. An insert leaves a row that is there as it is.
 var (
-	insertCall    = insert("usage_calls", callColumns)
-	insertKind    = insert("usage_kinds", append([]string{"until"}, kindColumns...))
-	insertOpen    = insert("usage_open", []string{"id", "row"})
-	numberTaken   = `SELECT id FROM usage_calls WHERE number = ?`
-	deleteOpen    = `DELETE FROM usage_open WHERE id = ?`
-	insertWarning = insert("usage_warnings", []string{"time", "key", "budget", "percent", "spent", "amount"})
-	insertSettled = insert("usage_settled", []string{"row", "batch", "time"})
-	setKeyName    = `INSERT INTO usage_keys (key, name) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET name = excluded.name`
-	addHours      = addUp("usage_hours", hourCell, sumNames)
-	addDays       = addUp("usage_days", dayCell, sumNames)
-	addUsers      = addUp("usage_users", userCell, sumNames)
-	addSpend      = addUp("usage_spend", []string{"key", "quarter"}, []string{"cost", "tokens"})
+	insertCall     = insert("usage_calls", callColumns)
+	insertKind     = insert("usage_kinds", append([]string{"until"}, kindColumns...))
+	insertOpen     = insert("usage_open", []string{"id", "row"})
+	numberTaken    = `SELECT id FROM usage_calls WHERE number = ?`
+	deleteOpen     = `DELETE FROM usage_open WHERE id = ?`
+	insertWarning  = insert("usage_warnings", []string{"time", "key", "budget", "percent", "spent", "amount"})
+	insertSettled  = insert("usage_settled", []string{"row", "batch", "time"})
+	insertDeferred = insert("usage_deferred", []string{"row", "host", "id", "request", "key", "cost", "tokens", "expires", "data"})
+	deleteDeferred = `DELETE FROM usage_deferred WHERE row = ?`
+	setKeyName     = `INSERT INTO usage_keys (key, name) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET name = excluded.name`
+	addHours       = addUp("usage_hours", hourCell, sumNames)
+	addDays        = addUp("usage_days", dayCell, sumNames)
+	addUsers       = addUp("usage_users", userCell, sumNames)
+	addSpend       = addUp("usage_spend", []string{"key", "quarter"}, []string{"cost", "tokens"})
 )
 
 // statements are those that the writer prepares: to compile the statements of a
 // small batch costs as much as to run them.
 var statements = []string{
-	insertCall, insertKind, insertOpen, deleteOpen, insertWarning, insertSettled, setKeyName, addHours, addDays, addUsers, addSpend,
+	insertCall, insertKind, insertOpen, deleteOpen, insertWarning, insertSettled, deleteDeferred, setKeyName, addHours, addDays, addUsers, addSpend,
 }
 
 // insert returns the statement that adds a row to a table.

@@ -18,12 +18,8 @@ const (
 	sweepStep = 5000
 )
 
-// runSweeper removes what is older than the retention, at once and then at
-// intervals, until the ledger stops. ctx bounds the sweep under way.
+// runSweeper sweeps at once and then at intervals, until the ledger stops. ctx bounds the sweep under way.
 func (l *Ledger) runSweeper(ctx context.Context) {
-	if l.o.Retention < 0 {
-		return
-	}
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
 	for {
@@ -36,11 +32,19 @@ func (l *Ledger) runSweeper(ctx context.Context) {
 	}
 }
 
-// sweep removes what is older than the retention. What is left because the
+// sweep settles deferred work that has expired, and removes what is older than
+// the retention. What is left because the
 // database accepts nothing is removed the next time.
 func (l *Ledger) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sweepPatience)
 	defer cancel()
+	if err := l.expireDeferred(ctx); err != nil {
+		l.o.Log.Warn("deferred work could not be settled", "error", err)
+		return
+	}
+	if l.o.Retention < 0 {
+		return
+	}
 	now := l.o.Now()
 	rows := now.Add(-l.o.Retention)
 	hours := now.Add(-max(hourRetention, l.o.Retention))

@@ -189,6 +189,10 @@ func (t *transaction) entry(ctx context.Context, e *entry) error {
 func (t *transaction) settle(ctx context.Context, e *entry) error {
 	r := &e.row
 	if r.Settles != "" {
+		_, err := t.run(ctx, deleteDeferred, r.ID)
+		if err != nil {
+			return err
+		}
 		marked, err := t.change(ctx, insertSettled, r.ID, r.Settles, r.Time.UnixMicro())
 		if err != nil || marked == 0 {
 			return err

@@ -1,0 +1,256 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"forward/internal/database"
+	"forward/internal/dialect"
+)
+
+// A provider may go on with a request after its answer: a response in the
+// background, a video, a long-running operation. Only a later answer reports
+// what was used. Until then the reservation of the call stands in the budgets
+// of its key, in the database too, and it is settled once: by the first answer
+// that reports the end, or at what was reserved when it expires.
+
+// Expired is the cause of rows that settle deferred work at its reservation,
+// because no answer has reported its end.
+const Expired = "expired"
+
+// deferralLife is how long the end of deferred work is waited for. Providers
+// keep what a request in the background has made for longer, but they finish it
+// within hours.
+const deferralLife = 24 * time.Hour
+
+// Deferral is work that a provider goes on with after the answer of the request
+// that started it.
+type Deferral struct {
+	Host string // of the provider that has it: ids are unique there
+	ID   string
+	Row  Row // of that request, as it was reserved
+}
+
+// settlingID is the id of the row that settles the work.
+func (d Deferral) settlingID() string { return d.Host + "/" + d.ID }
+
+// deferred is what memory knows of a deferral.
+type deferred struct {
+	key     string
+	held    spent
+	expires time.Time
+}
+
+// deferrals are the deferrals that are not settled. Safe for concurrent use.
+type deferrals struct {
+	mu    sync.Mutex
+	byRow map[string]deferred // by the id of the row that will settle it
+	byKey map[string]spent    // what all of them hold, by key
+}
+
+// add takes a deferral in, unless it is there.
+func (d *deferrals) add(row string, one deferred) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, ok := d.byRow[row]; ok {
+		return
+	}
+	if d.byRow == nil {
+		d.byRow = map[string]deferred{}
+		d.byKey = map[string]spent{}
+	}
+	d.byRow[row] = one
+	d.byKey[one.key] = d.byKey[one.key].plus(one.held)
+}
+
+// take removes a deferral, and reports whether it was there.
+func (d *deferrals) take(row string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	one, ok := d.byRow[row]
+	if !ok {
+		return false
+	}
+	delete(d.byRow, row)
+	held := d.byKey[one.key]
+	held.cost -= one.held.cost
+	held.tokens -= one.held.tokens
+	d.byKey[one.key] = held
+	if held == (spent{}) {
+		delete(d.byKey, one.key)
+	}
+	return true
+}
+
+// has reports whether a deferral is there.
+func (d *deferrals) has(row string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.byRow[row]
+	return ok
+}
+
+// heldBy returns what the deferrals of a key hold in a unit. They hold it in
+// every period, because the one in which they end is not known.
+func (d *deferrals) heldBy(key string, u Unit) int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.byKey[key].in(u)
+}
+
+// expired returns the rows of those that expire before a time.
+func (d *deferrals) expired(now time.Time) (rows []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for row, one := range d.byRow {
+		if one.expires.Before(now) {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
+// Defer leaves the reservation of the call standing until the work is settled
+// with [Ledger.SettleDeferred]. It returns when the deferral would survive the
+// end of the process. The call itself is settled as ever, with what its own
+// answer cost; that gives nothing of the reservation back.
+func (c *Call) Defer(ctx context.Context, host, id string) error {
+	l := c.ledger
+	d := Deferral{Host: host, ID: id, Row: c.open.row}
+	d.Row.Settles = id
+	one := deferred{key: d.Row.Key, held: spentBy(&d.Row), expires: l.o.Now().Add(deferralLife)}
+	if l.deferrals.has(d.settlingID()) {
+		return nil
+	}
+	text, err := marshalRow(&d.Row)
+	if err != nil {
+		return fmt.Errorf("deferring %s: %w", id, err)
+	}
+	err = database.Write(ctx, l.db, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, insertDeferred, d.settlingID(), host, id, d.Row.ID, d.Row.Key,
+			one.held.cost, one.held.tokens, one.expires.UnixMicro(), text)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("deferring %s: %w", id, err)
+	}
+	l.deferrals.add(d.settlingID(), one)
+	c.release()
+	return nil
+}
+
+// release gives back what the call holds in its meters.
+func (c *Call) release() {
+	if len(c.holds) == 0 {
+		return
+	}
+	a := c.ledger.account(c.open.row.Key)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, h := range c.holds {
+		h.meter.held -= h.amount
+	}
+	c.holds = nil
+}
+
+// IsDeferred reports whether the end of a work is waited for. It asks memory.
+func (l *Ledger) IsDeferred(host, id string) bool {
+	return l.deferrals.has(Deferral{Host: host, ID: id}.settlingID())
+}
+
+// HasDeferred reports whether the end of any work is waited for.
+func (l *Ledger) HasDeferred() bool {
+	l.deferrals.mu.Lock()
+	defer l.deferrals.mu.Unlock()
+	return len(l.deferrals.byRow) > 0
+}
+
+// SettleDeferred records the end of deferred work and charges it to the key
+// that started it, unless that was done before. complete fills in what was used
+// of a row that has what was reserved.
+func (l *Ledger) SettleDeferred(ctx context.Context, host, id string, complete func(*Row)) (settled bool, err error) {
+	return l.settleDeferred(ctx, Deferral{Host: host, ID: id}.settlingID(), complete)
+}
+
+func (l *Ledger) settleDeferred(ctx context.Context, row string, complete func(*Row)) (settled bool, err error) {
+	l.settling.Lock() // of two clients that get the same answer, the second one finds it settled
+	defer l.settling.Unlock()
+	if !l.deferrals.has(row) {
+		return false, nil
+	}
+	var text string
+	err = l.db.QueryRowContext(ctx, `SELECT data FROM usage_deferred WHERE row = ?`, row).Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		l.deferrals.take(row) // another process has settled it
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading deferred work: %w", err)
+	}
+	r, err := unmarshalRow(text)
+	if err != nil {
+		return false, fmt.Errorf("reading the deferred work %s: %w", row, err)
+	}
+	started := r.ID
+	r.ID = row
+	r.Time = l.o.Now()
+	r.Booked = time.Time{}
+	r.Cache = "bypass"
+	r.Trail = []Step{{Name: "made", Text: "by request " + started}}
+	complete(&r)
+	l.Record(r) // the writer removes the deferral in the transaction of the row
+	l.deferrals.take(row)
+	return true, nil
+}
+
+// expireDeferred settles the work whose end was not reported in time at what
+// was reserved for it.
+func (l *Ledger) expireDeferred(ctx context.Context) error {
+	for _, row := range l.deferrals.expired(l.o.Now()) {
+		_, err := l.settleDeferred(ctx, row, func(r *Row) {
+			r.Estimated = true
+			r.Cause = Expired
+			r.Trail = append(r.Trail, Step{Name: "expired", Text: "no answer reported its end within " + deferralLife.String() + ": it counts with what was reserved"})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nothingUsed takes out of a row what was reserved.
+func (r *Row) nothingUsed(why string) {
+	r.Usage = dialect.Usage{}
+	r.Estimated = false
+	r.Priced = true
+	r.Cost = 0
+	r.Price = why
+}
+
+// loadDeferred reads the deferrals of earlier processes.
+func (l *Ledger) loadDeferred(ctx context.Context) error {
+	rows, err := l.db.QueryContext(ctx, `SELECT row, key, cost, tokens, expires FROM usage_deferred`)
+	if err != nil {
+		return fmt.Errorf("reading deferred work: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var row string
+		var one deferred
+		var expires int64
+		if err := rows.Scan(&row, &one.key, &one.held.cost, &one.held.tokens, &expires); err != nil {
+			return fmt.Errorf("reading deferred work: %w", err)
+		}
+		one.expires = time.UnixMicro(expires)
+		l.deferrals.add(row, one)
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("reading deferred work: %w", err)
+	}
+	return nil
+}
