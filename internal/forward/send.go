@@ -24,6 +24,7 @@ type answer struct {
 	modified   []string          // what of the outgoing body is not the client's
 	addedUsage bool              // the stream reports usage that the client did not ask for
 	batch      *batch            // nil: the answer is not about batches
+	work       *work             // nil: the answer is not about deferred work
 	whole      []byte            // the body of a stored answer, which needs no recording to be read
 	gaps       []time.Duration   // between the events of a stored stream, when they are replayed
 }
@@ -49,6 +50,7 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	r := g.outgoing(work, a, to, body)
 	r.Header = g.outgoingHeader(a, to, uses.read())
 	ans.batch = g.batchOf(a, to, r.Header)
+	ans.work = g.workOf(a, to, r.Header)
 	if out.body != nil {
 		r.ContentLength = int64(len(out.body)) // in chunks still if it came so
 	}

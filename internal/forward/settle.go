@@ -138,8 +138,13 @@ func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
 		row.Usage = dialect.Usage{Input: prompt, Total: prompt}
 		row.Estimated = prompt > 0
 	}
+	g.deferWork(rec)
 	row.Trail = g.trail(rec, row.Attempts)
-	row.Bill(g.Prices)
+	if rec.isDeferred() {
+		row.Defer()
+	} else {
+		row.Bill(g.Prices)
+	}
 	g.redactRow(&row, rec.ask, rec.answer)
 	if rec.bill != nil {
 		rec.bill.Settle(row)
@@ -208,6 +213,9 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 	}
 	if rec.answer != nil && rec.answer.batch != nil && rec.answer.batch.about != "" {
 		step("batch", rec.answer.batch.about)
+	}
+	if rec.answer != nil && rec.answer.work != nil && rec.answer.work.about != "" {
+		step("deferred", rec.answer.work.about)
 	}
 	if attempts > 1 {
 		step("attempts", strconv.Itoa(attempts))

@@ -73,7 +73,7 @@ func (g *Gateway) unwrap(t *tap, rec *record) io.ReadCloser {
 		g.ownUploads(rec, res.Header)
 	}
 	encoding := encodingOf(res.Header)
-	if (ans.addedUsage || ans.batch != nil) && unpacks(encoding) {
+	if (ans.addedUsage || ans.batch != nil || ans.work != nil) && unpacks(encoding) {
 		body = &unpacking{ReadCloser: body, encoding: encoding}
 		res.Header.Del("Content-Encoding")
 		res.Header.Del("Content-Length")
@@ -84,6 +84,9 @@ func (g *Gateway) unwrap(t *tap, rec *record) io.ReadCloser {
 	}
 	if ans.batch != nil {
 		body = g.watchBatch(rec, body)
+	}
+	if ans.work != nil {
+		body = g.watchWork(rec, body)
 	}
 	if rec.memory.call != nil {
 		body = rec.memory.call.carry(body, res.ContentLength)

@@ -223,13 +223,14 @@ func (l *Ledger) expireDeferred(ctx context.Context) error {
 	return nil
 }
 
-// nothingUsed takes out of a row what was reserved.
-func (r *Row) nothingUsed(why string) {
+// Defer makes a row that of a request whose work goes on: another row will have
+// what it costs.
+func (r *Row) Defer() {
 	r.Usage = dialect.Usage{}
 	r.Estimated = false
 	r.Priced = true
 	r.Cost = 0
-	r.Price = why
+	r.Price = "deferred: it is settled when an answer reports its end"
 }
 
 // loadDeferred reads the deferrals of earlier processes.

@@ -239,7 +239,7 @@ func (l *Ledger) recover(ctx context.Context) error {
 		r.Cause = interrupted
 		r.Estimated = true
 		if isDeferred { // the row that settles the work has what it cost
-			r.nothingUsed("deferred")
+			r.Defer()
 		}
 		left = append(left, &entry{kind: settled, row: r, open: leftOpen()})
 	}

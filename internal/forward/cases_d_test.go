@@ -1,0 +1,201 @@
+package forward_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"forward/internal/ledger"
+)
+
+// workProvider has work that goes on after its answer. Its answers are those of
+// the providers' documentation, shortened.
+type workProvider struct {
+	state atomic.Pointer[string] // of the work, in the provider's word
+}
+
+func (p *workProvider) set(state string) { p.state.Store(&state) }
+
+const (
+	workUsage   = `{"input_tokens":100,"output_tokens":9000,"total_tokens":9100}`
+	workPending = `{"id":"resp_1","object":"response","background":true,"status":"queued","model":"gpt-4o-2024-08-06","output":[],"usage":null}`
+)
+
+// response is the state of resp_1.
+func (p *workProvider) response() string {
+	state := *p.state.Load()
+	usage := "null"
+	if state == "completed" || state == "incomplete" {
+		usage = workUsage
+	}
+	return `{"id":"resp_1","object":"response","background":true,"status":"` + state + `","model":"gpt-4o-2024-08-06","output":[],"usage":` + usage + `}`
+}
+
+func (p *workProvider) serve(w http.ResponseWriter, r *http.Request) {
+	kind, body := "application/json", chatBody
+	raw, _ := io.ReadAll(r.Body)
+	switch method, path := r.Method, r.URL.Path; {
+	case method+path == "POST/v1/responses" && strings.Contains(string(raw), `"stream":true`):
+		w.Header().Set("Content-Type", "text/event-stream")
+		fmt.Fprintf(w, "event: response.created\ndata: {\"type\":\"response.created\",\"response\":%s}\n\n", workPending)
+		w.(http.Flusher).Flush()
+		if strings.Contains(string(raw), "whole") {
+			fmt.Fprintf(w, "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":%s}\n\n", p.response())
+			return
+		}
+		panic(http.ErrAbortHandler)
+	case method+path == "POST/v1/responses":
+		body = workPending
+	case method+path == "GET/v1/responses/resp_1" && r.URL.Query().Get("stream") == "true":
+		kind = "text/event-stream"
+		body = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + p.response() + "}\n\n"
+	case strings.HasPrefix(path, "/v1/responses/resp_1"):
+		body = p.response()
+	case strings.HasPrefix(path, "/v1beta/models/") && method == "POST":
+		body = `{"name":"models/veo-3.0-generate-001/operations/op1"}`
+	case strings.HasSuffix(path, "/operations/op1"):
+		body = `{"name":"models/veo-3.0-generate-001/operations/op1"}`
+		if *p.state.Load() == "completed" {
+			body = `{"name":"models/veo-3.0-generate-001/operations/op1","done":true,"response":{"generateVideoResponse":{"generatedSamples":[{"video":{"uri":"x"}}]}}}`
+		}
+	case method+path == "POST/v1/threads/thread_1/runs":
+		body = `{"id":"run_1","object":"thread.run","status":"queued","model":"gpt-4o","usage":null}`
+	case path == "/v1/threads/thread_1/runs/run_1":
+		body = `{"id":"run_1","object":"thread.run","status":"completed","model":"gpt-4o","usage":{"prompt_tokens":100,"completion_tokens":9000,"total_tokens":9100}}`
+	}
+	w.Header().Set("Content-Type", kind)
+	io.WriteString(w, body)
+}
+
+// rows are the requests that the ledger has, without those that only asked.
+func (o *office) rows(b *bench) string {
+	o.t.Helper()
+	b.gateway.Wait(10 * time.Second)
+	if err := o.ledger.Flush(o.t.Context()); err != nil {
+		o.t.Fatal(err)
+	}
+	rows := must(o.db.Query(`SELECT id FROM usage_requests WHERE operation != '' ORDER BY time, id`))(o.t)
+	defer rows.Close()
+	var out strings.Builder
+	for rows.Next() {
+		var id string
+		rows.Scan(&id)
+		r, _, err := o.ledger.Trail(o.t.Context(), id)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		_, name, _ := strings.Cut(id, "/")
+		fmt.Fprintf(&out, "%s %s %d %d+%d %s priced %t estimated %t\n", name, r.KeyName, r.Status, r.Usage.Input, r.Usage.Output, r.Cost, r.Priced, r.Estimated)
+	}
+	return out.String()
+}
+
+// held is what the budget of fk-carol holds.
+func (o *office) held(key string) int64 {
+	o.t.Helper()
+	balances, err := o.ledger.Balances(context.Background(), key, []ledger.Budget{{Unit: ledger.USD, Amount: 400_000, Period: ledger.Total}})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return balances[0].Held
+}
+
+// TestDeferredWork starts work with one key and asks for its end with another.
+func TestDeferredWork(t *testing.T) {
+	const (
+		create  = `{"model":"gpt-4o","input":"x","background":true,"max_output_tokens":50000}`
+		started = " alice 200 0+0 $0.00 priced true estimated false\n"
+		// gpt-4o: 100 × 2,500 + 9,000 × 10,000 millionths.
+		used = "resp_1 alice 200 100+9000 $0.09025 priced true estimated false\n"
+	)
+	for name, c := range map[string]struct {
+		state        string // in which the work ends
+		method, path string // that ask for its end
+		settled      string
+	}{
+		"B06 M2 fetched":       {"completed", "GET", "/v1/responses/resp_1", used},
+		"B06 cut by its bound": {"incomplete", "GET", "/v1/responses/resp_1/", used},
+		"B06 resumed stream":   {"completed", "GET", "/v1/responses/resp_1?stream=true&starting_after=42", used},
+		"B06 failed":           {"failed", "GET", "/v1/responses/resp_1", "resp_1 alice 502 0+0 $0.00 priced true estimated false\n"},
+		"B06 cancelled": {"cancelled", "POST", "/v1/responses/resp_1/cancel",
+			"+50000 $0.5000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, p := newOffice(t), &workProvider{}
+			p.set("in_progress")
+			b := start(t, p.serve, o.change)
+			b.do("POST", "/v1/responses", create).want(t, 200)
+			b.do(c.method, c.path, "", "Authorization", "Bearer fk-bob").want(t, 200)
+			if got := o.rows(b); got != started {
+				t.Fatalf("before its end:\n%s", got)
+			}
+			p.set(c.state)
+			o.ledger.Close(t.Context())
+			o.open()
+			again := start(t, p.serve, func(s *setup) { o.change(s); s.base = b.upstream.URL })
+			for range 3 {
+				again.do(c.method, c.path, "", "Authorization", "Bearer fk-bob").want(t, 200)
+			}
+			got, ok := strings.CutPrefix(o.rows(again), started)
+			if !ok || !strings.Contains(got, c.settled) || strings.Count(got, "\n") != 1 {
+				t.Errorf("after its end:\n%s want\n%s", got, c.settled)
+			}
+		})
+	}
+}
+
+// TestDeferredReservationStands holds what work may cost in the budget of its
+// key until its end is reported.
+func TestDeferredReservationStands(t *testing.T) {
+	o, p := newOffice(t), &workProvider{}
+	p.set("in_progress")
+	b := start(t, p.serve, o.change)
+	as := []string{"Authorization", "Bearer fk-carol"}
+	const create = `{"model":"gpt-4o-mini","input":"x","background":true,"max_output_tokens":600}`
+	b.do("POST", "/v1/responses", create, as...).want(t, 200)
+	b.gateway.Wait(10 * time.Second)
+	var carol string
+	err := o.db.QueryRow(`SELECT key FROM usage_deferred`).Scan(&carol)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if held := o.held(carol); held < 360_000 {
+		t.Fatalf("%d nano-dollars are held while the work goes on", held)
+	}
+	p.set("completed")
+	b.do("GET", "/v1/responses/resp_1", "", as...).want(t, 200)
+	if held := o.held(carol); held != 0 {
+		t.Errorf("%d nano-dollars are held after its end", held)
+	}
+	b.do("POST", "/v1/responses", create, as...).want(t, 429) // 9,000 tokens spent it
+}
+
+// TestDeferredStreams streams work that goes on when the client, or the
+// connection, is gone.
+func TestDeferredStreams(t *testing.T) {
+	o, p := newOffice(t), &workProvider{}
+	p.set("completed")
+	b := start(t, p.serve, o.change)
+	b.do("POST", "/v1/responses", `{"model":"gpt-4o","input":"cut","background":true,"stream":true}`)
+	if got, want := o.rows(b), " alice 200 0+0 $0.00 priced true estimated false\n"; got != want {
+		t.Fatalf("after the cut:\n%s want\n%s", got, want)
+	}
+	b.do("GET", "/v1/responses/resp_1?stream=true&starting_after=0", "").want(t, 200)
+	const settled = "resp_1 alice 200 100+9000 $0.09025 priced true estimated false\n"
+	if got := o.rows(b); !strings.HasSuffix(got, settled) {
+		t.Errorf("after it was resumed:\n%s", got)
+	}
+
+	o = newOffice(t)
+	b = start(t, p.serve, o.change)
+	b.do("POST", "/v1/responses", `{"model":"gpt-4o","input":"whole","background":true,"stream":true}`).want(t, 200)
+	b.do("GET", "/v1/responses/resp_1", "").want(t, 200)
+	if got, want := o.rows(b), " alice 200 100+9000 $0.09025 priced true estimated false\n"; got != want {
+		t.Errorf("a stream that came whole:\n%s want\n%s", got, want)
+	}
+}
