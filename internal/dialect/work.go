@@ -40,8 +40,8 @@ var workStates = map[string]WorkState{
 	"cancelled": Cancelled, "canceled": Cancelled, "expired": Cancelled,
 }
 
-// ReadWork reads an answer or the data of an event, by its shape: an object with
-// an id and a status, or a long-running operation with a name and done
+// ReadWork reads an answer or the data of an event, by its shape: an object
+// with an id and a status, or a long-running operation with a name and done
 // (https://google.aip.dev/151). Batches are no work in this sense: they report
 // no usage of their own.
 func ReadWork(root gjson.Result) Work {

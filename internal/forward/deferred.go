@@ -98,8 +98,8 @@ func (g *Gateway) watchWork(rec *record, body io.ReadCloser) io.ReadCloser {
 	return w
 }
 
-// workWatch passes a body on and looks at it before the client has it: at events
-// one by one, at JSON when it is whole.
+// workWatch passes a body on and looks at it before the client has it: at
+// events one by one, at JSON when it is whole.
 type workWatch struct {
 	io.ReadCloser
 	g      *Gateway

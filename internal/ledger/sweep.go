@@ -18,7 +18,8 @@ const (
 	sweepStep = 5000
 )
 
-// runSweeper sweeps at once and then at intervals, until the ledger stops. ctx bounds the sweep under way.
+// runSweeper sweeps at once and then at intervals, until the ledger stops. ctx
+// bounds the sweep under way.
 func (l *Ledger) runSweeper(ctx context.Context) {
 	ticker := time.NewTicker(sweepInterval)
 	defer ticker.Stop()
@@ -33,8 +34,8 @@ func (l *Ledger) runSweeper(ctx context.Context) {
 }
 
 // sweep settles deferred work that has expired, and removes what is older than
-// the retention. What is left because the
-// database accepts nothing is removed the next time.
+// the retention. What is left because the database accepts nothing is removed
+// the next time.
 func (l *Ledger) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, sweepPatience)
 	defer cancel()
