@@ -35,6 +35,7 @@ var packages = []string{
 	"forward/internal/dialect/openai",
 	"forward/internal/convert",
 	"forward/internal/dialect",
+	"forward/internal/form",
 	"forward/internal/framing",
 	"forward/internal/jsonscan",
 	"forward/internal/backlog",

@@ -57,11 +57,11 @@ const (
 	Video        Operation = "video"         // POST …/videos and …/videos/ID/remix, Gemini: POST …:predictLongRunning
 )
 
-// Parsed reports whether the request body of the operation is JSON that the
-// gateway reads.
+// Parsed reports whether the request body of the operation is JSON, whatever
+// its type is declared to be. That of others may be JSON, a form or a file.
 func (op Operation) Parsed() bool {
 	switch op {
-	case Other, Audio, ImageEdit, Models:
+	case Other, Unknown, Audio, ImageEdit, Video, Models:
 		return false
 	}
 	return true
@@ -89,6 +89,9 @@ func (op Operation) Generates() bool {
 	}
 	return true
 }
+
+// RunsModel reports whether a model is asked, also if that is free.
+func (op Operation) RunsModel() bool { return op != Other && op != Models }
 
 // Paid reports whether usage of the operation costs money.
 func (op Operation) Paid() bool { return op.Generates() && op != Moderation }
@@ -155,7 +158,8 @@ type Dialect struct {
 	// tolerated.
 	Operation func(method, path string) Operation
 
-	// Request reads what is asked for; b may be nil.
+	// Request reads what is asked for; b may be nil. Of a form it is what
+	// FormBody makes of its fields.
 	Request func(op Operation, path, rawQuery string, b *Body) Request
 
 	// PlainForm returns the path and query by which a request would be asked

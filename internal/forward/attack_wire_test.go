@@ -219,7 +219,7 @@ func TestA56CompressionHidesNothing(t *testing.T) {
 		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Level: 1})
 		s.Levels = keys.Levels{1: {"cheap"}}
 	})
-	b.do("POST", "/v1/chat/completions", bomb.String(), "Content-Encoding", "gzip", "Authorization", "Bearer fk-carol").wantRefused(t, openai.Dialect, 415, "unsupported_encoding")
+	b.do("POST", "/v1/chat/completions", bomb.String(), "Content-Encoding", "gzip", "Authorization", "Bearer fk-carol").wantRefused(t, openai.Dialect, 400, "invalid_json")
 	b.wantCalls(t, 0)
 	a := b.do("POST", "/v1/chat/completions", bomb.String(), "Content-Encoding", "gzip")
 	if _, body := b.last(); !bytes.Equal(body, bomb.Bytes()) || a.body != bomb.String() {

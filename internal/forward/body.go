@@ -5,18 +5,102 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
-	"mime/multipart"
 	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/form"
 )
 
-// readBody reads and scans the body. The body of a path that is only configured
-// as cacheable need not be JSON.
+// learn reads the body as far as the gateway needs to know it. All other bodies
+// stream to the upstream unread.
+//
+// The body of an operation that takes JSON is read once, bounded, and scanned.
+// Other operations take JSON, forms and files: what a body is, its first bytes
+// decide, because servers differ in how far they trust its type. A form is read
+// as it passes; see formBody.
+func (g *Gateway) learn(a *ask, to target) error {
+	r := a.in.r
+	op := a.from.op
+	empty := r.ContentLength == 0
+	a.judged = g.restricted(&a.who) || g.ownsOnly(&a.who, to)
+	scan := form.New(r.Header.Get("Content-Type"))
+	switch {
+	case empty && (!op.Parsed() || r.Method != http.MethodPost):
+		return nil
+	case isEncoded(r):
+		return g.readPacked(a, scan)
+	case op.Parsed() || (g.cacheRoutes[a.from.plain] && r.Method == http.MethodPost):
+		return g.readBody(a)
+	case !a.judged && !g.needsModel(a):
+		if scan != nil && op.Generates() {
+			g.passForm(a, scan, nil)
+			return nil
+		}
+		if (op.Generates() || g.sticks(to)) && isJSONRequest(r) && r.ContentLength <= maxStateRequest {
+			return g.readBody(a)
+		}
+		return nil
+	}
+	first, err := g.peek(a)
+	switch {
+	case err != nil:
+		return err
+	case first == '{' && (op.RunsModel() || r.ContentLength <= g.MaxBody || g.ownsOnly(&a.who, to)):
+		return g.readBody(a)
+	case scan != nil && op.Generates():
+		return g.readForm(a, scan)
+	}
+	return nil
+}
+
+// needsModel reports whether rules of the gateway need the model of a request
+// before it is sent, beside model rules.
+func (g *Gateway) needsModel(a *ask) bool {
+	if !a.from.op.Generates() {
+		return false
+	}
+	leads := a.from.mount == "/" && len(g.Models) > 0
+	return leads || len(a.who.policy.Budgets) > 0 || g.isQueued(a) || g.isCounted(&a.who)
+}
+
+// peek reads the body up to its first byte that is no white space, and returns
+// that byte; 0 if there is none within the first bytes.
+func (g *Gateway) peek(a *ask) (byte, error) {
+	r := a.in.r
+	defer g.timed(a)()
+	head := make([]byte, 0, 512)
+	for {
+		n, err := r.Body.Read(head[len(head):cap(head)])
+		head = head[:len(head)+n]
+		text := bytes.TrimLeft(head, " \t\r\n")
+		if len(text) == 0 && err == nil && len(head) < cap(head) {
+			continue
+		}
+		if err != nil && err != io.EOF {
+			return 0, g.broken(a, err)
+		}
+		unread(r, head)
+		if len(text) == 0 {
+			return 0, nil
+		}
+		return text[0], nil
+	}
+}
+
+// unread puts bytes back that were read of a body.
+func unread(r *http.Request, head []byte) {
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+}
+
+// readBody reads and scans the body. It has to be JSON where the operation
+// takes nothing else and where a model rule needs it; a file that is uploaded
+// may start like JSON.
 func (g *Gateway) readBody(a *ask) error {
 	raw, err := g.slurp(a)
 	if err != nil {
@@ -24,7 +108,10 @@ func (g *Gateway) readBody(a *ask) error {
 	}
 	a.raw = raw
 	a.body, err = dialect.Scan(raw)
-	if err != nil && (a.from.op.Parsed() || (g.ruled(a) && isJSONRequest(a.in.r))) {
+	if err != nil && (a.from.op.Parsed() || (a.judged && a.from.op.RunsModel())) {
+		return err
+	}
+	if _, ok := errors.AsType[*dialect.DuplicateError](err); ok && a.judged {
 		return err
 	}
 	return nil
@@ -40,11 +127,7 @@ func (g *Gateway) slurp(a *ask) ([]byte, error) {
 	if g.crowded(r.ContentLength) {
 		return nil, overloaded()
 	}
-	rc := http.NewResponseController(a.in.w)
-	if r.ContentLength != 0 {
-		rc.SetReadDeadline(time.Now().Add(30*time.Second + time.Duration(max(r.ContentLength, 0)/8192)*time.Second))
-		defer rc.SetReadDeadline(time.Time{})
-	}
+	defer g.timed(a)()
 	// The announced length is a hint for bodies of the usual size only:
 	// announcing costs a client nothing.
 	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 256<<10)+bytes.MinRead))
@@ -52,23 +135,42 @@ func (g *Gateway) slurp(a *ask) ([]byte, error) {
 		Reader: http.MaxBytesReader(a.in.w, r.Body, g.MaxBody),
 		all:    &g.bodies, limit: g.MaxBodies, own: &a.counted,
 	})
+	if err != nil {
+		return nil, g.broken(a, err)
+	}
+	return buf.Bytes(), nil
+}
+
+// timed bounds the time in which the body has to come, until its result is
+// called.
+func (g *Gateway) timed(a *ask) (end func()) {
+	length := a.in.r.ContentLength
+	if length == 0 {
+		return func() {}
+	}
+	rc := http.NewResponseController(a.in.w)
+	rc.SetReadDeadline(time.Now().Add(30*time.Second + time.Duration(max(length, 0)/8192)*time.Second))
+	return func() { rc.SetReadDeadline(time.Time{}) }
+}
+
+// broken returns why the body could not be read.
+func (g *Gateway) broken(a *ask, err error) error {
+	r := a.in.r
 	var tooBig *http.MaxBytesError
 	switch {
-	case err == nil:
-		return buf.Bytes(), nil
 	case errors.As(err, &tooBig):
-		return nil, tooLarge(g.MaxBody)
+		return tooLarge(g.MaxBody)
 	case errors.Is(err, errCrowded):
-		return nil, overloaded()
+		return overloaded()
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refused(http.StatusRequestTimeout, "request_timeout",
+		return refused(http.StatusRequestTimeout, "request_timeout",
 			"The request body came too slowly.").because(err)
 	case r.Context().Err() != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		// An unexpected EOF ends the context too, but the client may have
 		// closed only its half of the connection.
-		return nil, r.Context().Err()
+		return r.Context().Err()
 	default: // the client's framing is broken: the upstream is not to blame
-		return nil, refused(http.StatusBadRequest, "invalid_body",
+		return refused(http.StatusBadRequest, "invalid_body",
 			"The request body could not be read: it is cut or badly framed.").because(err)
 	}
 }
@@ -76,40 +178,6 @@ func (g *Gateway) slurp(a *ask) ([]byte, error) {
 func tooLarge(limit int64) error {
 	return refused(http.StatusRequestEntityTooLarge, "request_too_large",
 		fmt.Sprintf("The request body is larger than %d bytes. Send less, or ask for a higher MAX_BODY_BYTES.", limit))
-}
-
-// modelOfForm reads the model field of a multipart body. It has to buffer the
-// body: the field may come after the file.
-func (g *Gateway) modelOfForm(a *ask) (string, error) {
-	if mediaType(a.in.r) != "multipart/form-data" {
-		return "", nil
-	}
-	raw, err := g.slurp(a)
-	if err != nil {
-		return "", err
-	}
-	a.raw = raw
-	_, params, _ := mime.ParseMediaType(a.in.r.Header.Get("Content-Type")) // a wrong one has no boundary
-	form := multipart.NewReader(bytes.NewReader(raw), params["boundary"])
-	var model string
-	for {
-		part, err := form.NextPart()
-		if err == io.EOF {
-			return model, nil
-		}
-		if err != nil {
-			return "", refused(http.StatusBadRequest, "invalid_body",
-				"The multipart body is broken.").because(err)
-		}
-		if part.FormName() != "model" {
-			continue
-		}
-		value, err := io.ReadAll(io.LimitReader(part, 1<<10))
-		if err != nil || model != "" {
-			return "", &dialect.DuplicateError{Key: "model"}
-		}
-		model = string(value)
-	}
 }
 
 // errCrowded is inside the error of a request whose body does not fit.

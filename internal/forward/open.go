@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"forward/internal/dialect"
+	"forward/internal/form"
 )
 
 // ask is one request as the gateway understands it. identify fills in where and
@@ -16,32 +17,31 @@ type ask struct {
 	from    match
 	who     caller
 	req     dialect.Request // what the body, or the path, asks
-	body    *dialect.Body   // nil when the body is not parsed
-	raw     []byte          // the body when it was read; nil when it streams
-	counted int64           // bytes of it that count in Gateway.bodies
+	body    *dialect.Body   // nil when the body is not JSON that was read
+	fields  *dialect.Body   // the fields of a form, as JSON; nil when it is none, or was not read
+	form    *formBody       // the body of a form that streams; nil when it is none, or was read whole
+	raw     []byte          // the body as it came when it was read; nil when it streams
+	judged  bool            // rules of the key are about what the body names
+	packed  bool            // raw has a Content-Encoding, and goes upstream as it is
+	counted int64           // bytes that count in Gateway.bodies
 }
 
-// open learns what is asked. The body of an operation that the dialect knows is
-// read once, bounded, and scanned. Every other body streams to the upstream
-// unread, unless the caller may not use every model and the body could name
-// one. It fills in what is asked, and returns where it goes.
+// open learns what is asked. The body is read as far as the gateway needs it;
+// see learn. open fills in what is asked, and returns where it goes.
 func (g *Gateway) open(a *ask) (target, error) {
-	from := &a.from
 	who := &a.who
-	to := g.target(who, from.route, from.rest)
+	to := g.target(who, a.from.route, a.from.rest)
 	err := g.checkEphemeral(a, to)
 	if err != nil {
 		return to, err
 	}
-	if g.wantsBody(a, to) {
-		err := g.readBody(a)
-		if err != nil {
-			return to, err
-		}
+	err = g.learn(a, to)
+	if err != nil {
+		return to, err
 	}
-	a.req = from.dialect.Request(from.op, from.plain, a.in.r.URL.RawQuery, a.body)
+	a.read()
 	if g.restricted(who) {
-		err := g.checkModel(a)
+		err := g.checkModels(a)
 		if err != nil {
 			return to, err
 		}
@@ -65,22 +65,122 @@ func (g *Gateway) open(a *ask) (target, error) {
 	return to, nil
 }
 
-// wantsBody reports whether the gateway reads the body itself.
-func (g *Gateway) wantsBody(a *ask, to target) bool {
-	r := a.in.r
-	if r.Method != http.MethodPost || isEncoded(r) {
+// read takes what is asked from what is known of the request.
+func (a *ask) read() {
+	from := &a.from
+	a.req = from.dialect.Request(from.op, from.plain, a.in.r.URL.RawQuery, a.content())
+	if a.req.Model != "" || !from.op.Generates() {
+		return
+	}
+	a.models(func(model string) bool {
+		a.req.Model = strings.Clone(strings.TrimPrefix(model, "models/"))
 		return false
-	}
-	if a.from.op.Parsed() || g.ruled(a) {
-		return true
-	}
-	return isJSONRequest(r) && g.sticks(to) && r.ContentLength <= maxStateRequest
+	})
 }
 
-// ruled reports whether rules of the gateway need the body of an operation that
-// the dialect does not know.
-func (g *Gateway) ruled(a *ask) bool {
-	return g.cacheRoutes[a.from.plain] || (isJSONRequest(a.in.r) && (g.restricted(&a.who) || g.ownsOnly(&a.who, g.target(&a.who, a.from.route, ""))))
+// content is what was read of the body: JSON, or the fields of a form; nil if
+// neither.
+func (a *ask) content() *dialect.Body {
+	if a.body != nil {
+		return a.body
+	}
+	return a.fields
+}
+
+// models visits every model that the body or the query names, until visit
+// returns false.
+func (a *ask) models(visit func(model string) bool) {
+	going := true
+	each := func(model string) bool {
+		going = visit(model)
+		return going
+	}
+	if b := a.content(); b != nil {
+		from := &a.from
+		inPath := from.dialect.Request(from.op, from.plain, "", nil).Model != ""
+		b.Models(inPath, each)
+	}
+	if !going || !strings.Contains(a.in.r.URL.RawQuery, "model") {
+		return
+	}
+	query, _ := url.ParseQuery(a.in.r.URL.RawQuery) // what can be read of it
+	for _, model := range query["model"] {
+		if model != "" && !each(model) {
+			return
+		}
+	}
+}
+
+// checkModels refuses a model that is not the caller's to use, and an operation
+// of a model that the gateway cannot read. It judges the very bytes that go
+// upstream: every model that the path, the query or the body names, wherever a
+// server could look for it.
+func (g *Gateway) checkModels(a *ask) error {
+	err := checkQuery(a.in.r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	err = a.checkOtherReadings()
+	if err != nil {
+		return err
+	}
+	return g.judgeModels(a, a.form == nil)
+}
+
+// judgeModels judges the models that are known. whole is false if more may be
+// named in what was not read yet.
+func (g *Gateway) judgeModels(a *ask, whole bool) error {
+	named := a.req.Model != ""
+	refused := ""
+	judge := func(model string) bool {
+		named = true
+		if !g.allowsModel(&a.who, strings.TrimPrefix(model, "models/")) {
+			refused = model
+		}
+		return refused == ""
+	}
+	if !named || judge(a.req.Model) {
+		a.models(judge)
+	}
+	switch {
+	case refused != "":
+		return modelNotAllowed(&a.who, refused)
+	case !named && whole && a.from.op.RunsModel():
+		return &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
+			message: fmt.Sprintf("Key %q is limited to some models, and this request names none that the gateway can read. "+
+				"Name one in the field model of a JSON object or of a form.", a.who.name)}
+	}
+	return nil
+}
+
+// checkOtherReadings refuses a JSON body that a server may read as the form
+// that its type declares, with other models.
+func (a *ask) checkOtherReadings() error {
+	types := a.in.r.Header["Content-Type"]
+	if a.body == nil {
+		if a.form != nil || a.fields != nil {
+			for _, t := range types {
+				if t != types[0] {
+					return unclearForm(a, form.ErrUnclear)
+				}
+			}
+		}
+		return nil
+	}
+	for _, t := range types {
+		scan := form.New(t)
+		if scan == nil {
+			continue
+		}
+		scan.Write(a.body.Raw())
+		scan.Close()
+		for _, f := range scan.Fields() {
+			if form.Names(f.Name, "model") {
+				return unclearForm(a, form.ErrUnclear)
+			}
+		}
+	}
+	return nil
 }
 
 func isEncoded(r *http.Request) bool {
@@ -100,55 +200,22 @@ func mediaType(r *http.Request) string {
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// checkModel refuses a model that is not the caller's to use. It judges the
-// very bytes that go upstream: the scan refused duplicate spellings of the
-// field.
-func (g *Gateway) checkModel(a *ask) error {
-	model := a.req.Model
-	if model == "" && a.body == nil && a.in.r.ContentLength != 0 {
-		if isEncoded(a.in.r) {
-			return refused(http.StatusUnsupportedMediaType, "unsupported_encoding",
-				"Your key is limited to some models, so the request body must not be compressed.")
-		}
-		var err error
-		model, err = g.modelOfForm(a)
-		if err != nil {
-			return err
-		}
-	}
-	if model == "" && a.body != nil {
-		model = a.body.Get("model").String()
-	}
-	if model == "" {
-		var err error
-		model, err = modelOfQuery(a.in.r.URL.RawQuery)
-		if err != nil {
-			return err
-		}
-	}
-	if (model == "" && !a.from.op.Parsed()) || g.allowsModel(&a.who, model) {
-		return nil
-	}
-	return modelNotAllowed(&a.who, model)
-}
-
 func modelNotAllowed(who *caller, model string) *refusal {
 	return &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
 		message: fmt.Sprintf("Key %q may not use model %q.", who.name, model)}
 }
 
-// modelOfQuery reads the model parameter. It parses strictly: an upstream may
-// read what url.URL.Query leaves out, which is parameters with a semicolon and
-// all beyond 10,000.
-func modelOfQuery(rawQuery string) (string, error) {
+// checkQuery refuses a query whose model may be read in more than one way. It
+// parses strictly: an upstream may read what url.URL.Query leaves out, which is
+// parameters with a semicolon and all beyond 10,000.
+func checkQuery(rawQuery string) error {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return "", refused(http.StatusBadRequest, "invalid_query",
+		return refused(http.StatusBadRequest, "invalid_query",
 			"Your key is limited to some models, and the query cannot be read.").because(err)
 	}
-	named := query["model"]
-	if len(named) > 1 {
-		return "", &refusal{status: http.StatusBadRequest, code: "duplicate_key", param: "model", message: "The query names a model more than once."}
+	if len(query["model"]) > 1 {
+		return &refusal{status: http.StatusBadRequest, code: "duplicate_key", param: "model", message: "The query names a model more than once."}
 	}
-	return strings.Join(named, ""), nil
+	return nil
 }

@@ -72,8 +72,8 @@ func (g *Gateway) serve(rec *record) (err error) {
 	if err != nil {
 		return err
 	}
-	// What is asked, and may this caller ask it? Bodies that the dialect knows
-	// are read once, bounded, and scanned; all others stream.
+	// What is asked, and may this caller ask it? JSON is read once, bounded,
+	// and scanned; forms are read as they pass; all else streams.
 	rec.to, err = g.open(ask)
 	if err != nil {
 		return err
@@ -135,6 +135,7 @@ func (g *Gateway) serve(rec *record) (err error) {
 	if err != nil {
 		return err
 	}
+	rec.learnForm()
 	// One tap on the body: usage, chat log, cache, pacing. The bytes pass
 	// unchanged. What fails before the first byte is refused; what breaks off
 	// later aborts the connection.

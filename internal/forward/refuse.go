@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"strconv"
@@ -21,6 +22,7 @@ type refusal struct {
 	status               int
 	code, message, param string
 	retryAfter           time.Duration
+	header               http.Header // of the answer; nil: none
 	err                  error
 }
 
@@ -89,6 +91,9 @@ func (g *Gateway) refuse(rec *record, err error) {
 	}
 	if p.RetryAfter > 0 {
 		setRetryAfter(h, p.RetryAfter)
+	}
+	if own, ok := errors.AsType[*refusal](err); ok {
+		maps.Copy(h, own.header)
 	}
 	var over *limits.ExceededError
 	if errors.As(err, &over) {

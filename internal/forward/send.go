@@ -19,7 +19,7 @@ type answer struct {
 	route      *upstream.Route   // that was asked; nil for stored answers
 	attempts   upstream.Attempts // how the upstream was asked; zero for others
 	sent       io.Closer         // the outgoing body, which the transport may still be reading
-	unsent     bool              // the upstream has certainly seen nothing of the request
+	unsent     bool              // the upstream has certainly seen nothing that it could have executed
 	secret     keys.Secret       // the API key that was used: it must not come back
 	modified   []string          // what of the outgoing body is not the client's
 	addedUsage bool              // the stream reports usage that the client did not ask for
@@ -59,7 +59,8 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 		err = checkUpgrade(a.in.r, res, to.route.Name)
 	}
 	if err != nil {
-		ans.unsent = ans.attempts.Count == 0 || neverSent(err)
+		_, kept := errors.AsType[*refusal](err) // the end of the body was kept back
+		ans.unsent = ans.attempts.Count == 0 || neverSent(err) || kept
 		cause := context.Cause(work)
 		if cause != nil && errors.Is(err, context.Canceled) {
 			err = cause

@@ -38,6 +38,7 @@ func (g *Gateway) settle(rec *record) {
 	in := rec.in
 	elapsed := time.Since(in.start)
 	status, cause := rec.finish()
+	rec.learnForm()
 	g.settleTurn(rec)
 	row := g.closeAccount(rec, elapsed)
 	g.observe(rec, row, elapsed)

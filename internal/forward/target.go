@@ -3,6 +3,7 @@ package forward
 import (
 	"net/http"
 
+	"forward/internal/dialect"
 	"forward/internal/dialects"
 	"forward/internal/glob"
 	"forward/internal/upstream"
@@ -51,7 +52,7 @@ func (g *Gateway) lead(ask *ask, model string) (target, error) {
 	from := &ask.from
 	to := g.target(&ask.who, from.route, from.rest)
 	to.model = model
-	if from.mount == "/" && from.dialect == dialects.Default && from.op.Parsed() && model != "" {
+	if from.mount == "/" && from.dialect == dialects.Default && from.op.Generates() && from.op != dialect.Unknown && model != "" {
 		route := g.routeOf(from.route, model)
 		if route != from.route && !ask.who.ephemeral {
 			err := ask.who.checkRoute(route)
