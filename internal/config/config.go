@@ -203,7 +203,7 @@ type Upstream struct {
 	StreamIdleTimeout time.Duration // between two reads of a streamed answer
 	Retries           int           // further attempts after a failure in which nothing was sent
 	RetryStatus       []int         // 5xx answers to retry before the first byte
-	MaxBody           int64         // bytes of a request body that is parsed
+	MaxBody           int64         // bytes of a request body that is read; 0: as many as the provider takes
 }
 
 // Setting is one line of `forward check`.

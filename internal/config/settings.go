@@ -168,7 +168,7 @@ func upstreamSettings() []setting {
 		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Upstream.Retries })},
 		{name: "RETRY_STATUS", tree: true, set: retryStatus},
 		{name: "MAX_PARALLEL_REQUESTS", def: "0", set: number(0, 1<<20, func(c *Config) *int { return &c.Limits.MaxParallel })},
-		{name: "MAX_BODY_BYTES", def: "32MiB", set: size(1<<10, func(c *Config) *int64 { return &c.Upstream.MaxBody })},
+		{name: "MAX_BODY_BYTES", set: size(1<<10, func(c *Config) *int64 { return &c.Upstream.MaxBody })},
 	}
 }
 

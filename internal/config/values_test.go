@@ -113,7 +113,7 @@ func FuzzLoad(f *testing.F) {
 				}
 				seen[r.Prefix], seen[r.Name] = true, true
 			}
-			if c.Upstream.ConnectTimeout <= 0 || c.Cache.TTL < 0 || c.Upstream.MaxBody <= 0 || c.Listen.Host == "" || c.Location == nil {
+			if c.Upstream.ConnectTimeout <= 0 || c.Cache.TTL < 0 || c.Upstream.MaxBody < 0 || c.Listen.Host == "" || c.Location == nil {
 				t.Fatalf("config %+v", c)
 			}
 		}

@@ -29,6 +29,13 @@ type SyntaxError struct {
 
 func (e *SyntaxError) Error() string { return fmt.Sprintf("%s at byte %d", e.Reason, e.Offset) }
 
+// MaxMembers bounds the members at the top of a body. Each takes more memory
+// than its shortest spelling, so the bound on bytes would not be one on memory.
+const MaxMembers = 10_000
+
+// ErrMembers reports a body with more members than MaxMembers.
+var ErrMembers = fmt.Errorf("more than %d members", MaxMembers)
+
 // DuplicateError reports that a body names a guarded key twice, also by an
 // escaped or differently cased spelling that some JSON decoders take for the
 // same.
@@ -53,7 +60,8 @@ type span struct {
 }
 
 // Scan reads the top level of raw strictly: it must be valid JSON and an
-// object, keys must be valid UTF-8, and no guarded key may occur twice. raw
+// object of at most MaxMembers members, keys must be valid UTF-8, and no guarded
+// key may occur twice. raw
 // belongs to the Body from then on and must not change.
 func Scan(raw []byte) (*Body, error) {
 	if err := checkSyntax(raw); err != nil {
@@ -71,6 +79,9 @@ func Scan(raw []byte) (*Body, error) {
 				return nil, &DuplicateError{Key: guarded[i]}
 			}
 			seen[i], twins[i] = seen[i] || exact, twins[i] || !exact
+		}
+		if len(b.fields) == MaxMembers {
+			return nil, ErrMembers
 		}
 		b.fields = append(b.fields, span{key: p.Key, start: p.KeyStart, value: p.ValueStart, end: p.End()})
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -211,5 +212,21 @@ func BenchmarkScanAndWithout(b *testing.B) {
 		if err != nil || len(body.Without("caching")) >= len(request) {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestMembersAreBoundedAsBytesAre is about memory: where a member is takes
+// several times its shortest spelling.
+func TestMembersAreBoundedAsBytesAre(t *testing.T) {
+	body := []byte(`{"model":"m"` + strings.Repeat(`,"":0`, 2_500_000) + `}`)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := dialect.Scan(body)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, dialect.ErrMembers) || n > 2<<20 {
+		t.Errorf("%v after %d bytes were allocated", err, n)
+	}
+	if _, err := dialect.Scan([]byte(`{"model":"m"` + strings.Repeat(`,"":0`, dialect.MaxMembers-1) + `}`)); err != nil {
+		t.Error(err)
 	}
 }

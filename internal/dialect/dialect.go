@@ -193,6 +193,7 @@ type Dialect struct {
 	// true, it returns events itself.
 	WithUsage func(op Operation, events []byte, include bool) []byte
 
+	MaxBody    int64 // bytes of a request, as far as the provider or its models take it; 0: unknown
 	Errors     Errors
 	Objects    *Objects    // what the provider keeps for the account of an API key
 	Results    *Results    // how the results of batches are read; nil: it has no batches

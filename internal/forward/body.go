@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -26,20 +27,22 @@ func (g *Gateway) learn(a *ask, to target) error {
 	op := a.from.op
 	empty := r.ContentLength == 0
 	a.judged = g.restricted(&a.who) || g.ownsOnly(&a.who, to)
-	scan := form.New(r.Header.Get("Content-Type"))
 	switch {
 	case empty && (!op.Parsed() || r.Method != http.MethodPost):
 		return nil
 	case isEncoded(r):
-		return g.readPacked(a, scan)
+		return g.readPacked(a)
 	case op.Parsed() || (g.cacheRoutes[a.from.plain] && r.Method == http.MethodPost):
 		return g.readBody(a)
-	case !a.judged && !g.needsModel(a):
+	}
+	scan := form.New(r.Header.Get("Content-Type"))
+	if !a.judged && !g.needsModel(a) {
 		if scan != nil && op.Generates() {
 			g.passForm(a, scan, nil)
 			return nil
 		}
-		if (op.Generates() || g.sticks(to)) && isJSONRequest(r) && r.ContentLength <= maxStateRequest {
+		wanted := g.sticks(to) || (op.Generates() && r.ContentLength > 0)
+		if wanted && isJSONRequest(r) && r.ContentLength <= maxStateRequest {
 			return g.readBody(a)
 		}
 		return nil
@@ -48,7 +51,7 @@ func (g *Gateway) learn(a *ask, to target) error {
 	switch {
 	case err != nil:
 		return err
-	case first == '{' && (op.RunsModel() || r.ContentLength <= g.MaxBody || g.ownsOnly(&a.who, to)):
+	case first == '{' && (op.RunsModel() || r.ContentLength <= g.maxBody(a) || g.ownsOnly(&a.who, to)):
 		return g.readBody(a)
 	case scan != nil && op.Generates():
 		return g.readForm(a, scan)
@@ -109,6 +112,10 @@ func (g *Gateway) readBody(a *ask) error {
 	a.raw = raw
 	a.body, err = dialect.Scan(raw)
 	if err != nil && (a.from.op.Parsed() || (a.judged && a.from.op.RunsModel())) {
+		if len(bytes.TrimSpace(raw)) == 0 {
+			return refused(http.StatusBadRequest, "invalid_json",
+				"The request has no body. Send a JSON object that names a model.").because(err)
+		}
 		return err
 	}
 	if _, ok := errors.AsType[*dialect.DuplicateError](err); ok && a.judged {
@@ -121,25 +128,59 @@ func (g *Gateway) readBody(a *ask) error {
 // KB/s, so that a slow sender cannot hold a connection.
 func (g *Gateway) slurp(a *ask) ([]byte, error) {
 	r := a.in.r
-	if r.ContentLength > g.MaxBody {
-		return nil, tooLarge(g.MaxBody)
+	most := g.maxBody(a)
+	if r.ContentLength > most {
+		return nil, tooLarge(most)
 	}
 	if g.crowded(r.ContentLength) {
 		return nil, overloaded()
 	}
 	defer g.timed(a)()
+	from := &countedBody{Reader: http.MaxBytesReader(a.in.w, r.Body, most), all: &g.bodies, limit: g.MaxBodies, own: &a.counted}
 	// The announced length is a hint for bodies of the usual size only:
 	// announcing costs a client nothing.
-	buf := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), 256<<10)+bytes.MinRead))
-	_, err := buf.ReadFrom(&countedBody{
-		Reader: http.MaxBytesReader(a.in.w, r.Body, g.MaxBody),
-		all:    &g.bodies, limit: g.MaxBodies, own: &a.counted,
-	})
-	if err != nil {
-		return nil, g.broken(a, err)
+	raw := make([]byte, 0, min(max(r.ContentLength, 0), 256<<10)+bytes.MinRead)
+	for {
+		n, err := from.Read(raw[len(raw):cap(raw)])
+		raw = raw[:len(raw)+n]
+		if err == io.EOF {
+			return raw, nil
+		}
+		if err != nil {
+			return nil, g.broken(a, err)
+		}
+		if len(raw) == cap(raw) {
+			raw = grow(raw, r.ContentLength)
+		}
 	}
-	return buf.Bytes(), nil
 }
+
+// grow returns raw with twice its capacity, or with as much as the announced
+// length needs if that is less: of a long body no half is spare.
+func grow(raw []byte, announced int64) []byte {
+	most := 2 * cap(raw)
+	if announced > int64(len(raw)) {
+		most = min(most, int(announced)+bytes.MinRead)
+	}
+	return append(make([]byte, 0, most), raw...)
+}
+
+// maxBody bounds a body that is read, in bytes: as the settings have it, or
+// else by what the provider takes. Without a setting a single body does not
+// take more than a quarter of the memory.
+func (g *Gateway) maxBody(a *ask) int64 {
+	if g.MaxBody > 0 {
+		return g.MaxBody
+	}
+	most := cmp.Or(a.from.dialect.MaxBody, defaultMaxBody)
+	if g.MaxBodies > 0 {
+		most = min(most, max(2*g.MaxBodies, defaultMaxBody))
+	}
+	return most
+}
+
+// defaultMaxBody is the bound of protocols that have none of their own.
+const defaultMaxBody = 32 << 20
 
 // timed bounds the time in which the body has to come, until its result is
 // called.
@@ -159,7 +200,7 @@ func (g *Gateway) broken(a *ask, err error) error {
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig):
-		return tooLarge(g.MaxBody)
+		return tooLarge(g.maxBody(a))
 	case errors.Is(err, errCrowded):
 		return overloaded()
 	case errors.Is(err, os.ErrDeadlineExceeded):

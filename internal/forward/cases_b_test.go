@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -275,4 +276,57 @@ func TestCasesOfTheModelOfAForm(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestCasesOfLargeBodies(t *testing.T) {
+	b := narrow(t, provider, nil)
+	long := func(n int) string { return `{"model":"gpt-4o-mini","x":"` + strings.Repeat("x", n) + `"}` }
+	t.Run("B30 what the provider takes", func(t *testing.T) {
+		for _, c := range []struct {
+			path   string
+			size   int
+			status int
+		}{
+			{"/v1/responses", 60 << 20, 200},
+			{"/gemini/v1beta/models/gemini-1:generateContent", 60 << 20, 200},
+			{"/gemini/v1beta/models/gemini-1:generateContent", 101 << 20, 413},
+			{"/anthropic/v1/messages", 31 << 20, 200},
+			{"/anthropic/v1/messages", 33 << 20, 413},
+		} {
+			a := b.do("POST", c.path, long(c.size))
+			a.want(t, c.status)
+			if c.status == 413 && !strings.Contains(a.body, "MAX_BODY_BYTES") {
+				t.Errorf("%s: %s", c.path, a.body)
+			}
+		}
+	})
+	t.Run("B30 less in a small container", func(t *testing.T) {
+		b := start(t, provider, func(s *setup) { s.MaxBodies = 20 << 20 })
+		b.do("POST", "/v1/responses", long(39<<20)).want(t, 200)
+		b.do("POST", "/v1/responses", long(41<<20)).want(t, 413)
+	})
+	t.Run("B30 a setting counts", func(t *testing.T) {
+		b := start(t, provider, func(s *setup) { s.MaxBody, s.MaxBodies = 45<<20, 20<<20 })
+		b.do("POST", "/v1/responses", long(44<<20)).want(t, 200)
+		b.do("POST", "/v1/responses", long(46<<20)).want(t, 413)
+	})
+	t.Run("R1 members", func(t *testing.T) {
+		b := start(t, provider, caching(memoryCache(t)))
+		for _, body := range []string{
+			`{"model":"gpt-4o","messages":[]` + strings.Repeat(`,"1":1`, 2_500_000) + `}`,
+			`{"model":"gpt-4o","messages":[],"caching":true,"x":{"":0` + strings.Repeat(`,"1":1`, 2_500_000) + `}}`,
+		} {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			b.do("POST", "/v1/chat/completions", body).want(t, 400, "members")
+			runtime.ReadMemStats(&after)
+			if n := after.TotalAlloc - before.TotalAlloc; n > 6*uint64(len(body)) {
+				t.Errorf("%d bytes were allocated for a body of %d", n, len(body))
+			}
+		}
+	})
+	t.Run("an empty body", func(t *testing.T) {
+		b.do("POST", "/v1/chat/completions", "").want(t, 400, "invalid_json", "The request has no body")
+		b.do("POST", "/v1/chat/completions", " ").want(t, 400, "invalid_json", "The request has no body")
+	})
 }

@@ -80,7 +80,7 @@ func isLimited(err error) bool {
 // fallback returns the target of the next model that is configured to be asked
 // instead, and that the caller may use.
 func (g *Gateway) fallback(a *ask, to target, tries int) (target, bool) {
-	if a.body == nil || a.packed || !a.body.Get("model").Exists() {
+	if a.body == nil || a.packed || !a.from.op.Parsed() || !a.body.Get("model").Exists() {
 		return to, false
 	}
 	for _, f := range g.Fallbacks {

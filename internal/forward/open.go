@@ -145,7 +145,7 @@ func (g *Gateway) judgeModels(a *ask, whole bool) error {
 	switch {
 	case refused != "":
 		return modelNotAllowed(&a.who, refused)
-	case !named && whole && a.from.op.RunsModel():
+	case !named && whole && a.from.op.RunsModel() && a.from.op != dialect.Unknown: // policy decides about unknown ones
 		return &refusal{status: http.StatusForbidden, code: "model_not_allowed", param: "model",
 			message: fmt.Sprintf("Key %q is limited to some models, and this request names none that the gateway can read. "+
 				"Name one in the field model of a JSON object or of a form.", a.who.name)}

@@ -74,7 +74,7 @@ type Limiting struct {
 	Estimation       tokens.Estimation // of prompts by their length, where it is on
 	DefaultMaxTokens int64             // reserved for the completion of a request that names no bound; 1024 by default
 	MaxParallel      int               // requests of one caller at the same time; 0: no bound
-	MaxBody          int64             // bytes of a request body that is parsed; 32 MiB by default
+	MaxBody          int64             // bytes of a request body that is read; by default as many as the provider takes
 	MaxBodies        int64             // bytes of all such bodies together; 0: no bound
 	WriteTimeout     time.Duration     // one write to a client that does not read; 30 s by default
 }
@@ -118,7 +118,6 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.CacheMode = cmp.Or(o.CacheMode, CacheNormal)
 	o.CacheMaxEntry = cmp.Or(o.CacheMaxEntry, 8<<20)
-	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
 	o.Location = cmp.Or(o.Location, time.UTC)
 	o.DefaultMaxTokens = cmp.Or(o.DefaultMaxTokens, 1024)
 	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 120*time.Second)

@@ -23,13 +23,13 @@ const acceptedEncodings = "gzip, deflate, br, zstd, identity"
 // it, as large as a body may be. What goes upstream is the body as it came: the
 // coding is a part of it (RFC 9110, section 8.4), so nothing in it is changed.
 // A body that cannot be decoded passes where no rule needs it.
-func (g *Gateway) readPacked(a *ask, scan *form.Scanner) error {
+func (g *Gateway) readPacked(a *ask) error {
 	op := a.from.op
 	ruled := a.judged || g.needsModel(a)
 	if !op.Parsed() && !ruled {
 		return nil
 	}
-	if !op.RunsModel() && a.in.r.ContentLength > g.MaxBody {
+	if !op.RunsModel() && a.in.r.ContentLength > g.maxBody(a) {
 		return nil
 	}
 	encoding := encodingOf(a.in.r.Header)
@@ -52,6 +52,7 @@ func (g *Gateway) readPacked(a *ask, scan *form.Scanner) error {
 	if err != nil {
 		return err
 	}
+	scan := form.New(a.in.r.Header.Get("Content-Type"))
 	if scan != nil && !op.Parsed() && !bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte("{")) {
 		scan.Write(plain)
 		scan.Close()
@@ -81,16 +82,17 @@ func (g *Gateway) decode(a *ask, encoding string) ([]byte, error) {
 	if c, ok := r.(io.Closer); ok {
 		defer c.Close()
 	}
+	most := g.maxBody(a)
 	var buf bytes.Buffer
 	_, err = buf.ReadFrom(&countedBody{
-		Reader: io.LimitReader(r, g.MaxBody+1),
+		Reader: io.LimitReader(r, most+1),
 		all:    &g.bodies, limit: g.MaxBodies, own: &a.counted,
 	})
 	switch {
 	case errors.Is(err, errCrowded):
 		return nil, overloaded()
-	case int64(buf.Len()) > g.MaxBody:
-		return nil, tooLarge(g.MaxBody)
+	case int64(buf.Len()) > most:
+		return nil, tooLarge(most)
 	case err != nil:
 		return nil, notDecoded(encoding, err)
 	}

@@ -52,6 +52,8 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 		return dialect.Problem{Status: http.StatusBadRequest, Code: "duplicate_key", Param: e.Key,
 			Message: fmt.Sprintf("The request body names %q more than once.", e.Key)}
 	}),
+	is(dialect.ErrMembers, dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_body",
+		Message: fmt.Sprintf("The request body has more than %d members at its top, which is more than any provider's API has.", dialect.MaxMembers)}),
 	is(errShuttingDown, dialect.Problem{Status: http.StatusServiceUnavailable, Code: "gateway_shutting_down", RetryAfter: time.Second,
 		Message: "The gateway is shutting down."}),
 	when(problemOfUpstream),

@@ -13,6 +13,7 @@ import (
 var (
 	ErrInvalid = errors.New("invalid JSON")
 	ErrDepth   = errors.New("JSON is nested deeper than 1000 levels")
+	ErrMembers = errors.New("JSON with more than 100000 members in objects that enclose each other")
 )
 
 // Canonical returns JSON in the one spelling that stands for all spellings of
@@ -43,6 +44,9 @@ func Canonical(data []byte, drop func(key string) bool) ([]byte, error) {
 		return appendCanonical(c.out, UnsafeString(bytes.Trim(data, " \t\r\n"))), nil
 	}
 	c.elements(w, drop)
+	if c.tooMany {
+		return nil, ErrMembers
+	}
 	return c.out, nil
 }
 
@@ -50,7 +54,12 @@ type canonicalizer struct {
 	out     []byte
 	members []member // of all objects being written, the innermost last
 	scratch []byte
+	tooMany bool // more members than maxMembers
 }
+
+// maxMembers bounds the members that are sorted, each of which takes more
+// memory than its shortest spelling.
+const maxMembers = 100_000
 
 // member is where one member of an object is in out: out[name:colon] is its
 // quoted name, out[name:end] all of it with the comma that follows.
@@ -66,7 +75,7 @@ func (c *canonicalizer) elements(w Walker, drop func(key string) bool) Walker {
 	}
 	c.out = append(c.out, brackets[0])
 	first, start := len(c.members), len(c.out)
-	for w.Next() {
+	for !c.tooMany && w.Next() {
 		if w.object && drop != nil && drop(w.Key) {
 			continue
 		}
@@ -87,6 +96,7 @@ func (c *canonicalizer) elements(w Walker, drop func(key string) bool) Walker {
 		if w.object {
 			m.end = len(c.out)
 			c.members = append(c.members, m)
+			c.tooMany = len(c.members) > maxMembers
 		}
 	}
 	c.sort(start, c.members[first:])

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -95,6 +96,28 @@ func TestCanonicalDepth(t *testing.T) {
 		if _, err := jsonscan.Canonical(deep, nil); !errors.Is(err, jsonscan.ErrDepth) {
 			t.Error(err)
 		}
+	}
+}
+
+// TestCanonicalBoundsMembers is about memory: the members of an object are
+// sorted, and each takes several times its shortest spelling for that.
+func TestCanonicalBoundsMembers(t *testing.T) {
+	object := func(n int) []byte {
+		return []byte(`{"x":{` + strings.TrimSuffix(strings.Repeat(`"":0,`, n), ",") + `}}`)
+	}
+	if _, err := jsonscan.Canonical(object(50_000), nil); err != nil {
+		t.Error(err)
+	}
+	body := object(2_000_000)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := jsonscan.Canonical(body, nil)
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; !errors.Is(err, jsonscan.ErrMembers) || n > 3*uint64(len(body)) {
+		t.Errorf("%v after %d bytes were allocated for a body of %d", err, n, len(body))
+	}
+	if _, err := jsonscan.Canonical([]byte(`[`+strings.TrimSuffix(strings.Repeat("0,", 2_000_000), ",")+`]`), nil); err != nil {
+		t.Errorf("a long list: %v", err)
 	}
 }
 

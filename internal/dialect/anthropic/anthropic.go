@@ -32,6 +32,7 @@ var Dialect = &dialect.Dialect{
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
+	MaxBody:         32 << 20, // https://docs.anthropic.com/en/api/overview, "Request size limits"
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader, Status: status},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult},

@@ -34,6 +34,7 @@ var Dialect = &dialect.Dialect{
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
+	MaxBody:         100 << 20, // https://ai.google.dev/gemini-api/docs/file-input-methods
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult, Inline: inlineResults},

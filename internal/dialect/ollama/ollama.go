@@ -36,6 +36,7 @@ var Dialect = &dialect.Dialect{
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
+	MaxBody:         256 << 20,
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &dialect.Objects{},
 	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},

@@ -30,6 +30,7 @@ var Dialect = &dialect.Dialect{
 	Fold:            Forms.Fold,
 	Cut:             Forms.Cut,
 	WithUsage:       Forms.WithUsage,
+	MaxBody:         256 << 20, // it takes 512 MB of images, which is beyond what any model reads
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult},
