@@ -59,10 +59,9 @@ type span struct {
 	start, value, end int
 }
 
-// Scan reads the top level of raw strictly: it must be valid JSON and an
-// object of at most MaxMembers members, keys must be valid UTF-8, and no guarded
-// key may occur twice. raw
-// belongs to the Body from then on and must not change.
+// Scan reads the top level of raw strictly: it must be valid JSON and an object
+// of at most MaxMembers members, keys must be valid UTF-8, and no guarded key
+// may occur twice. raw belongs to the Body from then on and must not change.
 func Scan(raw []byte) (*Body, error) {
 	if err := checkSyntax(raw); err != nil {
 		return nil, err

@@ -193,7 +193,6 @@ type Dialect struct {
 	// true, it returns events itself.
 	WithUsage func(op Operation, events []byte, include bool) []byte
 
-	MaxBody    int64 // bytes of a request, as far as the provider or its models take it; 0: unknown
 	Errors     Errors
 	Objects    *Objects    // what the provider keeps for the account of an API key
 	Results    *Results    // how the results of batches are read; nil: it has no batches
@@ -232,6 +231,7 @@ type Provider struct {
 	Hosts     []string // suffixes of host names at which the dialect is spoken
 	Words     []string // words of a route prefix that suggest the dialect
 	Models    string   // a glob of the model names that only this provider has
+	MaxBody   int64    // bytes of a request that the provider takes, or more than its models read; 0: unknown
 	PriceName string   // the provider's name in price tables, if it is not that of the dialect
 
 	// ModelsQuery and ModelsHeader are what the list of models is asked with.

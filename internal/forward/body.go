@@ -172,7 +172,7 @@ func (g *Gateway) maxBody(a *ask) int64 {
 	if g.MaxBody > 0 {
 		return g.MaxBody
 	}
-	most := cmp.Or(a.from.dialect.MaxBody, defaultMaxBody)
+	most := cmp.Or(a.from.dialect.Provider.MaxBody, defaultMaxBody)
 	if g.MaxBodies > 0 {
 		most = min(most, max(2*g.MaxBodies, defaultMaxBody))
 	}

@@ -57,8 +57,8 @@ type canonicalizer struct {
 	tooMany bool // more members than maxMembers
 }
 
-// maxMembers bounds the members that are sorted, each of which takes more
-// memory than its shortest spelling.
+// maxMembers bounds the members that are sorted: each takes more memory than
+// its shortest spelling.
 const maxMembers = 100_000
 
 // member is where one member of an object is in out: out[name:colon] is its

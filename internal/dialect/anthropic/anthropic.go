@@ -32,12 +32,12 @@ var Dialect = &dialect.Dialect{
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
-	MaxBody:         32 << 20, // https://docs.anthropic.com/en/api/overview, "Request size limits"
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader, Status: status},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult},
 	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},
 	Provider: dialect.Provider{
+		MaxBody: 32 << 20, // https://docs.anthropic.com/en/api/overview, "Request size limits"
 		BaseURL: "https://api.anthropic.com",
 		Hosts:   []string{"anthropic.com"},
 		Words:   []string{"anthropic", "claude"},

@@ -34,12 +34,12 @@ var Dialect = &dialect.Dialect{
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
-	MaxBody:         100 << 20, // https://ai.google.dev/gemini-api/docs/file-input-methods
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult, Inline: inlineResults},
 	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1beta/openai", Has: compatible},
 	Provider: dialect.Provider{
+		MaxBody:   100 << 20, // https://ai.google.dev/gemini-api/docs/file-input-methods
 		BaseURL:   "https://generativelanguage.googleapis.com",
 		Hosts:     []string{"googleapis.com"},
 		Words:     []string{"gemini"},

@@ -36,10 +36,10 @@ var Dialect = &dialect.Dialect{
 	Fold:            forms.Fold,
 	Cut:             forms.Cut,
 	WithUsage:       forms.WithUsage,
-	MaxBody:         256 << 20,
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &dialect.Objects{},
 	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},
+	Provider:        dialect.Provider{MaxBody: 256 << 20},
 }
 
 // operations are the paths below /api with an operation.

@@ -30,11 +30,13 @@ var Dialect = &dialect.Dialect{
 	Fold:            Forms.Fold,
 	Cut:             Forms.Cut,
 	WithUsage:       Forms.WithUsage,
-	MaxBody:         256 << 20, // it takes 512 MB of images, which is beyond what any model reads
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult},
-	Provider:        dialect.Provider{BaseURL: "https://api.openai.com"},
+	Provider: dialect.Provider{
+		BaseURL: "https://api.openai.com",
+		MaxBody: 256 << 20, // it takes 512 MB of images, which is beyond what any model reads
+	},
 }
 
 // transportFields leave out what looks similar but does change an answer or
