@@ -20,6 +20,8 @@ import (
 type usageFlags struct {
 	by, since, until        string
 	key, model, route, user string
+	tag, session            string
+	unmetered               bool
 }
 
 // usageCommand shows what was used and what it cost, out of the ledger. It
@@ -41,6 +43,9 @@ func usageCommand() *cobra.Command {
 	flags.StringVar(&f.model, "model", "", "only this model")
 	flags.StringVar(&f.route, "route", "", "only this route")
 	flags.StringVar(&f.user, "user", "", "only this user")
+	flags.StringVar(&f.tag, "tag", "", "only requests with this tag")
+	flags.StringVar(&f.session, "session", "", "only this session")
+	flags.BoolVar(&f.unmetered, "unmetered", false, "only requests that were sent and whose usage is not known")
 	frame{forms: []string{"table", "csv", "json"}}.command(c, func(c *call) error {
 		q, err := f.query(time.Now().In(c.cfg.Location))
 		if err != nil {
@@ -87,7 +92,11 @@ func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 		return q, err
 	}
 	q.Filter = map[ledger.Dimension]string{}
-	for d, value := range map[ledger.Dimension]string{ledger.ByKey: f.key, ledger.ByModel: f.model, ledger.ByRoute: f.route, ledger.ByUser: f.user} {
+	q.Unmetered = f.unmetered
+	for d, value := range map[ledger.Dimension]string{
+		ledger.ByKey: f.key, ledger.ByModel: f.model, ledger.ByRoute: f.route, ledger.ByUser: f.user,
+		ledger.ByTag: f.tag, ledger.BySession: f.session,
+	} {
 		if value != "" {
 			q.Filter[d] = value
 		}
@@ -183,7 +192,10 @@ func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
 	}
 	t.write(w)
 	if total.Unpriced > 0 {
-		fmt.Fprintf(w, "%d requests used models without a price, which are not in the cost: see `forward usage prices MODEL`.\n", total.Unpriced)
+		fmt.Fprintf(w, "%d requests used models without a price or reported no usage, which are not in the cost: see `forward usage prices MODEL`.\n", total.Unpriced)
+	}
+	if total.Unmetered > 0 {
+		fmt.Fprintf(w, "%d requests were sent whose usage is not known; see `forward usage --unmetered --by key,model,operation`.\n", total.Unmetered)
 	}
 	if total.Estimated > 0 {
 		fmt.Fprintf(w, "%d requests ended without the provider's count; %s of the cost is estimated.\n", total.Estimated, total.EstimatedCost)
@@ -217,6 +229,7 @@ func sumColumns(total ledger.Sums) []sumColumn {
 	for _, c := range []sumColumn{
 		count("errors", func(s *ledger.Sums) int64 { return s.Errors }),
 		count("unpriced", func(s *ledger.Sums) int64 { return s.Unpriced }),
+		count("unmetered", func(s *ledger.Sums) int64 { return s.Unmetered }),
 	} {
 		if c.show(&total) != "0" {
 			columns = append(columns, c)

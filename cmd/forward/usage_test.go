@@ -303,3 +303,38 @@ func TestMoments(t *testing.T) {
 		}
 	}
 }
+
+// TestUsageIsUnknown shows requests that were sent and whose usage is not
+// known: in a column, in a sentence that leads to them, and alone (M11).
+func TestUsageIsUnknown(t *testing.T) {
+	lost := entry("lost", "bob", "speaker", 0)
+	lost.Priced, lost.Unmetered, lost.Usage, lost.Session = false, true, dialect.Usage{}, "s1"
+	written := entry("written", "alice", "gpt-4o", 1000)
+	written.Usage.CachedWrite, written.Usage.CachedWriteHour = 30, 20
+	written.Usage.Media.Images, written.Usage.Terms.Reported, written.Usage.Terms.HasReported = 2, 77, true
+	flags, _ := ledgerWith(t, written, lost)
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"usage"}, []string{"unmetered", "1 requests were sent whose usage is not known; see `forward usage --unmetered"}},
+		{[]string{"usage", "--unmetered", "--by", "key,model,operation", "-o", "csv"}, []string{"id-bob,bob,speaker,chat,1"}},
+		{[]string{"usage", "--session", "s1", "--by", "model", "-o", "csv"}, []string{"speaker,1"}},
+		{[]string{"usage", "-o", "json"}, []string{`"unmetered": 1`, `"cached_write_hour_tokens": 20`}},
+		{[]string{"why", "written", "-o", "json"}, []string{`"cached_write_hour_tokens": 20`, `"images": 2`, `"reported_nano_usd": 77`, `"unmetered": false`}},
+		{[]string{"why", "lost"}, []string{"session s1", "nothing is known of what it used"}},
+	} {
+		out, _, err := execute(append(c.args, flags...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("%v: no %q in\n%s", c.args, want, out)
+			}
+		}
+		if len(c.args) > 3 && c.args[0] == "usage" && strings.Contains(out, "gpt-4o") {
+			t.Errorf("%v has the others too:\n%s", c.args, out)
+		}
+	}
+}

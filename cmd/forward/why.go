@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/ledger"
+	"forward/internal/price"
 )
 
 // whyCommand explains one request out of the ledger.
@@ -86,7 +87,7 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 	}
 	line(subject, r.ID, when(open, "still under way: tokens and cost are what is reserved for it"))
 	line(at, r.Time.In(zone).Format("2006-01-02 15:04:05.000 MST"))
-	line("key", when(r.KeyName != "", "%s", r.KeyName), when(r.Key != "", "id %s", r.Key), when(r.User != "", "user %s", r.User), when(len(r.Tags) > 0, "tags %s", strings.Join(r.Tags, " ")))
+	line("key", when(r.KeyName != "", "%s", r.KeyName), when(r.Key != "", "id %s", r.Key), when(r.User != "", "user %s", r.User), when(r.Session != "", "session %s", r.Session), when(len(r.Tags) > 0, "tags %s", strings.Join(r.Tags, " ")))
 	line("route", r.Route, when(r.Upstream != "", "upstream %s", r.Upstream), when(r.Slot != "", "API key %s", r.Slot))
 	line(map[bool]string{false: "asked", true: "answers"}[batch], when(!batch, "%s", r.Operation), when(r.Model != "", "model %s", r.Model), when(r.Answered != "" && r.Answered != r.Model, "answered by %s", r.Answered), when(r.Stream, "streamed"), when(r.Tier != "", "served as %s", r.Tier))
 	line("status", when(r.Status != 0 && !batch, "%d", r.Status), when(r.Cause != "", "cause %s", r.Cause), when(r.Finish != "", "finish reason %s", r.Finish))
@@ -102,7 +103,8 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 	if r.Priced {
 		cost = r.Cost.String()
 	}
-	line("cost", cost, r.Price)
+	line("cost", cost, r.Price, when(r.Unmetered, "nothing is known of what it used"))
+	line("reported", when(r.Usage.Terms.HasReported, "%s by the provider itself", price.Money(r.Usage.Terms.Reported)))
 	for _, s := range r.Trail {
 		fmt.Fprintf(t, "  %s\t%s: %s\n", when(!batch, "%s", short(s.At)), visible(s.Name), visible(s.Text))
 	}

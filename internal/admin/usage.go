@@ -10,7 +10,7 @@ import (
 )
 
 // filters are the parameters that keep only some requests.
-var filters = []string{"key", "model", "route", "operation", "status", "cache", "user", "upstream", "slot", "answered", "cause", "finish"}
+var filters = []string{"key", "model", "route", "operation", "status", "cache", "user", "upstream", "slot", "answered", "cause", "finish", "tag", "session"}
 
 // usagePage is a page of a report.
 type usagePage struct {
@@ -24,7 +24,7 @@ type usagePage struct {
 }
 
 func (s *server) usage(r *http.Request) (any, error) {
-	values, err := query(r, append([]string{"by", "since", "until", "limit", "offset"}, filters...)...)
+	values, err := query(r, append([]string{"by", "since", "until", "limit", "offset", "unmetered"}, filters...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,13 @@ func (s *server) usage(r *http.Request) (any, error) {
 		if values.Has(name) {
 			q.Filter[ledger.Dimension(name)] = values.Get(name)
 		}
+	}
+	switch values.Get("unmetered") {
+	case "", "false":
+	case "true":
+		q.Unmetered = true
+	default:
+		return nil, &problem{status: http.StatusBadRequest, code: "invalid_query", message: "unmetered is true or false.", param: "unmetered"}
 	}
 	if err := q.Check(); err != nil {
 		return nil, &problem{status: http.StatusBadRequest, code: "invalid_query", message: err.Error() + ".", param: "by"}

@@ -260,6 +260,7 @@ func (g *Gateway) observe(rec *record, row *ledger.Row, elapsed time.Duration) {
 		}
 		r.CostNano = int64(row.Cost)
 		r.Unpriced = !row.Priced
+		r.Unmetered = row.Unmetered
 	}
 	g.Metrics.Observe(r)
 }

@@ -86,6 +86,7 @@ func (r *Row) bill(prices *price.Table) {
 	case !used && isFree(r.Operation):
 		r.free("free")
 	case !used:
+		r.Unmetered = true
 		r.Price = "the answer reported no usage"
 	case !known:
 		r.Price = why

@@ -82,7 +82,14 @@ func (r *Reader) plan(q Query) (plan, error) {
 			where("("+column+" = ? OR "+column+" IN (SELECT key FROM usage_keys WHERE name = ?))", value, value)
 			continue
 		}
+		if d == ByTag {
+			where("EXISTS (SELECT 1 FROM json_each(NULLIF(tags, '')) AS t WHERE t.value = ?)", value)
+			continue
+		}
 		where(column+" = ?", value)
+	}
+	if q.Unmetered {
+		where("unmetered")
 	}
 	if len(grouped) > 0 {
 		p.query += " GROUP BY " + list(grouped)
@@ -107,7 +114,7 @@ func (r *Reader) source(q Query) source {
 				return false
 			}
 		}
-		return true
+		return !q.Unmetered // sums have how many there are, and not what they were
 	}
 	wholeDays := has[ByDay] || has[ByMonth] || (r.isMidnight(q.Since) && r.isMidnight(q.Until))
 	switch {

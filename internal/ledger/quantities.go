@@ -15,13 +15,19 @@ type quantities struct {
 	dialect.Terms
 }
 
-// marshalQuantities returns the quantities of a usage for SQL: NULL for none.
-// The provider's own amount has a column of its own, to be summed up.
-func marshalQuantities(u *dialect.Usage) any {
-	q := quantities{u.Media, u.Terms}
+// quantitiesOf returns the quantities of a usage, and whether it has any. The
+// provider's own amount has a column of its own, to be summed up.
+func quantitiesOf(u *dialect.Usage) (q quantities, ok bool) {
+	q = quantities{u.Media, u.Terms}
 	q.Reported = 0
 	q.HasReported = false
-	if reflect.ValueOf(&q).Elem().IsZero() {
+	return q, !reflect.ValueOf(&q).Elem().IsZero()
+}
+
+// marshalQuantities returns the quantities of a usage for SQL: NULL for none.
+func marshalQuantities(u *dialect.Usage) any {
+	q, ok := quantitiesOf(u)
+	if !ok {
 		return nil
 	}
 	text, err := json.Marshal(q)

@@ -23,13 +23,14 @@ const (
 	ByUser                                                  Dimension = "user"
 	ByUpstream, BySlot, ByAnswered, ByCause, ByFinish       Dimension = "upstream", "slot", "answered", "cause", "finish"
 	ByTag                                                   Dimension = "tag" // a request counts for each of its tags
+	BySession                                               Dimension = "session"
 )
 
 // Dimensions returns all dimensions.
 func Dimensions() []Dimension {
 	return []Dimension{
 		ByKey, ByModel, ByRoute, ByOperation, ByStatus, ByCache, ByHour, ByDay, ByMonth, ByUser,
-		ByUpstream, BySlot, ByAnswered, ByCause, ByFinish, ByTag,
+		ByUpstream, BySlot, ByAnswered, ByCause, ByFinish, ByTag, BySession,
 	}
 }
 
@@ -44,8 +45,10 @@ type Query struct {
 	// answer with whole hours: a bound inside of one includes all of it.
 	Since, Until time.Time
 	// Filter keeps the requests whose dimension has the value. A key can be
-	// given by id or by name. hour, day, month and tag are no filters.
+	// given by id or by name. hour, day and month are no filters.
 	Filter map[Dimension]string
+	// Unmetered keeps the requests that were sent and whose usage is unknown.
+	Unmetered bool
 }
 
 // Check returns what is wrong with a query.
@@ -60,7 +63,7 @@ func (q Query) Check() error {
 		}
 	}
 	for d := range q.Filter {
-		if !slices.Contains(known, d) || layouts[d] != "" || d == ByTag {
+		if !slices.Contains(known, d) || layouts[d] != "" {
 			return fmt.Errorf("%q is nothing to filter by", d)
 		}
 	}

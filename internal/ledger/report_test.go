@@ -196,3 +196,47 @@ func ExampleLedger() {
 	// 400 cached_read × $0.075/M = $0.00003
 	// 100 output × $0.60/M = $0.00006
 }
+
+// TestReportsOfFewRequests keeps requests by what only single rows have.
+func TestReportsOfFewRequests(t *testing.T) {
+	l := mustOpen(t, newDB(t), ledger.Options{})
+	for i, r := range []ledger.Row{
+		{Tags: []string{"a", "b"}, Session: "s1", Priced: true, Cost: cents(1)},
+		{Tags: []string{"b"}, Session: "s1", Unmetered: true, Priced: true, Cost: cents(2), Estimated: true},
+		{Session: "s2", Unmetered: true}, // without a token
+		{Priced: true, Cost: cents(4)},
+	} {
+		r.ID, r.Time, r.Key, r.Status, r.Operation = fmt.Sprint(i), noon, "k", 200, dialect.Chat
+		l.Record(r)
+	}
+	mustFlush(t, l)
+	type dims = []ledger.Dimension
+	type filter = map[ledger.Dimension]string
+	for _, c := range []struct {
+		name  string
+		query ledger.Query
+		want  string
+	}{
+		{"of a tag", ledger.Query{Filter: filter{ledger.ByTag: "b"}}, " 2 0 $0.03\n"},
+		{"of a tag by tag", ledger.Query{By: dims{ledger.ByTag}, Filter: filter{ledger.ByTag: "a"}}, "a 1 0 $0.01\nb 1 0 $0.01\n"},
+		{"by session", ledger.Query{By: dims{ledger.BySession}}, " 1 0 $0.04\ns1 2 0 $0.03\ns2 1 0 $0.00\n"},
+		{"of a session", ledger.Query{Filter: filter{ledger.BySession: "s1"}}, " 2 0 $0.03\n"},
+		{"unmetered", ledger.Query{Unmetered: true}, " 2 0 $0.02\n"},
+		{"unmetered by key and day", ledger.Query{By: dims{ledger.ByKey, ledger.ByDay}, Unmetered: true}, "k 2026-11-21 2 0 $0.02\n"},
+	} {
+		if got := show(mustReport(t, l.Reader, c.query)); got != c.want {
+			t.Errorf("%s:\n%swant\n%s", c.name, got, c.want)
+		}
+	}
+	for _, by := range []ledger.Dimension{ledger.ByKey, ledger.ByDay, ledger.ByUser, ledger.ByFinish} { // from sums, and from rows
+		s := ledger.SumUp(mustReport(t, l.Reader, ledger.Query{By: dims{by}}))
+		if s.Unmetered != 2 || s.Unpriced != 1 {
+			t.Errorf("by %s: %+v", by, s)
+		}
+	}
+	var out strings.Builder
+	if err := ledger.WriteJSON(&out, ledger.Query{}, mustReport(t, l.Reader, ledger.Query{})); err != nil || !strings.Contains(out.String(), `"unmetered": 2`) ||
+		!strings.Contains(out.String(), `"cached_write_hour_tokens": 0`) {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+}

@@ -14,6 +14,7 @@ type wireRow struct {
 	KeyName      string          `json:"key_name"`
 	User         string          `json:"user"`
 	Tags         []string        `json:"tags"`
+	Session      string          `json:"session"`
 	Route        string          `json:"route"`
 	Upstream     string          `json:"upstream"`
 	Slot         string          `json:"slot"`
@@ -34,12 +35,18 @@ type wireRow struct {
 	Input        int64           `json:"input_tokens"`
 	CachedRead   int64           `json:"cached_read_tokens"`
 	CachedWrite  int64           `json:"cached_write_tokens"`
+	WriteHour    int64           `json:"cached_write_hour_tokens"` // of these, kept for an hour
 	Output       int64           `json:"output_tokens"`
 	Reasoning    int64           `json:"reasoning_tokens"`
 	Audio        int64           `json:"audio_tokens"`
+	AudioOutput  int64           `json:"audio_output_tokens"`
+	Seconds      float64         `json:"audio_seconds,omitzero"`
+	Quantities   *quantities     `json:"quantities,omitempty"` // what is billed beside tokens
 	Estimated    bool            `json:"estimated"`
+	Unmetered    bool            `json:"unmetered"`     // sent, and nothing is known of what it used
 	CostNano     *int64          `json:"cost_nano_usd"` // null: unpriced
 	CostUSD      *float64        `json:"cost_usd"`
+	ReportedNano *int64          `json:"reported_nano_usd"` // the provider's own amount; null: none
 	Price        string          `json:"price"`
 	SavedNano    int64           `json:"saved_nano_usd"`
 	BytesIn      int64           `json:"bytes_in"`
@@ -58,7 +65,8 @@ func (r Row) MarshalJSON() ([]byte, error) {
 		Route: r.Route, Upstream: r.Upstream, Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered,
 		Status: r.Status, Cause: r.Cause, Finish: r.Finish, Tier: r.Tier, Stream: r.Stream, Cache: r.Cache, Attempts: r.Attempts,
 		QueueMS: ms(r.Queue), UpstreamMS: ms(r.Ask), FirstTokenMS: ms(r.First), TotalMS: ms(r.Total),
-		Input: u.Input, CachedRead: u.CachedRead, CachedWrite: u.CachedWrite, Output: u.Output, Reasoning: u.Reasoning, Audio: u.Audio,
+		Input: u.Input, CachedRead: u.CachedRead, CachedWrite: u.CachedWrite,
+		WriteHour: u.CachedWriteHour, AudioOutput: u.AudioOutput, Seconds: u.Seconds, Session: r.Session, Unmetered: r.Unmetered, Output: u.Output, Reasoning: u.Reasoning, Audio: u.Audio,
 		Estimated: r.Estimated, Price: r.Price, SavedNano: int64(r.Saved), BytesIn: r.BytesIn, BytesOut: r.BytesOut, Trail: r.Trail,
 	}
 	if r.Priced {
@@ -66,6 +74,12 @@ func (r Row) MarshalJSON() ([]byte, error) {
 		usd := r.Cost.Dollars()
 		w.CostNano = &nano
 		w.CostUSD = &usd
+	}
+	if q, ok := quantitiesOf(u); ok {
+		w.Quantities = &q
+	}
+	if u.Terms.HasReported {
+		w.ReportedNano = &u.Terms.Reported
 	}
 	if len(u.Raw) > 0 && json.Valid(u.Raw) {
 		w.Usage = u.Raw

@@ -67,6 +67,7 @@ type Request struct {
 	Estimated                            bool  // the tokens are a count of the gateway's
 	CostNano                             int64 // nano-dollars
 	Unpriced                             bool  // CostNano is not known, which is not the same as nothing
+	Unmetered                            bool  // it was sent, and nothing is known of what it used
 }
 
 // Metrics counts requests. New makes one; it is safe for concurrent use, and a
@@ -78,9 +79,10 @@ type Metrics struct {
 
 	inFlight, streams prometheus.Gauge
 
-	requests, tokens, estimated, unpriced, cache *prometheus.CounterVec
-	limited, attempts, failures                  *prometheus.CounterVec
-	duration, first, queue                       *prometheus.HistogramVec
+	requests, tokens, cache        *prometheus.CounterVec
+	estimated, unpriced, unmetered *prometheus.CounterVec
+	limited, attempts, failures    *prometheus.CounterVec
+	duration, first, queue         *prometheus.HistogramVec
 
 	costs  costs
 	routes bounded[string, *route]
@@ -100,6 +102,7 @@ func New(o Options) *Metrics {
 	m.tokens = m.counter("tokens_total", "Tokens. The kinds add up: input is without cached_read, output without reasoning.", "route", "model", "kind")
 	m.estimated = m.counter("usage_estimated_total", "Requests whose tokens the gateway counted because the upstream did not report them.", "route", "model")
 	m.unpriced = m.counter("unpriced_total", "Requests that no price is known for and whose cost is not counted.", "route", "model")
+	m.unmetered = m.counter("unmetered_total", "Requests that were sent and of whose usage nothing is known.", "route", "model")
 	m.cache = m.counter("cache_total", "What the cache did with requests that may be cached: hit, miss or bypass.", "route", "result")
 	m.limited = m.counter("limited_total", "Requests that the gateway refused with 429, by the code of the error.", "route", "reason")
 	m.attempts = m.counter("upstream_attempts_total", "Attempts to ask an upstream, retries and fallbacks included.", "route")

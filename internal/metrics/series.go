@@ -79,7 +79,7 @@ type series struct {
 	first        func() prometheus.Observer
 
 	input, cachedRead, output, reasoning func() prometheus.Counter
-	estimated, unpriced                  func() prometheus.Counter
+	estimated, unpriced, unmetered       func() prometheus.Counter
 
 	cost atomic.Int64 // nano-dollars; see costs
 }
@@ -106,7 +106,7 @@ func (m *Metrics) newSeries(route, model string) *series {
 	}
 	s.input, s.cachedRead = counter(m.tokens, "input"), counter(m.tokens, "cached_read")
 	s.output, s.reasoning = counter(m.tokens, "output"), counter(m.tokens, "reasoning")
-	s.estimated, s.unpriced = counter(m.estimated), counter(m.unpriced)
+	s.estimated, s.unpriced, s.unmetered = counter(m.estimated), counter(m.unpriced), counter(m.unmetered)
 	m.costs.add(s)
 	return s
 }
@@ -133,6 +133,9 @@ func (s *series) observe(q *Request) {
 	}
 	if q.Unpriced {
 		s.unpriced().Inc()
+	}
+	if q.Unmetered {
+		s.unmetered().Inc()
 	}
 	if q.CostNano > 0 {
 		s.cost.Add(q.CostNano)
