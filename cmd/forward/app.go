@@ -169,7 +169,7 @@ func requestOptions(cfg *config.Config) forward.Options {
 			Objects: cfg.Access.Objects, MetricsKey: cfg.Access.MetricsKey, AdminKey: cfg.Access.AdminKey,
 		},
 		Limiting: forward.Limiting{
-			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens,
+			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens, ReserveMaxOutput: cfg.Limits.ReserveMaxOutput,
 			Estimation: cfg.Limits.Estimation, MaxParallel: cfg.Limits.MaxParallel,
 			MaxBody: cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare,
 		},

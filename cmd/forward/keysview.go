@@ -149,7 +149,7 @@ func (c *keysCall) print(views []keyView) error {
 
 // columns are the names of what row returns.
 func columns() []string {
-	return strings.Split("key id name state origin level models routes ips expires rpm tpm parallel budget unknown_price ephemeral objects cache log priority tags set_user grace created updated", " ")
+	return strings.Split("key id name state origin level models routes ips expires rpm tpm parallel budget unknown_price overrun ephemeral objects cache log priority tags set_user grace created updated", " ")
 }
 
 func (v keyView) row() []string {
@@ -163,7 +163,7 @@ func (v keyView) row() []string {
 	}
 	return []string{v.Key, v.ID, v.Name, v.State, v.Origin, strconv.Itoa(v.Level), strings.Join(p.Models, ","), strings.Join(p.Routes, ","),
 		joined[netip.Prefix](p.IPs), stamp(v.Expires), positive(p.RPM), positive(p.TPM), positive(int64(p.Parallel)), joined(p.Budgets), p.UnknownPrice,
-		p.Ephemeral, p.Objects, p.CacheScope, p.Log, priority, strings.Join(p.Tags, ","), user, stamp(v.Grace), stamp(v.Created), stamp(v.Updated)}
+		p.Overrun, p.Ephemeral, p.Objects, p.CacheScope, p.Log, priority, strings.Join(p.Tags, ","), user, stamp(v.Grace), stamp(v.Created), stamp(v.Updated)}
 }
 
 func joined[T fmt.Stringer](items []T) string {

@@ -158,6 +158,7 @@ type Limits struct {
 	Quotas           []limits.Quota
 	Estimation       tokens.Estimation
 	DefaultMaxTokens int64         // reserved for the answer of a request that sets no limit
+	ReserveMaxOutput int64         // the most that limits of tokens reserve for an answer, unless the model answered more lately
 	QueueKeepalive   time.Duration // between SSE comments to a stream that waits in a queue; 0 sends none
 	MaxParallel      int           // requests of one caller at the same time; 0: no bound
 }

@@ -107,6 +107,7 @@ func limitSettings() []setting {
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
 		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: number(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
+		{name: "RESERVE_MAX_OUTPUT", def: "4096", set: number(1, 1<<40, func(c *Config) *int64 { return &c.Limits.ReserveMaxOutput })},
 		{name: "QUEUE_KEEPALIVE", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Limits.QueueKeepalive })},
 	}
 }

@@ -129,9 +129,9 @@ func TestErrorKinds(t *testing.T) {
 }
 
 func TestErrorHeader(t *testing.T) {
-	never := map[string]bool{"insufficient_quota": true, "upstream_auth_failed": true, "upstream_timeout": true, "cache_only_miss": true, "upstream_redirect": true}
+	never := map[string]bool{"insufficient_quota": true, "request_too_large": true, "upstream_auth_failed": true, "upstream_timeout": true, "cache_only_miss": true, "upstream_redirect": true}
 	for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
-		for _, code := range []string{"insufficient_quota", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect", "upstream_connect_timeout", "rate_limit_exceeded", "upstream_reset", ""} {
+		for _, code := range []string{"insufficient_quota", "request_too_large", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect", "upstream_connect_timeout", "rate_limit_exceeded", "upstream_reset", ""} {
 			h := http.Header{}
 			d.ErrorHeader(h, dialect.Problem{Code: code, RequestID: "req_1"})
 			if got := h.Get("x-should-retry") == "false"; got != never[code] {

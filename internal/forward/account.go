@@ -1,16 +1,22 @@
 package forward
 
 import (
+	"fmt"
 	"net/http"
 
 	"forward/internal/dialect"
 	"forward/internal/ledger"
+	"forward/internal/upstream"
 )
 
 // openAccount reserves what the request may cost in the budgets of its key, and
 // writes it to the ledger as under way. It does so once, also when another
 // model is asked in the end.
 func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error) {
+	if a.req.Absurd != "" && to.swap {
+		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_body", param: a.req.Absurd,
+			message: fmt.Sprintf("The value of %q is no number that the gateway can reserve: send a whole number of at most %d.", a.req.Absurd, int64(dialect.MaxBound))}
+	}
 	use, _ := g.batchUse(a, to.route)
 	if !a.from.op.Generates() && use != dialect.MakesBatch {
 		return nil, nil
@@ -22,27 +28,37 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		}
 		return nil, nil
 	}
-	row := g.newRow(a, to)
-	r := ledger.Reservation{Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
-	if use == dialect.MakesBatch {
-		row.Priced = true // its price is known when its results are; a spent budget makes none
-	} else {
-		row.Tier = a.tier()
-		prompt := row.BytesIn / 4 // is enough where no budget depends on it
-		if len(r.Budgets) > 0 {
-			d, bounded := to.demand.atMost(g.isQueued(a))
-			prompt = d.Prompt
-			if bounded {
-				r.Exact = func(row *ledger.Row) {
-					row.Estimate(g.Prices, to.demand.exact().Prompt, a.maxTokens())
-				}
-			}
-		}
-		row.Estimate(g.Prices, prompt, a.maxTokens())
+	r := ledger.Reservation{Row: g.newRow(a, to), Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
+	switch {
+	case use == dialect.MakesBatch:
+		r.Row.Priced = true // its price is known when its results are; a spent budget makes none
+	case len(r.Budgets) == 0:
+		// A size is enough where no budget depends on it.
+		r.Row.Tier = a.tier()
+		r.Row.Estimate(g.Prices, r.Row.BytesIn/4, to.demand.most())
+	default:
+		r.Row.Tier = a.tier()
+		g.estimate(&r, to.demand, a.who.policy.Overrun != "allow")
 	}
-	g.redactRow(&row, a, nil)
-	r.Row = row
+	g.redactRow(&r.Row, a, nil)
 	return g.Ledger.Reserve(work, r)
+}
+
+// estimate sets what the budgets of a key hold for a request. Where it is
+// capped, all that the request is likely to cost has to be left of them.
+func (g *Gateway) estimate(r *ledger.Reservation, d *demand, capped bool) {
+	set := func(row *ledger.Row, prompt, output int64) {
+		row.Estimate(g.Prices, prompt, output)
+		row.Priced = row.Priced || !row.Operation.Paid() // what is free needs no price
+	}
+	count, bounded := d.atMost()
+	set(&r.Row, count.Prompt, d.most())
+	if bounded {
+		r.Exact = func(row *ledger.Row) { set(row, d.exact().Prompt, d.most()) }
+	}
+	if capped {
+		r.Least = func(row *ledger.Row) { set(row, row.Usage.Input, d.least()) }
+	}
 }
 
 // tier is the service tier that the request asks for, in OpenAI's field:
@@ -59,8 +75,13 @@ func (g *Gateway) newRow(a *ask, to target) ledger.Row {
 	who := &a.who
 	return ledger.Row{
 		ID: a.in.id, Time: a.in.start, Key: who.id, KeyName: who.name, User: who.user, Tags: who.policy.Tags,
-		Route: to.route.Name, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.PriceName()),
+		Route: to.route.Name, Upstream: g.provider(to.route),
 		Operation: a.from.op, Model: to.model, Stream: a.req.Stream,
 		BytesIn: max(a.in.r.ContentLength, int64(len(a.raw)), 0),
 	}
+}
+
+// provider names whose prices apply on a route.
+func (g *Gateway) provider(r *upstream.Route) string {
+	return g.Prices.Provider(r.Base.Hostname(), r.Dialect.PriceName())
 }

@@ -231,7 +231,7 @@ func TestPolicies(t *testing.T) {
 	for _, want := range []int{200, 200, 429} {
 		ask("slow", chat, "gpt-4").want(t, want)
 	}
-	b.do("POST", chat, `{"model":"gpt-4","messages":[],"max_tokens":200}`, "Authorization", "Bearer fk-small").want(t, 429, "larger than the limit")
+	b.do("POST", chat, `{"model":"gpt-4","messages":[],"max_tokens":200}`, "Authorization", "Bearer fk-small").want(t, 400, "request_too_large", "larger than the limit")
 	ask("small", chat, "gpt-4").want(t, 200)
 }
 

@@ -48,7 +48,8 @@ type running struct {
 	calls    calls
 	requests tally // requests that are not settled yet
 	underway underway
-	life     // ends when streams still open are to end because the gateway stops
+	lengths  lengths // of the answers of each model
+	life             // ends when streams still open are to end because the gateway stops
 }
 
 // errShuttingDown is the cause with which streams that outlive the drain end.

@@ -73,6 +73,7 @@ type Limiting struct {
 	Paces            *limits.Paces     // of streamed answers
 	Estimation       tokens.Estimation // of prompts by their length, where it is on
 	DefaultMaxTokens int64             // reserved for the completion of a request that names no bound; 1024 by default
+	ReserveMaxOutput int64             // the most that limits of tokens reserve for a completion, unless the model answered more lately; 4096 by default
 	MaxParallel      int               // requests of one caller at the same time; 0: no bound
 	MaxBody          int64             // bytes of a request body that is read; by default as many as the provider takes
 	MaxBodies        int64             // bytes of all such bodies together; 0: no bound
@@ -120,6 +121,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.CacheMaxEntry = cmp.Or(o.CacheMaxEntry, 8<<20)
 	o.Location = cmp.Or(o.Location, time.UTC)
 	o.DefaultMaxTokens = cmp.Or(o.DefaultMaxTokens, 1024)
+	o.ReserveMaxOutput = cmp.Or(o.ReserveMaxOutput, 4096)
 	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 120*time.Second)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
 	if o.Log == nil {

@@ -20,8 +20,12 @@ import (
 // first row that matches an error counts.
 var problems = []func(err error) (p dialect.Problem, ok bool){
 	when(func(e *ledger.BudgetError) dialect.Problem {
+		what := "You exceeded your budget: "
+		if e.Needed > 0 {
+			what = "Your budget has too little left for this request: "
+		}
 		return dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota",
-			Message: "You exceeded your budget: " + e.Error(), RetryAfter: max(time.Until(e.Reset), 0)}
+			Message: what + e.Error(), RetryAfter: max(time.Until(e.Reset), 0)}
 	}),
 	when(func(e *ledger.UnpricedError) dialect.Problem {
 		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: e.Error()}
@@ -88,13 +92,14 @@ func is(target error, p dialect.Problem) func(error) (dialect.Problem, bool) {
 }
 
 func problemOfQuota(e *limits.QuotaError) dialect.Problem {
+	if e.TooLarge {
+		return dialect.Problem{Status: http.StatusBadRequest, Code: "request_too_large", Message: e.Error()}
+	}
 	p := dialect.Problem{Status: http.StatusTooManyRequests, Code: "rate_limit_exceeded", Message: e.Error(), Type: "tokens"}
 	if strings.HasPrefix(e.Metric, "requests") {
 		p.Type = "requests"
 	}
-	if !e.TooLarge {
-		p.RetryAfter = e.RetryAfter
-	}
+	p.RetryAfter = e.RetryAfter
 	return p
 }
 

@@ -62,7 +62,7 @@ func TestQuotasOfTokensAreSettled(t *testing.T) {
 		b.gateway.Wait(5 * time.Second)
 	}
 	b.chat(`,"max_tokens":2000`).want(t, 429, `"type":"tokens"`)
-	b.chat(`,"max_tokens":100000`).want(t, 429, "larger than the limit")
+	b.chat(`,"max_tokens":100000`).want(t, 400, "request_too_large", "larger than the limit")
 }
 
 func TestPromptsMayBeEstimated(t *testing.T) {
@@ -70,7 +70,7 @@ func TestPromptsMayBeEstimated(t *testing.T) {
 		quotas(limits.Quota{Scope: limits.ScopeGlobal, InputPerDay: 1000})(s)
 		s.Estimation = tokens.Estimation{CharsPerToken: 0.01} // a hundred tokens a character
 	})
-	b.chat("").want(t, 429, "input tokens per day")
+	b.chat("").want(t, 400, "request_too_large", "input tokens per day")
 }
 
 func TestCommentsWhileAStreamWaits(t *testing.T) {

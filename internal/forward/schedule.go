@@ -62,7 +62,11 @@ func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, erro
 
 // queueDemand is what the request asks of its model's queue.
 func (g *Gateway) queueDemand(a *ask, to target, m *memory, patience time.Duration) queue.Demand {
-	d := queue.Demand{Route: to.route.Name, Model: to.model, Caller: a.who.id, Tokens: to.demand.total(), MaxWait: patience, Priority: a.who.policy.Priority}
+	output, spare := to.demand.likely()
+	d := queue.Demand{
+		Route: to.route.Name, Model: to.model, Caller: a.who.id, Priority: a.who.policy.Priority, MaxWait: patience,
+		Tokens: to.demand.exact().Prompt + output, Spare: spare,
+	}
 	if a.req.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil && a.from.dialect.Framings == nil {
 		d.Keepalive = g.QueueKeepalive
 		d.OnKeepalive = func() { g.keepalive(a, m) }
@@ -70,14 +74,18 @@ func (g *Gateway) queueDemand(a *ask, to target, m *memory, patience time.Durati
 	return d
 }
 
-// reserve takes the request out of the quotas that it counts for.
+// reserve takes the request out of the quotas that it counts for. queued is
+// true when its prompt is counted anyway.
 func (g *Gateway) reserve(work life, a *ask, to target, queued bool) (*limits.Reservation, error) {
-	d, bounded := to.demand.atMost(queued)
-	estimate := limits.Estimate{Input: d.Prompt, Output: d.Completion}
+	if queued {
+		to.demand.exact()
+	}
+	count, bounded := to.demand.atMost()
+	output, spare := to.demand.likely()
+	estimate := limits.Estimate{Input: count.Prompt, Output: output, Spare: spare}
 	if bounded {
 		estimate.Exact = func() limits.Estimate {
-			d := to.demand.exact()
-			return limits.Estimate{Input: d.Prompt, Output: d.Completion}
+			return limits.Estimate{Input: to.demand.exact().Prompt, Output: output, Spare: spare}
 		}
 	}
 	who := &a.who
@@ -165,22 +173,22 @@ func (t *turn) giveBack() {
 	t.reserved = nil
 }
 
-// settle ends the turn of a request that was executed. Tokens that it did not
-// use come back. Without a usage the reservation stands, as far as it was
-// counted.
-func (t *turn) settle(used *dialect.Usage) {
+// settle ends the turn. Tokens that the request did not use come back; of one
+// that nothing is known of they stay.
+func (t *turn) settle(used outcome) {
 	switch {
-	case t == nil || (t.grant == nil && t.reserved == nil):
+	case t == nil:
 		return
-	case used != nil:
-		t.grant.Settle(used.Total)
-		t.reserved.Settle(used.Input, used.Total-used.Input)
-	default:
+	case used.unsent:
+		t.giveBack()
+		return
+	case used.unmetered:
 		t.grant.Settle(-1)
-		if t.reserved != nil {
-			d := t.demand.exact()
-			t.reserved.Settle(d.Prompt, d.Completion)
-		}
+		t.reserved.Settle(-1, -1)
+	default:
+		u := &used.usage
+		t.grant.Settle(u.Total)
+		t.reserved.Settle(u.Input, u.Total-u.Input)
 	}
 	t.grant = nil
 	t.reserved = nil

@@ -39,9 +39,10 @@ func (g *Gateway) settle(rec *record) {
 	elapsed := time.Since(in.start)
 	status, cause := rec.finish()
 	rec.learnForm()
-	g.settleTurn(rec)
-	row := g.closeAccount(rec, elapsed)
-	g.observe(rec, row, elapsed)
+	used := g.outcome(rec)
+	rec.turn.settle(used)
+	row := g.closeAccount(rec, used, elapsed)
+	g.observe(rec, used, row, elapsed)
 	entered := rec.admitted.entered
 	if rec.memory != nil && rec.memory.call != nil {
 		abandoned := rec.memory.call.finish(rec.err)
@@ -94,30 +95,10 @@ func (rec *record) delivered() bool {
 	return rec.tap != nil && (rec.tap.err == io.EOF || rec.tap.passed == rec.tap.length)
 }
 
-// settleTurn ends what schedule started: what was not used comes back.
-func (g *Gateway) settleTurn(rec *record) {
-	if rec.turn == nil {
-		return
-	}
-	if rec.tap != nil {
-		u, _ := rec.tap.usage()
-		if u == nil && rec.tap.answer.res.StatusCode >= 400 {
-			u = &dialect.Usage{} // an error of the upstream's costs no tokens
-		}
-		rec.turn.settle(u)
-		return
-	}
-	if rec.answer == nil || rec.answer.unsent {
-		rec.turn.giveBack()
-		return
-	}
-	rec.turn.settle(nil)
-}
-
 // closeAccount writes to the ledger what became of the request. Of callers that
 // share a call the leader has the row of the call; the others have theirs as
 // hits: they cost nothing, and what they would have cost is saved.
-func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
+func (g *Gateway) closeAccount(rec *record, used outcome, elapsed time.Duration) *ledger.Row {
 	if g.Ledger == nil || rec.ask.who.id == "" {
 		return nil // the caller was not identified
 	}
@@ -134,16 +115,18 @@ func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
 	if rec.tap != nil {
 		rec.tap.fillRow(&row)
 	}
-	if rec.leftUnanswered() && row.Usage.Input+row.Usage.Output == 0 {
-		prompt := rec.to.demand.exact().Prompt
-		row.Usage = dialect.Usage{Input: prompt, Total: prompt}
-		row.Estimated = prompt > 0
-	}
 	g.deferWork(rec)
+	row.Usage = used.usage
+	row.Estimated = used.estimated
+	row.Unmetered = used.unmetered
 	row.Trail = g.trail(rec, row.Attempts)
-	if rec.isDeferred() {
+	switch {
+	case rec.isDeferred():
 		row.Defer()
-	} else {
+	case used.reserved:
+		row.Tier = cmp.Or(row.Tier, rec.ask.tier())
+		row.BillReserved(g.Prices)
+	default:
 		row.Bill(g.Prices)
 	}
 	g.redactRow(&row, rec.ask, rec.answer)
@@ -159,11 +142,6 @@ func (g *Gateway) closeAccount(rec *record, elapsed time.Duration) *ledger.Row {
 func (t *tap) fillRow(row *ledger.Row) {
 	row.First = t.first
 	row.BytesOut = t.passed
-	u, estimated := t.usage()
-	if u != nil {
-		row.Usage = *u
-		row.Estimated = estimated
-	}
 	if t.parsed != nil {
 		row.Answered = t.parsed.Model
 		row.Finish = t.parsed.Finish()
@@ -181,20 +159,6 @@ func (rec *record) cacheWord() string {
 		return "hit"
 	}
 	return cacheWord(rec.memory.status)
-}
-
-// leftUnanswered reports whether the client left when the upstream had been
-// asked, and may have read all of the prompt, but had reported nothing of what
-// it used. A refusal costs nothing.
-func (rec *record) leftUnanswered() bool {
-	ans := rec.answer
-	if rec.cause != clientGone || !rec.ask.from.op.Generates() || ans == nil || ans.attempts.Count == 0 {
-		return false
-	}
-	if rec.tap != nil {
-		return ans.res.StatusCode < 300
-	}
-	return ans.attempts.Sent
 }
 
 // trail lists how the request went, for `forward why`.
@@ -228,7 +192,7 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 }
 
 // observe counts the request for Prometheus; row is nil where none was written.
-func (g *Gateway) observe(rec *record, row *ledger.Row, elapsed time.Duration) {
+func (g *Gateway) observe(rec *record, used outcome, row *ledger.Row, elapsed time.Duration) {
 	if g.Metrics == nil {
 		return
 	}
@@ -243,21 +207,14 @@ func (g *Gateway) observe(rec *record, row *ledger.Row, elapsed time.Duration) {
 	if rec.tap != nil && r.Attempts > 0 && r.Stream {
 		r.FirstToken = rec.tap.first
 	}
-	if rec.tap != nil && rec.cacheWord() != "hit" {
-		u, estimated := rec.tap.usage()
-		if u != nil {
-			r.Input = u.Input
-			r.Output = u.Output
-			r.CachedRead = u.CachedRead
-			r.Reasoning = u.Reasoning
-			r.Estimated = estimated
-		}
+	if rec.cacheWord() != "hit" {
+		r.Input = used.usage.Input
+		r.Output = used.usage.Output
+		r.CachedRead = used.usage.CachedRead
+		r.Reasoning = used.usage.Reasoning
+		r.Estimated = used.estimated
 	}
 	if row != nil {
-		if row.Estimated && r.Input == 0 {
-			r.Input = row.Usage.Input
-			r.Estimated = true
-		}
 		r.CostNano = int64(row.Cost)
 		r.Unpriced = !row.Priced
 		r.Unmetered = row.Unmetered

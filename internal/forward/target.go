@@ -63,7 +63,7 @@ func (g *Gateway) lead(ask *ask, model string) (target, error) {
 			to.model = model
 		}
 	}
-	to.demand = &demand{g: g, ask: ask, route: to.route, model: model}
+	to.demand = g.newDemand(ask, to.route, model)
 	return to, nil
 }
 

@@ -21,6 +21,9 @@ type Policy struct {
 	// UnknownPrice is what a budget in dollars does with a model that has no
 	// price: deny (also "") or allow.
 	UnknownPrice string `json:"unknown_price,omitempty"`
+	// Overrun is what becomes of a request that may cost more than is left of a
+	// budget: deny (also "") or allow, while anything is left.
+	Overrun string `json:"overrun,omitempty"`
 	// UnknownOperations is what the key may do with operations that no dialect
 	// knows: deny or allow. "" denies them to a key with budgets or models.
 	UnknownOperations string `json:"unknown_operations,omitempty"`

@@ -66,6 +66,7 @@ func fields() []field {
 		}},
 		{Field{"budget", "what it may spend: 20usd/month, 500ktokens/day, 100usd/total; a list is several"}, setBudgets},
 		{Field{"unknown-price", "models without a price under a budget in usd: deny or allow"}, oneOf(func(s *Settings) *string { return &s.Policy.UnknownPrice }, "deny", "allow")},
+		{Field{"overrun", "a request that may cost more than is left of a budget: deny or allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Overrun }, "deny", "allow")},
 		{Field{"ephemeral", "credentials for clients that dial the provider themselves: deny or allow; a key with a budget or models needs allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Ephemeral }, "deny", "allow")},
 		{Field{"objects", "files, responses, batches and the like that it may use: own or all"}, oneOf(func(s *Settings) *string { return &s.Policy.Objects }, "own", "all")},
 		{Field{"cache", "who shares its cached answers: key or shared"}, oneOf(func(s *Settings) *string { return &s.Policy.CacheScope }, "key", "shared")},

@@ -74,8 +74,9 @@ var levels = []int{50, 80, 100}
 var errInexact = errors.New("the call has to be counted")
 
 // reserve holds an amount in every budget, or in none. A call may start while
-// anything is left: spent and held together may exceed the amount by the
-// reservation of this one call, and not by more.
+// anything is left, and as much as it needs has not been spent: spent and held
+// together may exceed the amount by the reservation of this one call, and not
+// by more.
 func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,6 +84,7 @@ func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 	// lock over the end of a period would turn the meter back.
 	now := a.ledger.o.Now()
 	r.Row.Booked = now
+	least := r.least()
 	holds := make([]hold, 0, len(r.Budgets))
 	for _, b := range r.Budgets {
 		if b.Unit == USD && !r.Row.Priced && !b.AllowUnpriced {
@@ -95,11 +97,15 @@ func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 		used := price.Add(m.spent, m.held)
 		used = price.Add(used, a.ledger.deferrals.heldBy(a.key, b.Unit))
 		if used >= b.Amount {
-			return nil, &BudgetError{a.balance(m)}
+			return nil, &BudgetError{Balance: a.balance(m)}
 		}
 		amount := max(0, spentBy(&r.Row).in(b.Unit))
 		if r.Exact != nil && price.Add(used, amount) > b.Amount/2 {
 			return nil, errInexact
+		}
+		// What others hold does not count: it may come back.
+		if needed := least.in(b.Unit); needed > b.Amount-m.spent {
+			return nil, &BudgetError{Balance: m.balance(), Needed: needed}
 		}
 		holds = append(holds, hold{m, amount})
 	}

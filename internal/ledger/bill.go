@@ -1,30 +1,21 @@
 package ledger
 
 import (
-	"cmp"
+	"slices"
 	"strings"
 
 	"forward/internal/dialect"
 	"forward/internal/price"
 )
 
-// defaultMaxOutput is how many tokens an answer is taken to have at most where
-// neither the request nor the price table limits them.
-const defaultMaxOutput = 16_384
-
 // Estimate prepares a row for Reserve: its tokens become the prompt's and the
-// most that can be generated, its cost the most that these cost. output is the
-// bound in the request, for all its choices together; 0 is none, and then that
-// of the model applies, to each image if images are asked for. What the row's
-// Usage has beside tokens stays: media and terms of the request.
+// most that all choices together can have, its cost the most that these cost.
+// What the row's Usage has beside tokens stays: media and terms of the request.
 //
 // r.Upstream, r.Model and r.Answered choose the price list, r.Tier is the
 // requested service tier. Without a price the tokens are set all the same, for
 // budgets in tokens.
 func (r *Row) Estimate(prices *price.Table, input, output int64) {
-	list, _, _ := prices.Answered(r.Upstream, r.Model, r.Answered)
-	most := price.Times(cmp.Or(list.MaxOutput, defaultMaxOutput), max(1, r.Usage.Media.Images))
-	output = cmp.Or(max(0, output), most)
 	r.Usage.Input = input
 	r.Usage.Output = output
 	r.Usage.Total = input + output
@@ -48,6 +39,24 @@ func (r *Row) priceReservation(prices *price.Table) {
 	}
 	r.Priced = true
 	r.Cost = cost
+}
+
+// BillReserved bills a row at what was reserved for it, which is its Usage.
+func (r *Row) BillReserved(prices *price.Table) {
+	r.priceReservation(prices)
+	if !r.Priced && !r.Operation.Paid() {
+		r.free("free")
+	}
+	r.Trail = append(r.Trail, Step{r.Total, reservedStep, "the answer reported no usage: billed at what was reserved"})
+}
+
+// reservedStep names the step in the trail of a row that is billed at its
+// reservation.
+const reservedStep = "reserved"
+
+// isReserved reports whether a row is billed at its reservation.
+func (r *Row) isReserved() bool {
+	return r.Cause == interrupted || slices.ContainsFunc(r.Trail, func(s Step) bool { return s.Name == reservedStep })
 }
 
 // Bill works out what a row's usage costs, sets Priced, Cost, Saved and Price,

@@ -81,7 +81,7 @@ func TestEstimate(t *testing.T) {
 		tokens                int64
 	}{
 		{"bounded by the request", "openai", "gpt-4o", 1000, 500, true, 1000*2_500 + 500*10_000, 1500},
-		{"bounded by the model", "openai", "gpt-4o", 1000, 0, true, 1000*2_500 + 16_384*10_000, 17_384},
+		{"an answer without tokens", "openai", "text-embedding-3-small", 1000, 0, true, 1000 * 20, 1000},
 		{"a prompt that may go into the cache for an hour", "anthropic", "claude-sonnet-4-5", 1000, 10, true, 1000*6_000 + 10*15_000, 1010},
 		{"in the dearer tier", "google", "gemini-2.5-pro", 200_001, 10, true, 200_001*2_500 + 10*15_000, 200_011},
 		{"without a price", "openai", "mystery", 1000, 500, false, 0, 1500},

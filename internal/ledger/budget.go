@@ -86,11 +86,20 @@ type Balance struct {
 	Reset  time.Time // when the period ends; zero for a total
 }
 
-// BudgetError reports that a budget is spent.
-type BudgetError struct{ Balance }
+// BudgetError reports that a budget is spent, or that less is left of it than
+// the call may use.
+type BudgetError struct {
+	Balance
+	Needed int64 // what the call may use; 0: the budget is spent
+}
 
 // Error names the budget, what was used of it and when it starts again.
 func (e *BudgetError) Error() string {
+	if e.Needed > 0 {
+		return fmt.Sprintf("of the budget of %s, %s is left, and this request may use %s: lower its max_tokens or the number of its answers, "+
+			"or have your administrator allow the key to overrun its budget by one request (overrun: allow)",
+			e.Budget, e.Budget.show(max(e.Budget.Amount-e.Spent, 0)), e.Budget.show(e.Needed))
+	}
 	text := fmt.Sprintf("the budget of %s is spent: %s used", e.Budget, e.Budget.show(e.Spent))
 	if e.Held > 0 {
 		text += fmt.Sprintf(", %s reserved by calls under way", e.Budget.show(e.Held))

@@ -23,6 +23,21 @@ type Reservation struct {
 	// found without counting. It replaces the bound by what it counts, and is
 	// called where a budget is half used, or would be with the bound.
 	Exact func(*Row)
+	// Least, where it is not nil, lowers the Cost and the Usage of a copy of
+	// Row to what must be left of every budget for the call to start. Without
+	// it a call starts while anything is left.
+	Least func(*Row)
+}
+
+// least returns what must be left of the budgets for the call to start.
+func (r *Reservation) least() spent {
+	if r.Least == nil || len(r.Budgets) == 0 {
+		return spent{}
+	}
+	row := r.Row
+	r.Least(&row)
+	row.bound()
+	return spentBy(&row)
 }
 
 // Call is a request under way. Settle ends it.

@@ -162,7 +162,7 @@ func (r *Row) billAgain(prices *price.Table) {
 			m.list, m.why, m.ok = prices.Answered(r.Upstream, r.Model, r.Answered)
 			r.billBatch(m)
 		}
-	case r.Cause == interrupted:
+	case r.isReserved():
 		r.priceReservation(prices)
 	default:
 		r.Bill(prices)

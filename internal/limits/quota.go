@@ -107,6 +107,9 @@ func (s Subject) name(scope Scope) string {
 // most that may be answered.
 type Estimate struct {
 	Input, Output int64
+	// Spare are the tokens of Output that are not reserved where they make it
+	// more than a limit.
+	Spare int64
 	// Exact is set when Input and Output are upper bounds that were found
 	// without counting. It counts, and is called when a bound would take a
 	// noticeable part of what is left of a limit, or could refuse the request.
@@ -116,9 +119,24 @@ type Estimate struct {
 // counts returns the amounts of a request, in the order of the metrics.
 func (e Estimate) counts() counts { return counts{1, e.Input + e.Output, e.Input, e.Output} }
 
-// clamped returns the estimate within what can be counted exactly, without
-// Exact.
-func (e Estimate) clamped() Estimate { return Estimate{Input: clamp(e.Input), Output: clamp(e.Output)} }
+// clamped returns the estimate within what can be counted exactly, and without
+// the spare tokens that make it more than a limit of the claims.
+func (e Estimate) clamped(claims []claim) Estimate {
+	input := clamp(e.Input)
+	output := clamp(e.Output)
+	fits := output
+	for i := range claims {
+		for _, window := range claims[i].bounds {
+			if limit := window[countTokens]; limit > 0 {
+				fits = min(fits, limit-input)
+			}
+			if limit := window[countOutput]; limit > 0 {
+				fits = min(fits, limit)
+			}
+		}
+	}
+	return Estimate{Input: input, Output: max(fits, output-clamp(e.Spare), 0)}
+}
 
 func clamp(n int64) int64 { return min(max(n, 0), MaxQuota) }
 

@@ -96,10 +96,10 @@ func (q *Quotas) Reserve(ctx context.Context, s Subject, e Estimate) (*Reservati
 	if len(claims) == 0 {
 		return nil, nil
 	}
-	if e.Exact != nil && (q.redis != nil || !q.memory.ample(claims, e.clamped().counts())) {
+	if e.Exact != nil && (q.redis != nil || !q.memory.ample(claims, e.clamped(claims).counts())) {
 		e = e.Exact()
 	}
-	r := &Reservation{quotas: q, estimate: e.clamped(), claims: claims}
+	r := &Reservation{quotas: q, estimate: e.clamped(claims), claims: claims}
 	n := r.estimate.counts()
 	var got reading
 	if q.redis != nil {

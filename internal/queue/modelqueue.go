@@ -59,7 +59,10 @@ func newModelQueue(m Model) *modelQueue {
 // not nil.
 func (q *modelQueue) submit(now int64, d Demand) (*Grant, *waiter, *Error) {
 	if q.model.TPM > 0 && d.Tokens > q.model.TPM {
-		return nil, nil, q.tooLarge(d.Tokens)
+		if d.Tokens-d.Spare > q.model.TPM {
+			return nil, nil, q.tooLarge(d.Tokens - d.Spare)
+		}
+		d.Tokens = q.model.TPM
 	}
 	d.Tokens = min(max(d.Tokens, 0), maxUnits)
 	q.advance(now) // requests that are due come before this one

@@ -33,6 +33,7 @@ type Demand struct {
 	Caller       string        // the queue is fair between callers
 	Priority     int           // of the caller, from -4 to 4; each step doubles its share
 	Tokens       int64         // of the prompt, and those reserved for the completion
+	Spare        int64         // those of Tokens that are not reserved where they make it more than the limit
 	MaxWait      time.Duration // the client's own deadline; 0: none
 
 	// OnKeepalive is called each time the request has waited for another

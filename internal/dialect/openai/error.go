@@ -46,7 +46,7 @@ func writeErrorEvent(p dialect.Problem) []byte { return framing.SSE.Append(nil, 
 // of the status.
 func setErrorHeader(h http.Header, p dialect.Problem) {
 	switch p.Code {
-	case "insufficient_quota", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect":
+	case "insufficient_quota", "request_too_large", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect":
 		h.Set("X-Should-Retry", "false")
 	}
 }

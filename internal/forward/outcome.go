@@ -1,0 +1,69 @@
+package forward
+
+import (
+	"forward/internal/dialect"
+	"forward/internal/upstream"
+)
+
+// outcome is what a request used in the end. It is decided once: limits,
+// budgets, the ledger and the metrics all settle by it.
+type outcome struct {
+	usage     dialect.Usage
+	unsent    bool // the upstream was not asked, so even the request comes back
+	estimated bool // usage was counted or reserved, because the provider reported none
+	reserved  bool // usage is what was reserved
+	unmetered bool // the upstream may have worked, and nothing is known to settle at
+}
+
+// outcome decides what a request used. That is what the provider reports, else
+// what was counted of the prompt and the answer, else what was reserved: never
+// nothing, where the upstream may have worked. An error that it answers with
+// costs nothing.
+func (g *Gateway) outcome(rec *record) outcome {
+	if rec.tap != nil {
+		u, estimated := rec.tap.usage()
+		if u != nil {
+			if !estimated && rec.answer.attempts.Count > 0 {
+				g.lengths.learn(rec.to.model, u.Output/max(rec.ask.req.N, 1))
+			}
+			return outcome{usage: *u, estimated: estimated}
+		}
+	}
+	ans := rec.answer
+	switch op := rec.ask.from.op; {
+	case ans == nil || ans.unsent || ans.attempts.Count == 0:
+		return outcome{unsent: true}
+	case !op.Generates() || !rec.worked():
+		return outcome{}
+	case rec.cause == clientGone && op.AnswersText():
+		// The call ended with its client: what was not answered yet is not made
+		// any more.
+		return counted(rec.to.demand.exact().Prompt, 0)
+	}
+	used := counted(rec.to.demand.exact().Prompt, rec.to.demand.most())
+	used.reserved = true
+	if used.usage.Total == 0 {
+		return outcome{unmetered: true}
+	}
+	return used
+}
+
+func counted(prompt, output int64) outcome {
+	return outcome{usage: dialect.Usage{Input: prompt, Output: output, Total: prompt + output}, estimated: true}
+}
+
+// worked reports whether the upstream may have worked for the request: it
+// accepted it, or had it when the connection ended.
+func (rec *record) worked() bool {
+	if res := rec.answer.res; res != nil {
+		return res.StatusCode < 300
+	}
+	if !rec.answer.attempts.Sent {
+		return false
+	}
+	switch upstream.Classify(rec.err).Cause {
+	case upstream.AuthFailed, upstream.Redirect, upstream.ClientBody:
+		return false
+	}
+	return true
+}
