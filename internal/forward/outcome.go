@@ -35,9 +35,9 @@ func (g *Gateway) outcome(rec *record) outcome {
 		return outcome{unsent: true}
 	case !op.Generates() || !rec.worked():
 		return outcome{}
-	case rec.cause == clientGone && op.AnswersText():
-		// The call ended with its client: what was not answered yet is not made
-		// any more.
+	case rec.cause == clientGone && op.AnswersText() && rec.streams():
+		// The call ended with its client, and no word had come. An answer that
+		// is no stream may be there all the same: it is made unseen.
 		return counted(rec.to.demand.exact().Prompt, 0)
 	}
 	used := counted(rec.to.demand.exact().Prompt, rec.to.demand.most())
@@ -50,6 +50,11 @@ func (g *Gateway) outcome(rec *record) outcome {
 
 func counted(prompt, output int64) outcome {
 	return outcome{usage: dialect.Usage{Input: prompt, Output: output, Total: prompt + output}, estimated: true}
+}
+
+// streams reports whether the answer comes, or was to come, as it is made.
+func (rec *record) streams() bool {
+	return rec.ask.req.Stream || (rec.tap != nil && rec.tap.events)
 }
 
 // worked reports whether the upstream may have worked for the request: it
