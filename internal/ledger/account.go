@@ -105,7 +105,7 @@ func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 		}
 		// What others hold does not count: it may come back.
 		if needed := least.in(b.Unit); needed > b.Amount-m.spent {
-			return nil, &BudgetError{Balance: m.balance(), Needed: needed}
+			return nil, &BudgetError{Balance: a.balance(m), Needed: needed}
 		}
 		holds = append(holds, hold{m, amount})
 	}
