@@ -115,8 +115,10 @@ type Request struct {
 	N                    int64  // answers made for all prompts together, also those that only compete to be given
 	Absurd               string // the field whose number no request can mean; see Bounds
 	User                 string
-	Array                bool // the stream is to come as one JSON array and not as events; see framing.JSONArray
-	Store                bool // the provider keeps the answer, which can be fetched later by its id
+	Array                bool  // the stream is to come as one JSON array and not as events; see framing.JSONArray
+	Store                bool  // the provider keeps the answer, which can be fetched later by its id
+	Media                Media // what is billed by the piece, as far as the request decides it
+	Terms                Terms // Speed and Geo that it asks for
 }
 
 // Problem is an error of the gateway's own, before a dialect has put it into

@@ -29,6 +29,8 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		return nil, nil
 	}
 	r := ledger.Reservation{Row: g.newRow(a, to), Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
+	r.Row.Usage = a.asked()
+	r.Row.Answered = g.answering(to.route, to.model)
 	switch {
 	case use == dialect.MakesBatch:
 		r.Row.Priced = true // its price is known when its results are; a spent budget makes none
@@ -47,17 +49,13 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 // estimate sets what the budgets of a key hold for a request. Where it is
 // capped, all that the request is likely to cost has to be left of them.
 func (g *Gateway) estimate(r *ledger.Reservation, d *demand, capped bool) {
-	set := func(row *ledger.Row, prompt, output int64) {
-		row.Estimate(g.Prices, prompt, output)
-		row.Priced = row.Priced || !row.Operation.Paid() // what is free needs no price
-	}
 	count, bounded := d.atMost()
-	set(&r.Row, count.Prompt, d.most())
+	r.Row.Estimate(g.Prices, count.Prompt, d.most())
 	if bounded {
-		r.Exact = func(row *ledger.Row) { set(row, d.exact().Prompt, d.most()) }
+		r.Exact = func(row *ledger.Row) { row.Estimate(g.Prices, d.exact().Prompt, d.most()) }
 	}
 	if capped {
-		r.Least = func(row *ledger.Row) { set(row, row.Usage.Input, d.least()) }
+		r.Least = func(row *ledger.Row) { row.Estimate(g.Prices, row.Usage.Input, d.least()) }
 	}
 }
 

@@ -173,9 +173,8 @@ func (d *demand) unnamed() int64 {
 func (d *demand) modelMost() int64 {
 	if d.ceiling < 0 {
 		d.ceiling = 0
-		if d.g.Prices != nil && d.ask.from.op.AnswersText() {
-			list, _, _ := d.g.Prices.Price(d.g.provider(d.route), d.model)
-			d.ceiling = list.MaxOutput
+		if d.ask.from.op.AnswersText() {
+			d.ceiling = d.g.priceOf(d.route, d.model).MaxOutput
 		}
 	}
 	return d.ceiling

@@ -41,15 +41,16 @@ type Gateway struct {
 
 // running is what outlives settings: the requests under way.
 type running struct {
-	buffers  copyBuffers
-	draining atomic.Bool
-	parallel limits.Parallel
-	bodies   atomic.Int64 // bytes of request bodies that are held
-	calls    calls
-	requests tally // requests that are not settled yet
-	underway underway
-	lengths  lengths // of the answers of each model
-	life             // ends when streams still open are to end because the gateway stops
+	buffers     copyBuffers
+	draining    atomic.Bool
+	parallel    limits.Parallel
+	bodies      atomic.Int64 // bytes of request bodies that are held
+	calls       calls
+	requests    tally // requests that are not settled yet
+	underway    underway
+	lengths     lengths     // of the answers of each model
+	deployments deployments // and which model answers to which name
+	life                    // ends when streams still open are to end because the gateway stops
 }
 
 // errShuttingDown is the cause with which streams that outlive the drain end.

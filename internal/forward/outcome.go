@@ -9,10 +9,11 @@ import (
 // budgets, the ledger and the metrics all settle by it.
 type outcome struct {
 	usage     dialect.Usage
-	unsent    bool // the upstream was not asked, so even the request comes back
-	estimated bool // usage was counted or reserved, because the provider reported none
-	reserved  bool // usage is what was reserved
-	unmetered bool // the upstream may have worked, and nothing is known to settle at
+	unsent    bool   // the upstream was not asked, so even the request comes back
+	estimated bool   // usage was counted or reserved, because the provider reported none
+	reserved  bool   // usage is what was reserved
+	tier      string // the service tier asked for, where usage is estimated
+	unmetered bool   // the upstream may have worked, and nothing is known to settle at
 }
 
 // outcome decides what a request used. That is what the provider reports, else
@@ -26,7 +27,11 @@ func (g *Gateway) outcome(rec *record) outcome {
 			if !estimated && rec.answer.attempts.Count > 0 {
 				g.lengths.learn(rec.to.model, u.Output/max(rec.ask.req.N, 1))
 			}
-			return outcome{usage: *u, estimated: estimated}
+			used := outcome{usage: *u, estimated: estimated}
+			if rec.worked() {
+				used.ask(rec.ask)
+			}
+			return used
 		}
 	}
 	ans := rec.answer
@@ -41,8 +46,9 @@ func (g *Gateway) outcome(rec *record) outcome {
 		return counted(rec.to.demand.exact().Prompt, 0)
 	}
 	used := counted(rec.to.demand.exact().Prompt, rec.to.demand.most())
-	used.reserved = true
-	if used.usage.Total == 0 {
+	used.hold(rec.ask)
+	used.reserved = !g.settlePieces(&used, rec)
+	if used.usage.Total == 0 && used.usage.Media == (dialect.Media{}) {
 		return outcome{unmetered: true}
 	}
 	return used

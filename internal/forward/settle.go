@@ -120,16 +120,20 @@ func (g *Gateway) closeAccount(rec *record, used outcome, elapsed time.Duration)
 	row.Estimated = used.estimated
 	row.Unmetered = used.unmetered
 	row.Trail = g.trail(rec, row.Attempts)
+	if used.estimated {
+		row.Tier = cmp.Or(row.Tier, used.tier)
+		row.Answered = cmp.Or(row.Answered, g.answering(rec.to.route, rec.to.model))
+	}
 	switch {
 	case rec.isDeferred():
 		row.Defer()
 	case used.reserved:
-		row.Tier = cmp.Or(row.Tier, rec.ask.tier())
 		row.BillReserved(g.Prices)
 	default:
 		row.Bill(g.Prices)
 	}
 	g.redactRow(&row, rec.ask, rec.answer)
+	g.deployments.learn(g.Prices, &row)
 	if rec.bill != nil {
 		rec.bill.Settle(row)
 	} else {

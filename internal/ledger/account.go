@@ -88,7 +88,7 @@ func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 	holds := make([]hold, 0, len(r.Budgets))
 	for _, b := range r.Budgets {
 		if b.Unit == USD && !r.Row.Priced && !b.AllowUnpriced {
-			return nil, &UnpricedError{b, r.Row.Model}
+			return nil, &UnpricedError{Budget: b, Upstream: r.Row.Upstream, Model: r.Row.Model, Why: r.Row.Price}
 		}
 		m, err := a.meter(ctx, b, now)
 		if err != nil {

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -111,16 +112,21 @@ func (e *BudgetError) Error() string {
 }
 
 // UnpricedError reports that a key has a budget in dollars and the model has no
-// price.
+// price, or none for what is asked of it.
 type UnpricedError struct {
-	Budget Budget
-	Model  string
+	Budget          Budget
+	Upstream, Model string
+	Why             string // there is no price
 }
 
 // Error names the model and the budget, and what an administrator can do.
 func (e *UnpricedError) Error() string {
-	return fmt.Sprintf("model %q has no price, so the budget of %s cannot hold for it: give it a price, or allow unpriced models for the key",
-		e.Model, e.Budget)
+	if e.Model == "" {
+		return fmt.Sprintf("the request names no model, so it has no price and the budget of %s cannot hold for it: name a model", e.Budget)
+	}
+	return fmt.Sprintf("model %q has no price, so the budget of %s cannot hold for it (%s): have your administrator write its price into forward.yaml "+
+		"(prices: {%s: {input: 2.50, output: 10}}) or the model that it is (prices: {%s: %s/gpt-4o}), or allow unpriced models for the key",
+		e.Model, e.Budget, e.Why, e.Model, e.Model, cmp.Or(e.Upstream, "openai"))
 }
 
 // Warning reports that a part of a budget is used. There is one for each of 50,

@@ -73,7 +73,7 @@ func (c *Cost) add(s *service, list []counted) error {
 			continue
 		}
 		rate, listed, ok := s.rate(part.quantity)
-		if !ok && s.inTokens(part.quantity, list) {
+		if !ok && s.isCovered(part.quantity, list) {
 			continue
 		}
 		if !ok {
@@ -99,19 +99,34 @@ func (c *Cost) add(s *service, list []counted) error {
 	return nil
 }
 
-// inTokens reports whether what a price list has no rate for is charged in
-// tokens, which are in the same list. Providers charge images, speech and video
-// by the piece or in generated tokens, and sound in a request by the second or
-// in prompt tokens.
-func (s *service) inTokens(q Quantity, list []counted) bool {
-	kind := Output
+// isCovered reports whether something without a rate is part of what has one.
+// Providers charge images, speech and video by the piece or in generated
+// tokens, and sound in a request by the second or in prompt tokens: a price
+// list that has the one has not the other.
+func (s *service) isCovered(q Quantity, list []counted) bool {
 	switch q.base() {
 	case Character, Image, VideoSecond:
+		return s.charges(Output, list)
 	case Second:
-		kind = Input
-	default:
+		return s.charges(Input, list)
+	case ToolCall, Request:
 		return false
 	}
-	_, ok := s.rates[kind]
-	return ok && slices.ContainsFunc(list, func(c counted) bool { return c.quantity.isA(kind) })
+	_, input := s.rates[Input]
+	_, output := s.rates[Output]
+	return !input && !output && slices.ContainsFunc(pieces, func(piece Quantity) bool { return s.charges(piece, list) })
+}
+
+// pieces are what is charged by the piece.
+var pieces = []Quantity{Character, Second, Image, VideoSecond}
+
+// charges reports whether something of a kind was counted and has a rate.
+func (s *service) charges(kind Quantity, list []counted) bool {
+	return slices.ContainsFunc(list, func(c counted) bool {
+		if !c.quantity.isA(kind) {
+			return false
+		}
+		_, _, ok := s.rates.Of(c.quantity)
+		return ok
+	})
 }

@@ -99,12 +99,3 @@ func Add(a, b int64) int64 {
 	}
 	return a + b
 }
-
-// Times returns a×b of numbers that are not negative, or the largest int64
-// where the product would overflow.
-func Times(a, b int64) int64 {
-	if a > 0 && b > math.MaxInt64/a {
-		return math.MaxInt64
-	}
-	return a * b
-}

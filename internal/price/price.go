@@ -103,6 +103,16 @@ func (l List) Cost(u dialect.Usage, served string) (Cost, error) {
 	return cost, nil
 }
 
+// ByPiece reports whether a price list charges by the piece what a usage has of
+// images, speech and video, and not in generated tokens.
+func (l List) ByPiece(u dialect.Usage) bool {
+	s := service{rates: l.tier(u.Input).Rates}
+	var list [usual]counted
+	media := dialect.Usage{Media: u.Media}
+	counts := count(list[:0], &media)
+	return slices.ContainsFunc(pieces, func(piece Quantity) bool { return s.charges(piece, counts) })
+}
+
 // served returns the rates of a service tier, nil for one without a known
 // price.
 func (t *Tier) served(as string) (rates Rates, batch bool) {

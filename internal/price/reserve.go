@@ -6,11 +6,6 @@ import (
 	"forward/internal/dialect"
 )
 
-// tokensOfSecond is how many prompt tokens a second of sound is taken to have
-// where a model charges it in tokens. OpenAI counts 10 and 17 for a second,
-// Gemini 32.
-const tokensOfSecond = 32
-
 // Reserve returns the most that a call can cost which uses what u has at most:
 // prompt tokens, generated ones, media and calls of tools. Each token is taken
 // at the highest rate of its kind, because only the answer reports what the
@@ -38,6 +33,7 @@ func (l List) Reserve(u dialect.Usage, asked string) (Money, error) {
 type reservation struct {
 	service
 	in, out Money // the highest rates of tokens
+	inputs  bool  // there is a prompt, and its tokens have a rate
 	outputs bool  // tokens are generated, and have a rate
 	total   Money
 	priced  bool // something has a rate
@@ -58,11 +54,11 @@ func (l *List) reservation(u *dialect.Usage, asked string) (*reservation, error)
 		return nil, &NoRateError{l.Model, Input, asked}
 	}
 	r := &reservation{service: service{l.Model, asked, rates, l.Fees, times}}
-	var generates bool
-	r.in, r.priced = r.highest(Input, CachedWrite, CachedWrite1h, AudioInput, ImageInput)
-	r.out, generates = r.highest(Output, Reasoning, AudioOutput, ImageOutput)
-	r.outputs = generates && u.Output > 0
-	r.priced = r.priced || r.outputs
+	r.in, r.inputs = r.highest(Input, CachedWrite, CachedWrite1h, AudioInput, ImageInput)
+	r.out, r.outputs = r.highest(Output, Reasoning, AudioOutput, ImageOutput)
+	r.outputs = r.outputs && u.Output > 0
+	r.priced = r.inputs || r.outputs
+	r.inputs = r.inputs && u.Input > 0
 	return r, nil
 }
 
@@ -89,9 +85,8 @@ func (r *reservation) add(c counted) {
 	case ok:
 	case c.quantity == Request:
 		return
-	case c.quantity == Second && r.priced:
-		r.charge(counted{Input, c.n * tokensOfSecond}, r.in)
-		return
+	case c.quantity == Second && r.inputs:
+		return // in the tokens of the prompt
 	case c.quantity.base() != ToolCall:
 		rate, ok = r.rates.highest(c.quantity.base())
 		rate = r.times.of(rate)

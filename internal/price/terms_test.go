@@ -112,7 +112,7 @@ func TestReserveOfPieces(t *testing.T) {
 		{"images of a size that is not known", "dall-e-3", "", dialect.Usage{Media: dialect.Media{Images: 2, ImageKind: "auto/auto"}}, 24 * cent},
 		{"a video of a size without a price", "sora-2-pro", "", dialect.Usage{Media: dialect.Media{VideoSeconds: 4, VideoKind: "1920x1080"}}, 200 * cent},
 		{"sound in seconds", "whisper-1", "", dialect.Usage{Seconds: 100}, cent},
-		{"sound in tokens", "gpt-4o-transcribe", "", dialect.Usage{Seconds: 100, Output: 1000}, 3200*6_000 + cent},
+		{"sound in tokens", "gpt-4o-transcribe", "", dialect.Usage{Input: 1000, Seconds: 100, Output: 1000}, 6_000*1000 + cent},
 		{"only tokens of a model without them", "tts-1", "", dialect.Usage{Input: 1000, Output: 1000}, 0},
 		{"images of a model without them", "gpt-4.1", "", dialect.Usage{Input: 10, Media: dialect.Media{Images: 1}}, 0},
 		{"a moderation", "omni-moderation-latest", "", dialect.Usage{Input: 1000}, -1},

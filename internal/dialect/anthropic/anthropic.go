@@ -78,6 +78,10 @@ func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) d
 	if b != nil && r.User == "" {
 		r.User = strings.Clone(jsonscan.String(b.Get("metadata").Get("user_id")))
 	}
+	if b != nil && op == dialect.Messages {
+		r.Terms.Speed = dialect.Word(b.Get("speed"), "")
+		r.Terms.Geo = dialect.Word(b.Get("inference_geo"), "")
+	}
 	return r
 }
 

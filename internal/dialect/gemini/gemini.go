@@ -118,6 +118,7 @@ func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) d
 			bounds.Read(&r, config.Get)
 		}
 	}
+	r.Media = pieces(op, r.N, b)
 	return r
 }
 

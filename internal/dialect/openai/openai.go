@@ -105,6 +105,10 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 				r.N = min(max(r.N, 1), dialect.MaxBound) * prompts
 			}
 		}
+		r.Media = pieces(op, path, r.N, b)
+	}
+	if op == dialect.Moderation && r.Model == "" {
+		r.Model = "omni-moderation-latest" // the API's default
 	}
 	if model := deployment(path); model != "" {
 		r.Model = model
