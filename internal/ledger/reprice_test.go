@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 	"forward/internal/ledger"
 	"forward/internal/price"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // priced is a table in which one model costs so many nano-dollars a token.
@@ -31,7 +32,7 @@ func sumsOf(t testing.TB, l *ledger.Ledger) (sums ledger.Sums) {
 		if i == 0 {
 			sums = s
 		}
-		if diff := cmp.Diff(sums, s); diff != "" {
+		if diff := gocmp.Diff(sums, s); diff != "" {
 			t.Errorf("sums by %v are not those of the rows:\n%s", by, diff)
 		}
 	}
@@ -102,7 +103,7 @@ func TestReprice(t *testing.T) {
 	if got := run(ledger.Reprice{Since: noon, DryRun: true}); got != want {
 		t.Errorf("dry:\n%swant\n%s", got, want)
 	}
-	if diff := cmp.Diff(was, sumsOf(t, l)); diff != "" {
+	if diff := gocmp.Diff(was, sumsOf(t, l)); diff != "" {
 		t.Errorf("a dry run changed something:\n%s", diff)
 	}
 	if got := run(ledger.Reprice{Since: noon, Model: "cellar"}); got != "cellar 1/1 0→120 1→0\n" {
@@ -176,5 +177,59 @@ func TestRepriceWithoutALedger(t *testing.T) {
 	}
 	if err := run(); err != ledger.ErrOldLedger {
 		t.Error(err)
+	}
+}
+
+// TestRepriceOfPieces prices rows again that have what is billed beside tokens:
+// each costs what it did, and at other prices what these make of it.
+func TestRepriceOfPieces(t *testing.T) {
+	db := newDB(t)
+	l, table := mustOpen(t, db, ledger.Options{}), mustTable(t)
+	rows := map[string]ledger.Row{
+		"speech":   {Model: "tts-1", Operation: dialect.Speech, Usage: dialect.Usage{Media: dialect.Media{Characters: 1000}}},
+		"images":   {Model: "dall-e-3", Operation: dialect.Image, Usage: dialect.Usage{Media: dialect.Media{Images: 2, ImageKind: "1024x1024/hd"}}},
+		"video":    {Model: "sora-2", Operation: dialect.Video, Usage: dialect.Usage{Media: dialect.Media{VideoSeconds: 8, VideoKind: "1280x720"}}},
+		"sound":    {Model: "whisper-1", Operation: dialect.Audio, Usage: dialect.Usage{Seconds: 60}},
+		"fast":     {Upstream: "anthropic", Model: "claude-opus-5", Operation: dialect.Messages, Usage: dialect.Usage{Input: 1000, Output: 100, Terms: dialect.Terms{Speed: "fast", Geo: "us"}}},
+		"searches": {Upstream: "anthropic", Model: "claude-opus-5", Operation: dialect.Messages, Usage: dialect.Usage{Input: 1000, Terms: dialect.Terms{Fees: []dialect.Fee{{Name: "web_search", Count: 3}}}}},
+		"reported": {Upstream: "openrouter", Model: "mystery", Operation: dialect.Chat, Usage: dialect.Usage{Input: 1000, Terms: dialect.Terms{Reported: 123_456, HasReported: true}}},
+		"doubtful": {Model: "gpt-4o", Operation: dialect.Chat, Usage: dialect.Usage{Input: 1000, Terms: dialect.Terms{Doubt: "parts of an unknown kind"}}},
+	}
+	was := map[string]ledger.Row{}
+	for id, r := range rows {
+		r.ID, r.Time, r.Key, r.Status, r.Upstream = id, noon, "k", 200, cmp.Or(r.Upstream, "openai")
+		r.Bill(table)
+		if id != "doubtful" && r.Cost == 0 {
+			t.Errorf("%s costs nothing: %s", id, r.Price)
+		}
+		was[id] = r
+		l.Record(r)
+	}
+	mustFlush(t, l)
+	again := func(prices *price.Table) (changed int64) {
+		list, err := ledger.Reprice{Prices: prices}.Run(t.Context(), db, time.UTC)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range list {
+			changed += m.Changed
+		}
+		return changed
+	}
+	if n := again(table); n != 0 {
+		t.Errorf("%d rows cost something else at the same prices", n)
+	}
+	for id, r := range was {
+		is, _, err := l.Trail(t.Context(), id)
+		if err != nil || is.Cost != r.Cost || is.Priced != r.Priced || is.Price != r.Price || gocmp.Diff(r.Usage.Media, is.Usage.Media) != "" || gocmp.Diff(r.Usage.Terms, is.Usage.Terms) != "" {
+			t.Errorf("%s: %v %q %+v (%v), was %v %q %+v", id, is.Cost, is.Price, is.Usage, err, r.Cost, r.Price, r.Usage)
+		}
+	}
+	dearer := mustTable(t, price.Override{Model: "dall-e-3", Tiers: []price.Tier{{Rates: price.Rates{price.Image: price.Dollar}}}})
+	if n := again(dearer); n != 1 {
+		t.Errorf("%d rows changed with the price of one", n)
+	}
+	if r, _, err := l.Trail(t.Context(), "images"); err != nil || r.Cost != 2*price.Dollar {
+		t.Errorf("%v (%v)", r.Cost, err)
 	}
 }
