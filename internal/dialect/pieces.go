@@ -29,6 +29,46 @@ func Word(v gjson.Result, otherwise string) string {
 	return strings.Clone(cmp.Or(s, otherwise))
 }
 
+// VideoOf returns what the object of a video reports of it. Source: OpenAI's
+// API reference, "The video object".
+func VideoOf(v gjson.Result) Media {
+	return Media{VideoSeconds: Length(v.Get("seconds"), 0), VideoKind: Word(v.Get("size"), "")}
+}
+
+// likelyCalls is how many times a provider is taken to run a tool for a request
+// that does not bound it.
+const likelyCalls = 5
+
+// providerTools are the names under which requests offer tools that a provider
+// runs and charges by the call, and the names of their fees. A name may go on
+// with a version. Sources: OpenAI's and Anthropic's API references, "tools";
+// Gemini's, "Tool".
+var providerTools = []struct{ name, fee string }{
+	{"web_search", "web_search"}, {"file_search", "file_search"}, {"code_interpreter", "code_interpreter"},
+	{"google_search", "google_search"}, {"googleSearch", "google_search"},
+	{"google_maps", "google_maps"}, {"googleMaps", "google_maps"},
+}
+
+// OfferedTools returns the calls that tools of the provider may have in a
+// request: as many as it allows, or a few.
+func (b *Body) OfferedTools() (fees []Fee) {
+	most := jsonscan.Count(b.Get("max_tool_calls"))
+	tools := b.Get("tools")
+	for _, tool := range providerTools {
+		if !strings.Contains(tools.Raw, `"`+tool.name) {
+			continue
+		}
+		tools.ForEach(func(_, v gjson.Result) bool {
+			offered := strings.HasPrefix(jsonscan.String(v.Get("type")), tool.name) || v.Get(tool.name).IsObject()
+			if offered {
+				fees = moreFees(fees, Fee{Name: tool.fee, Count: cmp.Or(jsonscan.Count(v.Get("max_uses")), most, likelyCalls)})
+			}
+			return true
+		})
+	}
+	return fees
+}
+
 // Ask completes a usage with what the request has asked for, where the answer
 // does not report it: the answer's count goes first. Images and videos that are
 // charged in tokens have these in the usage, and are not counted beside them.

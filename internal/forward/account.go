@@ -40,6 +40,7 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		r.Row.Estimate(g.Prices, r.Row.BytesIn/4, to.demand.most())
 	default:
 		r.Row.Tier = a.tier()
+		r.Row.Usage.Terms.Fees = a.offers(g.priceOf(to.route, to.model))
 		g.estimate(&r, to.demand, a.who.policy.Overrun != "allow")
 	}
 	g.redactRow(&r.Row, a, nil)

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"forward/internal/dialect"
+	"forward/internal/price"
 )
 
 // Bounds of sound whose length only the answer reports.
@@ -24,6 +25,20 @@ func (a *ask) asked() dialect.Usage {
 		u.Seconds = math.Ceil(float64(size) / slowestSound)
 	}
 	return u
+}
+
+// offers returns the calls of tools that the request offers and the model has a
+// price for. Of others the answer shows whether any was made.
+func (a *ask) offers(list price.List) (fees []dialect.Fee) {
+	if a.body == nil {
+		return nil
+	}
+	for _, fee := range a.body.OfferedTools() {
+		if list.HasTool(fee.Name) {
+			fees = append(fees, fee)
+		}
+	}
+	return fees
 }
 
 // ask adds to an outcome what the request decides and no answer has reported.

@@ -102,7 +102,8 @@ func (c *Cost) add(s *service, list []counted) error {
 // isCovered reports whether something without a rate is part of what has one.
 // Providers charge images, speech and video by the piece or in generated
 // tokens, and sound in a request by the second or in prompt tokens: a price
-// list that has the one has not the other.
+// list that has the one has not the other. Nor has it tokens, if it charges the
+// call itself.
 func (s *service) isCovered(q Quantity, list []counted) bool {
 	switch q.base() {
 	case Character, Image, VideoSecond:
@@ -117,8 +118,8 @@ func (s *service) isCovered(q Quantity, list []counted) bool {
 	return !input && !output && slices.ContainsFunc(pieces, func(piece Quantity) bool { return s.charges(piece, list) })
 }
 
-// pieces are what is charged by the piece.
-var pieces = []Quantity{Character, Second, Image, VideoSecond}
+// pieces are what is charged by the piece, the call itself among them.
+var pieces = []Quantity{Character, Second, Image, VideoSecond, Request}
 
 // charges reports whether something of a kind was counted and has a rate.
 func (s *service) charges(kind Quantity, list []counted) bool {

@@ -113,6 +113,13 @@ func (l List) ByPiece(u dialect.Usage) bool {
 	return slices.ContainsFunc(pieces, func(piece Quantity) bool { return s.charges(piece, counts) })
 }
 
+// HasTool reports whether calls of a tool have a rate.
+func (l List) HasTool(name string) bool {
+	s := service{rates: l.tier(0).Rates, fees: l.Fees}
+	_, _, ok := s.rate(ToolCall.of(name))
+	return ok
+}
+
 // served returns the rates of a service tier, nil for one without a known
 // price.
 func (t *Tier) served(as string) (rates Rates, batch bool) {
