@@ -35,6 +35,14 @@ func VideoOf(v gjson.Result) Media {
 	return Media{VideoSeconds: Length(v.Get("seconds"), 0), VideoKind: Word(v.Get("size"), "")}
 }
 
+// Take sets what the object of a video reports, where the request was for one.
+func (m *Media) Take(video Media) {
+	if m.VideoSeconds > 0 {
+		m.VideoSeconds = cmp.Or(video.VideoSeconds, m.VideoSeconds)
+		m.VideoKind = cmp.Or(video.VideoKind, m.VideoKind)
+	}
+}
+
 // likelyCalls is how many times a provider is taken to run a tool for a request
 // that does not bound it.
 const likelyCalls = 5

@@ -275,6 +275,7 @@ func (g *Gateway) fillEnded(r *ledger.Row, seen dialect.Work) {
 		r.Cause = "upstream_error"
 	default:
 		r.Estimated = true
+		r.Usage.Media.Take(dialect.VideoOf(seen.Object))
 	}
 	r.Bill(g.Prices)
 }
