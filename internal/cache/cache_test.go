@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -205,6 +206,36 @@ func TestSurvivesRestart(t *testing.T) {
 		if s := c.Stats(); s.Stored != 10 {
 			t.Fatalf("round %d: %d stored at Close", round, s.Stored)
 		}
+	}
+}
+
+// TestSurvivesRestartBesideChildren opens a directory again and again while
+// children are forked, which have its lock until their exec. It fails where the
+// lock is left to the close of its file.
+func TestSurvivesRestartBesideChildren(t *testing.T) {
+	stop := make(chan struct{})
+	var forking sync.WaitGroup
+	for range 4 {
+		forking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					exec.Command("true").Run()
+				}
+			}
+		})
+	}
+	defer forking.Wait()
+	defer close(stop)
+	dir := t.TempDir()
+	for round := range 15 {
+		c, err := cache.Open(cache.Options{Dir: dir})
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		MustClose(t, c)
 	}
 }
 

@@ -131,7 +131,8 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 }
 
 // migrate brings the tables up to date, in one transaction: a process that is
-// killed meanwhile leaves them as they were. A million rows take some seconds.
+// killed meanwhile leaves them as they were. A million rows take about half a
+// minute.
 func migrate(ctx context.Context, db *sql.DB, o *Options) error {
 	was, err := tablesVersion(ctx, db)
 	if err != nil {
