@@ -20,6 +20,7 @@
 package dialect
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -291,9 +292,10 @@ func (d *Dialect) Framing(h http.Header) (f framing.Framing, ok bool) {
 // usage also where the dialect has none.
 func (d *Dialect) ReadBody(op Operation, a *Answer, body []byte) error {
 	if op == Unknown {
-		if jsonscan.Valid(body) {
-			a.describe(jsonscan.View(body))
+		if !jsonscan.Valid(body) {
+			return fmt.Errorf("reading an answer: %w", ErrNotAnAnswer)
 		}
+		a.describe(jsonscan.View(body))
 		return nil
 	}
 	err := d.Body(op, a, body)

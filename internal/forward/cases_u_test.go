@@ -1,10 +1,16 @@
 package forward_test
 
 import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 
 	"forward/internal/ledger"
 )
@@ -12,7 +18,7 @@ import (
 // countedCase is a request, an answer to it and the counts of its row.
 type countedCase struct {
 	path, body, contentType string // of the request; chat of a word by default
-	kind, answer            string // Content-Type and body of the answer, application/json by default
+	kind, answer, encoding  string // Content-Type and body of the answer, application/json by default; "-": none
 	input, output           int64
 	estimated               bool
 	is                      func(ledger.Row) bool // more that has to hold; may be nil
@@ -70,6 +76,12 @@ func (c countedCase) check(t *testing.T) {
 			c.kind = "application/json"
 		}
 		w.Header().Set("Content-Type", c.kind)
+		if c.kind == "-" {
+			w.Header()["Content-Type"] = nil
+		}
+		if c.encoding != "" {
+			w.Header().Set("Content-Encoding", c.encoding)
+		}
 		io.WriteString(w, c.answer)
 	}, accounts)
 	if c.path == "" {
@@ -92,5 +104,127 @@ func (c countedCase) check(t *testing.T) {
 	r := got[0]
 	if r.Usage.Input != c.input || r.Usage.Output != c.output || r.Estimated != c.estimated || c.is != nil && !c.is(r) {
 		t.Errorf("%d+%d, estimated %v; want %d+%d, %v\n%+v", r.Usage.Input, r.Usage.Output, r.Estimated, c.input, c.output, c.estimated, r)
+	}
+}
+
+// TestLongAnswersAreCounted: no bound of what is kept decides what is counted.
+func TestLongAnswersAreCounted(t *testing.T) {
+	vectors := `{"object":"list","data":[{"embedding":"` + strings.Repeat("A", 10<<20) + `"}],"model":"text-embedding-3-small","usage":{"prompt_tokens":50000,"total_tokens":50000}}`
+	embed := `{"model":"text-embedding-3-small","input":"hello world"}`
+	long := `data: {"choices":[{"index":0,"delta":{"images":[{"url":"` + strings.Repeat("A", 9<<20) + `"}]},"finish_reason":null}],"usage":{"prompt_tokens":7,"completion_tokens":2}}` + "\n\n"
+	for name, c := range map[string]countedCase{
+		"B04 vectors of 10 MiB": {path: "/v1/embeddings", body: embed, answer: vectors, input: 50000},
+		"B04 pictures of 10 MiB": {path: "/v1/images/generations", body: `{"model":"gpt-image-1","prompt":"a"}`,
+			answer: `{"data":[{"b64_json":"` + strings.Repeat("A", 10<<20) + `"}],"usage":{"input_tokens":70,"output_tokens":200,"total_tokens":270}}`, input: 70, output: 200},
+		"M3 without any type": {path: "/v1/embeddings", body: embed, kind: "-", answer: vectors, input: 50000},
+		"R3 an event of 9 MiB, then others": {body: streamChat, kind: "text/event-stream",
+			answer: long + chunk(`{"content":"Hello"}`, `"stop"`) + strings.ReplaceAll(usage, `"choices":[]`, `"choices":[{}]`) + "data: [DONE]\n\n", input: 9, output: 3},
+		"R3 an event of 9 MiB with the usage": {body: streamChat, kind: "text/event-stream", answer: chunk(`{"content":"Hello"}`, `"stop"`) + long + "data: [DONE]\n\n", input: 7, output: 2},
+		"a long text without usage":           {answer: `{"choices":[{"index":0,"message":{"content":"` + strings.Repeat("word ", 1<<20) + `"},"finish_reason":"stop"}]}`, input: 8, output: 1<<20*5/4 + 19, estimated: true},
+	} {
+		t.Run(name, func(t *testing.T) { c.check(t) })
+	}
+	packed := map[string]func(io.Writer) io.WriteCloser{
+		"gzip": func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) },
+		"br":   func(w io.Writer) io.WriteCloser { return brotli.NewWriterLevel(w, 1) },
+		"zstd": func(w io.Writer) io.WriteCloser {
+			z, _ := zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedFastest))
+			return z
+		},
+	}
+	random := strings.Builder{}
+	for n := range uint64(1 << 19) { // what cannot be packed well
+		fmt.Fprintf(&random, "%x", n*0x9E3779B97F4A7C15)
+	}
+	for name, pack := range packed {
+		for size, vector := range map[string]string{"packed small": strings.Repeat("A", 20<<20), "packed large": random.String()} {
+			var b bytes.Buffer
+			z := pack(&b)
+			io.WriteString(z, `{"data":[{"embedding":"`+vector+`"}],"usage":{"prompt_tokens":50000,"total_tokens":50000}}`)
+			z.Close()
+			c := countedCase{path: "/v1/embeddings", body: embed, encoding: name, answer: b.String(), input: 50000}
+			t.Run("B04 "+name+" "+size, func(t *testing.T) { c.check(t) })
+		}
+	}
+}
+
+// TestEventsUnderAnyLabel: B05. Tokens pass as they come, and count.
+func TestEventsUnderAnyLabel(t *testing.T) {
+	for _, label := range []string{"application/json", "text/plain; charset=utf-8", "application/octet-stream", "-", "application/x-ndjson"} {
+		t.Run("B05 "+label, func(t *testing.T) {
+			accounts, rows := accounting(t)
+			next := make(chan bool)
+			b := start(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header()["Content-Type"] = nil
+				if label != "-" {
+					w.Header().Set("Content-Type", label)
+				}
+				io.WriteString(w, chunk(`{"content":"Hello"}`, "null"))
+				w.(http.Flusher).Flush()
+				<-next
+				io.WriteString(w, chunk(`{}`, `"stop"`)+usage+"data: [DONE]\n\n")
+			}, accounts)
+			r, _ := http.NewRequest("POST", b.url+"/v1/chat/completions", strings.NewReader(strings.Replace(streamChat, `"stream":true`, `"stream":true,"stream_options":{"include_usage":true}`, 1)))
+			r.Header.Set("Authorization", "Bearer fk-alice")
+			r.Header.Set("Content-Type", "application/json")
+			res := must(plainTransport.RoundTrip(r))(t)
+			defer res.Body.Close()
+			first := make([]byte, len(chunk(`{"content":"Hello"}`, "null")))
+			io.ReadFull(res.Body, first) // hangs if the first event waits for the others
+			close(next)
+			rest := must(io.ReadAll(res.Body))(t)
+			if got := res.Header.Get("Content-Type"); got != strings.TrimPrefix(label, "-") {
+				t.Errorf("label %q", got)
+			}
+			if string(first)+string(rest) != chunk(`{"content":"Hello"}`, "null")+chunk(`{}`, `"stop"`)+usage+"data: [DONE]\n\n" {
+				t.Errorf("%s%s", first, rest)
+			}
+			if got := rows(b); len(got) != 1 || got[0].Usage.Input != 9 || got[0].Usage.Output != 3 || got[0].Estimated {
+				t.Errorf("%+v", got)
+			}
+		})
+	}
+}
+
+// TestEventsThatAreNotEnded: servers that leave out the blank lines, and halves
+// of events, are not held back for long.
+func TestEventsThatAreNotEnded(t *testing.T) {
+	first, second := strings.TrimSuffix(chunk(`{"content":"Hello"}`, "null"), "\n"), strings.TrimSuffix(chunk(`{}`, `"stop"`), "\n")
+	last := strings.TrimSuffix(usage, "\n") + "data: [DONE]\n"
+	for name, pieces := range map[string][]string{
+		"lines without blank ones": {first, second, last},
+		"half an event":            {first[:40], first[40:] + "\n" + second + "\n" + usage + "data: [DONE]\n\n"},
+		"all at once":              {first + second + last},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accounts, rows := accounting(t)
+			next := make(chan bool)
+			b := start(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				for _, p := range pieces {
+					io.WriteString(w, p)
+					w.(http.Flusher).Flush()
+					<-next
+				}
+			}, accounts)
+			r, _ := http.NewRequest("POST", b.url+"/v1/chat/completions", strings.NewReader(strings.Replace(streamChat, `"stream":true`, `"stream":true,"stream_options":{"include_usage":true}`, 1)))
+			r.Header.Set("Authorization", "Bearer fk-alice")
+			r.Header.Set("Content-Type", "application/json")
+			res := must(plainTransport.RoundTrip(r))(t)
+			defer res.Body.Close()
+			for _, p := range pieces {
+				got := make([]byte, len(p))
+				if _, err := io.ReadFull(res.Body, got); err != nil || string(got) != p {
+					t.Fatalf("%v: %s, want %s", err, got, p)
+				}
+				next <- true
+			}
+			if rest, err := io.ReadAll(res.Body); len(rest) > 0 || err != nil {
+				t.Errorf("%v, %s", err, rest)
+			}
+			if got := rows(b); len(got) != 1 || got[0].Usage.Input != 9 || got[0].Usage.Output != 3 || got[0].Estimated {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }

@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"bytes"
 	"io"
 	"net/http"
 	"strings"
@@ -11,21 +10,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxUnpacked bounds what a compressed answer may unpack to when it is read for
-// its usage, in bytes.
-const maxUnpacked = 32 << 20
-
-// unpack undoes the Content-Encoding of a whole body.
-func unpack(encoding string, body []byte) ([]byte, error) {
-	r, err := newUnpacker(encoding, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	if c, ok := r.(io.Closer); ok {
-		defer c.Close()
-	}
-	return io.ReadAll(io.LimitReader(r, maxUnpacked))
-}
+// What a compressed answer may unpack to when it is read for its usage, in
+// bytes.
+const (
+	maxUnpacked     = 8 << 20  // and be read whole
+	maxUnpackedScan = 4 << 30  // and be scanned
+	maxWindow       = 32 << 20 // the memory of one decoder
+)
 
 // unpacking undoes the Content-Encoding of an answer as it comes. It starts
 // with the first Read, for it has to wait for the first bytes.
@@ -56,7 +47,7 @@ func newUnpacker(encoding string, packed io.Reader) (io.Reader, error) {
 	case "br":
 		return brotli.NewReader(packed), nil
 	case "zstd":
-		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxUnpacked))
+		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxWindow))
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"forward/internal/cache"
 	"forward/internal/dialect"
 	"forward/internal/framing"
+	"forward/internal/jsonscan"
 	"forward/internal/tokens"
 )
 
@@ -24,8 +26,14 @@ const (
 	tokensEstimated = "X-Llm-Tokens-Estimated" // "true" when the provider did not report them
 )
 
-// maxAhead bounds what of a body is read before its headers go out, in bytes.
-const maxAhead = 1 << 20
+const (
+	// maxAhead bounds what of a body is read before its headers go out, in
+	// bytes.
+	maxAhead = 1 << 20
+	// maxWhole bounds an answer that is kept only to be read whole, in bytes.
+	// Longer ones are scanned as they come, see dialect.Skim.
+	maxWhole = 2 << 20
+)
 
 // reading is the part of a tap that reads the answer on the side.
 type reading struct {
@@ -57,8 +65,14 @@ func (t *tap) startReading(rec *record) {
 	switch {
 	case t.metered || (uses.read() && t.packed == "" && r.Method != http.MethodHead):
 		t.parsed = &dialect.Answer{NoText: !events && !uses.read() && !t.ask.req.Array}
-		if t.answer.whole == nil && (t.stores || !events || t.packed != "") {
+		if t.answer.whole == nil && (t.stores || !events || t.packed != "") && (uses.read() || !isMedia(res.Header)) {
 			t.record = t.newRecording()
+			if !events || t.packed != "" {
+				t.record.rest = &sideSkim{encoding: t.packed, scan: t.newSkim(events)}
+			}
+			if !uses.read() && !t.keeps {
+				t.record.max = min(t.record.max, maxWhole)
+			}
 		}
 	case t.keeps && isJSON(res.Header):
 		t.record = &recording{max: maxStateAnswer}
@@ -190,7 +204,7 @@ func (t *tap) count() *dialect.Usage {
 	}
 	switch {
 	case op.AnswersText() && len(t.parsed.Choices()) > 0:
-		u.Output = max(u.Output, tokens.Completion(op, t.demand.model, t.parsed))
+		u.Output = max(u.Output, t.completion())
 	case op.Embeds() && t.parsed.Ended && t.parsed.Error == "":
 	default:
 		return nil
@@ -203,6 +217,15 @@ func (t *tap) count() *dialect.Usage {
 	}
 	u.Total = max(u.Total, u.Input+u.Output)
 	return &u
+}
+
+// completion counts the tokens of the text that was answered. Where that was
+// too long to be kept its length is all that is known.
+func (t *tap) completion() int64 {
+	if t.record != nil && t.record.over && !t.events {
+		return tokens.Estimation{}.EstimateBytes(int64(t.record.n))
+	}
+	return tokens.Completion(t.ask.from.op, t.demand.model, t.parsed)
 }
 
 // reportUsage writes the usage of the answer into headers or trailers.
@@ -239,7 +262,8 @@ func (t *tap) announceUsage() {
 // it is short, so that they can report what it cost; a body that breaks off
 // within it is no answer at all. Providers that send white space while a long
 // answer is being made (DeepSeek and OpenRouter do) are not held up: their
-// bodies pass as they come.
+// bodies pass as they come. So do events and lines under the label of one
+// object.
 func (t *tap) readAhead() error {
 	size := int64(bytes.MinRead)
 	if t.length > 0 {
@@ -256,10 +280,16 @@ func (t *tap) readAhead() error {
 		case err != nil:
 			return cutShort(t.work, t.answer.route, err)
 		}
-		if len(bytes.TrimSpace(ahead)) == 0 {
+		is, _ := framing.StartsSSE(ahead)
+		if is && t.unlabelled && t.err == nil {
+			t.split.Feed(ahead)
+			return nil
+		}
+		if len(bytes.TrimSpace(ahead)) == 0 || (t.ask.req.Stream && startsLines(ahead)) {
 			break
 		}
 	}
+	t.unlabelled = t.unlabelled && len(bytes.TrimSpace(ahead)) == 0
 	t.out = ahead
 	if t.record != nil {
 		t.record.take(ahead)
@@ -270,36 +300,59 @@ func (t *tap) readAhead() error {
 	return nil
 }
 
-// readWhole reads a whole answer on the side. What cannot be unpacked or is too
-// large leaves the answer unread.
+// startsLines reports whether a body starts with a line that is JSON by itself,
+// so that more of them may follow one by one.
+func startsLines(body []byte) bool {
+	line, _, ended := bytes.Cut(body, []byte{'\n'})
+	return ended && jsonscan.Valid(line)
+}
+
+// newSkim returns a scan of what cannot be read whole.
+func (t *tap) newSkim(events bool) *dialect.Skim {
+	return t.ask.from.dialect.NewSkim(t.ask.from.op, t.parsed, events)
+}
+
+// readWhole reads a whole answer on the side.
 func (t *tap) readWhole() {
 	if t.parsed == nil || t.record == nil {
 		return
 	}
 	body, ok := t.record.bytes()
 	if !ok {
+		t.record.rest.close()
 		return
 	}
 	if t.packed != "" {
-		var err error
-		body, err = unpack(t.packed, body)
-		if err != nil {
-			return
-		}
+		body = t.unpackWhole(body)
+	}
+	if t.packedEvents {
+		t.readEvents(t.split.Framing, body)
+		return
+	}
+	if is, _ := framing.StartsSSE(body); is {
+		t.readEvents(framing.SSE, body)
+		return
 	}
 	d := t.ask.from.dialect
 	op := t.ask.from.op
-	if !t.packedEvents {
-		// A body that cannot be read leaves the answer incomplete; the client
-		// gets it all the same.
-		d.ReadBody(op, t.parsed, body)
-		if u := t.parsed.Usage; t.parsed.NoText && op.AnswersText() && (u == nil || u.Input == 0 || u.Output == 0) {
-			*t.parsed = dialect.Answer{} // its text is all that can be counted
-			d.ReadBody(op, t.parsed, body)
-		}
-		return
+	err := d.ReadBody(op, t.parsed, body)
+	if u := t.parsed.Usage; t.parsed.NoText && op.AnswersText() && (u == nil || u.Input == 0 || u.Output == 0) {
+		*t.parsed = dialect.Answer{} // its text is all that can be counted
+		err = d.ReadBody(op, t.parsed, body)
 	}
-	split := framing.Splitter{Framing: t.split.Framing}
+	if err != nil && t.parsed.Usage == nil {
+		// A body that cannot be read leaves the answer incomplete; the client
+		// gets it all the same. Lines and parts may report usage nevertheless.
+		scan := t.newSkim(false)
+		scan.Write(body)
+		scan.Close()
+	}
+}
+
+// readEvents reads a whole stream of events.
+func (t *tap) readEvents(f framing.Framing, body []byte) {
+	t.parsed.NoText = false
+	split := framing.Splitter{Framing: f}
 	split.Feed(body)
 	for {
 		raw, ok := split.Next()
@@ -308,7 +361,7 @@ func (t *tap) readWhole() {
 		}
 		event, found := split.Framing.Parse(raw)
 		if found {
-			d.ReadEvent(op, t.parsed, event)
+			t.ask.from.dialect.ReadEvent(t.ask.from.op, t.parsed, event)
 		}
 		if !ok {
 			return
@@ -316,46 +369,129 @@ func (t *tap) readWhole() {
 	}
 }
 
+// unpackWhole undoes the Content-Encoding of a whole body. What is beyond
+// maxUnpacked is scanned.
+func (t *tap) unpackWhole(packed []byte) []byte {
+	r, err := newUnpacker(t.packed, bytes.NewReader(packed))
+	if err != nil {
+		return nil
+	}
+	if c, ok := r.(io.Closer); ok {
+		defer c.Close()
+	}
+	body, _ := io.ReadAll(io.LimitReader(r, maxUnpacked))
+	if len(body) == maxUnpacked {
+		scan := t.newSkim(t.packedEvents)
+		scan.Write(body)
+		io.Copy(scan, io.LimitReader(r, maxUnpackedScan))
+		scan.Close()
+		return nil
+	}
+	return body
+}
+
 // recording keeps the bytes of an answer up to a bound.
 type recording struct {
 	header http.Header // what a hit replays
 	max    int64
-	call   *call  // keeps the bytes instead, when the answer may be shared
-	n      int    // how many of the call's bytes count
-	buf    []byte // without a call
-	over   bool   // the answer is longer: what is here is of no use
+	call   *call     // keeps the bytes instead, when the answer may be shared
+	rest   *sideSkim // takes an answer that is longer, from its start; nil: it is not read
+	n      int       // bytes of the answer
+	buf    []byte    // nil when over
+	over   bool      // the answer is longer
 }
 
 // add takes the next bytes of the answer.
 func (r *recording) add(p []byte) {
-	if r.call != nil {
-		r.n += len(p)
-		return
-	}
-	r.over = r.over || int64(len(r.buf)+len(p)) > r.max
+	r.n += len(p)
 	if r.over {
-		r.buf = nil
+		r.rest.write(p)
 		return
 	}
-	r.buf = append(r.buf, p...)
+	kept := int64(r.n) <= r.max
+	if kept && r.call != nil {
+		var there []byte
+		if there, kept = r.call.recorded(r.n); kept {
+			r.buf = there
+		}
+	} else if kept {
+		r.buf = append(r.buf, p...)
+	}
+	if !kept {
+		r.over = true
+		r.rest.write(r.buf)
+		r.rest.write(p)
+		r.buf = nil
+	}
 }
 
 // take takes the first bytes of the answer, which are not changed any more.
 func (r *recording) take(p []byte) {
-	switch {
-	case r.call != nil:
+	if r.call == nil && int64(len(p)) <= r.max {
 		r.n = len(p)
-	case int64(len(p)) > r.max:
-		r.over = true
-	default:
 		r.buf = p[:len(p):len(p)]
+		return
 	}
+	r.add(p)
 }
 
 // bytes returns what was taken. ok is false when the answer was too long.
-func (r *recording) bytes() (b []byte, ok bool) {
-	if r.call != nil {
-		return r.call.recorded(r.n)
-	}
-	return r.buf, !r.over
+func (r *recording) bytes() (b []byte, ok bool) { return r.buf, !r.over }
+
+// sideSkim scans an answer that may be compressed. The zero value takes
+// nothing; nil too.
+type sideSkim struct {
+	encoding string
+	scan     *dialect.Skim
+	packed   *io.PipeWriter // to the goroutine that unpacks; nil before the first write
+	done     chan struct{}  // closed when it is over
+	closed   bool
 }
+
+// write takes the next bytes of the answer.
+func (s *sideSkim) write(p []byte) {
+	switch {
+	case s == nil || len(p) == 0:
+		return
+	case s.encoding == "":
+		s.scan.Write(p)
+		return
+	case s.packed == nil:
+		r, w := io.Pipe()
+		s.packed = w
+		s.done = make(chan struct{})
+		go s.unpack(r)
+	}
+	s.packed.Write(p) // fails at once when nothing reads it any more
+}
+
+// unpack scans what was packed, in a goroutine that close waits for: those who
+// unpack read, and the answer is written.
+func (s *sideSkim) unpack(packed *io.PipeReader) {
+	defer close(s.done)
+	defer packed.CloseWithError(errUnread)
+	r, err := newUnpacker(s.encoding, packed)
+	if err != nil {
+		return
+	}
+	if c, ok := r.(io.Closer); ok {
+		defer c.Close()
+	}
+	io.Copy(s.scan, io.LimitReader(r, maxUnpackedScan))
+}
+
+// close ends the answer.
+func (s *sideSkim) close() {
+	if s == nil || s.closed {
+		return
+	}
+	s.closed = true
+	if s.packed != nil {
+		s.packed.Close()
+		<-s.done
+	}
+	s.scan.Close()
+}
+
+// errUnread is what a sideSkim meets behind the end of what it reads.
+var errUnread = errors.New("the rest of the answer is not read")

@@ -146,6 +146,13 @@ func afterKeepalive(res *http.Response, route string) error {
 
 func isJSON(h http.Header) bool { return strings.HasPrefix(h.Get("Content-Type"), "application/json") }
 
+// isMedia reports whether an answer is sound or pictures, in which there is
+// nothing to read.
+func isMedia(h http.Header) bool {
+	kind, _, _ := strings.Cut(h.Get("Content-Type"), "/")
+	return kind == "audio" || kind == "image" || kind == "video"
+}
+
 // deliver writes the answer. Little is on the stack while a stream waits: there
 // may be ten thousand.
 func (g *Gateway) deliver(rec *record) {
@@ -153,10 +160,12 @@ func (g *Gateway) deliver(rec *record) {
 	announced := writeHead(rec.in.w, res)
 	err := rec.tap.copy(rec.in.w)
 	if err != nil {
+		defer rec.tap.join()
 		defer res.Body.Close()
 		panic(http.ErrAbortHandler) // an answer that broke off must not end well
 	}
 	res.Body.Close() // the trailers are complete from here on
+	rec.tap.join()
 	writeTrailers(rec.in.w, res, announced)
 }
 

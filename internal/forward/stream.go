@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"forward/internal/dialect"
 	"forward/internal/framing"
 	"forward/internal/limits"
 )
@@ -14,10 +15,14 @@ const (
 	// Within it an event that the upstream breaks off never reaches the client
 	// in part.
 	maxHeldEvent = 256 << 10
-	// maxEvent is the longest event that is still looked at, in bytes. A body
-	// that has none within it is passed on unread, so that an endless line
-	// cannot fill the memory.
-	maxEvent = 16 << 20
+	// maxEvent is the longest event that is kept to be read whole, in bytes. A
+	// longer one is scanned as it comes, so that an endless line cannot fill
+	// the memory.
+	maxEvent = 4 << 20
+	// maxHold is for how long an unfinished event is held back. Upstreams write
+	// events at once, and the network delays the rest of one by less; but some
+	// servers never write the blank line that ends an event.
+	maxHold = time.Second
 	// minRead is the space for one read of a stream, in bytes: most events fit,
 	// and ten thousand streams that wait for their next event hold no more than
 	// they need.
@@ -36,8 +41,19 @@ type stream struct {
 	last         time.Time       // when the last event came
 	replayed     int             // of the stored gaps
 	early        int             // bytes of the unfinished event that are out already
+	long         *dialect.Skim   // reads events that are too long to be kept
+	skipping     bool            // the unfinished event is one of these
+	skipped      int             // bytes of it that are pending and were scanned
+	unlabelled   bool            // the first bytes decide whether these are events
+	waiting      chan taken      // a read that takes longer than maxHold; nil: there is none
 	end          error           // how the upstream's body ended; events before it may still wait
 	buf          []byte          // the space for out
+}
+
+// taken is what one read of the body returned.
+type taken struct {
+	n   int
+	err error
 }
 
 // startStream chooses how the events of the answer pass.
@@ -49,21 +65,56 @@ func (t *tap) startStream(rec *record) {
 	t.events = isStream && t.packed == ""
 	t.packedEvents = isStream && t.packed != ""
 	if isStream {
-		t.counted = true
-		t.g.Metrics.StartStream()
+		t.startEvents()
 	}
-	if t.events {
-		t.pacer = limits.NewPacer(t.g.Paces.Interval(t.ask.from.paths, t.ask.who.level))
-		t.hideUsage = t.answer.addedUsage && !t.ask.req.IncludeUsage && d.WithUsage != nil
-	}
+	t.unlabelled = !isStream && t.packed == "" && t.parsed != nil && t.answer.whole == nil
 	if t.hideUsage { // what is left is shorter than announced
 		res.Header.Del("Content-Length")
 		res.ContentLength = -1
 		t.length = -1
 	}
-	if isStream || t.ask.req.Array {
+	if isStream || t.ask.req.Array || (t.unlabelled && t.ask.req.Stream) {
 		t.announceUsage()
 	}
+}
+
+// startEvents prepares the passing of events, and counts the stream.
+func (t *tap) startEvents() {
+	t.counted = true
+	t.g.Metrics.StartStream()
+	if t.events {
+		t.pacer = limits.NewPacer(t.g.Paces.Interval(t.ask.from.paths, t.ask.who.level))
+		t.hideUsage = t.answer.addedUsage && !t.ask.req.IncludeUsage && t.ask.from.dialect.WithUsage != nil
+	}
+}
+
+// sniff passes the start of a body that has no label of a stream. What starts
+// as server-sent events is read as such: relays and load balancers send events
+// under any label. Anything else passes as it comes.
+func (t *tap) sniff() ([]byte, error) {
+	for t.unlabelled && t.err == nil {
+		start := t.split.Pending()
+		is, sure := framing.StartsSSE(start)
+		blank := len(bytes.TrimSpace(start)) == 0
+		switch {
+		case is:
+			t.unlabelled = false
+			t.events = true
+			t.split.Reframe(framing.SSE)
+			t.stores = false // a hit would have to repeat the wrong label
+			t.record = nil
+			t.parsed.NoText = false
+			t.startEvents()
+			t.hideUsage = t.hideUsage && t.length < 0
+			return t.nextEvents()
+		case sure || t.end != nil || (blank && len(start) > 0):
+			t.unlabelled = !sure && t.end == nil // white space keeps a connection open
+			t.split.Reset()
+			return t.takePlain(start, t.end)
+		}
+		t.fill()
+	}
+	return nil, t.err
 }
 
 // nextEvents passes server-sent events on whole: no client can use half an
@@ -75,8 +126,6 @@ func (t *tap) nextEvents() ([]byte, error) {
 		case t.err != nil:
 			return nil, t.err
 		case t.takeEvents():
-		case !t.events: // too long to look at
-			return t.nextPlain()
 		case t.end != nil:
 			t.conclude()
 		default:
@@ -91,11 +140,54 @@ func (t *tap) nextEvents() ([]byte, error) {
 	return p, t.err
 }
 
-// fill reads what comes next of a stream.
+// fill reads what comes next of a stream. While an unfinished event is held
+// back it waits for no longer than maxHold, and then lets it out.
 func (t *tap) fill() {
-	n, err := t.body.Read(t.split.Space(minRead))
-	t.split.Filled(n)
-	t.end = err
+	held := len(t.split.Pending()) > t.early && !t.unlabelled
+	if t.waiting == nil {
+		space := t.split.Space(minRead)
+		if !held {
+			n, err := t.body.Read(space)
+			t.split.Filled(n)
+			t.end = err
+			return
+		}
+		waiting := make(chan taken, 1)
+		t.waiting = waiting
+		go func() { // ends with the read; see join
+			n, err := t.body.Read(space)
+			waiting <- taken{n, err}
+		}()
+	}
+	var late <-chan time.Time
+	if held {
+		timer := time.NewTimer(maxHold)
+		defer timer.Stop()
+		late = timer.C
+	}
+	select {
+	case got := <-t.waiting:
+		t.waiting = nil
+		t.split.Filled(got.n)
+		t.end = got.err
+	case <-late:
+		t.releaseHeld()
+	}
+}
+
+// join waits for a read that is under way, once the body is closed.
+func (t *tap) join() {
+	if t.waiting != nil {
+		<-t.waiting
+		t.waiting = nil
+	}
+}
+
+// releaseHeld lets an unfinished event out.
+func (t *tap) releaseHeld() {
+	pending := t.split.Pending()
+	t.out = append(t.out, pending[t.early:]...)
+	t.early = len(pending)
 }
 
 // takeEvents moves the events that are whole to out: all of them, or one when
@@ -104,12 +196,16 @@ func (t *tap) takeEvents() bool {
 	t.out = t.buf[:0]
 	for !t.paced() || len(t.out) == 0 {
 		raw, ok := t.split.Next()
+		if !ok && t.isBare() {
+			continue
+		}
 		if !ok {
 			t.releaseLong()
 			break
 		}
-		rest := raw[t.early:]
-		t.early = 0
+		out := min(t.early, len(raw))
+		rest := raw[out:]
+		t.early -= out
 		if !t.readEvent(raw) {
 			continue
 		}
@@ -150,19 +246,55 @@ func (t *tap) pace() error {
 	}
 }
 
-// releaseLong lets an unfinished event out that is too long to be held back.
+// isBare reports whether what is pending turns out to be events without blank
+// lines. They are events of one line from here on.
+func (t *tap) isBare() bool {
+	pending := t.split.Pending()
+	if t.split.Framing != framing.SSE || t.skipping || len(pending) == 0 {
+		return false
+	}
+	lines := 2
+	if t.early == len(pending) { // nothing has followed the first one for long
+		lines = 1
+	}
+	if !framing.IsBare(pending, lines) {
+		return false
+	}
+	t.split.Reframe(framing.Bare)
+	t.stores = false
+	return true
+}
+
+// releaseLong lets an unfinished event out that is too long to be held back,
+// and stops keeping one that is too long to be read.
 func (t *tap) releaseLong() {
 	pending := t.split.Pending()
-	if len(pending) < maxHeldEvent {
+	if len(pending) < maxHeldEvent && !t.skipping {
 		return
 	}
 	t.out = append(t.out, pending[t.early:]...)
 	t.early = len(pending)
-	if len(pending) > maxEvent {
-		t.events = false
-		t.parsed = nil
-		t.record = nil
+	if len(pending) <= maxEvent || t.waiting != nil {
+		return
 	}
+	t.skipping = true
+	t.scan(pending)
+	t.stores = false
+	t.record = nil
+	t.skipped = t.split.Drop()
+	t.early = t.skipped
+}
+
+// scan reads what is pending of an event that is too long to be kept.
+func (t *tap) scan(pending []byte) {
+	if t.parsed == nil {
+		return
+	}
+	if t.long == nil {
+		t.long = t.newSkim(true)
+	}
+	t.long.Write(pending[t.skipped:])
+	t.skipped = 0
 }
 
 // conclude is the end of the stream. A clean end passes on what is left; a
@@ -193,6 +325,11 @@ func (t *tap) conclude() {
 // readEvent reads one event on the side and reports whether the client is to
 // see it.
 func (t *tap) readEvent(raw []byte) bool {
+	if t.skipping {
+		t.skipping = false
+		t.scan(raw)
+		return true
+	}
 	if t.parsed == nil {
 		return true
 	}

@@ -190,9 +190,12 @@ func (t *tap) leave() bool {
 // next returns the next part of the body, which is valid until the next call,
 // and how the body ended once it has.
 func (t *tap) next() (p []byte, err error) {
-	if t.events || len(t.out) > 0 {
+	switch {
+	case len(t.out) > 0 || t.events:
 		p, err = t.nextEvents()
-	} else {
+	case t.unlabelled:
+		p, err = t.sniff()
+	default:
 		p, err = t.nextPlain()
 	}
 	if len(p) > 0 {
@@ -210,11 +213,17 @@ func (t *tap) nextPlain() ([]byte, error) {
 		t.space = t.g.buffers.Get()
 	}
 	n, err := t.body.Read(t.space)
+	return t.takePlain(t.space[:n], err)
+}
+
+// takePlain reads on the side what came of a body that is no readable stream,
+// and returns it.
+func (t *tap) takePlain(p []byte, err error) ([]byte, error) {
 	if t.record != nil {
-		t.record.add(t.space[:n])
+		t.record.add(p)
 	}
 	switch {
-	case err == io.EOF || (err == nil && t.passed+int64(n) == t.length):
+	case err == io.EOF || (err == nil && t.passed+int64(len(p)) == t.length):
 		// Stored before its last byte is out: a client that asks again at once
 		// must find it.
 		t.finish()
@@ -224,11 +233,17 @@ func (t *tap) nextPlain() ([]byte, error) {
 		t.breakOff(err)
 	}
 	t.err = err
-	return t.space[:n], err
+	return p, err
 }
 
-// release gives the buffer back.
+// release gives the buffer back, and ends what reads on the side.
 func (t *tap) release() {
+	if t.record != nil {
+		t.record.rest.close()
+	}
+	if t.long != nil {
+		t.long.Close()
+	}
 	if t.space != nil {
 		t.g.buffers.Put(t.space)
 		t.space = nil

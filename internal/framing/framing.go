@@ -12,6 +12,8 @@ package framing
 import (
 	"bytes"
 	"strings"
+
+	"forward/internal/jsonscan"
 )
 
 // Framing is the way in which a body is divided into events.
@@ -20,6 +22,7 @@ type Framing int
 const (
 	SSE   Framing = iota // server-sent events (HTML standard, section 9.2)
 	Lines                // one JSON value a line
+	Bare                 // server-sent events of one line each, from servers that leave out the blank lines
 )
 
 // Event is one event of a stream. Only server-sent events have a name, and
@@ -108,6 +111,37 @@ func (f Framing) Append(dst, data []byte) []byte {
 	return append(append(dst, data...), "\n\n"...)
 }
 
+// StartsSSE reports whether a body is server-sent events by how it starts: with
+// a field or a comment. sure is false as long as more of it may change that.
+func StartsSSE(body []byte) (is, sure bool) {
+	body = bytes.TrimLeft(bytes.TrimPrefix(body, []byte("\xEF\xBB\xBF")), " \t\r\n")
+	for _, field := range []string{":", "data:", "event:", "id:", "retry:"} {
+		n := min(len(field), len(body))
+		if string(body[:n]) == field[:n] {
+			return n == len(field), n == len(field)
+		}
+	}
+	return false, true
+}
+
+// IsBare reports whether server-sent events without an end are lines of [Bare]:
+// at least n whole lines of data, and the first of them is JSON by itself.
+func IsBare(pending []byte, n int) bool {
+	first := []byte(nil)
+	for ; n > 0; n-- {
+		end := bytes.IndexByte(pending, '\n')
+		data, isData := bytes.CutPrefix(pending[:max(end, 0)], []byte("data:"))
+		if !isData {
+			return false
+		}
+		if first == nil {
+			first = bytes.TrimSpace(data)
+		}
+		pending = pending[end+1:]
+	}
+	return len(first) > 0 && first[0] == '{' && jsonscan.Valid(first)
+}
+
 // Of returns the framing of a body by its content type.
 func Of(contentType string) (f Framing, ok bool) {
 	for f, name := range contentTypes {
@@ -121,4 +155,4 @@ func Of(contentType string) (f Framing, ok bool) {
 // ContentType returns the media type of a body.
 func (f Framing) ContentType() string { return contentTypes[f] }
 
-var contentTypes = [...]string{SSE: "text/event-stream", Lines: "application/x-ndjson"}
+var contentTypes = [...]string{SSE: "text/event-stream", Lines: "application/x-ndjson", Bare: "text/event-stream"}

@@ -67,7 +67,7 @@ func (s *Splitter) Next() (raw []byte, ok bool) {
 	for {
 		s.lf = s.find(s.lf, '\n')
 		end, next := s.lf, s.lf+1
-		if s.Framing == SSE {
+		if s.Framing != Lines {
 			s.cr = s.find(s.cr, '\r')
 			if s.cr < s.lf {
 				if s.cr+1 == len(s.buf) {
@@ -81,7 +81,7 @@ func (s *Splitter) Next() (raw []byte, ok bool) {
 		if end == len(s.buf) {
 			return nil, false
 		}
-		closed := end == s.line || s.Framing == Lines
+		closed := end == s.line || s.Framing != SSE
 		s.line = next
 		if closed {
 			raw, s.start = s.buf[s.start:next:next], next
@@ -106,6 +106,25 @@ func (s *Splitter) find(at int, c byte) int {
 // Pending returns the bytes of an event that is not whole yet. They are valid
 // until the next Feed or Space.
 func (s *Splitter) Pending() []byte { return s.buf[s.start:] }
+
+// Reframe changes the framing of what is pending and of all that follows.
+func (s *Splitter) Reframe(f Framing) {
+	*s = Splitter{Framing: f, buf: s.buf, start: s.start, line: s.start, lf: s.start, cr: s.start}
+}
+
+// Drop forgets most of the event that is not whole yet, so that a long one does
+// not fill the memory. Next returns its rest, which starts with the last kept
+// bytes of those that were pending.
+func (s *Splitter) Drop() (kept int) {
+	pending := s.Pending()
+	kept = min(len(pending), 2) // enough to know whether a line is empty, and a CRLF
+	cut := len(s.buf) - kept
+	line := max(s.line-cut, 0)
+	last := [2]byte{}
+	copy(last[:], pending[len(pending)-kept:])
+	*s = Splitter{Framing: s.Framing, buf: append([]byte(nil), last[:kept]...), line: line}
+	return kept
+}
 
 // Reset drops the input so far.
 func (s *Splitter) Reset() { *s = Splitter{Framing: s.Framing} }

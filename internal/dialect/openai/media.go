@@ -34,7 +34,11 @@ func (a reader) mediaEvent(root gjson.Result) {
 // images counts the pictures of an answer that reports no tokens, and takes
 // their size and quality where these are repeated in it.
 func (a reader) images(root gjson.Result) {
-	n := int64(len(root.Get("data").Array()))
+	data := root.Get("data")
+	n := jsonscan.Count(data) // of a long answer only their number is kept, see dialect.Skim
+	if data.IsArray() {
+		n = int64(len(data.Array()))
+	}
 	if n == 0 || a.Usage != nil {
 		return
 	}
