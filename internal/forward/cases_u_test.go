@@ -228,3 +228,28 @@ func TestEventsThatAreNotEnded(t *testing.T) {
 		})
 	}
 }
+
+// TestUsageThatIsNotOurs: B02. The chunk is hidden only where no caller but the
+// gateway has asked for it.
+func TestUsageThatIsNotOurs(t *testing.T) {
+	costly := strings.Replace(usage, `"total_tokens":12`, `"total_tokens":12,"cost":0.5`, 1)
+	for name, test := range map[string]struct {
+		fields, chunk string
+		sent, hidden  bool
+	}{
+		"B02 a client that asks as for OpenRouter": {`,"usage":{"include":true}`, costly, false, false},
+		"B02 an upstream that reports amounts":     {"", costly, true, false},
+		"B02 a chunk that only the gateway wants":  {"", usage, true, true},
+		"B02 usage.include that is false":          {`,"usage":{"include":false}`, usage, true, true},
+	} {
+		b := start(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(flushing{w}, chunk(`{}`, `"stop"`)+test.chunk+"data: [DONE]\n\n")
+		}, nil)
+		a := b.chat(`,"stream":true` + test.fields)
+		_, sent := b.last()
+		if asked := bytes.Contains(sent, []byte("stream_options")); asked != test.sent || strings.Contains(a.body, test.chunk) == test.hidden || reportedUsage(a.Trailer) != "9 3 12" {
+			t.Errorf("%s: asked %v with %s, usage %q\n%s", name, asked, sent, reportedUsage(a.Trailer), a.body)
+		}
+	}
+}

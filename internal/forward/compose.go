@@ -103,7 +103,7 @@ func prepend(object []byte, member string) []byte {
 func quoted(s string) string { return string(jsonscan.AppendString(nil, s)) }
 
 // usageRefusedFor is for how long a route is not asked again for usage that it
-// refused to report.
+// refused to report, or that it reports without being asked.
 const usageRefusedFor = time.Hour
 
 // refusesUsage reports whether the same is to be asked without what asksUsage

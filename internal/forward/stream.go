@@ -354,5 +354,22 @@ func (t *tap) readEvent(raw []byte) bool {
 	if t.parsed.Ended {
 		t.storeAnswer(false)
 	}
-	return !t.hideUsage || !bytes.Contains(raw, []byte(`"usage"`)) || len(d.WithUsage(op, raw, false)) > 0
+	return !t.hideUsage || !bytes.Contains(raw, []byte(`"usage"`)) || len(d.WithUsage(op, raw, false)) > 0 || isUnasked(raw)
+}
+
+// isUnasked reports whether an upstream sends a chunk with usage to every
+// client and not only to those that ask: it reports amounts, as OpenRouter and
+// xAI always do.
+func isUnasked(raw []byte) bool { return bytes.Contains(raw, []byte(`"cost`)) }
+
+// noteUnasked remembers that the upstream sends usage without being asked, so
+// that the gateway does not ask for it either, and has nothing to hide.
+func (t *tap) noteUnasked() {
+	req := &t.ask.req
+	if !t.events || !req.Stream || req.IncludeUsage || t.answer.addedUsage || t.answer.attempts.Count == 0 || t.parsed == nil || t.parsed.Usage == nil {
+		return
+	}
+	if t.ask.from.op == dialect.Chat || t.ask.from.op == dialect.Completion {
+		t.g.noUsage.Store(t.answer.route, t.ask.in.start.Add(usageRefusedFor))
+	}
 }

@@ -265,6 +265,7 @@ func (t *tap) finish() {
 		t.keepObjects(t.objects())
 	}
 	t.storeAnswer(true)
+	t.noteUnasked()
 	if t.trailers {
 		t.reportUsage(t.answer.res.Trailer)
 	}
