@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -251,5 +252,51 @@ func TestUsageThatIsNotOurs(t *testing.T) {
 		if asked := bytes.Contains(sent, []byte("stream_options")); asked != test.sent || strings.Contains(a.body, test.chunk) == test.hidden || reportedUsage(a.Trailer) != "9 3 12" {
 			t.Errorf("%s: asked %v with %s, usage %q\n%s", name, asked, sent, reportedUsage(a.Trailer), a.body)
 		}
+	}
+}
+
+// TestLongAnswersTakeNoMemory: what a metered answer allocates does not depend
+// on its length. The upstream and the client are in the count too.
+func TestLongAnswersTakeNoMemory(t *testing.T) {
+	piece := bytes.Repeat([]byte("QUJD"), 16<<10)
+	end := `"}],"usage":{"prompt_tokens":50000,"total_tokens":50000}}`
+	for name, c := range map[string]struct {
+		path, body, kind, head, end string
+		pieces                      int // of 64 KiB
+		most                        uint64
+	}{
+		"M3 an answer of 200 MB": {"/v1/embeddings", `{"model":"text-embedding-3-small","input":"hello"}`, "application/json", `{"data":[{"embedding":"`, end, 200 << 4, 24 << 20},
+		"R3 an event of 64 MB":   {"/v1/chat/completions", streamChat, "text/event-stream", `data: {"choices":[{"delta":{"image":"`, `"}}],"usage":{"prompt_tokens":50000,"completion_tokens":0}}` + "\n\n", 64 << 4, 40 << 20},
+		"R3 a line of 64 MB":     {"/v1/chat/completions", streamChat, "text/event-stream", "data: ", "\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":50000,\"completion_tokens\":0}}\n\n", 64 << 4, 40 << 20},
+	} {
+		t.Run(name, func(t *testing.T) {
+			accounts, rows := accounting(t)
+			b := start(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", c.kind)
+				io.WriteString(w, c.head)
+				for range c.pieces {
+					w.Write(piece)
+				}
+				io.WriteString(w, c.end)
+			}, accounts)
+			r, _ := http.NewRequest("POST", b.url+c.path, strings.NewReader(c.body))
+			r.Header.Set("Authorization", "Bearer fk-alice")
+			r.Header.Set("Content-Type", "application/json")
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			res := must(plainTransport.RoundTrip(r))(t)
+			n, err := io.Copy(io.Discard, res.Body)
+			res.Body.Close()
+			runtime.ReadMemStats(&after)
+			size := int64(len(c.head) + len(c.end) + c.pieces*len(piece))
+			if used := after.TotalAlloc - before.TotalAlloc; n != size || err != nil || used > c.most {
+				t.Errorf("%d of %d bytes, %v: %d bytes allocated", n, size, err, used)
+			} else {
+				t.Logf("%d bytes allocated for %d", used, size)
+			}
+			if got := rows(b); len(got) != 1 || got[0].Usage.Input != 50000 {
+				t.Errorf("%+v", got)
+			}
+		})
 	}
 }

@@ -274,7 +274,7 @@ func (t *tap) releaseLong() {
 	}
 	t.out = append(t.out, pending[t.early:]...)
 	t.early = len(pending)
-	if len(pending) <= maxEvent || t.waiting != nil {
+	if (len(pending) <= maxEvent && !t.skipping) || t.waiting != nil {
 		return
 	}
 	t.skipping = true

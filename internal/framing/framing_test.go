@@ -2,6 +2,7 @@ package framing_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -202,4 +203,53 @@ func FuzzSplitter(f *testing.F) {
 			t.Fatalf("%q byte by byte: %q, want %q", in, got, want)
 		}
 	})
+}
+
+// TestDrop: an event whose bytes are dropped ends where it does otherwise.
+func TestDrop(t *testing.T) {
+	for _, in := range []string{"data: a\n\ndata: b\n\n", "a\r\n\r\nb\r\n\r\n", "a\r\rb\r\r", "a\n\r\nb\r\n\n", "\n\n\r\r\n", "a\rb\n\nc\r\n", "x\n\ny"} {
+		for _, framed := range []framing.Framing{framing.SSE, framing.Lines, framing.Bare} {
+			ends := func(drop bool) (ends []int) {
+				s := framing.Splitter{Framing: framed}
+				dropped, at := 0, 0
+				for i := range in {
+					s.Feed([]byte(in[i : i+1]))
+					for raw, ok := s.Next(); ok; raw, ok = s.Next() {
+						at += len(raw) + dropped
+						dropped = 0
+						ends = append(ends, at)
+					}
+					if drop {
+						n := len(s.Pending())
+						dropped += n - s.Drop()
+					}
+				}
+				return ends
+			}
+			if want, got := ends(false), ends(true); !slices.Equal(want, got) {
+				t.Errorf("%q in framing %d ends at %v, want %v", in, framed, got, want)
+			}
+		}
+	}
+}
+
+func TestStartsSSE(t *testing.T) {
+	for in, want := range map[string][2]bool{
+		"data: {}": {true, true}, "event: a": {true, true}, "id: 1": {true, true}, ": hello": {true, true}, "retry: 1": {true, true}, "\xEF\xBB\xBF\r\n data:": {true, true},
+		"": {}, " \n": {}, "da": {}, "event": {}, "{": {false, true}, "dato": {false, true}, "1\n00:00": {false, true}, "WEBVTT": {false, true},
+	} {
+		if is, sure := framing.StartsSSE([]byte(in)); is != want[0] || sure != want[1] {
+			t.Errorf("%q: %v, %v", in, is, sure)
+		}
+	}
+}
+
+func TestIsBare(t *testing.T) {
+	for in, want := range map[string]int{"data: {}\ndata: {}\n": 2, "data: {}\n": 1, "data: {}": 0, "data: {\ndata: }\n": 0, "event: a\ndata: {}\n": 0, "data: a\ndata: b\n": 0, "": 0} {
+		for n := 1; n <= 3; n++ {
+			if got := framing.IsBare([]byte(in), n); got != (n <= want) {
+				t.Errorf("%q, %d lines: %v", in, n, got)
+			}
+		}
+	}
 }

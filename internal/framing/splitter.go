@@ -116,13 +116,11 @@ func (s *Splitter) Reframe(f Framing) {
 // not fill the memory. Next returns its rest, which starts with the last kept
 // bytes of those that were pending.
 func (s *Splitter) Drop() (kept int) {
-	pending := s.Pending()
-	kept = min(len(pending), 2) // enough to know whether a line is empty, and a CRLF
+	kept = min(len(s.Pending()), 2) // enough to know whether a line is empty, and a CRLF
 	cut := len(s.buf) - kept
 	line := max(s.line-cut, 0)
-	last := [2]byte{}
-	copy(last[:], pending[len(pending)-kept:])
-	*s = Splitter{Framing: s.Framing, buf: append([]byte(nil), last[:kept]...), line: line}
+	copy(s.buf, s.buf[cut:])
+	*s = Splitter{Framing: s.Framing, buf: s.buf[:kept], line: line}
 	return kept
 }
 

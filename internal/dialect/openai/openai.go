@@ -92,13 +92,13 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 	var r dialect.Request
 	if b != nil {
 		r = dialect.Request{
-			Model:        strings.Clone(jsonscan.String(b.Get("model"))), // a copy: the body must not live as long as a log line
-			Stream:       b.Get("stream").Type == gjson.True,
+			Model:  strings.Clone(jsonscan.String(b.Get("model"))), // a copy: the body must not live as long as a log line
+			Stream: b.Get("stream").Type == gjson.True,
 			IncludeUsage: b.Get("stream_options").Get("include_usage").Type == gjson.True ||
 				b.Get("usage").Get("include").Type == gjson.True, // OpenRouter's
-			Caching:      b.Caching(),
-			User:         strings.Clone(jsonscan.String(b.Get("user"))),
-			Store:        stores(op, b),
+			Caching: b.Caching(),
+			User:    strings.Clone(jsonscan.String(b.Get("user"))),
+			Store:   stores(op, b),
 		}
 		boundsOf(op).Read(&r, b.Get)
 		if op == dialect.Completion {
