@@ -68,7 +68,7 @@ func (t *tap) startReading(rec *record) {
 		if t.answer.whole == nil && (t.stores || !events || t.packed != "") && (uses.read() || !isMedia(res.Header)) {
 			t.record = t.newRecording()
 			if !events || t.packed != "" {
-				t.record.rest = &sideSkim{encoding: t.packed, scan: t.newSkim(events)}
+				t.record.tap = t
 			}
 			if !uses.read() && !t.keeps {
 				t.record.max = min(t.record.max, maxWhole)
@@ -395,7 +395,8 @@ type recording struct {
 	header http.Header // what a hit replays
 	max    int64
 	call   *call     // keeps the bytes instead, when the answer may be shared
-	rest   *sideSkim // takes an answer that is longer, from its start; nil: it is not read
+	tap    *tap      // reads an answer that is longer; nil: it is not read
+	rest   *sideSkim // takes such an answer from its start
 	n      int       // bytes of the answer
 	buf    []byte    // nil when over
 	over   bool      // the answer is longer
@@ -419,6 +420,9 @@ func (r *recording) add(p []byte) {
 	}
 	if !kept {
 		r.over = true
+		if r.tap != nil {
+			r.rest = &sideSkim{encoding: r.tap.packed, scan: r.tap.newSkim(r.tap.packedEvents)}
+		}
 		r.rest.write(r.buf)
 		r.rest.write(p)
 		r.buf = nil

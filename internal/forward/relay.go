@@ -160,12 +160,10 @@ func (g *Gateway) deliver(rec *record) {
 	announced := writeHead(rec.in.w, res)
 	err := rec.tap.copy(rec.in.w)
 	if err != nil {
-		defer rec.tap.join()
 		defer res.Body.Close()
 		panic(http.ErrAbortHandler) // an answer that broke off must not end well
 	}
 	res.Body.Close() // the trailers are complete from here on
-	rec.tap.join()
 	writeTrailers(rec.in.w, res, announced)
 }
 

@@ -3,6 +3,7 @@ package forward
 import (
 	"bytes"
 	"io"
+	"sync"
 	"time"
 
 	"forward/internal/dialect"
@@ -45,15 +46,9 @@ type stream struct {
 	skipping     bool            // the unfinished event is one of these
 	skipped      int             // bytes of it that are pending and were scanned
 	unlabelled   bool            // the first bytes decide whether these are events
-	waiting      chan taken      // a read that takes longer than maxHold; nil: there is none
+	holding      *holding        // lets an unfinished event out in time; nil: none was held back
 	end          error           // how the upstream's body ended; events before it may still wait
 	buf          []byte          // the space for out
-}
-
-// taken is what one read of the body returned.
-type taken struct {
-	n   int
-	err error
 }
 
 // startStream chooses how the events of the answer pass.
@@ -140,54 +135,68 @@ func (t *tap) nextEvents() ([]byte, error) {
 	return p, t.err
 }
 
-// fill reads what comes next of a stream. While an unfinished event is held
-// back it waits for no longer than maxHold, and then lets it out.
+// fill reads what comes next of a stream. While it waits, an unfinished event
+// is held back for no longer than maxHold.
 func (t *tap) fill() {
-	held := len(t.split.Pending()) > t.early && !t.unlabelled
-	if t.waiting == nil {
-		space := t.split.Space(minRead)
-		if !held {
-			n, err := t.body.Read(space)
-			t.split.Filled(n)
-			t.end = err
-			return
-		}
-		waiting := make(chan taken, 1)
-		t.waiting = waiting
-		go func() { // ends with the read; see join
-			n, err := t.body.Read(space)
-			waiting <- taken{n, err}
-		}()
-	}
-	var late <-chan time.Time
+	held := len(t.split.Pending()) > t.early && !t.unlabelled && !t.left && !t.paced()
+	space := t.split.Space(minRead)
 	if held {
-		timer := time.NewTimer(maxHold)
-		defer timer.Stop()
-		late = timer.C
+		t.hold()
 	}
-	select {
-	case got := <-t.waiting:
-		t.waiting = nil
-		t.split.Filled(got.n)
-		t.end = got.err
-	case <-late:
-		t.releaseHeld()
+	n, err := t.body.Read(space)
+	if held {
+		t.holding.stop()
 	}
+	t.split.Filled(n)
+	t.end = err
 }
 
-// join waits for a read that is under way, once the body is closed.
-func (t *tap) join() {
-	if t.waiting != nil {
-		<-t.waiting
-		t.waiting = nil
+// holding is the time for which a tap holds an unfinished event back. Its timer
+// writes the event while the tap waits for the rest, which costs less than a
+// goroutine for each read.
+type holding struct {
+	timer *time.Timer
+
+	mu      sync.Mutex
+	waiting bool // the tap is in a read, and uses neither the client nor the event
+}
+
+// hold starts the time.
+func (t *tap) hold() {
+	if t.holding == nil {
+		t.holding = &holding{waiting: true}
+		t.holding.timer = time.AfterFunc(maxHold, t.releaseHeld)
+		return
 	}
+	t.holding.mu.Lock()
+	t.holding.waiting = true
+	t.holding.mu.Unlock()
+	t.holding.timer.Reset(maxHold)
+}
+
+// stop ends it. When it returns the timer does not write any more.
+func (h *holding) stop() {
+	h.timer.Stop()
+	h.mu.Lock()
+	h.waiting = false
+	h.mu.Unlock()
 }
 
 // releaseHeld lets an unfinished event out.
 func (t *tap) releaseHeld() {
+	h := t.holding
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.waiting {
+		return
+	}
+	h.waiting = false
 	pending := t.split.Pending()
-	t.out = append(t.out, pending[t.early:]...)
+	p := pending[t.early:]
 	t.early = len(pending)
+	t.pass(len(p))
+	t.ask.in.w.Write(p) // an error meets the next write too
+	flush(t.ask.in.w)
 }
 
 // takeEvents moves the events that are whole to out: all of them, or one when
@@ -253,11 +262,7 @@ func (t *tap) isBare() bool {
 	if t.split.Framing != framing.SSE || t.skipping || len(pending) == 0 {
 		return false
 	}
-	lines := 2
-	if t.early == len(pending) { // nothing has followed the first one for long
-		lines = 1
-	}
-	if !framing.IsBare(pending, lines) {
+	if !framing.IsBare(pending, 2) {
 		return false
 	}
 	t.split.Reframe(framing.Bare)
@@ -274,7 +279,7 @@ func (t *tap) releaseLong() {
 	}
 	t.out = append(t.out, pending[t.early:]...)
 	t.early = len(pending)
-	if (len(pending) <= maxEvent && !t.skipping) || t.waiting != nil {
+	if len(pending) <= maxEvent && !t.skipping {
 		return
 	}
 	t.skipping = true
