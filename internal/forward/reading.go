@@ -396,7 +396,7 @@ type recording struct {
 	max    int64
 	call   *call     // keeps the bytes instead, when the answer may be shared
 	tap    *tap      // reads an answer that is longer; nil: it is not read
-	rest   *sideSkim // takes such an answer from its start
+	rest   *sideSkim // takes it from its start
 	n      int       // bytes of the answer
 	buf    []byte    // nil when over
 	over   bool      // the answer is longer
