@@ -15,7 +15,7 @@ import (
 const (
 	maxUnpacked     = 8 << 20  // and be read whole
 	maxUnpackedScan = 4 << 30  // and be scanned
-	maxWindow       = 32 << 20 // the memory of one decoder
+	maxDecoder      = 32 << 20 // the memory of one decoder
 )
 
 // unpacking undoes the Content-Encoding of an answer as it comes. It starts
@@ -47,7 +47,7 @@ func newUnpacker(encoding string, packed io.Reader) (io.Reader, error) {
 	case "br":
 		return brotli.NewReader(packed), nil
 	case "zstd":
-		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxWindow))
+		z, err := zstd.NewReader(packed, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxDecoder))
 		if err != nil {
 			return nil, err
 		}
