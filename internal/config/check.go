@@ -16,6 +16,8 @@ import (
 // check holds the rules that need more than one setting.
 func (l *loader) check() {
 	l.checkAccess()
+	l.checkKeyHosts()
+	l.checkKeyRoles()
 	l.checkObjects()
 	l.checkLevels()
 	l.checkLoop()
@@ -45,6 +47,47 @@ func (l *loader) checkAccess() {
 			Fix: "set FORWARD_KEY=fk-…, make a key by forward keys add NAME, or set HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
 	case withForward && !withKeys && !l.cfg.Access.Passthrough && !l.cfg.Access.ExtraAuth:
 		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")
+	}
+}
+
+// checkKeyHosts warns where routes send one API key to several hosts: each of
+// them can use it at the others. The base URLs of one route are the same API.
+func (l *loader) checkKeyHosts() {
+	type place struct{ prefix, host string }
+	first := map[string]place{} // by key
+	warned := map[string]bool{} // by host
+	for _, r := range l.cfg.Routes {
+		host := r.BaseURL.Host
+		for _, k := range r.APIKeys {
+			before, seen := first[k.Secret.Reveal()]
+			if !seen {
+				first[k.Secret.Reveal()] = place{r.Prefix, host}
+			}
+			if !seen || before.host == host || warned[host] {
+				continue
+			}
+			warned[host] = true
+			l.warn(l.chosen[r.setting], fmt.Sprintf("the API key %v goes to two hosts: to %s on %s, and to %s on %s; give the route a key of its own (routes.NAME.keys in forward.yaml) unless both are meant to have it",
+				k.Secret, before.host, before.prefix, host, r.Prefix))
+		}
+	}
+}
+
+// checkKeyRoles warns where one key has two roles, so that its holders have
+// what was to stay here.
+func (l *loader) checkKeyRoles() {
+	v := l.chosen["FORWARD_KEY"]
+	for _, k := range l.cfg.Access.Keys {
+		own := k.Secret.Reveal()
+		for _, r := range l.cfg.Routes {
+			if slices.ContainsFunc(r.APIKeys, func(api upstream.APIKey) bool { return api.Secret.Is(own) }) {
+				l.warn(v, fmt.Sprintf("the forward key %v is the API key of %s too, so those who have it can use the provider without the gateway; write another forward key, such as fk-…", k.Secret, r.Prefix))
+				break
+			}
+		}
+		if l.cfg.Access.AdminKey.Is(own) {
+			l.warn(v, fmt.Sprintf("the forward key %v is ADMIN_KEY too, so its holders see what all others use; write two keys", k.Secret))
+		}
 	}
 }
 

@@ -69,8 +69,11 @@ func (w Warning) String() string {
 }
 
 // fault is what a parser finds wrong with a value: the caller adds name, value
-// and place.
-type fault struct{ problem, fix string }
+// and place. line is that of a part of the value, 0 for all of it.
+type fault struct {
+	problem, fix string
+	line         int
+}
 
 func (f *fault) Error() string {
 	if f.fix == "" {
@@ -80,7 +83,16 @@ func (f *fault) Error() string {
 }
 
 // bad makes a fault.
-func bad(problem, fix string) error { return &fault{problem, fix} }
+func bad(problem, fix string) error { return &fault{problem: problem, fix: fix} }
+
+// at adds the line of a part to what is wrong with it, unless a part of that
+// has one.
+func at(n node, err error) error {
+	if f, ok := err.(*fault); ok && f.line == 0 {
+		return &fault{f.problem, f.fix, n.line}
+	}
+	return err
+}
 
 // shorten cuts what an error shows of a value.
 func shorten(s string) string {

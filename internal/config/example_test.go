@@ -80,7 +80,8 @@ func TestExampleFile(t *testing.T) {
 			}
 		}
 		for _, w := range warnings {
-			if !strings.Contains(w.Message, "not in force in this version") {
+			// All examples at once lead one key to several hosts.
+			if !strings.Contains(w.Message, "not in force in this version") && !strings.Contains(w.Message, "goes to two hosts") {
 				t.Errorf("warning: %v", w)
 			}
 		}

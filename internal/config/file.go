@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"fmt"
 	"regexp"
 	"strings"
@@ -60,6 +61,15 @@ func flatten(file string, root node) *fileSettings {
 		}
 	}
 	return f
+}
+
+// isLLProxys reports whether a file is LLProxy's config.json: JSON with its
+// sections. LLProxy mounts the routes of the file and no others.
+func isLLProxys(text []byte, root node) bool {
+	_, app := root.get("app")
+	_, logging := root.get("logging")
+	_, routes := root.get("routes")
+	return routes && (app || logging) && json.Valid(text)
 }
 
 // members adds the members of a section, whose names stand for settings.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,12 +113,14 @@ func showAPIKeys(ks []upstream.APIKey) string {
 	return strings.Join(out, ", ")
 }
 
-// forwardKeys reads a list, {"key": level}, {"level": ["key", …]} or {"key":
+// forwardKeys reads a list of keys, each perhaps with a name as in alice=fk-…,
+// {"key": level}, {"level": ["key", …]} or {"key":
 // {"level": 1, "name": "alice"}}. openai-forward turned the object around
 // between 0.8.1 and 0.8.2; a list whose name is a number is the later form.
 func forwardKeys(l *loader, v value) (string, error) {
 	var err error
 	add := func(secret string, k keys.Key) {
+		secret, k.Name = cutName(secret, k.Name)
 		s, wrong := newSecret(secret)
 		if wrong != nil {
 			err = wrong
@@ -133,6 +136,12 @@ func forwardKeys(l *loader, v value) (string, error) {
 			}
 			l.warn(v, "one key is written twice")
 			return
+		}
+		for _, before := range l.cfg.Access.Keys {
+			if k.Name != "" && before.Name == k.Name {
+				err = bad(fmt.Sprintf("two keys have the name %q", k.Name), "give each forward key a name of its own")
+				return
+			}
 		}
 		k.Secret = s
 		l.cfg.Access.Keys = append(l.cfg.Access.Keys, k)
@@ -155,6 +164,22 @@ func forwardKeys(l *loader, v value) (string, error) {
 		}
 	}
 	return showForwardKeys(l.cfg.Access.Keys), err
+}
+
+// keyName is what may stand before a forward key: alice=fk-….
+var keyName = regexp.MustCompile(`^\s*["']?([A-Za-z][A-Za-z0-9 ._@-]{0,63})=`)
+
+// cutName cuts the name off a forward key. A key may end with = itself.
+func cutName(text, name string) (secret, named string) {
+	m := keyName.FindStringSubmatch(text)
+	if m == nil || name != "" || strings.HasPrefix(m[1], "fk-") || strings.HasPrefix(m[1], "sk-") {
+		return text, name
+	}
+	rest := strings.Trim(text[len(m[0]):], " \"'")
+	if strings.Trim(rest, "=") == "" {
+		return text, name
+	}
+	return rest, strings.TrimSpace(m[1])
 }
 
 func addForwardPair(p pair, add func(secret string, k keys.Key)) error {

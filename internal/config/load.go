@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +21,7 @@ type loader struct {
 	dotenv      layer
 	expand      func(string) (string, error)
 	routes      node // `routes` of forward.yaml
+	onlyRoutes  bool // the file mounts its routes and no others, as LLProxy does
 	managedKeys func(dataDir string) bool
 	running     *Config          // nil at the start
 	file        string           // the YAML file read, "" for none
@@ -118,7 +120,7 @@ func (l *loader) readConfigFile(f Flags) layer {
 	root, err := readYAML(text)
 	var form *yamlError
 	if errors.As(err, &form) {
-		l.problems = append(l.problems, Problem{Name: "line", Where: fmt.Sprintf("%s:%d", path, form.line), Problem: "not valid YAML: " + form.reason, Fix: "see forward.yaml in the README"})
+		l.problems = append(l.problems, Problem{Name: "line", Where: fmt.Sprintf("%s:%d", path, form.line), Problem: "not valid YAML: " + form.reason, Fix: cmp.Or(form.fix, "see forward.yaml in the README")})
 		return layer{}
 	}
 	if strings.HasSuffix(path, "openai-forward-config.yaml") && f.ConfigFile == "" && !root.empty() {
@@ -127,6 +129,7 @@ func (l *loader) readConfigFile(f Flags) layer {
 	found := flatten(path, root)
 	l.file = path
 	l.routes = found.routes
+	l.onlyRoutes = isLLProxys(text, root)
 	l.problems = append(l.problems, found.problems...)
 	l.warnings = append(l.warnings, found.warnings...)
 	return found.values
@@ -217,7 +220,7 @@ func (l *loader) resolve(s setting, v value) (value, error) {
 		if err == nil && v.kind == scalar && s.tree && looksJSON(v.text) {
 			line := v.line
 			v.node, err = parseJSON(v.text)
-			v.line = line
+			v.node = v.onLine(line) // those of the text are not those of a file
 		}
 	}
 	parse()
@@ -249,6 +252,9 @@ func (l *loader) fail(s setting, v value, err error) {
 	var f *fault
 	if errors.As(err, &f) {
 		p.Problem, p.Fix = f.problem, f.fix
+		if f.line > 0 && v.source == File {
+			p.Where = fmt.Sprintf("%s:%d", l.file, f.line)
+		}
 	}
 	if !slices.Contains(l.problems, p) {
 		l.problems = append(l.problems, p)

@@ -59,6 +59,21 @@ func (n node) empty() bool {
 	return len(n.items)+len(n.pairs) == 0
 }
 
+// onLine returns a copy that is on one line as a whole.
+func (n node) onLine(line int) node {
+	out := n
+	out.line = line
+	out.items = nil
+	out.pairs = nil
+	for _, item := range n.items {
+		out.items = append(out.items, item.onLine(line))
+	}
+	for _, p := range n.pairs {
+		out.pairs = append(out.pairs, pair{p.key, p.value.onLine(line)})
+	}
+	return out
+}
+
 // compact writes the node back as short JSON, or as plain text for a scalar;
 // for showing only.
 func (n node) compact() string {

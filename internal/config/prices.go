@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -27,23 +28,15 @@ func prices(l *loader, v value) (string, error) {
 		return "", bad("prices by model were expected", priceExample)
 	}
 	for _, p := range v.pairs {
-		override := priceOverride{price.Override{Model: strings.TrimSpace(p.key)}}
-		switch {
-		case override.Model == "" || p.value.empty():
-			return "", bad(fmt.Sprintf("the entry %q has no price", shorten(p.key)), priceExample)
-		case slices.ContainsFunc(l.cfg.Ledger.Prices, func(have price.Override) bool { return have.Model == override.Model }):
-			return "", bad(fmt.Sprintf("%q has two prices", shorten(p.key)), "keep one of the two")
-		case p.value.kind == scalar:
-			override.Alias = strings.TrimSpace(p.value.text)
-		case p.value.kind == object:
-			err := override.read(p.value)
-			if err != nil {
-				return "", within(shorten(p.key), err)
-			}
-		default:
-			return "", bad(fmt.Sprintf("the price of %q is a list", shorten(p.key)), priceExample)
+		override, err := l.readPrice(p)
+		if err != nil {
+			return "", at(p.value, err)
 		}
 		l.cfg.Ledger.Prices = append(l.cfg.Ledger.Prices, override.Override)
+	}
+	err := checkAliases(v.pairs, l.cfg.Ledger.Prices)
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("%d of our own", len(l.cfg.Ledger.Prices)), nil
 }
@@ -62,7 +55,7 @@ func (o *priceOverride) read(n node) (err error) {
 		name := strings.ToLower(p.key)
 		factor, err := price.ParseFactor(p.value.text)
 		if err != nil || !price.IsFactor(name) {
-			return bad(fmt.Sprintf("%q is no factor of rates", shorten(p.key)), priceTimes)
+			return at(p.value, bad(fmt.Sprintf("%q is no factor of rates", shorten(p.key)), priceTimes))
 		}
 		if o.Times == nil {
 			o.Times = map[string]price.Factor{}
@@ -76,6 +69,49 @@ func (o *priceOverride) read(n node) (err error) {
 }
 
 const priceTimes = `write "times": {"speed/fast": 2, "inference_geo/us": 1.1}`
+
+func (l *loader) readPrice(p pair) (priceOverride, error) {
+	override := priceOverride{price.Override{Model: strings.TrimSpace(p.key)}}
+	switch {
+	case override.Model == "" || p.value.empty():
+		return override, bad(fmt.Sprintf("the entry %q has no price", shorten(p.key)), priceExample)
+	case slices.ContainsFunc(l.cfg.Ledger.Prices, func(have price.Override) bool { return have.Model == override.Model }):
+		return override, bad(fmt.Sprintf("%q has two prices", shorten(p.key)), "keep one of the two")
+	case p.value.kind == scalar:
+		override.Alias = strings.TrimSpace(p.value.text)
+	case p.value.kind == object:
+		err := override.read(p.value)
+		if err != nil {
+			return override, within(shorten(p.key), err)
+		}
+	default:
+		return override, bad(fmt.Sprintf("the price of %q is a list", shorten(p.key)), priceExample)
+	}
+	return override, nil
+}
+
+// checkAliases refuses models that are to cost what a model costs which the
+// table does not have. The table is unpacked only where there is one.
+func checkAliases(pairs []pair, overrides []price.Override) error {
+	if !slices.ContainsFunc(overrides, func(o price.Override) bool { return o.Alias != "" }) {
+		return nil
+	}
+	_, err := price.NewTable(overrides)
+	if err == nil {
+		return nil
+	}
+	var wrong []error
+	for i, o := range overrides {
+		if o.Alias == "" {
+			continue
+		}
+		_, err := price.NewTable([]price.Override{o})
+		if err != nil {
+			wrong = append(wrong, at(pairs[i].value, bad(err.Error(), "")))
+		}
+	}
+	return errors.Join(wrong...)
+}
 
 // priceTiers reads the rates of a model and, in tiers, those above so many
 // prompt tokens.
@@ -94,7 +130,7 @@ func priceTiers(n node) ([]price.Tier, error) {
 		}
 		t.Above, err = strconv.ParseInt(strings.TrimSpace(above.text), 10, 64)
 		if err != nil || t.Above <= tiers[len(tiers)-1].Above {
-			return nil, bad("tiers need rising numbers of prompt tokens", `write "tiers": [{"above": 200000, "input": 5, "output": 20}]`)
+			return nil, at(item, bad("tiers need rising numbers of prompt tokens", `write "tiers": [{"above": 200000, "input": 5, "output": 20}]`))
 		}
 		tiers = append(tiers, t)
 	}
@@ -143,11 +179,11 @@ func priceRates(n node) (price.Rates, error) {
 			} else if near := nearest(name, names); near != "" {
 				fix = "did you mean " + near + "?"
 			}
-			return nil, bad(fmt.Sprintf("%q is nothing that has a rate", shorten(p.key)), fix)
+			return nil, at(p.value, bad(fmt.Sprintf("%q is nothing that has a rate", shorten(p.key)), fix))
 		}
 		amount, err := price.ParseDollars(p.value.text)
 		if p.value.kind != scalar || err != nil {
-			return nil, bad(fmt.Sprintf("the rate of %s is not an amount of dollars", name), "write it like 2.50, for a million tokens")
+			return nil, at(p.value, bad(fmt.Sprintf("the rate of %s is not an amount of dollars", name), "write it like 2.50, for a million tokens"))
 		}
 		rates[quantity] = amount
 	}

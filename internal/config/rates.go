@@ -125,7 +125,7 @@ func parseRules(p pair) ([]limits.Rule, error) {
 // within adds the part of a value to a fault that is about it.
 func within(part string, err error) error {
 	if f, ok := err.(*fault); ok {
-		return bad(part+": "+f.problem, f.fix)
+		return &fault{part + ": " + f.problem, f.fix, f.line}
 	}
 	return err
 }

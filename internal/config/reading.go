@@ -71,6 +71,7 @@ func (l *loader) noteFiles(n node) {
 	switch n.kind {
 	case scalar:
 		for item := range strings.SplitSeq(n.text, ",") {
+			item, _ = cutName(item, "")
 			if path, ok := strings.CutPrefix(strings.Trim(item, " \"'"), "file:"); ok && !slices.Contains(l.cfg.files, path) {
 				l.cfg.files = append(l.cfg.files, path)
 			}

@@ -205,7 +205,7 @@ func (l *loader) pairUp(baseName, prefixName string, t targets, kind string, edi
 // is free.
 func (l *loader) buildRoutes() {
 	written := l.chosen["OPENAI_BASE_URL"].source != Default || l.chosen["OPENAI_ROUTE_PREFIX"].source != Default
-	if written || (len(l.forward) == 0 && !l.rootWritten()) {
+	if written || (len(l.forward) == 0 && !l.rootWritten() && !l.leftOut(dialects.Default)) {
 		l.pairUp("OPENAI_BASE_URL", "OPENAI_ROUTE_PREFIX", *l.of(dialects.Default), dialects.Default.Name, func(r *Route) { r.BuiltIn = !written })
 	} else {
 		l.show("OPENAI_BASE_URL", "")
@@ -237,12 +237,20 @@ func (l *loader) buildRoutes() {
 func (l *loader) mountBuiltIn() {
 	for _, d := range dialects.All {
 		bases := l.of(d).bases
-		if d == dialects.Default || l.mounted("/"+d.Name) || len(bases) == 0 {
+		if d == dialects.Default || l.mounted("/"+d.Name) || len(bases) == 0 || l.leftOut(d) {
 			continue
 		}
 		name := strings.ToUpper(d.Name) + "_BASE_URL"
 		l.mount(name, name, target{strings.Join(bases, ","), "/" + d.Name, d.Name}, func(r *Route) { r.BuiltIn = true })
 	}
+}
+
+// leftOut reports whether the built-in route of a provider is not mounted: in
+// the place of LLProxy only its own routes are, unless a setting names the
+// provider.
+func (l *loader) leftOut(d *dialect.Dialect) bool {
+	name := strings.ToUpper(d.Name)
+	return l.onlyRoutes && l.chosen[name+"_BASE_URL"].source == Default && l.chosen[name+"_API_KEY"].empty()
 }
 
 // rootWritten reports whether forward.yaml has a route of its own at /, which

@@ -10,6 +10,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/token"
 )
 
 // maxYAMLNodes bounds what aliases may unfold to.
@@ -28,6 +29,7 @@ type yamlReader struct {
 type yamlError struct {
 	line   int
 	reason string
+	fix    string // "" for what the README shows
 }
 
 func (e *yamlError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e.reason) }
@@ -36,7 +38,7 @@ func (e *yamlError) Error() string { return fmt.Sprintf("line %d: %s", e.line, e
 func readYAML(text []byte) (node, error) {
 	root, err := parseYAML(text)
 	if err == nil && root.kind != object && !root.empty() {
-		err = &yamlError{1, "the file does not start with a name and a colon"}
+		err = &yamlError{line: 1, reason: "the file does not start with a name and a colon"}
 	}
 	return root, err
 }
@@ -52,9 +54,9 @@ func parseYAML(text []byte) (node, error) {
 		var syntax yaml.Error
 		if errors.As(err, &syntax) && syntax.GetToken() != nil {
 			reason, _, _ := strings.Cut(syntax.GetMessage(), `"`) // a quoted part may be a key
-			return node{}, &yamlError{syntax.GetToken().Position.Line, reason}
+			return node{}, explainYAML(syntax.GetToken().Position.Line, reason)
 		}
-		return node{}, &yamlError{1, "this is not YAML"}
+		return node{}, &yamlError{line: 1, reason: "this is not YAML"}
 	}
 	r := yamlReader{anchors: map[string]node{}}
 	root := node{kind: object}
@@ -63,7 +65,7 @@ func parseYAML(text []byte) (node, error) {
 			continue
 		}
 		if i > 0 && len(root.pairs) > 0 {
-			return node{}, &yamlError{doc.Body.GetToken().Position.Line, "a second document starts here"}
+			return node{}, &yamlError{line: doc.Body.GetToken().Position.Line, reason: "a second document starts here"}
 		}
 		root, err = r.read(doc.Body)
 		if err != nil {
@@ -71,6 +73,19 @@ func parseYAML(text []byte) (node, error) {
 		}
 	}
 	return root, nil
+}
+
+// explainYAML adds to what the parser reports what is nearly always its cause.
+func explainYAML(line int, reason string) *yamlError {
+	e := &yamlError{line: line, reason: reason}
+	switch {
+	case strings.Contains(reason, "tab character"), strings.Contains(reason, `'	'`):
+		e.reason = "a tab stands where YAML takes spaces only"
+		e.fix = "indent with spaces"
+	case strings.Contains(reason, "not allowed in this context"), strings.Contains(reason, "unexpected"), strings.Contains(reason, "non-map value"):
+		e.fix = "indent members of one object by the same number of spaces, and put values with a colon and a space in quotes"
+	}
+	return e
 }
 
 func (r *yamlReader) read(n ast.Node) (node, error) {
@@ -84,6 +99,9 @@ func (r *yamlReader) read(n ast.Node) (node, error) {
 	case *ast.SequenceNode:
 		out := node{kind: list, line: line}
 		for _, v := range n.Values {
+			if n.IsFlowStyle && isCutValue(v) {
+				return out, cutValue(v.GetToken().Position.Line)
+			}
 			item, err := r.read(v)
 			if err != nil {
 				return out, err
@@ -99,7 +117,7 @@ func (r *yamlReader) read(n ast.Node) (node, error) {
 		value, ok := r.anchors[n.Value.GetToken().Value]
 		r.nodes += value.size()
 		if !ok || r.nodes > maxYAMLNodes {
-			return node{}, &yamlError{line, "this alias has no anchor before it, or unfolds to too much"}
+			return node{}, &yamlError{line: line, reason: "this alias has no anchor before it, or unfolds to too much"}
 		}
 		value.line = line
 		return value, nil
@@ -134,7 +152,10 @@ func (r *yamlReader) object(values []*ast.MappingValueNode, line int) (node, err
 			return out, err
 		}
 		if key.kind != scalar {
-			return out, &yamlError{key.line, "a name must be a plain word"}
+			return out, &yamlError{line: key.line, reason: "a name must be a plain word"}
+		}
+		if strings.Contains(key.text, "://") && isCutValue(v) {
+			return out, cutValue(v.Key.GetToken().Position.Line)
 		}
 		value.line = v.Key.GetToken().Position.Line
 		out.pairs = append(out.pairs, pair{key.text, value})
@@ -145,6 +166,27 @@ func (r *yamlReader) object(values []*ast.MappingValueNode, line int) (node, err
 		}
 	}
 	return out, nil
+}
+
+// isCutValue reports whether a pair is a text with a colon in it. In a list
+// inside braces goccy/go-yaml reads http://host:8000 as a name and a value,
+// although a name ends with a colon and a space there (YAML 1.2, section
+// 7.3.3). What is right again in a later version does not come here.
+func isCutValue(n ast.Node) bool {
+	p, ok := n.(*ast.MappingValueNode)
+	if !ok || p.Start == nil || p.Value == nil {
+		return false
+	}
+	key, ok := p.Key.(ast.Node)
+	if !ok || key.GetToken().Type == token.DoubleQuoteType || key.GetToken().Type == token.SingleQuoteType {
+		return false
+	}
+	value := p.Value.GetToken().Position
+	return value.Line == p.Start.Position.Line && value.Column == p.Start.Position.Column+1
+}
+
+func cutValue(line int) *yamlError {
+	return &yamlError{line: line, reason: "a value with a colon inside braces or brackets is read as a name and a value", fix: `put it in quotes, such as "http://host:8000"`}
 }
 
 // size counts the nodes of a tree.

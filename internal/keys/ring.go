@@ -65,13 +65,12 @@ func newRing(ks []Key, pepper []byte) (*Ring, error) {
 // ones, now and whenever they change. Its errors are those of NewRing.
 func (r *Ring) With(ks []Key) (*Ring, error) {
 	next := &Ring{sum: r.sum, equal: r.equal, managed: r.managed, declared: make(map[digest]*entry, len(ks))}
+	names := Declared(ks).names()
 	var errs []error
 	for i, k := range ks {
 		secret := k.Secret.Reveal()
 		e := &entry{Key: k, mac: r.sum(secret)}
-		if k.Name == "" {
-			e.Name = k.Secret.String()
-		}
+		e.Name = names[i]
 		switch {
 		case secret == "":
 			errs = append(errs, fmt.Errorf("forward key %d of %d is empty", i+1, len(ks)))

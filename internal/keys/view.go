@@ -54,20 +54,37 @@ type Declared []Key
 // one.
 func (d Declared) Find(ref string, now time.Time) (v View, ok bool) {
 	views := d.Views(now)
-	i := slices.IndexFunc(views, func(v View) bool { return v.ID == ref || v.Name == ref })
+	i := slices.IndexFunc(views, func(v View) bool { return v.ID == ref || v.Name == ref || v.Name == "#"+ref })
 	if i < 0 {
 		return View{}, false
 	}
 	return views[i], true
 }
 
-// Views returns the keys as they are shown at a time. A key without a name has
-// its masked secret in place of one, as in logs.
+// names returns what the keys are called. One without a name is called by its
+// masked secret, or by its number where others would look the same.
+func (d Declared) names() []string {
+	names := make([]string, len(d))
+	count := map[string]int{}
+	for i, k := range d {
+		names[i] = cmp.Or(k.Name, k.Secret.String())
+		count[names[i]]++
+	}
+	for i, k := range d {
+		if k.Name == "" && count[names[i]] > 1 {
+			names[i] = fmt.Sprintf("#%d", i+1)
+		}
+	}
+	return names
+}
+
+// Views returns the keys as they are shown at a time.
 func (d Declared) Views(now time.Time) []View {
 	views := make([]View, len(d))
+	names := d.names()
 	for i, k := range d {
 		m := Managed{ID: k.ID(), Disabled: k.Disabled, Revoked: k.Revoked}
-		m.Settings = Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}
+		m.Settings = Settings{Name: names[i], Level: k.Level, Expires: k.Expires, Policy: k.Policy}
 		views[i] = m.View(now)
 		views[i].Origin = "settings"
 	}
