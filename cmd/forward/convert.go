@@ -16,6 +16,7 @@ import (
 type conversion struct {
 	chatlog.ConvertOptions
 	output, since string
+	folder        string // openai-forward's name of the INPUT
 }
 
 // convertCommand turns chat logs into conversations.
@@ -36,9 +37,16 @@ func convertCommand() *cobra.Command {
 	flags.StringVar(&o.Filter.Key, "key", "", "only what a key of this name asked")
 	flags.StringVar(&o.Filter.Model, "model", "", "only what this model was asked")
 	flags.BoolVar(&o.Filter.Dedupe, "dedupe", false, "of equal conversations with the same model and answer only the first")
+	flags.StringVar(&o.folder, "log_folder", "", "INPUT, as openai-forward called it")
+	flags.StringVar(&o.output, "target_path", "", "--output, as openai-forward called it")
+	flags.Lookup("log_folder").Hidden = true
+	flags.Lookup("target_path").Hidden = true
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !chatlog.KnownFormat(o.Format) {
 			return &usageError{fmt.Errorf("unknown format %q: write openai-forward, jsonl, openai-ft, sharegpt or csv", o.Format)}
+		}
+		if o.folder != "" {
+			args = append(args, o.folder)
 		}
 		o.Inputs = args
 		zone := time.Local

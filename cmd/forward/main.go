@@ -13,10 +13,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	_ "time/tzdata" // TZ works in an image without zone files
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func main() {
@@ -48,13 +50,33 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.SuggestionsMinimumDistance = 2
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return &usageError{suggestFlag(c, err)} })
 	addRun(root)
 	run := &cobra.Command{Use: "run", Short: "Run the gateway"}
 	addRun(run)
 	root.AddCommand(run, usageCommand(), whyCommand(), convertCommand(), cacheCommand(), keysCommand(), checkCommand(), reloadCommand(), healthcheckCommand(), versionCommand())
 	noArguments(root)
 	return root
+}
+
+// suggestFlag adds to the error about an unknown flag the one that it starts or
+// is started by, as --models is for --model.
+func suggestFlag(c *cobra.Command, err error) error {
+	name, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return err
+	}
+	name = strings.ReplaceAll(name, "_", "-")
+	suggested := ""
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden && suggested == "" && (strings.HasPrefix(f.Name, name) || strings.HasPrefix(name, f.Name)) {
+			suggested = f.Name
+		}
+	})
+	if suggested == "" {
+		return err
+	}
+	return fmt.Errorf("%w, did you mean --%s?", err, suggested)
 }
 
 // noArguments makes every stray word a usage error; cobra would hand it to the

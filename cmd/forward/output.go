@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -95,6 +96,60 @@ func padded(row []string, widths []int, right []bool) string {
 		}
 	}
 	return b.String()
+}
+
+// writeWrapped writes rows of three cells within a width: a cell that is too
+// long goes on below itself.
+func writeWrapped(w io.Writer, rows [][]string, width int) {
+	widths := columnWidths(rows)
+	if widths[0]+widths[1]+widths[2]+4 > width {
+		widths[0] = min(widths[0], width/3)
+		widths[2] = min(widths[2], width/3)
+		widths[1] = width - widths[0] - widths[2] - 4
+	}
+	for _, row := range rows {
+		var cells [3][]string
+		lines := 0
+		for i := range cells {
+			cells[i] = wrapped(row[i], widths[i])
+			lines = max(lines, len(cells[i]))
+		}
+		for n := range lines {
+			var line strings.Builder
+			for i, parts := range cells {
+				part := ""
+				if n < len(parts) {
+					part = parts[n]
+				}
+				line.WriteString(part + strings.Repeat(" ", widths[i]-displayWidth(part)+2))
+			}
+			fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+		}
+	}
+}
+
+// wrapped cuts s into parts of at most width columns, behind a space or a comma
+// where there is one.
+func wrapped(s string, width int) (parts []string) {
+	for displayWidth(s) > width {
+		at, end, columns := 0, 0, 0
+		for i, r := range s {
+			columns += displayWidth(string(r))
+			if columns > width {
+				break
+			}
+			end = i + utf8.RuneLen(r)
+			if r == ' ' || r == ',' {
+				at = end
+			}
+		}
+		if at <= end/2 {
+			at = max(end, 1)
+		}
+		parts = append(parts, strings.TrimRight(s[:at], " "))
+		s = s[at:]
+	}
+	return append(parts, s)
 }
 
 // displayWidth is the number of terminal columns that s takes: East Asian

@@ -45,6 +45,13 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	hangup := make(chan os.Signal, 1)     // one more during a reload is enough
 	signal.Notify(hangup, syscall.SIGHUP) // from the start, or SIGHUP would end a gateway that starts
 	defer signal.Stop(hangup)
+	// Before anything is opened: a port that is taken is reported at once, and
+	// not after the wait for a cache that its gateway holds.
+	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)))
+	if err != nil {
+		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Listen.Host, cfg.Listen.Port, err)
+	}
+	defer listener.Close()
 	limitMemory(logger)
 	stopTuning := tuneCollector()
 	defer stopTuning()
@@ -64,10 +71,6 @@ func run(ctx context.Context, options reload.Options) (err error) {
 	a.level = level
 	defer func() { err = errors.Join(err, a.Close()) }()
 
-	listener, err := net.Listen("tcp", net.JoinHostPort(cfg.Listen.Host, strconv.Itoa(cfg.Listen.Port)))
-	if err != nil {
-		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Listen.Host, cfg.Listen.Port, err)
-	}
 	side, failed := control.Listen(cfg.DataDir, a.controls(settings))
 	if failed != nil { // the gateway can answer requests all the same
 		logger.Warn("commands such as forward reload will not find this gateway", "error", failed)
