@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"time"
 
+	"forward/internal/dialect"
 	"forward/internal/upstream"
 )
 
@@ -60,8 +61,14 @@ func (t *tap) keepsObjects(rec *record) bool {
 	return t.placed || t.owner != ""
 }
 
-// keepUploads remembers where an upload was started.
+// keepUploads remembers an upload that was started, and what an answer names in
+// its Location only, as that to a call does (RFC 9110, section 15.3.2).
 func (t *tap) keepUploads(h http.Header) {
+	location, err := url.Parse(h.Get("Location"))
+	if err == nil && location.Path != "" && t.answer.res.StatusCode == http.StatusCreated {
+		t.keepObjects(t.answer.route.Dialect.Refers(dialect.Other, location.EscapedPath(), nil))
+		t.kept = 0
+	}
 	for _, name := range uploadHeaders {
 		u, err := url.Parse(h.Get(name))
 		if err == nil {

@@ -169,6 +169,58 @@ func ephemeralCountForTheirKey(t *testing.T) {
 	b.do("POST", "/gemini/v1alpha/x?access_token=auth_tokens/t2", `{}`, none...).want(t, http.StatusUnauthorized)
 }
 
+// TestObjectsOfOthersInEveryDialect has lists as the other dialects write them,
+// and objects that only a Location names.
+func TestObjectsOfOthersInEveryDialect(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		id := r.Header.Get("X-Id")
+		list := `{"data":[{"id":"file_1","type":"file"},{"id":"file_2","type":"file"}],"first_id":"file_1","last_id":"file_2","has_more":true}`
+		switch {
+		case r.URL.Path == "/v1/realtime/calls":
+			w.Header().Set("Content-Type", "application/sdp")
+			w.Header().Set("Location", "/v1/realtime/calls/"+id)
+			w.WriteHeader(http.StatusCreated)
+			io.WriteString(w, "v=0")
+		case r.Method == "POST" && strings.HasPrefix(r.URL.Path, "/upload/"):
+			fmt.Fprintf(w, `{"file":{"name":%q,"displayName":"files/other"}}`, id)
+		case r.Method == "POST":
+			fmt.Fprintf(w, `{"id":%q,"name":%[1]q}`, id)
+		case r.URL.Path == "/v1beta/files":
+			io.WriteString(w, `{"files":[{"name":"files/1"},{"name":"files/2","uri":"https://x/files/2"}],"nextPageToken":"t"}`)
+		case r.URL.Path == "/v1beta/cachedContents":
+			io.WriteString(w, `{}`)
+		default:
+			io.WriteString(w, list)
+		}
+	}, func(s *setup) {
+		members(s)
+		s.Owners = owners(t)
+		s.Objects = "own"
+	})
+	alice := func(method, path, id string) answer { return b.do(method, path, "{}", "X-Id", id) }
+	bob := func(method, path, id string) answer {
+		return b.do(method, path, "{}", "X-Id", id, "Authorization", "Bearer fk-bob")
+	}
+	alice("POST", "/anthropic/v1/files", "file_1").want(t, http.StatusOK)
+	bob("POST", "/anthropic/v1/files", "file_2").want(t, http.StatusOK)
+	alice("GET", "/anthropic/v1/files", "").want(t, http.StatusOK, `{"data":[{"id":"file_1","type":"file"}],"first_id":"file_1","last_id":"file_1","has_more":true}`)
+	alice("GET", "/anthropic/v1/files/file_1", "").want(t, http.StatusOK)
+	alice("GET", "/anthropic/v1/files/file_2/content", "").want(t, http.StatusNotFound, "not_found_error")
+	alice("POST", "/gemini/upload/v1beta/files", "files/1").want(t, http.StatusOK)
+	bob("POST", "/gemini/upload/v1beta/files", "files/2").want(t, http.StatusOK)
+	bob("GET", "/gemini/v1beta/files?pageSize=2", "").want(t, http.StatusOK, `{"files":[{"name":"files/2","uri":"https://x/files/2"}],"nextPageToken":"t"}`)
+	bob("GET", "/gemini/v1beta/cachedContents", "").want(t, http.StatusOK, `{}`)
+	bob("DELETE", "/gemini/v1beta/files/1", "").want(t, http.StatusNotFound, "NOT_FOUND")
+	b.do("POST", "/gemini/v1beta/models/m:generateContent", `{"contents":[{"parts":[{"fileData":{"fileUri":"https://generativelanguage.googleapis.com/v1beta/files/2"}}]}]}`).want(t, http.StatusNotFound)
+	b.do("POST", "/gemini/v1beta/models/m:generateContent", `{"contents":[{"parts":[{"fileData":{"fileUri":"https://www.youtube.com/watch?v=1"}}]}]}`).want(t, http.StatusOK)
+	alice("POST", "/v1/realtime/calls", "rtc_1").want(t, http.StatusCreated)
+	alice("POST", "/v1/realtime/calls/rtc_1/hangup", "").want(t, http.StatusOK)
+	bob("POST", "/v1/realtime/calls/rtc_1/hangup", "").want(t, http.StatusNotFound)
+	bob("GET", "/v1/realtime?call_id=rtc_1", "").want(t, http.StatusNotFound)
+	alice("GET", "/v1/models", "").want(t, http.StatusOK)
+}
+
 // shelf is an upstream that keeps what it is given: files, responses, stored
 // chats.
 type shelf struct {
