@@ -15,7 +15,7 @@ import (
 // managed keys; but a gateway does not start where a database is there and
 // cannot be read, for it would refuse its keys.
 func (a *app) setRing(c *change) (err error) {
-	declared := c.cfg.Access.Keys
+	declared := c.cfg.Access.Keys.Numbered()
 	if c.before != nil {
 		c.Ring, err = c.before.Ring.With(declared)
 		return err

@@ -397,6 +397,15 @@ func wrongKeysAreSlowed(t *testing.T) {
 	}
 }
 
+func TestKeysOfEarlierSettingsAreNoGuesses(t *testing.T) {
+	first := must(keys.NewRing([]keys.Key{{Secret: keys.NewSecret("fk-1")}, {Secret: keys.NewSecret("fk-2")}}))(t)
+	second := must(first.With([]keys.Key{{Secret: keys.NewSecret("fk-2")}}))(t)
+	third := must(second.With([]keys.Key{{Secret: keys.NewSecret("fk-3")}}))(t)
+	if !second.Former("fk-1") || !third.Former("fk-1") || !third.Former("fk-2") || third.Former("fk-4") || first.Former("fk-1") {
+		t.Error("keys of earlier settings are taken for guesses")
+	}
+}
+
 func metricsForHolders(t *testing.T) {
 	for name, test := range map[string]struct {
 		metrics, admin, presented string

@@ -120,7 +120,7 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 // be a guess, and guesses are slowed down by their address.
 func (g *Gateway) wrongKey(who *caller, r *http.Request, err error) error {
 	wrong := &keyError{err: err, presented: who.presented, authorization: r.Header.Get("Authorization")}
-	guess := errors.Is(err, keys.ErrConflict) || (errors.Is(err, keys.ErrUnknown) && who.presented != "")
+	guess := errors.Is(err, keys.ErrConflict) || (errors.Is(err, keys.ErrUnknown) && who.presented != "" && !g.Ring.Former(who.presented))
 	if guess {
 		wrong.wait = g.Guard.Fail(who.ip, time.Now())
 	}

@@ -41,7 +41,7 @@ var (
 
 // Key is one forward key. A caller presents its Secret; the rest is policy.
 type Key struct {
-	Name     string // for logs; a Ring fills one in if it is empty
+	Name     string // for logs; a Ring fills in the masked secret if it is empty
 	Secret   Secret // zero for a managed key: only its holder has it
 	PublicID string // of a managed key, and kept when it is rotated; "" for one of the settings
 	Level    int    // which models it may use, see Levels, and which API keys serve it

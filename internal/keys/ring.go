@@ -21,6 +21,7 @@ type Ring struct {
 	sum      func(secret string) digest // fields, so that a test can count what each answer costs
 	equal    func(a, b []byte) int
 	declared map[digest]*entry
+	former   map[digest]bool           // keys of earlier settings; see Former
 	managed  *atomic.Pointer[[]*entry] // of the store; shared by the rings of one store
 	index    atomic.Pointer[index]     // of both; made again when managed has changed
 }
@@ -64,13 +65,14 @@ func newRing(ks []Key, pepper []byte) (*Ring, error) {
 // With returns a ring with other keys of the settings and the same managed
 // ones, now and whenever they change. Its errors are those of NewRing.
 func (r *Ring) With(ks []Key) (*Ring, error) {
-	next := &Ring{sum: r.sum, equal: r.equal, managed: r.managed, declared: make(map[digest]*entry, len(ks))}
-	names := Declared(ks).names()
+	next := &Ring{sum: r.sum, equal: r.equal, managed: r.managed, declared: make(map[digest]*entry, len(ks)), former: r.formerly()}
 	var errs []error
 	for i, k := range ks {
 		secret := k.Secret.Reveal()
 		e := &entry{Key: k, mac: r.sum(secret)}
-		e.Name = names[i]
+		if k.Name == "" {
+			e.Name = k.Secret.String()
+		}
 		switch {
 		case secret == "":
 			errs = append(errs, fmt.Errorf("forward key %d of %d is empty", i+1, len(ks)))
@@ -88,6 +90,31 @@ func (r *Ring) With(ks []Key) (*Ring, error) {
 	next.merge(next.managed.Load())
 	return next, nil
 }
+
+// maxFormer bounds the keys of earlier settings that are remembered.
+const maxFormer = 10_000
+
+// formerly returns the keys of the ring and of those before it.
+func (r *Ring) formerly() map[digest]bool {
+	if len(r.declared) == 0 && len(r.former) == 0 {
+		return nil
+	}
+	former := make(map[digest]bool, len(r.declared)+len(r.former))
+	for mac := range r.declared {
+		former[mac] = true
+	}
+	for mac := range r.former {
+		if len(former) >= maxFormer {
+			break
+		}
+		former[mac] = true
+	}
+	return former
+}
+
+// Former reports whether a key was one of earlier settings of this process: a
+// client that does not know of the change presents it, and it is no guess.
+func (r *Ring) Former(presented string) bool { return r != nil && r.former[r.sum(presented)] }
 
 // presentable reports whether secret can come through a header and Presented
 // unchanged.

@@ -61,30 +61,30 @@ func (d Declared) Find(ref string, now time.Time) (v View, ok bool) {
 	return views[i], true
 }
 
-// names returns what the keys are called. One without a name is called by its
-// masked secret, or by its number where others would look the same.
-func (d Declared) names() []string {
-	names := make([]string, len(d))
+// Numbered returns the keys with names for those that would look the same
+// without: one that has no name, and whose masked secret another key has too,
+// is called by its number.
+func (d Declared) Numbered() Declared {
 	count := map[string]int{}
-	for i, k := range d {
-		names[i] = cmp.Or(k.Name, k.Secret.String())
-		count[names[i]]++
+	for _, k := range d {
+		count[k.Secret.String()]++
 	}
-	for i, k := range d {
-		if k.Name == "" && count[names[i]] > 1 {
-			names[i] = fmt.Sprintf("#%d", i+1)
+	named := slices.Clone(d)
+	for i, k := range named {
+		if k.Name == "" && count[k.Secret.String()] > 1 {
+			named[i].Name = fmt.Sprintf("#%d", i+1)
 		}
 	}
-	return names
+	return named
 }
 
-// Views returns the keys as they are shown at a time.
+// Views returns the keys as they are shown at a time. A key without a name has
+// its masked secret in place of one, as in logs.
 func (d Declared) Views(now time.Time) []View {
 	views := make([]View, len(d))
-	names := d.names()
-	for i, k := range d {
+	for i, k := range d.Numbered() {
 		m := Managed{ID: k.ID(), Disabled: k.Disabled, Revoked: k.Revoked}
-		m.Settings = Settings{Name: names[i], Level: k.Level, Expires: k.Expires, Policy: k.Policy}
+		m.Settings = Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}
 		views[i] = m.View(now)
 		views[i].Origin = "settings"
 	}
@@ -94,7 +94,7 @@ func (d Declared) Views(now time.Time) []View {
 // MayChange returns an error where the key with this id or name is one of the
 // settings.
 func (d Declared) MayChange(ref string) error {
-	for _, k := range d {
+	for _, k := range d.Numbered() {
 		if ref == k.Name || ref == k.ID() {
 			return fmt.Errorf("key %q is declared in FORWARD_KEY or forward.yaml: change it there", ref)
 		}
