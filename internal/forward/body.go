@@ -73,7 +73,7 @@ func (g *Gateway) needsModel(a *ask) bool {
 // that byte; 0 if there is none within the first bytes.
 func (g *Gateway) peek(a *ask) (byte, error) {
 	r := a.in.r
-	defer g.timed(a)()
+	defer g.timed(a, r.ContentLength)()
 	head := make([]byte, 0, 512)
 	for {
 		n, err := r.Body.Read(head[len(head):cap(head)])
@@ -110,15 +110,31 @@ func (g *Gateway) readBody(a *ask) error {
 		return err
 	}
 	a.raw = raw
+	return g.scan(a, raw)
+}
+
+// scan reads a body that is whole, or its decoded copy: JSON, or a form where
+// the operation takes one.
+func (g *Gateway) scan(a *ask, raw []byte) error {
+	op := a.from.op
+	text := bytes.TrimLeft(raw, " \t\r\n")
+	fields := form.New(a.in.r.Header.Get("Content-Type"))
+	if fields != nil && !op.Parsed() && !bytes.HasPrefix(text, []byte("{")) {
+		fields.Write(raw)
+		fields.Close()
+		return g.passForm(a, fields, nil)
+	}
+	var err error
 	a.body, err = dialect.Scan(raw)
-	if err != nil && (a.from.op.Parsed() || (a.judged && a.from.op.RunsModel())) {
-		if len(bytes.TrimSpace(raw)) == 0 {
+	needed := (op.Parsed() && !a.packed) || (op.RunsModel() && (a.judged || (a.packed && g.needsModel(a))))
+	if err != nil && needed {
+		if len(text) == 0 {
 			return refused(http.StatusBadRequest, "invalid_json",
 				"The request has no body. Send a JSON object that names a model.").because(err)
 		}
 		return err
 	}
-	if _, ok := errors.AsType[*dialect.DuplicateError](err); ok && a.judged {
+	if _, twice := errors.AsType[*dialect.DuplicateError](err); twice && (a.judged || op.Parsed()) {
 		return err
 	}
 	return nil
@@ -135,7 +151,7 @@ func (g *Gateway) slurp(a *ask) ([]byte, error) {
 	if g.crowded(r.ContentLength) {
 		return nil, overloaded()
 	}
-	defer g.timed(a)()
+	defer g.timed(a, r.ContentLength)()
 	from := &countedBody{Reader: http.MaxBytesReader(a.in.w, r.Body, most), all: &g.bodies, limit: g.MaxBodies, own: &a.counted}
 	// The announced length is a hint for bodies of the usual size only:
 	// announcing costs a client nothing.
@@ -182,11 +198,10 @@ func (g *Gateway) maxBody(a *ask) int64 {
 // defaultMaxBody is the bound of protocols that have none of their own.
 const defaultMaxBody = 32 << 20
 
-// timed bounds the time in which the body has to come, until its result is
-// called.
-func (g *Gateway) timed(a *ask) (end func()) {
-	length := a.in.r.ContentLength
-	if length == 0 {
+// timed bounds the time in which so many bytes of the body have to come, until
+// its result is called.
+func (g *Gateway) timed(a *ask, length int64) (end func()) {
+	if a.in.r.ContentLength == 0 {
 		return func() {}
 	}
 	rc := http.NewResponseController(a.in.w)

@@ -108,11 +108,13 @@ func TestCasesOfModelRules(t *testing.T) {
 		{"B29 another model", "POST", "/v1/audio/transcriptions", formOfB, oneFile(4<<10) + onePart("model", "o1-pro") + "--B--\r\n", 403},
 		{"B29 two models", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + onePart("model", "o1-pro") + "--B--\r\n", 400},
 		{"B29 a model of another spelling", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + onePart("Model", "o1-pro") + "--B--\r\n", 400},
-		{"B29 the last model", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + oneFile(1<<20) + onePart("models[]", "o1-pro") + "--B--\r\n", 403},
 		{"B29 no model", "POST", "/v1/audio/transcriptions", formOfB, onePart("n", "1") + "--B--\r\n", 403},
 		{"B29 an unclear form", "POST", "/v1/audio/transcriptions", formOfB, "x\r\n" + onePart("model", "whisper-1") + "--B--\r\n", 400},
+		{"B29 a long model", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", strings.Repeat("x", 100<<10)) + "--B--\r\n", 400},
 		{"B29 pairs", "POST", "/v1/audio/transcriptions", plainForm, "file=x&model=whisper-1", 200},
 		{"B29 pairs of another model", "POST", "/v1/audio/transcriptions", plainForm, "file=x&mod%65l=o1-pro", 403},
+		// Last, for the upstream may note late that it was aborted.
+		{"B29 the last model", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + oneFile(1<<20) + onePart("models[]", "o1-pro") + "--B--\r\n", 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := b.calls()
@@ -163,7 +165,11 @@ func TestCasesOfFormsThatStream(t *testing.T) {
 	})
 	server := httptest.NewServer(up)
 	t.Cleanup(server.Close)
-	b := narrow(t, provider, func(s *setup) { s.base = server.URL })
+	ledger, rows := accounting(t)
+	b := narrow(t, provider, func(s *setup) {
+		ledger(s)
+		s.base = server.URL
+	})
 	for _, length := range []bool{true, false} {
 		for _, c := range []struct {
 			name, last string
@@ -198,6 +204,22 @@ func TestCasesOfFormsThatStream(t *testing.T) {
 				}
 			})
 		}
+	}
+	for _, row := range rows(b) {
+		if row.Status != 200 && (row.Cost != 0 || row.Usage.Total != 0 || row.Unmetered) {
+			t.Errorf("a form that the upstream never had whole costs %v, %+v", row.Cost, row.Usage)
+		}
+	}
+}
+
+func TestCasesOfCachedForms(t *testing.T) {
+	b := narrow(t, provider, func(s *setup) {
+		caching(memoryCache(t))(s)
+		s.CacheRoutes = []string{"/v1/audio/transcriptions"}
+	})
+	for model, status := range map[string]int{"whisper-1": 200, "o1-pro": 403} {
+		b.do("POST", "/v1/audio/transcriptions", oneFile(1<<10)+onePart("model", model)+"--B--\r\n",
+			"Content-Type", formOfB, "Authorization", "Bearer fk-narrow").want(t, status)
 	}
 }
 

@@ -18,7 +18,11 @@ const maxFormAhead = 32 << 20
 // has to know what else multiplies the price. A form that was read whole can be
 // sent again, to another API key; the rest of a longer one streams.
 func (g *Gateway) readForm(a *ask, scan *form.Scanner) error {
-	defer g.timed(a)()
+	length := a.in.r.ContentLength
+	if length < 0 {
+		length = maxFormAhead
+	}
+	defer g.timed(a, length)()
 	whole := len(a.who.policy.Budgets) > 0
 	from := &countedBody{Reader: a.in.r.Body, all: &g.bodies, limit: g.MaxBodies, own: &a.counted}
 	var ahead []byte
@@ -87,7 +91,7 @@ func (g *Gateway) passForm(a *ask, scan *form.Scanner, ahead []byte) error {
 func fieldsOf(scan *form.Scanner) (*dialect.Body, error) {
 	for _, f := range scan.Fields() {
 		if !f.Kept && form.Names(f.Name, "model") {
-			return nil, form.ErrUnclear
+			return nil, unclearForm(form.ErrUnclear)
 		}
 	}
 	return dialect.FormBody(scan.Fields())
@@ -96,12 +100,12 @@ func fieldsOf(scan *form.Scanner) (*dialect.Body, error) {
 // checkForm refuses a form that servers may read in different ways.
 func (g *Gateway) checkForm(a *ask, scan *form.Scanner) error {
 	if scan.Err() != nil && g.restricted(&a.who) {
-		return unclearForm(a, scan.Err())
+		return unclearForm(scan.Err())
 	}
 	return nil
 }
 
-func unclearForm(a *ask, err error) error {
+func unclearForm(err error) error {
 	return refused(http.StatusBadRequest, "invalid_body",
 		"Your key is limited to some models, and the model of this form cannot be determined: "+err.Error()+".").because(err)
 }

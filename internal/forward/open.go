@@ -161,7 +161,7 @@ func (a *ask) checkOtherReadings() error {
 		if a.form != nil || a.fields != nil {
 			for _, t := range types {
 				if t != types[0] {
-					return unclearForm(a, form.ErrUnclear)
+					return unclearForm(form.ErrUnclear)
 				}
 			}
 		}
@@ -176,7 +176,7 @@ func (a *ask) checkOtherReadings() error {
 		scan.Close()
 		for _, f := range scan.Fields() {
 			if form.Names(f.Name, "model") {
-				return unclearForm(a, form.ErrUnclear)
+				return unclearForm(form.ErrUnclear)
 			}
 		}
 	}

@@ -11,9 +11,6 @@ import (
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
-
-	"forward/internal/dialect"
-	"forward/internal/form"
 )
 
 // acceptedEncodings are those of requests that the gateway reads.
@@ -46,24 +43,13 @@ func (g *Gateway) readPacked(a *ask) error {
 	a.raw = raw
 	a.packed = true
 	plain, err := g.decode(a, encoding)
-	if errors.Is(err, errBroken) && !ruled {
+	if errors.Is(err, errBroken) && (!ruled || !op.RunsModel()) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	scan := form.New(a.in.r.Header.Get("Content-Type"))
-	if scan != nil && !op.Parsed() && !bytes.HasPrefix(bytes.TrimLeft(plain, " \t\r\n"), []byte("{")) {
-		scan.Write(plain)
-		scan.Close()
-		return g.passForm(a, scan, nil)
-	}
-	a.body, err = dialect.Scan(plain)
-	_, twice := errors.AsType[*dialect.DuplicateError](err)
-	if err != nil && (twice || (ruled && op.RunsModel())) {
-		return err
-	}
-	return nil
+	return g.scan(a, plain)
 }
 
 // maxWindow is the largest window of zstd in HTTP (RFC 9659), in bytes.
