@@ -299,11 +299,11 @@ func TestStillDoesNotWaitForPrepare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		fails := errors.New("fails")
-		tries, written := 0, 0
+		var tries atomic.Int32 // Still does not wait for Prepare, which counts it
+		written := 0
 		q := backlog.New(backlog.Options[int]{
 			Prepare: func(context.Context) error {
-				tries++
-				if tries == 1 {
+				if tries.Add(1) == 1 {
 					return fails
 				}
 				<-free
@@ -318,8 +318,8 @@ func TestStillDoesNotWaitForPrepare(t *testing.T) {
 		}
 		time.Sleep(time.Second) // it is tried again
 		q.Still(func() {
-			if n, _ := q.Pending(); n != 1 || written != 0 || tries != 2 {
-				t.Errorf("%d wait, %d are written after %d tries", n, written, tries)
+			if n, _ := q.Pending(); n != 1 || written != 0 || tries.Load() != 2 {
+				t.Errorf("%d wait, %d are written after %d tries", n, written, tries.Load())
 			}
 		})
 		close(free)
