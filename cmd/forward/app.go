@@ -164,7 +164,7 @@ func requestOptions(cfg *config.Config) forward.Options {
 			StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout),
 		},
 		Access: forward.Access{
-			Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, Passthrough: cfg.Access.Passthrough, TrustUserIDs: cfg.Access.TrustUserIDs,
+			Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, UnknownOperations: cfg.Access.UnknownOperations, Passthrough: cfg.Access.Passthrough, TrustUserIDs: cfg.Access.TrustUserIDs,
 			Allow: cfg.Access.Allow, Deny: cfg.Access.Deny, TrustedProxies: cfg.Access.TrustedProxies, CORSOrigins: cfg.Access.CORSOrigins,
 			Objects: cfg.Access.Objects, MetricsKey: cfg.Access.MetricsKey, AdminKey: cfg.Access.AdminKey,
 		},

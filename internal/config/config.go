@@ -134,16 +134,17 @@ type ModelRoute struct{ Model, Prefix string }
 
 // Access is who may use the gateway.
 type Access struct {
-	Keys         keys.Declared
-	KeySecret    keys.Secret // of the HMACs of managed keys; zero: a file in DATA_DIR has it
-	Levels       keys.Levels // level 0 is never in it and may use all models
-	ExtraAuth    bool        // EXTRA routes require a forward key too
-	TrustUserIDs bool        // callers whose key has no policy of its own may name their user
-	Passthrough  bool        // with forward keys configured, clients may also use provider keys of their own
-	Open         bool        // serve without forward keys on a public address although API keys are configured
-	Objects      string      // all or own: which stored objects callers may use whose key has no setting of its own
-	AdminKey     keys.Secret
-	MetricsKey   keys.Secret // of /metrics and the details of /health; zero: they are open
+	Keys              keys.Declared
+	KeySecret         keys.Secret // of the HMACs of managed keys; zero: a file in DATA_DIR has it
+	Levels            keys.Levels // level 0 is never in it and may use all models
+	ExtraAuth         bool        // EXTRA routes require a forward key too
+	TrustUserIDs      bool        // callers whose key has no policy of its own may name their user
+	Passthrough       bool        // with forward keys configured, clients may also use provider keys of their own
+	Open              bool        // serve without forward keys on a public address although API keys are configured
+	Objects           string      // all or own: which stored objects callers may use whose key has no setting of its own
+	AdminKey          keys.Secret
+	MetricsKey        keys.Secret // of /metrics and the details of /health; zero: they are open
+	UnknownOperations string      // deny or allow; "": the keys' other settings decide
 
 	Allow, Deny    []netip.Prefix
 	TrustedProxies []netip.Prefix

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"forward/internal/dialect"
 	"forward/internal/limits"
 )
 
@@ -88,10 +89,7 @@ func parseRules(p pair) ([]limits.Rule, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, bad(fmt.Sprintf("%q is not a path", shorten(p.key)), "write paths as clients call them, such as /v1/chat/completions")
 	}
-	path = strings.TrimRight(path, "/")
-	if path == "" {
-		path = "/"
-	}
+	path = dialect.FoldPath(dialect.JudgedPath(path)) // as requests are judged
 	if p.value.kind == scalar {
 		if p.value.empty() {
 			return nil, bad(fmt.Sprintf("%s has no limit", path), `write e.g. "60/minute", or "inf" for none`)

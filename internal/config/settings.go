@@ -85,6 +85,7 @@ func accessSettings() []setting {
 		{name: "KEY_SECRET", fixed: true, secret: true, set: keySecret},
 		{name: "LEVEL_MODELS", tree: true, set: levelModels},
 		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.TrustUserIDs })},
+		{name: "UNKNOWN_OPERATIONS", set: oneOf(func(c *Config) *string { return &c.Access.UnknownOperations }, "deny", "allow")},
 		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Passthrough })},
 		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Open })},
 		{name: "OBJECTS", def: "all", set: oneOf(func(c *Config) *string { return &c.Access.Objects }, "all", "own")},

@@ -36,20 +36,21 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 	if op != Other || method != "GET" && method != "POST" {
 		return NoBatch, ""
 	}
-	facts := d.at(path).Objects
-	path, verb, _ := strings.Cut(strings.TrimSuffix(PlainPath(path), "/"), ":")
-	if facts.Starts[verb] {
-		if method == "POST" && strings.Contains(verb, "atch") {
+	path, verb, _ := strings.Cut(path, ":")
+	verb = FoldPath(verb)
+	if verb != "" && d.Objects.starts(verb) {
+		if method == "POST" && strings.Contains(verb, "batch") {
 			return MakesBatch, ""
 		}
 		return NoBatch, ""
 	}
-	parent, last := CutLast(path)
+	parent, object := CutLast(path)
 	above, id := CutLast(parent)
 	_, collection := CutLast(above)
+	last, within, collection := FoldPath(object), FoldPath(id), FoldPath(collection)
 	switch {
-	case method == "GET" && verb == "download" && id == "files": // files/ID:download
-		return FetchesFile, "files/" + last
+	case method == "GET" && verb == "download" && within == "files": // files/ID:download
+		return FetchesFile, "files/" + object
 	case verb != "":
 	case method == "GET" && last == "content" && collection == "files":
 		return FetchesFile, id
@@ -57,7 +58,7 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 		return FetchesBatch, id
 	case last == "batches" && method == "POST":
 		return MakesBatch, ""
-	case last == "batches", id == "batches", collection == "batches":
+	case last == "batches", within == "batches", collection == "batches":
 		return ShowsBatches, ""
 	}
 	return NoBatch, ""
@@ -66,11 +67,11 @@ func (d *Dialect) BatchUse(op Operation, method, path string) (use BatchUse, obj
 // Batches reads the batches that the answer to a request with [MakesBatch] or
 // [ShowsBatches] lists. Only fields that the provider fills are looked at, and
 // never the metadata that a client chose.
-func (d *Dialect) Batches(path string, answer []byte) (list []Batch) {
+func (d *Dialect) Batches(answer []byte) (list []Batch) {
 	if !jsonscan.Valid(answer) {
 		return nil
 	}
-	facts, root := d.at(path).Objects, jsonscan.View(answer)
+	facts, root := d.Objects, jsonscan.View(answer)
 	take := func(v gjson.Result) {
 		if b := facts.batch(v); b.ID != "" && len(b.ID) <= maxName && len(b.Results) <= maxName && len(list) < maxState {
 			list = append(list, b)

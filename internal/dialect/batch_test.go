@@ -8,6 +8,7 @@ import (
 	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/gemini"
 	"forward/internal/dialect/openai"
+	"forward/internal/dialects"
 )
 
 func TestBatchUse(t *testing.T) {
@@ -39,7 +40,9 @@ func TestBatchUse(t *testing.T) {
 		"a file's content, OpenAI's": {gemini.Dialect, "GET", "/v1beta/openai/files/file-1/content", dialect.FetchesFile, "file-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			use, object := c.d.BatchUse(c.d.Operation(c.method, c.path), c.method, c.path)
+			path := dialect.JudgedPath(c.path)
+			op, d := dialects.Read(c.d, c.method, path)
+			use, object := d.BatchUse(op, c.method, path)
 			if use != c.use || object != c.object {
 				t.Errorf("%d %q, want %d %q", use, object, c.use, c.object)
 			}
@@ -50,21 +53,20 @@ func TestBatchUse(t *testing.T) {
 func TestBatches(t *testing.T) {
 	for name, c := range map[string]struct {
 		d            *dialect.Dialect
-		path, answer string
-		want         string
+		answer, want string
 	}{
-		"made":      {openai.Dialect, "/v1/batches", `{"id":"batch_1","object":"batch","output_file_id":null,"metadata":{"id":"batch_2","output_file_id":"file-2"}}`, "[{batch_1  }]"},
-		"completed": {openai.Dialect, "/v1/batches/batch_1", `{"id":"batch_1","object":"batch","model":"gpt-5-2025-08-07","output_file_id":"file-1","error_file_id":"file-e"}`, "[{batch_1 file-1 gpt-5-2025-08-07}]"},
-		"listed":    {openai.Dialect, "/v1/batches", `{"object":"list","data":[{"id":"batch_1","object":"batch","output_file_id":"file-1"},{"id":"batch_2","object":"batch"},{"id":"file-3","object":"file"}]}`, "[{batch_1 file-1 } {batch_2  }]"},
-		"messages":  {anthropic.Dialect, "/v1/messages/batches", `{"id":"msgbatch_1","type":"message_batch","results_url":null}`, "[{msgbatch_1  }]"},
-		"Gemini's": {gemini.Dialect, "/v1beta/models/gemini-2.5-flash:batchGenerateContent",
+		"made":      {openai.Dialect, `{"id":"batch_1","object":"batch","output_file_id":null,"metadata":{"id":"batch_2","output_file_id":"file-2"}}`, "[{batch_1  }]"},
+		"completed": {openai.Dialect, `{"id":"batch_1","object":"batch","model":"gpt-5-2025-08-07","output_file_id":"file-1","error_file_id":"file-e"}`, "[{batch_1 file-1 gpt-5-2025-08-07}]"},
+		"listed":    {openai.Dialect, `{"object":"list","data":[{"id":"batch_1","object":"batch","output_file_id":"file-1"},{"id":"batch_2","object":"batch"},{"id":"file-3","object":"file"}]}`, "[{batch_1 file-1 } {batch_2  }]"},
+		"messages":  {anthropic.Dialect, `{"id":"msgbatch_1","type":"message_batch","results_url":null}`, "[{msgbatch_1  }]"},
+		"Gemini's": {gemini.Dialect,
 			`{"name":"batches/b1","metadata":{"@type":"type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch","model":"models/gemini-2.5-flash","name":"batches/b1"}}`, "[{batches/b1  gemini-2.5-flash}]"},
-		"Gemini's with a file": {gemini.Dialect, "/v1beta/batches/b1", `{"name":"batches/b1","metadata":{"model":"models/m","output":{"responsesFile":"files/batch-b1"}},"done":true,"response":{"responsesFile":"files/batch-b1"}}`, "[{batches/b1 files/batch-b1 m}]"},
-		"an error":             {openai.Dialect, "/v1/batches/batch_1", `{"error":{"message":"no such batch"}}`, "[]"},
-		"no JSON":              {openai.Dialect, "/v1/batches/batch_1", `{"id":"batch_1","object":"batch"`, "[]"},
+		"Gemini's with a file": {gemini.Dialect, `{"name":"batches/b1","metadata":{"model":"models/m","output":{"responsesFile":"files/batch-b1"}},"done":true,"response":{"responsesFile":"files/batch-b1"}}`, "[{batches/b1 files/batch-b1 m}]"},
+		"an error":             {openai.Dialect, `{"error":{"message":"no such batch"}}`, "[]"},
+		"no JSON":              {openai.Dialect, `{"id":"batch_1","object":"batch"`, "[]"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := fmt.Sprint(c.d.Batches(c.path, []byte(c.answer))); got != c.want {
+			if got := fmt.Sprint(c.d.Batches([]byte(c.answer))); got != c.want {
 				t.Errorf("%s, want %s", got, c.want)
 			}
 		})

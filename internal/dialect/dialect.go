@@ -155,11 +155,9 @@ type Dialect struct {
 	// requests that differ in nothing else may share a cached answer.
 	TransportFields []string
 
-	// Operation returns what a request asks for. path is the escaped path on
-	// the upstream's side, after the route prefix; base paths before the API's
-	// own (/v1, /openai/v1, /openai/deployments/X, /v1beta/openai) are
-	// tolerated.
-	Operation func(method, path string) Operation
+	// Paths are the operations of the protocol's own. Package dialects asks
+	// those of all dialects, because many hosts speak several protocols.
+	Paths *Paths
 
 	// Request reads what is asked for; b may be nil. Of a form it is what
 	// FormBody makes of its fields.
@@ -222,9 +220,9 @@ type Errors struct {
 
 // Compatible is the part of a provider's API that is OpenAI's.
 type Compatible struct {
-	Dialect *Dialect               // OpenAI's
-	Base    string                 // where it is on the provider's host, instead of /v1
-	Has     func(path string) bool // whether path is in it
+	Dialect *Dialect // OpenAI's
+	Base    string   // where it is on the provider's host, instead of /v1
+	Below   string   // the segment below which everything is OpenAI's; "": there is none
 }
 
 // Provider is what the settings and the model table know of the provider that
@@ -242,19 +240,42 @@ type Provider struct {
 	ModelsHeader http.Header
 }
 
-// Spoken returns the dialect of an operation at a path: callers of OpenAI's
-// operations expect OpenAI's events and errors from any provider.
-func (d *Dialect) Spoken(op Operation, path string) *Dialect {
-	if op == Other || op == Models {
-		return d
-	}
-	return d.at(path)
+// Operation returns what a request asks for in the protocol's own paths, and
+// Unknown for all others. path is a judged one on the upstream's side, after
+// the route prefix. Base paths before the API's own (/v1, /openai/v1,
+// /openai/deployments/X, /v1beta/openai) are tolerated.
+func (d *Dialect) Operation(method, path string) Operation {
+	folded := Fold(path)
+	return d.Paths.Find(method, &folded).Operation
 }
 
-// at returns the dialect that is spoken at a path.
-func (d *Dialect) at(path string) *Dialect {
-	if d.Compatible != nil && d.Compatible.Has(path) {
-		return d.Compatible.Dialect
+// Unversioned returns the end of the path by which an operation is asked for,
+// if no version stands before it; "": one does, or nothing is asked.
+func (d *Dialect) Unversioned(method, path string) (end string) {
+	if strings.HasPrefix(path, "/v1/") || method != http.MethodPost {
+		return ""
+	}
+	folded := Fold(path)
+	found := d.Paths.Find(method, &folded)
+	if found.Operation == Unknown {
+		return ""
+	}
+	at := 0
+	for _, segment := range folded.segments[:found.base] {
+		if isVersion(segment) {
+			return ""
+		}
+		at += 1 + len(segment)
+	}
+	return path[at:]
+}
+
+// At returns the dialect that is spoken below a path, whatever is asked there.
+func (d *Dialect) At(path string) *Dialect {
+	if c := d.Compatible; c != nil && c.Below != "" {
+		if _, below := Between(path, c.Below); below {
+			return c.Dialect
+		}
 	}
 	return d
 }
@@ -264,7 +285,10 @@ func (d *Dialect) OpenAIPath(path string) string {
 	if d.Compatible == nil || d.Compatible.Base == "" {
 		return path
 	}
-	return d.Compatible.Base + strings.TrimPrefix(path, "/v1")
+	if FoldPath(path[:min(len(path), len("/v1"))]) == "/v1" {
+		path = path[len("/v1"):]
+	}
+	return d.Compatible.Base + path
 }
 
 // SetCredentialFor puts an API key where the upstream path wants it:
@@ -272,7 +296,19 @@ func (d *Dialect) OpenAIPath(path string) string {
 // an API key in Authorization on its own paths, and documents nothing else on
 // these.)
 func (d *Dialect) SetCredentialFor(path string, h http.Header, key string) {
-	d.at(path).SetCredential(h, key)
+	if d.Compatible != nil {
+		path = JudgedPath(path)
+		_, last := CutLast(path)
+		method := strings.Contains(last, ":") // …/models/M:rawPredict is the provider's, whatever its body is
+		d = d.At(path)
+		if d.Compatible != nil && !method {
+			op := d.Compatible.Dialect.Operation(http.MethodPost, path)
+			if op.Generates() && op != Unknown {
+				d = d.Compatible.Dialect
+			}
+		}
+	}
+	d.SetCredential(h, key)
 }
 
 // SetBearer is the SetCredential of dialects that take a bearer token.

@@ -68,11 +68,11 @@ func Set(words ...string) map[string]bool {
 // What is named there is the client's claim, and it may be no id at all. At
 // most 128 are returned.
 func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
-	facts := d.at(path).Objects
+	facts := d.Objects
 	ids := found{facts: facts}
 	ids.path(path)
 	switch op {
-	case Other, Responses:
+	case Other, Unknown, Video, Responses:
 	case Chat, Messages, Generate, CountTokens:
 		if b == nil || !slices.ContainsFunc(facts.Marks, func(mark string) bool { return bytes.Contains(b.raw, []byte(mark)) }) {
 			return ids.list
@@ -109,10 +109,10 @@ func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []st
 			return nil
 		}
 		return a.State
-	case op != Other:
+	case op != Other && op != Unknown && op != Video:
 		return nil
 	}
-	facts := d.at(path).Objects
+	facts := d.Objects
 	within, own := facts.place(path)
 	if !within || !jsonscan.Valid(answer) {
 		return nil
@@ -138,8 +138,8 @@ func (d *Dialect) Creates(op Operation, method, path string, answer []byte) []st
 // of the collection itself and not of one of its objects. The content of a file
 // is no answer of the provider's: the client that uploaded it chose it.
 func (f *Objects) place(path string) (within, own bool) {
-	path, verb, _ := strings.Cut(strings.TrimSuffix(PlainPath(path), "/"), ":")
-	if verb != "" && f.Starts[verb] {
+	path, verb, _ := strings.Cut(FoldPath(path), ":")
+	if verb != "" && f.starts(verb) {
 		return true, false
 	}
 	_, last := CutLast(path)
@@ -155,10 +155,9 @@ func (f *Objects) place(path string) (within, own bool) {
 	return within, within
 }
 
-// collection returns the collection that a segment of a path names: servers
-// that ignore case or parameters take other spellings too.
+// collection returns the collection that a segment of a path names in some
+// case, or "".
 func (f *Objects) collection(segment string) string {
-	segment, _, _ = strings.Cut(segment, ";")
 	if f.Collections[segment] {
 		return segment
 	}
@@ -168,6 +167,16 @@ func (f *Objects) collection(segment string) string {
 		}
 	}
 	return ""
+}
+
+// starts reports whether a method of a model makes something.
+func (f *Objects) starts(verb string) bool {
+	for name := range f.Starts {
+		if strings.EqualFold(name, verb) {
+			return true
+		}
+	}
+	return false
 }
 
 // found gathers ids, each once.
@@ -181,7 +190,7 @@ func (f *found) full() bool { return len(f.list) == cmp.Or(f.most, maxState) }
 
 // path takes the ids that follow collections in a path.
 func (f *found) path(path string) {
-	path, _, _ = strings.Cut(PlainPath(path), ":")
+	path, _, _ = strings.Cut(path, ":")
 	collection := ""
 	for segment := range strings.SplitSeq(path, "/") {
 		switch {

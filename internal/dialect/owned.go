@@ -20,7 +20,7 @@ var notObjects = Set("compact", "input_tokens", "edits", "extensions", "characte
 // the request repeats in full, for which an id need not be known. complete is
 // false where there are too many.
 func (d *Dialect) Names(op Operation, path string, b *Body) (ids, whole []string, complete bool) {
-	facts := d.at(path).Objects
+	facts := d.Objects
 	strict := found{facts: facts, most: maxNames}
 	strict.path(path)
 	if b == nil {
@@ -67,13 +67,13 @@ func (f *found) names() (ids []string) {
 // Within reports whether a path is within a collection of objects, and whether
 // it is that of the collection itself, whose answer lists them.
 func (d *Dialect) Within(path string) (within, list bool) {
-	return d.at(path).Objects.place(path)
+	return d.Objects.place(path)
 }
 
 // Owned returns the ids of an object that an answer shows: its own first, then
 // those of what the provider made with it.
-func (d *Dialect) Owned(path string, object gjson.Result) []string {
-	facts := d.at(path).Objects
+func (d *Dialect) Owned(object gjson.Result) []string {
+	facts := d.Objects
 	ids := found{facts: facts, most: maxState}
 	ids.object(object)
 	if len(ids.list) == 0 {
@@ -92,11 +92,11 @@ func (d *Dialect) Owned(path string, object gjson.Result) []string {
 // without the objects that keep refuses, and without ids of theirs in its
 // cursors. Everything else stays as it is spelled. ok is false where the answer
 // is no list that the dialect knows.
-func (d *Dialect) OnlyListed(path string, answer []byte, keep func(object gjson.Result) bool) (list []byte, ok bool) {
+func (d *Dialect) OnlyListed(answer []byte, keep func(object gjson.Result) bool) (list []byte, ok bool) {
 	if !jsonscan.Valid(answer) {
 		return nil, false
 	}
-	facts := d.at(path).Objects
+	facts := d.Objects
 	root := jsonscan.View(answer)
 	if !root.IsObject() {
 		return nil, false

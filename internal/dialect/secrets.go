@@ -11,7 +11,8 @@ import (
 
 // ephemeral lists the paths at whose end a provider hands out a credential that
 // clients can use without the gateway. Sources: OpenAI's API reference,
-// "Realtime" and "ChatKit"; https://ai.google.dev/gemini-api/docs/ephemeral-tokens.
+// "Realtime" and "ChatKit";
+// https://ai.google.dev/gemini-api/docs/ephemeral-tokens.
 var ephemeral = []string{"/client_secrets", "/realtime/sessions", "/realtime/transcription_sessions", "/chatkit/sessions", "/auth_tokens", "/authtokens"}
 
 // HandsOutSecrets reports whether a provider answers a request with a
@@ -22,7 +23,7 @@ func HandsOutSecrets(method, path string) bool {
 	case "GET", "HEAD", "OPTIONS", "DELETE":
 		return false
 	}
-	path = strings.ToLower(strings.TrimRight(PlainPath(path), "/"))
+	path = FoldPath(path)
 	for _, end := range ephemeral {
 		if strings.HasSuffix(path, end) {
 			return true

@@ -10,6 +10,7 @@ import (
 	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/gemini"
 	"forward/internal/dialect/openai"
+	"forward/internal/dialects"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -72,7 +73,9 @@ func TestRefers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if diff := cmp.Diff(test.want, test.d.Refers(test.d.Operation(method, test.path), test.path, b)); diff != "" {
+			path := dialect.JudgedPath(test.path)
+			op, d := dialects.Read(test.d, method, path)
+			if diff := cmp.Diff(test.want, d.Refers(op, path, b)); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -113,7 +116,9 @@ func TestCreates(t *testing.T) {
 		"a model":                    {gemini.Dialect, "GET", "/v1beta/models/m", `{"name":"models/m"}`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := test.d.Creates(test.d.Operation(test.method, test.path), test.method, test.path, []byte(test.answer))
+			path := dialect.JudgedPath(test.path)
+			op, d := dialects.Read(test.d, test.method, path)
+			got := d.Creates(op, test.method, path, []byte(test.answer))
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -169,7 +174,8 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, path string, body []byte) {
 		b, _ := dialect.Scan(body)
 		for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
-			op := d.Operation("POST", path)
+			path := dialect.JudgedPath(path)
+			op, d := dialects.Read(d, "POST", path)
 			for _, id := range append(d.Refers(op, path, b), d.Creates(op, "POST", path, body)...) {
 				if id == "" || len(id) > 1<<11 {
 					t.Errorf("%s: %q", d.Name, id)

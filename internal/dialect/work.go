@@ -88,6 +88,6 @@ func lastSegment(id string) string {
 // NamesOf returns the segments of a path, without a method behind a colon. One
 // of them may be the id of a piece of work.
 func NamesOf(path string) []string {
-	path, _, _ = strings.Cut(PlainPath(path), ":")
+	path, _, _ = strings.Cut(JudgedPath(path), ":")
 	return strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
 }

@@ -21,6 +21,9 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 	if !a.from.op.Generates() && use != dialect.MakesBatch {
 		return nil, nil
 	}
+	if a.from.op == dialect.Unknown && !to.swap {
+		return nil, nil // it may be anything, and no key of ours pays for it
+	}
 	if g.Ledger == nil {
 		if len(a.who.policy.Budgets) > 0 {
 			return nil, refused(http.StatusServiceUnavailable, "ledger_unavailable",
@@ -34,6 +37,8 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 	switch {
 	case use == dialect.MakesBatch:
 		r.Row.Priced = true // its price is known when its results are; a spent budget makes none
+	case a.from.op == dialect.Unknown && to.model == "":
+		r.Row.Priced = true // it has none, and the key may use it all the same
 	case len(r.Budgets) == 0:
 		// A size is enough where no budget depends on it.
 		r.Row.Tier = a.tier()

@@ -224,7 +224,7 @@ func TestPolicies(t *testing.T) {
 	ask("models", chat, "gpt-4").want(t, 200)
 	ask("models", chat, "gpt-5-mini").want(t, 403, "model_not_allowed")
 	ask("models", chat, "o3").want(t, 403, "model_not_allowed")
-	b.do("POST", "/v1/fine_tuning/jobs", `{"model":"o3"}`, "Authorization", "Bearer fk-models").want(t, 403, "model_not_allowed")
+	b.do("POST", "/v1/fine_tuning/jobs", `{"model":"o3"}`, "Authorization", "Bearer fk-models").want(t, 403, "operation_not_allowed", "POST /v1/fine_tuning/jobs", "--unknown-operations allow")
 	ask("routes", chat, "gpt-4").want(t, 403, "route_not_allowed")
 	ask("routes", "/anthropic/v1/messages", "claude-1").want(t, 200)
 	ask("far", chat, "gpt-4").want(t, 403, "ip_not_allowed")

@@ -36,7 +36,7 @@ func (g *Gateway) placeOf(a *ask, to target) upstream.Place {
 	if !g.sticks(to) {
 		return ""
 	}
-	objects := to.route.Dialect.Refers(a.from.op, readable(to.rest), a.body)
+	objects := a.from.dialect.Refers(a.from.op, a.from.plain, a.body)
 	objects = append(objects, uploads(a.in.r.URL.RawQuery)...)
 	if len(objects) == 0 {
 		return ""
@@ -116,7 +116,8 @@ func (t *tap) state() []string {
 
 // objects returns those of a whole body.
 func (t *tap) objects() []string {
-	if t.metered {
+	op := t.ask.from.op
+	if t.metered && op != dialect.Unknown && op != dialect.Video {
 		return t.state()
 	}
 	if t.record == nil || t.packed != "" {
@@ -126,5 +127,5 @@ func (t *tap) objects() []string {
 	if !ok {
 		return nil
 	}
-	return t.answer.route.Dialect.Creates(t.ask.from.op, t.ask.in.r.Method, readable(t.ask.from.rest), body)
+	return t.ask.from.dialect.Creates(op, t.ask.in.r.Method, t.ask.from.plain, body)
 }

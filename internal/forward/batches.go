@@ -46,7 +46,7 @@ func (g *Gateway) batchUse(a *ask, route *upstream.Route) (use dialect.BatchUse,
 	if g.Ledger == nil || route.Open {
 		return dialect.NoBatch, ""
 	}
-	return route.Dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
+	return a.from.dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
 }
 
 // checkBatch refuses a batch that may ask a model which is not the caller's to
@@ -54,7 +54,7 @@ func (g *Gateway) batchUse(a *ask, route *upstream.Route) (use dialect.BatchUse,
 // in their path, which was checked; OpenAI's have theirs in a file that the
 // gateway does not read.
 func (g *Gateway) checkBatch(a *ask) error {
-	use, _ := a.from.route.Dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
+	use, _ := a.from.dialect.BatchUse(a.from.op, a.in.r.Method, a.from.plain)
 	if use != dialect.MakesBatch || a.req.Model != "" {
 		return nil
 	}
@@ -245,7 +245,7 @@ func (w *batchWatch) note(body []byte) {
 	a := w.ask
 	route := w.to.route
 	var list []ledger.Batch
-	for _, reported := range route.Dialect.Batches(a.from.plain, body) {
+	for _, reported := range a.from.dialect.Batches(body) {
 		b := ledger.Batch{Host: route.Base.Host, ID: reported.ID, Results: reported.Results, Model: reported.Model}
 		if w.batch.use == dialect.MakesBatch {
 			b.Key = a.who.id

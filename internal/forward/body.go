@@ -32,7 +32,7 @@ func (g *Gateway) learn(a *ask, to target) error {
 		return nil
 	case isEncoded(r):
 		return g.readPacked(a)
-	case op.Parsed() || (g.cacheRoutes[a.from.plain] && r.Method == http.MethodPost):
+	case op.Parsed() || (g.isCacheRoute(a) && r.Method == http.MethodPost):
 		return g.readBody(a)
 	}
 	scan := form.New(r.Header.Get("Content-Type"))

@@ -71,7 +71,7 @@ func (c *catalogue) list(key catalogueKey) *modelList {
 // caller may not use all of them. It takes keys of ours to ask every provider.
 func (g *Gateway) listsModels(a *ask, to target) bool {
 	from := &a.from
-	if from.op != dialect.Models || from.mount != "/" || from.plain != "/v1/models" {
+	if from.op != dialect.Models || from.mount != "/" || !strings.EqualFold(from.plain, "/v1/models") {
 		return false
 	}
 	if from.route.Dialect != dialects.Default || a.in.r.Method != http.MethodGet || !to.swap {

@@ -23,7 +23,7 @@ type composed struct {
 // own bytes, without the gateway's flag and with what the gateway changes on
 // purpose. store is true when the answer is going to be cached.
 func (g *Gateway) compose(a *ask, to target, store bool) composed {
-	read := a.from.op.Parsed() || g.cacheRoutes[a.from.plain] // other bodies are read on the side
+	read := a.from.op.Parsed() || g.isCacheRoute(a) // other bodies are read on the side
 	if a.body == nil || a.packed || !read {
 		return composed{body: a.raw}
 	}

@@ -85,7 +85,7 @@ func TestPathsThatCouldChangeTheAuthorityAreRefused(t *testing.T) {
 	})
 	for path, status := range map[string]int{
 		"/p:81/x": 404, "/p.evil/x": 404, "/p@evil/x": 404, "/pfoo": 404, "/": 404, "/P/x": 404,
-		"/p/../x": 400, "/p/%2e%2e/x": 400, "/p//x": 400, "/p/a%5cb": 400, "/p/%00": 400, "/p/..%2fx": 400, "/p/%252e%252e/x": 400,
+		"/p/../x": 400, "/p/%2e%2e/x": 400, "//p/../x": 400, "/p/a%5cb": 400, "/p/%00": 400, "/p/..%2fx": 400, "/p/%252e%252e/x": 400,
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(p.url, "http://"))
 		if err != nil {

@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"forward/internal/dialect"
 	"forward/internal/limits"
 	"forward/internal/upstream"
 )
@@ -92,9 +93,14 @@ func build(o Options, r *running) (*Gateway, error) {
 	}
 	g := &Gateway{Options: o, running: r, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
 	for _, path := range o.CacheRoutes {
-		g.cacheRoutes[path] = true
+		g.cacheRoutes[dialect.FoldPath(dialect.JudgedPath(path))] = true
 	}
 	return g, nil
+}
+
+// isCacheRoute reports whether the path of a request is one of CacheRoutes.
+func (g *Gateway) isCacheRoute(a *ask) bool {
+	return len(g.cacheRoutes) > 0 && g.cacheRoutes[dialect.FoldPath(a.from.plain)]
 }
 
 // Drain makes the gateway not ready: /readyz answers 503 from now on, while

@@ -17,6 +17,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/ollama"
 	"forward/internal/dialect/openai"
 	"forward/internal/forward"
 	"forward/internal/keys"
@@ -50,7 +51,7 @@ type setup struct {
 	keys     []keys.Key
 	limits   limits.Options
 	open     bool             // no forward keys and no API keys
-	all      bool             // routes of the other dialects too, /anthropic and /gemini
+	all      bool             // routes of the other dialects too: /anthropic, /gemini and /ollama
 	base     string           // where all routes lead instead of to the bench's upstream
 	upstream upstream.Options // of the transport
 }
@@ -83,7 +84,7 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 		s.routes = []*upstream.Route{b.route("openai", "/", s.apiKeys, "/openai")}
 	}
 	if s.all {
-		for _, d := range []*dialect.Dialect{anthropic.Dialect, gemini.Dialect} {
+		for _, d := range []*dialect.Dialect{anthropic.Dialect, gemini.Dialect, ollama.Dialect} {
 			r := b.route(d.Name, "/"+d.Name, s.apiKeys)
 			r.Dialect = d
 			s.routes = append(s.routes, r)

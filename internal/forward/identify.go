@@ -74,12 +74,16 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 		return from, who, refused(http.StatusForbidden, "ip_not_allowed",
 			"Your key may not be used from your address.")
 	}
-	return from, who, who.checkRoute(from.route)
+	err = who.checkRoute(from.route)
+	if err != nil {
+		return from, who, err
+	}
+	return from, who, checkUpgrade(in.r)
 }
 
-// authenticate decides who the caller is, by the rules of "Access" in
-// the README: open routes need no key, an empty ring needs none, and otherwise
-// a forward key is needed.
+// authenticate decides who the caller is, by the rules of "Access" in the
+// README: open routes need no key, an empty ring needs none, and otherwise a
+// forward key is needed.
 func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.Addr) (caller, error) {
 	who := caller{ip: ip, policy: &unrestricted}
 	needed := g.Ring.Len() > 0 && (!route.Open || g.ExtraAuth)

@@ -2,7 +2,6 @@ package forward
 
 import (
 	"net/http"
-	"strconv"
 	"strings"
 
 	"forward/internal/dialect"
@@ -15,8 +14,8 @@ type match struct {
 	route   *upstream.Route
 	mount   string   // the prefix under which the request came
 	rest    string   // the path after it, as it came
-	plain   string   // the same, readable: rules judge this one
-	paths   []string // the request's path on each mount of the route; limits go by these
+	plain   string   // the same as it is judged; see dialect.JudgedPath
+	paths   []string // the request's path on each mount of the route, in lower case; limits go by these
 	op      dialect.Operation
 	dialect *dialect.Dialect // which the client speaks; never nil
 }
@@ -26,7 +25,7 @@ type match struct {
 // client cannot choose where the gateway connects to.
 func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 	from.dialect = dialects.Default
-	path := r.URL.EscapedPath()
+	path := mergeSlashes(r.URL.EscapedPath())
 	err = upstream.CheckPath(path)
 	if err != nil {
 		if route, _, _, ok := g.Routes.Match(path); ok {
@@ -45,37 +44,49 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 	}
 	from.route = route
 	from.mount = mount
-	from.rest = rest
-	// Judged by the readable path and forwarded as it came: the upstream reads
-	// /v1/chat/%63ompletions as /v1/chat/completions, and so do the rules.
-	from.plain = readable(rest)
-	from.op = route.Dialect.Operation(r.Method, from.plain)
-	from.dialect = route.Dialect.Spoken(from.op, from.plain)
-	from.paths = make([]string, 1, 1+len(route.Aliases))
-	from.paths[0] = strings.TrimSuffix(route.Prefix, "/") + from.plain
-	for _, alias := range route.Aliases {
-		from.paths = append(from.paths, strings.TrimSuffix(alias, "/")+from.plain)
+	from.rest = mergeSlashes(rest)
+	// Judged as servers read it and forwarded as it came: the upstream may read
+	// /V1/chat/%63ompletions/ as /v1/chat/completions, and so do the rules.
+	from.plain = dialect.JudgedPath(from.rest)
+	from.op, from.dialect = operationOf(r, route.Dialect, from.plain)
+	from.paths = make([]string, 1, 2+len(route.Aliases))
+	from.paths[0] = route.Prefix
+	from.paths = append(from.paths, route.Aliases...)
+	end := from.dialect.Unversioned(r.Method, from.plain)
+	for i, prefix := range from.paths {
+		prefix = strings.TrimSuffix(prefix, "/")
+		from.paths[i] = dialect.FoldPath(prefix + from.plain)
+		if end != "" { // a rule for /v1/chat/completions holds for /chat/completions too
+			from.paths = append(from.paths, dialect.FoldPath(prefix+"/v1"+end))
+		}
 	}
 	return from, user, nil
 }
 
-// readable decodes the escapes of a path that CheckPath has passed, except
-// those of slashes and percent signs: they would change its segments.
-func readable(path string) string {
-	if strings.IndexByte(path, '%') < 0 {
-		return path
+// mergeSlashes merges the slashes that a path starts with. A base URL with a
+// slash at its end makes //v1/… of the path that the client appends, and an
+// upstream could take that for a host.
+func mergeSlashes(path string) string {
+	if strings.HasPrefix(path, "//") {
+		return "/" + strings.TrimLeft(path, "/")
 	}
-	var b strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] == '%' && i+2 < len(path) {
-			c, err := strconv.ParseUint(path[i+1:i+3], 16, 8)
-			if err == nil && c != '/' && c != '%' {
-				b.WriteByte(byte(c))
-				i += 2
-				continue
-			}
+	return path
+}
+
+// operationOf returns what a request asks for at a route of dialect home, and
+// the dialect of the question. What costs nothing as it should be asked may be
+// something else with a body, which servers read whatever the method is, or
+// with another protocol on the connection.
+func operationOf(r *http.Request, home *dialect.Dialect, path string) (dialect.Operation, *dialect.Dialect) {
+	op, spoken := dialects.Read(home, r.Method, path)
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		if r.ContentLength != 0 {
+			return dialect.Unknown, spoken
 		}
-		b.WriteByte(path[i])
 	}
-	return b.String()
+	if upgradeOf(r.Header) != "" {
+		return dialect.Unknown, spoken
+	}
+	return op, spoken
 }

@@ -32,6 +32,9 @@ func (g *Gateway) open(a *ask) (target, error) {
 	who := &a.who
 	to := g.target(who, a.from.route, a.from.rest)
 	err := g.checkEphemeral(a, to)
+	if err == nil {
+		err = g.checkOperation(a, to)
+	}
 	if err != nil {
 		return to, err
 	}

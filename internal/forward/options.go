@@ -49,19 +49,20 @@ type Routing struct {
 
 // Access configures which callers may ask, and what.
 type Access struct {
-	Ring           *keys.Ring   // forward keys; an empty ring asks no caller for one
-	Owners         *keys.Owners // which forward key made what the providers keep; nil: nothing is known
-	Objects        string       // own: callers whose key has no setting of its own may use only what they made
-	Guard          *keys.Guard  // of wrong credentials; by default one of the gateway's own
-	MetricsKey     keys.Secret  // of /metrics and the details of /health, which AdminKey opens too; zero: they are open
-	AdminKey       keys.Secret
-	Levels         keys.Levels    // which models each level may use
-	ExtraAuth      bool           // open routes ask for a forward key too
-	Passthrough    bool           // with forward keys configured, provider keys of the client's own are let through
-	TrustUserIDs   bool           // callers may name the user on whose behalf they ask
-	Allow, Deny    []netip.Prefix // callers' addresses; an empty Allow lets all in
-	TrustedProxies []netip.Prefix // peers whose X-Forwarded-For counts
-	CORSOrigins    []string       // "*" or exact origins; empty: no CORS headers
+	Ring              *keys.Ring   // forward keys; an empty ring asks no caller for one
+	Owners            *keys.Owners // which forward key made what the providers keep; nil: nothing is known
+	Objects           string       // own: callers whose key has no setting of its own may use only what they made
+	Guard             *keys.Guard  // of wrong credentials; by default one of the gateway's own
+	MetricsKey        keys.Secret  // of /metrics and the details of /health, which AdminKey opens too; zero: they are open
+	AdminKey          keys.Secret
+	Levels            keys.Levels    // which models each level may use
+	ExtraAuth         bool           // open routes ask for a forward key too
+	Passthrough       bool           // with forward keys configured, provider keys of the client's own are let through
+	TrustUserIDs      bool           // callers may name the user on whose behalf they ask
+	Allow, Deny       []netip.Prefix // callers' addresses; an empty Allow lets all in
+	TrustedProxies    []netip.Prefix // peers whose X-Forwarded-For counts
+	CORSOrigins       []string       // "*" or exact origins; empty: no CORS headers
+	UnknownOperations string         // what keys without a setting of their own may do with operations that no dialect knows: deny or allow; "": deny to those with budgets or models
 }
 
 // Limiting bounds what requests take.

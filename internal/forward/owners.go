@@ -60,12 +60,11 @@ func (g *Gateway) checkObjects(a *ask, to target) error {
 		return refused(http.StatusUnsupportedMediaType, "unsupported_encoding",
 			"Your key may use only what it made, so the request body must not be compressed.")
 	}
-	path := readable(to.rest)
-	if upgradeOf(r.Header) != "" && a.from.dialect.Operation(http.MethodPost, path) == dialect.Responses {
+	if upgradeOf(r.Header) != "" && a.from.dialect.Operation(http.MethodPost, a.from.plain) == dialect.Responses {
 		return refused(http.StatusForbidden, "operation_not_allowed",
 			"Your key may use only what it made, which the gateway cannot check in the messages of a WebSocket. Send requests by POST.")
 	}
-	ids, whole, complete := to.route.Dialect.Names(a.from.op, path, a.body)
+	ids, whole, complete := a.from.dialect.Names(a.from.op, a.from.plain, a.body)
 	if !complete {
 		return refused(http.StatusBadRequest, "too_many_objects", "The request names more objects of the provider's than the gateway checks.")
 	}
@@ -104,7 +103,7 @@ func (g *Gateway) owner(rec *record) string {
 	case http.MethodHead, http.MethodDelete:
 		return ""
 	case http.MethodGet:
-		within, list := rec.to.route.Dialect.Within(readable(rec.to.rest))
+		within, list := rec.ask.from.dialect.Within(rec.ask.from.plain)
 		if !within || list || !g.ownsOnly(who, rec.to) {
 			return ""
 		}
@@ -132,8 +131,7 @@ func (g *Gateway) holdAnswer(rec *record) error {
 	if res.StatusCode/100 != 2 || rec.answer.attempts.Count == 0 {
 		return nil
 	}
-	path := readable(rec.to.rest)
-	_, list := rec.to.route.Dialect.Within(path)
+	_, list := a.from.dialect.Within(a.from.plain)
 	switch {
 	case rec.to.swap && g.Owners != nil && dialect.HandsOutSecrets(a.in.r.Method, a.from.plain):
 		body, err := g.readAnswer(rec, maxHandedOut)
@@ -146,7 +144,7 @@ func (g *Gateway) holdAnswer(rec *record) error {
 		if err != nil {
 			return err
 		}
-		return g.keepOwn(rec, path, body)
+		return g.keepOwn(rec, body)
 	}
 	return nil
 }
@@ -171,13 +169,13 @@ func (g *Gateway) noteSecret(rec *record, body []byte) error {
 }
 
 // keepOwn leaves only the caller's objects in a list.
-func (g *Gateway) keepOwn(rec *record, path string, body []byte) error {
+func (g *Gateway) keepOwn(rec *record, body []byte) error {
 	a := rec.ask
 	route := rec.to.route
-	d := route.Dialect
+	d := a.from.dialect
 	var failed error
-	list, ok := d.OnlyListed(path, body, func(object gjson.Result) bool {
-		ids := d.Owned(path, object)
+	list, ok := d.OnlyListed(body, func(object gjson.Result) bool {
+		ids := d.Owned(object)
 		if len(ids) == 0 || failed != nil {
 			return false
 		}

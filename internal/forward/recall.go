@@ -170,7 +170,7 @@ func (g *Gateway) cacheable(a *ask) bool {
 	if (op.AnswersText() && g.CacheChat) || (op.Embeds() && g.CacheEmbedding) {
 		return a.body != nil
 	}
-	if !g.cacheRoutes[a.from.plain] {
+	if !g.isCacheRoute(a) {
 		return false
 	}
 	// A body that was not read is a part of the question that the key would

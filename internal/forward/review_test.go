@@ -232,6 +232,7 @@ func TestModelRulesReadWhatALenientUpstreamReads(t *testing.T) {
 	b := start(t, provider, func(s *setup) {
 		s.keys = []keys.Key{{Name: "alice", Secret: keys.NewSecret("fk-alice"), Level: 1}}
 		s.Levels = keys.Levels{1: {"cheap"}}
+		s.UnknownOperations = "allow"
 	})
 	form := "--x\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--x--\r\n"
 	b.do("POST", "/v1/audio/transcriptions", form, "Content-Type", "multipart/form-data; boundary=x; boundary=y")

@@ -56,7 +56,7 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	}
 	res, err := ans.attempts.RoundTrip(r)
 	if err == nil {
-		err = checkUpgrade(a.in.r, res, to.route.Name)
+		err = checkSwitch(a.in.r, res, to.route.Name)
 	}
 	if err != nil {
 		_, kept := errors.AsType[*refusal](err) // the end of the body was kept back
@@ -74,9 +74,9 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	return ans, nil
 }
 
-// checkUpgrade refuses, and closes, an answer that changes the protocol to one
+// checkSwitch refuses, and closes, an answer that changes the protocol to one
 // that the client has not asked for.
-func checkUpgrade(r *http.Request, res *http.Response, route string) error {
+func checkSwitch(r *http.Request, res *http.Response, route string) error {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}

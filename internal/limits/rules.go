@@ -5,6 +5,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"forward/internal/dialect"
 )
 
 // AnyLevel is the level of a rule for every caller.
@@ -18,19 +20,16 @@ type Rule struct {
 	Rates []Rate // all of them apply; none is no limit
 }
 
-// rules are Rules as they are searched: no path ends with a slash, and the path
-// of all requests is empty.
+// rules are Rules as they are searched: paths are judged ones in lower case,
+// and the path of all requests is empty.
 type rules []Rule
 
 // newRules brings the paths of rules into one form.
 func newRules(list []Rule) rules {
 	rs := slices.Clone(list)
 	for i, r := range rs {
-		path := strings.TrimRight(r.Path, "/")
-		if path != "" && path[0] != '/' {
-			path = "/" + path
-		}
-		rs[i].Path = path
+		path := dialect.FoldPath(dialect.JudgedPath(r.Path))
+		rs[i].Path = strings.TrimSuffix(path, "/")
 	}
 	return rs
 }

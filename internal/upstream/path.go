@@ -14,15 +14,15 @@ const maxEscaping = 3
 
 // CheckPath refuses an escaped path that another server could read as a
 // different one than the gateway matched, limited and logged: dot segments
-// (raw, encoded, encoded twice, or with a path parameter as in "..;"), empty
-// segments, backslashes and control bytes. An encoded slash is no reason: it is
-// forwarded as it is. The error is an *ErrPath.
+// (raw, encoded, encoded twice, or with a path parameter as in "..;"),
+// backslashes and control bytes. An encoded slash and an empty segment are no
+// reason: they are forwarded as they are. The error is an *ErrPath.
 func CheckPath(escaped string) error {
 	if !strings.HasPrefix(escaped, "/") {
 		return &ErrPath{"does not start with a slash"}
 	}
-	if strings.Contains(escaped, "//") {
-		return &ErrPath{"contains an empty segment (//)"}
+	if strings.HasPrefix(escaped, "//") {
+		return &ErrPath{"starts with two slashes"} // a URL parser takes what follows for a host
 	}
 	layer := escaped
 	for depth := 0; ; depth++ {

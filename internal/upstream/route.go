@@ -77,7 +77,7 @@ func join(base *url.URL, rest, rawQuery string) *url.URL {
 	u.RawQuery = rawQuery
 	escaped := base.EscapedPath()
 	if rest != "/" || escaped == "" {
-		escaped = strings.TrimRight(escaped, "/") + "/" + strings.TrimPrefix(rest, "/")
+		escaped = strings.TrimRight(escaped, "/") + "/" + strings.TrimLeft(rest, "/")
 	}
 	path, err := url.PathUnescape(escaped)
 	if err != nil {

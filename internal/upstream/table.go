@@ -67,7 +67,7 @@ func (t *Table) TakeOver(before *Table) {
 }
 
 func cleanPrefix(p string) bool {
-	return p == "/" || (!strings.HasSuffix(p, "/") && !strings.ContainsAny(p, "?#") && CheckPath(p) == nil)
+	return p == "/" || (!strings.HasSuffix(p, "/") && !strings.ContainsAny(p, "?#") && !strings.Contains(p, "//") && CheckPath(p) == nil)
 }
 
 // Match returns the route with the longest prefix of the path, in whole

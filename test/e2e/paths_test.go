@@ -90,7 +90,7 @@ func TestNoPathChangesTheUpstream(t *testing.T) {
 		"/p:81/x": 404, "/p:" + trap.port() + "/x": 404, "/q:" + trap.port() + "/x": 404,
 		"/p.evil/x": 404, "/p@evil/x": 404, "/p@127.0.0.1:" + trap.port() + "/x": 404, "/pfoo": 404, "/P/v1/models": 404, "/nothing": 404,
 		"/p/../admin": 400, "/p/%2e%2e/admin": 400, "/p/..%2fadmin": 400, "/p/%252e%252e/x": 400, "/p/..;/x": 400, "/p/./x": 400,
-		"/p//evil/x": 400, "//evil/p/x": 400, `/p/\evil`: 400, "/p/%5cevil": 400, "/p/%00": 400, "/p/%0d%0aHost:evil": 400,
+		"//evil/p/x": 404, `/p/\evil`: 400, "/p/%5cevil": 400, "/p/%00": 400, "/p/%0d%0aHost:evil": 400,
 	} {
 		t.Run(target, func(t *testing.T) {
 			a := ask(target, "x")
@@ -142,7 +142,7 @@ func TestTargetsArriveAsTheyWereSent(t *testing.T) {
 	for base, prefix := range map[string]string{up.URL: "", up.URL + "/": "", up.URL + "/base": "/base", up.URL + "/base/": "/base"} {
 		gw := startForward(t, t.TempDir(), "OPENAI_BASE_URL="+base, "OPENAI_ROUTE_PREFIX=/")
 		for _, target := range []string{
-			"/v1/files/a%2Fb", "/v1/x%20y?a=%2F&b=+&c", "/v1/caf%C3%A9", "/v1/models?after=x;y=z", "/v1/models/", "/v1/a:b@c",
+			"/v1/files/a%2Fb", "/v1/x%20y?a=%2F&b=+&c", "/v1/caf%C3%A9", "/v1/models?after=x;y=z", "/v1/models/", "/v1/a:b@c", "/V1//models",
 		} {
 			if a := raw(t, gw, "GET "+target+" HTTP/1.1\r\nHost: x\r\n\r\n"); a.status != 200 && a.status != 404 {
 				t.Errorf("%s answered %d %s", target, a.status, a.body)

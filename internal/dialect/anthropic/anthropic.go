@@ -24,7 +24,7 @@ var Dialect = &dialect.Dialect{
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Api-Key", key) },
 	VersionHeaders:  []string{"Anthropic-Version", "Anthropic-Beta"},
 	TransportFields: openai.Dialect.TransportFields,
-	Operation:       operation,
+	Paths:           paths,
 	Request:         readRequest,
 	PlainForm:       dialect.SamePath,
 	Event:           readEvent,
@@ -35,7 +35,7 @@ var Dialect = &dialect.Dialect{
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: setErrorHeader, Status: status},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult},
-	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},
+	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1"},
 	Provider: dialect.Provider{
 		MaxBody: 32 << 20, // https://docs.anthropic.com/en/api/overview, "Request size limits"
 		BaseURL: "https://api.anthropic.com",
@@ -47,30 +47,6 @@ var Dialect = &dialect.Dialect{
 		ModelsQuery:  "limit=1000",
 		ModelsHeader: http.Header{"Anthropic-Version": {"2023-06-01"}},
 	},
-}
-
-// compatible reports whether path is one of OpenAI's operations, which are
-// served beside the provider's own:
-// https://docs.anthropic.com/en/api/openai-sdk.
-func compatible(path string) bool {
-	return openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
-}
-
-func operation(method, path string) dialect.Operation {
-	path = dialect.PlainPath(path)
-	if method == http.MethodPost {
-		if base, ok := strings.CutSuffix(path, "/messages"); ok && dialect.IsBase(base) {
-			return dialect.Messages
-		}
-		if base, ok := strings.CutSuffix(path, "/messages/count_tokens"); ok && dialect.IsBase(base) {
-			return dialect.CountTokens
-		}
-	}
-	switch op := openai.Dialect.Operation(method, path); op {
-	case dialect.Chat, dialect.Embedding, dialect.Models:
-		return op
-	}
-	return dialect.Other // also the old text completions, which share nothing but their name's end with OpenAI's
 }
 
 func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {

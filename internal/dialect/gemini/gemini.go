@@ -26,7 +26,7 @@ var Dialect = &dialect.Dialect{
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
 	VersionHeaders:  []string{"X-Goog-User-Project"},
 	TransportFields: openai.Dialect.TransportFields,
-	Operation:       operation,
+	Paths:           paths,
 	Request:         readRequest,
 	PlainForm:       plainForm,
 	Event:           readEvent,
@@ -37,7 +37,7 @@ var Dialect = &dialect.Dialect{
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult, Inline: inlineResults},
-	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1beta/openai", Has: compatible},
+	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1beta/openai", Below: "openai"},
 	Provider: dialect.Provider{
 		MaxBody:   100 << 20, // https://ai.google.dev/gemini-api/docs/file-input-methods
 		BaseURL:   "https://generativelanguage.googleapis.com",
@@ -48,39 +48,21 @@ var Dialect = &dialect.Dialect{
 	},
 }
 
-// methods maps what stands behind the model's colon.
-var methods = map[string]dialect.Operation{
-	"generateContent": dialect.Generate, "streamGenerateContent": dialect.Generate, "countTokens": dialect.CountTokens,
-	"embedContent": dialect.EmbedContent, "batchEmbedContents": dialect.EmbedContent,
-}
-
-// compatible reports whether path is one of OpenAI's:
-// https://ai.google.dev/gemini-api/docs/openai.
-func compatible(path string) bool {
-	return strings.Contains(dialect.PlainPath(path), "/openai/") || openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
-}
-
-func operation(method, path string) dialect.Operation {
-	if _, verb := modelOf(path); method == http.MethodPost && verb != "" {
-		return methods[verb]
-	}
-	if strings.Contains(path, "/operations/") { // models/M/operations/O, which is no model
-		return dialect.Other
-	}
-	return openai.Dialect.Operation(method, path) // also GET …/models, which both spell the same
-}
-
 // A reader writes what it reads into an Answer.
 type reader struct{ *dialect.Answer }
 
 // modelOf returns the model of a path and the method behind its colon:
 // …/models/MODEL:METHOD.
 func modelOf(path string) (model, verb string) {
-	path = dialect.PlainPath(path)
 	parent, last := dialect.CutLast(path)
 	_, collection := dialect.CutLast(parent)
 	name, verb, ok := strings.Cut(last, ":")
-	if !ok || collection != "models" && collection != "tunedModels" {
+	switch dialect.FoldPath(collection) {
+	case "models", "tunedmodels", "dynamic", "endpoints":
+	default:
+		ok = false
+	}
+	if !ok {
 		return "", ""
 	}
 	if decoded, err := url.PathUnescape(name); err == nil {
@@ -99,15 +81,12 @@ var bounds = dialect.Bounds{
 // readRequest reads model and stream from the path. Without alt=sse a stream is
 // one JSON array, sent in pieces.
 func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {
-	if op.OpenAI() && compatible(path) {
-		return openai.Dialect.Request(op, path, rawQuery, b)
-	}
 	var r dialect.Request
 	model, verb := modelOf(path)
 	r.Model = model
 	query, _ := url.ParseQuery(rawQuery) // what can be read of it
 	sse := query.Get("alt") == "sse"
-	r.Stream = verb == "streamGenerateContent" || sse
+	r.Stream = strings.EqualFold(verb, "streamGenerateContent") || sse
 	r.Array = r.Stream && !sse
 	if b == nil {
 		return r
@@ -259,8 +238,8 @@ var objects = dialect.Objects{
 // plainForm leads :streamGenerateContent?alt=sse to :generateContent, whose
 // stream it is.
 func plainForm(op dialect.Operation, path, rawQuery string) (plain, query string) {
-	base, streams := strings.CutSuffix(path, ":streamGenerateContent")
-	if op != dialect.Generate || !streams {
+	const stream = ":streamgeneratecontent"
+	if op != dialect.Generate || !strings.HasSuffix(dialect.FoldPath(path), stream) {
 		return path, rawQuery
 	}
 	var kept []string
@@ -269,5 +248,5 @@ func plainForm(op dialect.Operation, path, rawQuery string) (plain, query string
 			kept = append(kept, pair)
 		}
 	}
-	return base + ":generateContent", strings.Join(kept, "&")
+	return path[:len(path)-len(stream)] + ":generateContent", strings.Join(kept, "&")
 }

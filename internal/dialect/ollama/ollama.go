@@ -7,7 +7,6 @@
 package ollama
 
 import (
-	"net/http"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -26,7 +25,7 @@ var Dialect = &dialect.Dialect{
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   dialect.SetBearer,
 	TransportFields: []string{"stream", "caching", "keep_alive"},
-	Operation:       operation,
+	Paths:           paths,
 	Request:         readRequest,
 	PlainForm:       dialect.SamePath,
 	Framings:        []framing.Framing{framing.Lines},
@@ -38,38 +37,30 @@ var Dialect = &dialect.Dialect{
 	WithUsage:       forms.WithUsage,
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &dialect.Objects{},
-	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Has: compatible},
+	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1"},
 	Provider:        dialect.Provider{MaxBody: 256 << 20},
 }
 
-// operations are the paths below /api with an operation.
-var operations = map[string]dialect.Operation{
-	"POST chat":       dialect.Chat,
-	"POST generate":   dialect.Completion,
-	"POST embed":      dialect.Embedding,
-	"POST embeddings": dialect.Embedding, // the older form, with one prompt
-	"GET tags":        dialect.Models,
-}
-
-func operation(method, path string) dialect.Operation {
-	if name, ok := native(path); ok {
-		return operations[method+" "+name]
-	}
-	return openai.Dialect.Operation(method, path)
-}
-
-// native returns the name of a path of the protocol's own: …/api/NAME.
-func native(path string) (name string, ok bool) {
-	parent, name := dialect.CutLast(dialect.PlainPath(path))
-	_, above := dialect.CutLast(parent)
-	return name, above == "api"
-}
-
-// compatible reports whether path is one of OpenAI's.
-func compatible(path string) bool {
-	_, ok := native(path)
-	return !ok && openai.Dialect.Operation(http.MethodPost, path) != dialect.Other
-}
+// paths are the operations below /api. What is free neither runs a model nor
+// loads one.
+var paths = dialect.NewPaths(map[dialect.Operation]string{
+	dialect.Chat: `
+		POST api/chat`,
+	dialect.Completion: `
+		POST api/generate`,
+	dialect.Embedding: `
+		POST api/embed
+		POST api/embeddings`,
+	dialect.Models: `
+		GET api/tags`,
+	dialect.Other: `
+		GET api/version
+		GET api/ps
+		POST api/show
+		POST api/copy
+		DELETE api/delete
+		GET,POST api/blobs/*`,
+})
 
 // readRequest reads a request. A stream is the default; embeddings have none.
 func readRequest(op dialect.Operation, _, _ string, b *dialect.Body) dialect.Request {

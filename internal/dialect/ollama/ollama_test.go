@@ -37,13 +37,15 @@ func TestOperations(t *testing.T) {
 		{"GET", "/api/tags", dialect.Models, d},
 		{"POST", "/api/show", dialect.Other, d},
 		{"GET", "/api/version", dialect.Other, d},
-		{"GET", "/api/chat", dialect.Other, d},
+		{"GET", "/api/chat", dialect.Unknown, d},
+		{"PUT", "/api/chat", dialect.Unknown, d},
+		{"POST", "/api/pull", dialect.Unknown, d},
+		{"HEAD", "/", dialect.Other, d},
 		{"POST", "/v1/chat/completions", dialect.Chat, openai.Dialect},
 		{"POST", "/v1/embeddings", dialect.Embedding, openai.Dialect},
-		{"GET", "/v1/models", dialect.Models, d},
+		{"GET", "/v1/models", dialect.Models, openai.Dialect},
 	} {
-		op := d.Operation(c.method, c.path)
-		if spoken := d.Spoken(op, c.path); op != c.op || spoken != c.spoken {
+		if op, spoken := dialects.Read(d, c.method, dialect.JudgedPath(c.path)); op != c.op || spoken != c.spoken {
 			t.Errorf("%s %s is %q in %s, want %q in %s", c.method, c.path, op, spoken.Name, c.op, c.spoken.Name)
 		}
 	}

@@ -3,8 +3,6 @@
 package openai
 
 import (
-	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -21,7 +19,7 @@ var Dialect = &dialect.Dialect{
 	SetCredential:   dialect.SetBearer,
 	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
 	TransportFields: transportFields,
-	Operation:       operation,
+	Paths:           paths,
 	Request:         readRequest,
 	PlainForm:       dialect.SamePath,
 	Event:           readEvent,
@@ -49,45 +47,6 @@ var transportFields = []string{
 	"user", "metadata", "safety_identifier", "prompt_cache_key", // the caller
 }
 
-// paths maps the end of a path to the operation of a POST there; a longer end
-// wins.
-var paths = []struct {
-	end string
-	op  dialect.Operation
-}{
-	{"/chat/completions", dialect.Chat},
-	{"/images/generations", dialect.Image},
-	{"/images/edits", dialect.ImageEdit},
-	{"/images/variations", dialect.ImageEdit},
-	{"/audio/speech", dialect.Speech},
-	{"/audio/transcriptions", dialect.Audio},
-	{"/audio/translations", dialect.Audio},
-	{"/completions", dialect.Completion},
-	{"/embeddings", dialect.Embedding},
-	{"/responses", dialect.Responses},
-	{"/moderations", dialect.Moderation},
-}
-
-func operation(method, path string) dialect.Operation {
-	path = dialect.PlainPath(path)
-	switch method {
-	case http.MethodPost:
-		for _, p := range paths {
-			if base, ok := strings.CutSuffix(path, p.end); ok {
-				if dialect.IsBase(base) {
-					return p.op
-				}
-				return dialect.Other
-			}
-		}
-	case http.MethodGet:
-		if base, id, ok := strings.Cut(path, "/models"); ok && dialect.IsBase(base) && (id == "" || len(id) > 1 && id[0] == '/') {
-			return dialect.Models
-		}
-	}
-	return dialect.Other
-}
-
 func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.Request {
 	var r dialect.Request
 	if b != nil {
@@ -111,9 +70,10 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 	if op == dialect.Moderation && r.Model == "" {
 		r.Model = "omni-moderation-latest" // the API's default
 	}
-	if model := deployment(path); model != "" {
+	if model := pathModel(path); model != "" {
 		r.Model = model
 	}
+	r.Stream = r.Stream || streams(path)
 	return r
 }
 
@@ -145,22 +105,6 @@ func stores(op dialect.Operation, b *dialect.Body) bool {
 		return b.Get("store").Type != gjson.False
 	}
 	return false
-}
-
-// deployment returns the model that an Azure path names. Azure obeys it and not
-// the body.
-func deployment(path string) string {
-	path = dialect.PlainPath(path)
-	for _, mark := range []string{"/deployments/", "/engines/"} {
-		if _, rest, ok := strings.Cut(path, mark); ok {
-			name, _, _ := strings.Cut(rest, "/")
-			if decoded, err := url.PathUnescape(name); err == nil {
-				return decoded
-			}
-			return name
-		}
-	}
-	return ""
 }
 
 // objects are what the provider keeps. Source: API reference; the paths and
