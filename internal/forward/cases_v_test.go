@@ -10,6 +10,32 @@ import (
 // TestCasesOfVerdicts has the cases about verdicts on API keys, and about words
 // and addresses that clients act on.
 func TestCasesOfVerdicts(t *testing.T) {
+	t.Run("B10 a browser's headers", func(t *testing.T) {
+		page := []string{"Origin", "https://app.example", "Referer", "https://app.example/chat", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Site", "cross-site"}
+		account := []string{"OpenAI-Organization", "org-x", "OpenAI-Project", "proj_x", "X-Goog-User-Project", "p"}
+		for name, change := range map[string]func(*setup){"our key": everyDialect(1), "the client's own": func(s *setup) { s.open, s.all = true, true }} {
+			b := start(t, provider, change)
+			for _, path := range []string{"/v1/chat/completions", "/anthropic/v1/messages", "/gemini/v1beta/openai/chat/completions"} {
+				b.do("POST", path, `{"model":"m"}`, append(page, account...)...).want(t, 200)
+				got, _ := b.last()
+				for i := 0; i < len(page); i += 2 {
+					if v := got.Header.Get(page[i]); v != "" {
+						t.Errorf("%s, %s: %s %q went upstream", name, path, page[i], v)
+					}
+				}
+			}
+			b.do("POST", "/v1/chat/completions", `{"model":"m"}`, account...)
+			got, _ := b.last()
+			b.do("POST", "/gemini/v1beta/models/m:generateContent", `{}`, account...)
+			google, _ := b.last()
+			for header, v := range map[string]string{"Openai-Organization": got.Header.Get("OpenAI-Organization"), "Openai-Project": got.Header.Get("OpenAI-Project"),
+				"X-Goog-User-Project": google.Header.Get("X-Goog-User-Project")} {
+				if (v == "") != (name == "our key") {
+					t.Errorf("%s: %s is %q", name, header, v)
+				}
+			}
+		}
+	})
 	t.Run("B11 missing scopes", func(t *testing.T) {
 		const body = `{"error":{"message":"You have insufficient permissions for this operation. Missing scopes: api.model.read.","type":"invalid_request_error","param":null,"code":null}}`
 		for _, n := range []int{1, 2} {

@@ -26,7 +26,7 @@ var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy
 // other hops (ReverseProxy takes it out), and headers meant for the gateway.
 // Never in answers: see notRelayed.
 var (
-	notAsked = []string{"cookie", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forward-cache-ttl"}
+	notAsked = []string{"cookie", "origin", "referer", "sec-fetch-mode", "sec-fetch-site", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forward-cache-ttl"}
 	notSent  = []string{"set-cookie", "access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}
 )
 

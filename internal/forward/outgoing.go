@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"forward/internal/dialect"
 	"forward/internal/keys"
 )
 
@@ -58,6 +59,10 @@ func (g *Gateway) outgoingHeader(a *ask, to target, read bool) http.Header {
 	if to.strip {
 		keys.Strip(h)
 	}
+	if to.swap {
+		removeAccount(h, to.route.Dialect)
+		removeAccount(h, a.from.dialect)
+	}
 	if to.swap || read || g.Paces.Interval(a.from.paths, a.who.level) > 0 {
 		// Answers that are looked at are asked for uncompressed: for our API
 		// key, for the log and the cache, for the pace.
@@ -67,6 +72,15 @@ func (g *Gateway) outgoingHeader(a *ask, to target, read bool) http.Header {
 		h["User-Agent"] = []string{""} // or net/http would add its own
 	}
 	return h
+}
+
+// removeAccount removes the headers that name the account of a credential which
+// does not go upstream: with our API key they name another account, and the
+// provider answers 401.
+func removeAccount(h http.Header, d *dialect.Dialect) {
+	for _, name := range d.AccountHeaders {
+		h.Del(name)
+	}
 }
 
 // outgoingBody returns what is sent upstream, and how to send it again: the
@@ -118,14 +132,17 @@ func (b *clientBody) Close() error {
 }
 
 // staysHere reports whether a header of a request is for the gateway: the
-// cookies of its own origin, what proxies add about the client, what belongs to
-// this connection, and what is named after the gateway.
+// cookies of its own origin, what a browser adds about the page that sends it,
+// what proxies add about the client, what belongs to this connection, and what
+// is named after the gateway. Which pages may use the gateway is decided here
+// (CORS_ORIGINS); upstream, the gateway is the client, and not a browser.
+// Anthropic answers 401 to an Origin, and Ollama 403.
 func staysHere(name string) bool {
 	switch name {
-	case "Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
+	case "Origin", "Referer", "Cookie", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto":
 		return true
 	}
-	return isHopByHop(name) || strings.HasPrefix(name, "X-Forward-")
+	return isHopByHop(name) || strings.HasPrefix(name, "X-Forward-") || strings.HasPrefix(name, "Sec-Fetch-")
 }
 
 // isHopByHop reports whether a header is about one connection and goes no

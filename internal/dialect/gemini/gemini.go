@@ -25,6 +25,7 @@ var Dialect = &dialect.Dialect{
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
 	VersionHeaders:  []string{"X-Goog-User-Project"},
+	AccountHeaders:  []string{"X-Goog-User-Project"},
 	TransportFields: openai.Dialect.TransportFields,
 	Paths:           paths,
 	Request:         readRequest,

@@ -18,6 +18,7 @@ var Dialect = &dialect.Dialect{
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   dialect.SetBearer,
 	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
+	AccountHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "ChatGPT-Account-ID"},
 	TransportFields: transportFields,
 	Paths:           paths,
 	Request:         readRequest,
