@@ -171,7 +171,8 @@ func requestOptions(cfg *config.Config) forward.Options {
 		Limiting: forward.Limiting{
 			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens, ReserveMaxOutput: cfg.Limits.ReserveMaxOutput,
 			Estimation: cfg.Limits.Estimation, MaxParallel: cfg.Limits.MaxParallel,
-			MaxBody: cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare,
+			BudgetStatus: budgetStatus(cfg),
+			MaxBody:      cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare,
 		},
 		Caching: forward.Caching{
 			CacheChat: cfg.Cache.Chat, CacheEmbedding: cfg.Cache.Embedding, CacheRoutes: cfg.Cache.Routes,
@@ -181,6 +182,14 @@ func requestOptions(cfg *config.Config) forward.Options {
 		Recording: forward.Recording{LogContent: cfg.Log.Content},
 		Version:   buildVersion(),
 	}
+}
+
+// budgetStatus is the status of the answer to a key whose budget is spent.
+func budgetStatus(cfg *config.Config) int {
+	if cfg.Limits.BudgetStatus == "402" {
+		return http.StatusPaymentRequired
+	}
+	return http.StatusTooManyRequests
 }
 
 // orForever maps a time of 0, which settings write for "no bound", to one that

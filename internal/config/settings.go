@@ -107,6 +107,7 @@ func limitSettings() []setting {
 		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]limits.Rule { return &c.Limits.Paces })},
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
+		{name: "BUDGET_STATUS", def: "429", set: oneOf(func(c *Config) *string { return &c.Limits.BudgetStatus }, "429", "402")},
 		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: number(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
 		{name: "RESERVE_MAX_OUTPUT", def: "4096", set: number(1, 1<<40, func(c *Config) *int64 { return &c.Limits.ReserveMaxOutput })},
 		{name: "QUEUE_KEEPALIVE", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Limits.QueueKeepalive })},
@@ -163,8 +164,8 @@ func upstreamSettings() []setting {
 	return []setting{
 		{name: "PROXY", url: true, set: proxy},
 		{name: "TIMEOUT", def: "10s", set: period(time.Millisecond, func(c *Config) *time.Duration { return &c.Upstream.ConnectTimeout })},
-		{name: "HEADER_TIMEOUT", def: "600s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.HeaderTimeout })},
-		{name: "STREAM_IDLE_TIMEOUT", def: "120s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.StreamIdleTimeout })},
+		{name: "HEADER_TIMEOUT", def: "3600s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.HeaderTimeout })},
+		{name: "STREAM_IDLE_TIMEOUT", def: "900s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.StreamIdleTimeout })},
 		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: period(0, func(c *Config) *time.Duration { return &c.Listen.ShutdownTimeout })},
 		{name: "SHUTDOWN_DELAY", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Listen.ShutdownDelay })},
 		{name: "RETRIES", def: "2", set: number(0, 10, func(c *Config) *int { return &c.Upstream.Retries })},

@@ -134,3 +134,14 @@ func FuzzEnvFile(f *testing.F) {
 		config.Load(config.Flags{}, nil)
 	})
 }
+
+// TestDefaultsDoNotCutHealthyWork has the waits that were seen of answers that
+// came whole: 713 s of silence in a stream (B01), and more than the 600 s of
+// the SDKs before the headers (B27).
+func TestDefaultsDoNotCutHealthyWork(t *testing.T) {
+	dir(t, nil)
+	c, _ := mustLoad(t)
+	if c.Upstream.StreamIdleTimeout <= 713*time.Second || c.Upstream.HeaderTimeout <= 11*time.Minute {
+		t.Errorf("%v of silence, %v to the headers", c.Upstream.StreamIdleTimeout, c.Upstream.HeaderTimeout)
+	}
+}

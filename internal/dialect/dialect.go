@@ -150,10 +150,6 @@ type Dialect struct {
 	// VersionHeaders are the request headers that change what a request means.
 	VersionHeaders []string
 
-	// AccountHeaders are the request headers that name the account of the
-	// client's own credential. They go with it when it is replaced.
-	AccountHeaders []string
-
 	// TransportFields are the fields of a request body that do not change what
 	// is answered, only how it travels or which user it is attributed to. Two
 	// requests that differ in nothing else may share a cached answer.
@@ -242,6 +238,10 @@ type Provider struct {
 	// ModelsQuery and ModelsHeader are what the list of models is asked with.
 	ModelsQuery  string
 	ModelsHeader http.Header
+
+	// AccountHeaders are the request headers that name the account of the
+	// client's own credential. They go with it when it is replaced.
+	AccountHeaders []string
 }
 
 // Operation returns what a request asks for in the protocol's own paths, and

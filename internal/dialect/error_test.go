@@ -10,6 +10,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/gemini"
+	"forward/internal/dialect/ollama"
 	"forward/internal/dialect/openai"
 )
 
@@ -53,11 +54,11 @@ func TestErrorsByteForByte(t *testing.T) {
 }
 
 func TestErrorEventsByteForByte(t *testing.T) {
-	p := dialect.Problem{Status: 502, Code: "upstream_reset", RequestID: "req_1", Message: "The upstream 'x' closed the stream before it was complete."}
+	p := dialect.Problem{Status: 502, Code: "upstream_reset", RequestID: "req_1", Message: "Connection error: the upstream 'x' closed the stream before it was complete."}
 	for d, want := range map[*dialect.Dialect]string{
-		openai.Dialect:    `data: {"error":{"message":"The upstream 'x' closed the stream before it was complete.","type":"server_error","param":null,"code":"upstream_reset"}}` + "\n\n",
-		anthropic.Dialect: "event: error\n" + `data: {"type":"error","error":{"type":"api_error","message":"The upstream 'x' closed the stream before it was complete."}}` + "\n\n",
-		gemini.Dialect:    `data: {"error":{"code":502,"message":"The upstream 'x' closed the stream before it was complete.","status":"UNAVAILABLE","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"UPSTREAM_RESET","domain":"forward"}]}}` + "\n\n",
+		openai.Dialect:    `data: {"error":{"message":"Connection error: the upstream 'x' closed the stream before it was complete.","type":"server_error","param":null,"code":"upstream_reset"}}` + "\n\n",
+		anthropic.Dialect: "event: error\n" + `data: {"type":"error","error":{"type":"overloaded_error","message":"Connection error: the upstream 'x' closed the stream before it was complete."}}` + "\n\n",
+		gemini.Dialect:    `data: {"error":{"code":502,"message":"Connection error: the upstream 'x' closed the stream before it was complete.","status":"UNAVAILABLE","details":[{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"UPSTREAM_RESET","domain":"forward"}]}}` + "\n\n",
 	} {
 		if got := d.ErrorEvent(p); string(got) != want {
 			t.Errorf("%s:\ngot  %q\nwant %q", d.Name, got, want)
@@ -128,12 +129,26 @@ func TestErrorKinds(t *testing.T) {
 	}
 }
 
+// TestWrongKeysAreNotTriedAgain has the statuses that agents try again unless
+// they are asked not to.
+func TestWrongKeysAreNotTriedAgain(t *testing.T) {
+	for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect, ollama.Dialect} {
+		for status, want := range map[int]string{401: "false", 403: "false", 429: "", 503: ""} {
+			h := http.Header{}
+			d.ErrorHeader(h, dialect.Problem{Status: status, Code: "x"})
+			if got := h.Get("X-Should-Retry"); got != want {
+				t.Errorf("%s, %d: %q", d.Name, status, got)
+			}
+		}
+	}
+}
+
 func TestErrorHeader(t *testing.T) {
 	never := map[string]bool{"insufficient_quota": true, "request_too_large": true, "upstream_auth_failed": true, "upstream_timeout": true, "cache_only_miss": true, "upstream_redirect": true}
 	for _, d := range []*dialect.Dialect{openai.Dialect, anthropic.Dialect, gemini.Dialect} {
 		for _, code := range []string{"insufficient_quota", "request_too_large", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect", "upstream_connect_timeout", "rate_limit_exceeded", "upstream_reset", ""} {
 			h := http.Header{}
-			d.ErrorHeader(h, dialect.Problem{Code: code, RequestID: "req_1"})
+			d.ErrorHeader(h, dialect.Problem{Status: 429, Code: code, RequestID: "req_1"})
 			if got := h.Get("x-should-retry") == "false"; got != never[code] {
 				t.Errorf("%s, %s: %v", d.Name, code, h)
 			}

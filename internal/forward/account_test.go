@@ -189,7 +189,7 @@ func TestBudgetsHold(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if statuses[a.StatusCode]++; a.StatusCode == 429 {
-				if a.Header.Get("X-Should-Retry") != "false" || a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "insufficient_quota") {
+				if a.Header.Get("X-Should-Retry") != "false" || a.Header.Get("Retry-After")+a.Header.Get("Retry-After-Ms") != "" || !strings.Contains(a.body, "insufficient_quota") {
 					t.Errorf("%v: %s", a.Header, a.body)
 				}
 			}

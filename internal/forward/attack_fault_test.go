@@ -121,7 +121,7 @@ func TestFaultsInAStream(t *testing.T) {
 				a := b.do("POST", path, `{"model":"m","stream":true}`)
 				rest, ok := strings.CutPrefix(a.body, event)
 				if a.err != nil || !ok || rest != string(d.ErrorEvent(dialect.Problem{Status: 502, Code: "upstream_reset", RequestID: a.Header.Get("X-Forward-Request-Id"),
-					Message: "The upstream '" + d.Name + "' closed the stream before it was complete."})) {
+					Message: "Connection error: the upstream '" + d.Name + "' closed the stream before it was complete."})) {
 					t.Errorf("error %v, body %q", a.err, a.body)
 				}
 				if strings.Contains(a.body, "[DONE]") || strings.Contains(a.body, "message_stop") {

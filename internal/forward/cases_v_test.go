@@ -3,8 +3,12 @@ package forward_test
 import (
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"forward/internal/keys"
 )
 
 // TestCasesOfVerdicts has the cases about verdicts on API keys, and about words
@@ -51,6 +55,69 @@ func TestCasesOfVerdicts(t *testing.T) {
 		})
 		b.do("GET", "/v1/models", "").want(t, 502, "upstream_auth_failed")
 		wantStates(t, b, "ok ok")
+	})
+	t.Run("F3 a spent budget", func(t *testing.T) {
+		for _, status := range []int{0, 429, 402} {
+			account, _ := accounting(t)
+			costly := strings.Replace(chatBody, `"prompt_tokens":9,"completion_tokens":3,"total_tokens":12`, `"prompt_tokens":9,"completion_tokens":300000,"total_tokens":300009`, 1)
+			b := start(t, failing(200, costly), func(s *setup) {
+				account(s)
+				s.all = true
+				s.BudgetStatus = status
+				s.keys[0].Policy.Budgets = []keys.Budget{{Unit: "tokens", Amount: 200_000, Period: "month"}}
+			})
+			b.chat("").want(t, 200)
+			want := status
+			if want == 0 {
+				want = 429
+			}
+			for _, path := range []string{"/v1/chat/completions", "/anthropic/v1/messages", "/gemini/v1beta/models/gemini-2.5-flash:generateContent"} {
+				a := b.do("POST", path, `{"model":"gpt-4o-mini","max_tokens":9,"messages":[],"contents":[]}`)
+				a.want(t, want, "You exceeded your budget")
+				if h := a.Header; h.Get("Retry-After")+h.Get("Retry-After-Ms") != "" || h.Get("X-Should-Retry") != "false" || strings.Contains(a.body, "retryDelay") {
+					t.Errorf("%s: %v", path, h)
+				}
+			}
+		}
+	})
+	t.Run("F5 a wrong key, and a model that is not allowed", func(t *testing.T) {
+		b := start(t, provider, func(s *setup) {
+			s.all = true
+			s.keys[0].Policy.Models = []string{"none-*"}
+		})
+		for _, path := range []string{"/v1/chat/completions", "/anthropic/v1/messages", "/gemini/v1beta/models/m:generateContent"} {
+			for key, status := range map[string]int{"fk-unknown": 401, "fk-alice": 403} {
+				a := b.do("POST", path, `{"model":"m"}`, "Authorization", "Bearer "+key)
+				if a.StatusCode != status || a.Header.Get("X-Should-Retry") != "false" {
+					t.Errorf("%s with %s: %d %v", path, key, a.StatusCode, a.Header)
+				}
+			}
+		}
+	})
+	t.Run("F8 a stream that is cut or falls silent", func(t *testing.T) {
+		retried := regexp.MustCompile(`overloaded|server.?error|network.?error|connection.?error|connection.?lost|upstream.?connect|ended without|timeout|terminated`)
+		for name, end := range map[string]func(*http.Request){"cut": func(*http.Request) { panic(http.ErrAbortHandler) }, "silent": func(r *http.Request) { <-r.Context().Done() }} {
+			b := start(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "text/event-stream")
+				io.WriteString(w, "data: {}\n\n")
+				w.(http.Flusher).Flush()
+				end(r)
+			}, func(s *setup) {
+				s.all = true
+				s.StreamIdleTimeout = 50 * time.Millisecond
+			})
+			for _, path := range []string{"/v1/chat/completions", "/v1/responses", "/anthropic/v1/messages", "/gemini/v1beta/models/m:streamGenerateContent?alt=sse"} {
+				a := b.do("POST", path, `{"model":"m","stream":true}`)
+				_, event, _ := strings.Cut(a.body, "data: {}\n\n")
+				message := regexp.MustCompile(`"message":"[^"]*"`).FindString(event)
+				if !retried.MatchString(strings.ToLower(message)) {
+					t.Errorf("%s, %s: no word that agents try again at: %s", name, path, a.body)
+				}
+				if strings.HasPrefix(path, "/anthropic") && !strings.Contains(event, `"overloaded_error"`) {
+					t.Errorf("%s: %s", name, event)
+				}
+			}
+		}
 	})
 	t.Run("B22 an empty account", func(t *testing.T) {
 		for _, row := range []struct {

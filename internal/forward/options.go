@@ -44,7 +44,7 @@ type Routing struct {
 	Transport         http.RoundTripper  // to every route without a transport of its own
 	Retries           int                // further tries after a failure in which nothing was sent
 	RetryStatus       []int              // 5xx answers to try again before the first byte
-	StreamIdleTimeout time.Duration      // silence of an upstream in the middle of an answer; 120 s by default
+	StreamIdleTimeout time.Duration      // silence of an upstream in the middle of an answer; 15 minutes by default
 }
 
 // Access configures which callers may ask, and what.
@@ -75,6 +75,7 @@ type Limiting struct {
 	Estimation       tokens.Estimation // of prompts by their length, where it is on
 	DefaultMaxTokens int64             // reserved for the completion of a request that names no bound; 1024 by default
 	ReserveMaxOutput int64             // the most that limits of tokens reserve for a completion, unless the model answered more lately; 4096 by default
+	BudgetStatus     int               // of the answer to a key whose budget is spent; 429 by default
 	MaxParallel      int               // requests of one caller at the same time; 0: no bound
 	MaxBody          int64             // bytes of a request body that is read; by default as many as the provider takes
 	MaxBodies        int64             // bytes of all such bodies together; 0: no bound
@@ -123,7 +124,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.Location = cmp.Or(o.Location, time.UTC)
 	o.DefaultMaxTokens = cmp.Or(o.DefaultMaxTokens, 1024)
 	o.ReserveMaxOutput = cmp.Or(o.ReserveMaxOutput, 4096)
-	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 120*time.Second)
+	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 15*time.Minute)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -78,7 +78,7 @@ func (g *Gateway) outgoingHeader(a *ask, to target, read bool) http.Header {
 // does not go upstream: with our API key they name another account, and the
 // provider answers 401.
 func removeAccount(h http.Header, d *dialect.Dialect) {
-	for _, name := range d.AccountHeaders {
+	for _, name := range d.Provider.AccountHeaders {
 		h.Del(name)
 	}
 }

@@ -24,8 +24,9 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 		if e.Needed > 0 {
 			what = "Your budget has too little left for this request: "
 		}
-		return dialect.Problem{Status: http.StatusTooManyRequests, Code: "insufficient_quota",
-			Message: what + e.Error(), RetryAfter: max(time.Until(e.Reset), 0)}
+		// Without Retry-After, as OpenAI sends it: some agents wait for the
+		// days until the budget starts again, without a word.
+		return dialect.Problem{Status: http.StatusTooManyRequests, Code: spentBudget, Message: what + e.Error()}
 	}),
 	when(func(e *ledger.UnpricedError) dialect.Problem {
 		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: e.Error()}
@@ -58,8 +59,8 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 	}),
 	is(dialect.ErrMembers, dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_body",
 		Message: fmt.Sprintf("The request body has more than %d members at its top, which is more than any provider's API has.", dialect.MaxMembers)}),
-	is(errShuttingDown, dialect.Problem{Status: http.StatusServiceUnavailable, Code: "gateway_shutting_down", RetryAfter: time.Second,
-		Message: "The gateway is shutting down."}),
+	when(problemOfCut),
+	is(errShuttingDown, shuttingDown("The gateway is shutting down.")),
 	when(problemOfUpstream),
 	is(context.Canceled, dialect.Problem{Status: statusClientGone, Code: clientGone}),
 }
@@ -137,6 +138,39 @@ func problemOfKey(e *keyError) dialect.Problem {
 // word before it.
 func lacksScheme(authorization string) bool {
 	return authorization != "" && !strings.ContainsAny(strings.TrimSpace(authorization), " \t,") && !strings.EqualFold(authorization, "Bearer")
+}
+
+// spentBudget is the code of a spent budget, whose status is a setting.
+const spentBudget = "insufficient_quota"
+
+// cutError is why an answer ended in its middle, which may be after the first
+// byte has gone out.
+type cutError struct {
+	route string // that gave the answer
+	err   error
+}
+
+func (e *cutError) Error() string { return e.err.Error() }
+func (e *cutError) Unwrap() error { return e.err }
+
+func shuttingDown(message string) dialect.Problem {
+	return dialect.Problem{Status: http.StatusServiceUnavailable, Code: "gateway_shutting_down", RetryAfter: time.Second, Message: message}
+}
+
+// problemOfCut reports a cut answer in words that clients act on. Agents match
+// the message of an error in a stream with their patterns for failures that are
+// tried again, such as "connection error", "connection lost" and "timeout"; pi
+// and its forks end a session at other words.
+func problemOfCut(e *cutError) dialect.Problem {
+	switch {
+	case errors.Is(e.err, errShuttingDown):
+		return shuttingDown("Connection lost: the gateway is shutting down.")
+	case errors.Is(e.err, errStreamIdle):
+		return dialect.Problem{Status: http.StatusGatewayTimeout, Code: string(upstream.Timeout),
+			Message: "Stream timeout: the upstream '" + e.route + "' fell silent in the middle of its answer."}
+	}
+	return dialect.Problem{Status: http.StatusBadGateway, Code: string(upstream.Reset),
+		Message: "Connection error: the upstream '" + e.route + "' closed the stream before it was complete."}
 }
 
 func problemOfUpstream(e *upstream.Error) dialect.Problem {

@@ -36,7 +36,7 @@ func (g *Gateway) setQuestion(m *memory, a *ask, to target) error {
 		Method: a.in.r.Method, Path: path, Query: sortedQuery(keys.StripQuery(query)), Header: make(map[string]string), Body: a.raw,
 	}
 	for _, name := range d.VersionHeaders {
-		if to.swap && slices.Contains(d.AccountHeaders, name) {
+		if to.swap && slices.Contains(d.Provider.AccountHeaders, name) {
 			continue // it does not go upstream
 		}
 		values := a.in.r.Header.Values(name)

@@ -64,6 +64,9 @@ func (g *Gateway) refuse(rec *record, err error) {
 	in := rec.in
 	p := problemOf(err)
 	p.RequestID = in.id
+	if p.Code == spentBudget && g.BudgetStatus != 0 {
+		p.Status = g.BudgetStatus
+	}
 	rec.err = err
 	rec.status = p.Status
 	rec.cause = p.Code

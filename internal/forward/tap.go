@@ -307,23 +307,10 @@ func broken(work life, route *upstream.Route, err error) dialect.Problem {
 	if route != nil {
 		name = route.Name
 	}
-	p := dialect.Problem{}
-	switch {
-	case errors.Is(err, errShuttingDown):
-		return problemOf(err)
-	case errors.Is(err, errStreamIdle):
-		p.Status = http.StatusGatewayTimeout
-		p.Code = string(upstream.Timeout)
-		p.Message = "The upstream '" + name + "' fell silent in the middle of its answer."
-	case cause != nil:
-		p.Status = statusClientGone
-		p.Code = clientGone
-	default:
-		p.Status = http.StatusBadGateway
-		p.Code = string(upstream.Reset)
-		p.Message = "The upstream '" + name + "' closed the stream before it was complete."
+	if cause != nil && !errors.Is(err, errShuttingDown) && !errors.Is(err, errStreamIdle) {
+		return dialect.Problem{Status: statusClientGone, Code: clientGone}
 	}
-	return p
+	return problemOf(&cutError{name, err})
 }
 
 // cutShort is the refusal for an answer that broke off before any of it was

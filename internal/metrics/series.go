@@ -56,7 +56,7 @@ func (r *route) observe(q *Request) {
 	}
 	switch {
 	case q.Cause == "":
-	case q.Status == http.StatusTooManyRequests: // an upstream's own 429 has no cause
+	case q.Status == http.StatusTooManyRequests, q.Status == http.StatusPaymentRequired: // an upstream's own 429 has no cause
 		r.limited.get(q.Cause).Inc()
 	case strings.HasPrefix(q.Cause, "upstream_") || q.Cause == "no_healthy_upstream":
 		r.failures.get(q.Cause).Inc()

@@ -20,7 +20,7 @@ type Options struct {
 	Proxy          *url.URL       // http, https, socks5 or socks5h; nil: none, whatever the environment has
 	ConnectTimeout time.Duration  // name lookup, TCP and SOCKS; 10 s
 	TLSTimeout     time.Duration  // TLS handshake; 10 s
-	HeaderTimeout  time.Duration  // from the request sent to the answer's headers; 600 s, as official SDKs wait
+	HeaderTimeout  time.Duration  // from the request sent to the answer's headers; an hour, above the 600 s of official SDKs, which callers raise
 	IdleTimeout    time.Duration  // how long an unused connection is kept; 90 s
 	MaxIdlePerHost int            // unused connections kept per host; 512. Go's default of 2 costs two thirds of the throughput
 	RootCAs        *x509.CertPool // who may sign an upstream's certificate; nil: the system's list
@@ -36,12 +36,15 @@ const maxHeaderBytes = 256 << 10
 // CloseIdleConnections.
 func NewTransport(o Options) (*http.Transport, error) {
 	connect := cmp.Or(o.ConnectTimeout, 10*time.Second)
-	dialer := &net.Dialer{Timeout: connect, KeepAlive: 30 * time.Second}
+	// Silence is no sign of death: models think for many minutes. Connections
+	// that died are found by these probes, after 90 s, and in HTTP/2 by pings.
+	probes := net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 15 * time.Second, Count: 4}
+	dialer := &net.Dialer{Timeout: connect, KeepAliveConfig: probes}
 	dial := dialer.DialContext
 	t := &http.Transport{
 		TLSClientConfig:        &tls.Config{RootCAs: o.RootCAs, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    cmp.Or(o.TLSTimeout, 10*time.Second),
-		ResponseHeaderTimeout:  cmp.Or(o.HeaderTimeout, 600*time.Second),
+		ResponseHeaderTimeout:  cmp.Or(o.HeaderTimeout, time.Hour),
 		IdleConnTimeout:        cmp.Or(o.IdleTimeout, 90*time.Second),
 		MaxIdleConnsPerHost:    cmp.Or(o.MaxIdlePerHost, 512),
 		MaxResponseHeaderBytes: maxHeaderBytes,

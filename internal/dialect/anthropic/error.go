@@ -57,14 +57,24 @@ func writeError(p dialect.Problem) []byte {
 	return b
 }
 
-func errorObject(p dialect.Problem) []byte {
-	b := jsonscan.AppendString([]byte(`{"type":"error","error":{"type":`), kindOf(p))
+func errorObject(p dialect.Problem) []byte { return errorOfKind(kindOf(p), p) }
+
+func errorOfKind(kind string, p dialect.Problem) []byte {
+	b := jsonscan.AppendString([]byte(`{"type":"error","error":{"type":`), kind)
 	b = jsonscan.AppendString(append(b, `,"message":`...), p.Message)
 	return append(b, `}}`...)
 }
 
+// writeErrorEvent writes the error as an event. An answer that was cut gets the
+// class that SDKs and agents try again: in a stream there is no status to show
+// that it may be.
 func writeErrorEvent(p dialect.Problem) []byte {
-	return append([]byte("event: error\n"), framing.SSE.Append(nil, errorObject(p))...)
+	kind := kindOf(p)
+	switch p.Code {
+	case "upstream_reset", "upstream_timeout", "gateway_shutting_down":
+		kind = "overloaded_error"
+	}
+	return append([]byte("event: error\n"), framing.SSE.Append(nil, errorOfKind(kind, p))...)
 }
 
 func setErrorHeader(h http.Header, p dialect.Problem) {

@@ -25,7 +25,6 @@ var Dialect = &dialect.Dialect{
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
 	VersionHeaders:  []string{"X-Goog-User-Project"},
-	AccountHeaders:  []string{"X-Goog-User-Project"},
 	TransportFields: openai.Dialect.TransportFields,
 	Paths:           paths,
 	Request:         readRequest,
@@ -46,6 +45,8 @@ var Dialect = &dialect.Dialect{
 		Words:     []string{"gemini"},
 		Models:    "gemini-*",
 		PriceName: "google",
+
+		AccountHeaders: []string{"X-Goog-User-Project"},
 	},
 }
 

@@ -41,10 +41,15 @@ func appendOrNull(dst []byte, s string) []byte {
 // data with an error; no [DONE] follows.
 func writeErrorEvent(p dialect.Problem) []byte { return framing.SSE.Append(nil, writeError(p)) }
 
-// setErrorHeader informs the SDKs, which try again on 429 and 5xx, where that
-// is of no use or would be paid for twice: the header overrides what they make
-// of the status.
+// setErrorHeader informs the SDKs and agents, which try again on 429 and 5xx
+// and some also on 401, where that is of no use or would be paid for twice: the
+// header overrides what they make of the status. Claude Code asks eleven times
+// with a wrong key, for three minutes, and once with the header.
 func setErrorHeader(h http.Header, p dialect.Problem) {
+	if p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden {
+		h.Set("X-Should-Retry", "false")
+		return
+	}
 	switch p.Code {
 	case "insufficient_quota", "request_too_large", "upstream_auth_failed", "upstream_timeout", "cache_only_miss", "upstream_redirect":
 		h.Set("X-Should-Retry", "false")

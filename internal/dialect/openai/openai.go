@@ -18,7 +18,6 @@ var Dialect = &dialect.Dialect{
 	RequestIDHeader: "X-Request-Id",
 	SetCredential:   dialect.SetBearer,
 	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
-	AccountHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "ChatGPT-Account-ID"},
 	TransportFields: transportFields,
 	Paths:           paths,
 	Request:         readRequest,
@@ -35,6 +34,8 @@ var Dialect = &dialect.Dialect{
 	Provider: dialect.Provider{
 		BaseURL: "https://api.openai.com",
 		MaxBody: 256 << 20, // it takes 512 MB of images, which is beyond what any model reads
+
+		AccountHeaders: []string{"OpenAI-Organization", "OpenAI-Project", "ChatGPT-Account-ID"},
 	},
 }
 
