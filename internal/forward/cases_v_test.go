@@ -119,6 +119,15 @@ func TestCasesOfVerdicts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("B43 trailers that were not asked for", func(t *testing.T) {
+		b := start(t, provider, nil)
+		for te, want := range map[string]string{"": "", "trailers": "12", "gzip, trailers": "12", "gzip": ""} {
+			a := b.chat(`,"stream":true`, "TE", te)
+			if got := a.Trailer.Get(totalTokens); got != want || (a.Trailer != nil) != (want != "") {
+				t.Errorf("TE %q: trailers %v", te, a.Trailer)
+			}
+		}
+	})
 	t.Run("B22 an empty account", func(t *testing.T) {
 		for _, row := range []struct {
 			status     int
@@ -148,6 +157,8 @@ func TestCasesOfVerdicts(t *testing.T) {
 		}
 	})
 }
+
+const totalTokens = "X-LLM-Total-Tokens"
 
 // failing answers with an error.
 func failing(status int, body string) http.HandlerFunc {

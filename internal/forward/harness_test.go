@@ -161,6 +161,7 @@ func (b *bench) do(method, path, body string, headers ...string) answer {
 		r.Header.Set("Content-Type", "application/json")
 	}
 	r.Header.Set("Authorization", "Bearer fk-alice")
+	r.Header.Set("TE", "trailers") // or streams do not report their usage
 	for i := 0; i < len(headers); i += 2 {
 		if headers[i+1] == "" {
 			r.Header.Del(headers[i])

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/http/httpguts"
+
 	"forward/internal/cache"
 	"forward/internal/dialect"
 	"forward/internal/framing"
@@ -242,10 +244,13 @@ func (t *tap) reportUsage(h http.Header) {
 	h[totalTokens] = []string{strconv.FormatInt(u.Total, 10)}
 }
 
-// announceUsage announces the usage in the trailers of a stream. HTTP/1.0 has
-// none, nor has an answer with a length.
+// announceUsage announces the usage in the trailers of a stream, to clients
+// that ask for trailers with "TE: trailers" (RFC 9110, section 6.5.1): some
+// proxies and clients cut an answer that has them. HTTP/1.0 has none, nor has
+// an answer with a length.
 func (t *tap) announceUsage() {
-	if !t.metered || t.length >= 0 || !t.ask.in.r.ProtoAtLeast(1, 1) {
+	r := t.ask.in.r
+	if !t.metered || t.length >= 0 || !r.ProtoAtLeast(1, 1) || !httpguts.HeaderValuesContainsToken(r.Header["Te"], "trailers") {
 		return
 	}
 	res := t.answer.res
