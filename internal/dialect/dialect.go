@@ -242,6 +242,10 @@ type Provider struct {
 	// AccountHeaders are the request headers that name the account of the
 	// client's own credential. They go with it when it is replaced.
 	AccountHeaders []string
+
+	// Addresses are the members of answers to free operations that hold an
+	// address of the provider's which clients go to next, as gjson paths.
+	Addresses []string
 }
 
 // Operation returns what a request asks for in the protocol's own paths, and

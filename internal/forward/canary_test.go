@@ -64,7 +64,7 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 			"echoed in a 403":              {echo(403, "application/json"), "", 403},
 			"echoed in a 429":              {echo(429, "application/json"), "", 429},
 			"echoed in a 500":              {echo(500, "text/plain"), "", 500},
-			"a redirect":                   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x?key="+canary, 302) }, "", 502},
+			"a redirect":                   {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x?key="+canary, 302) }, "", 302},
 			"no HTTP":                      {raw("KEY KEY\r\n\r\n"), "", 502},
 			"a reset":                      {raw(""), "", 502},
 			"a reset in the headers":       {raw("HTTP/1.1 200 OK\r\nX-Echo: KEY"), "", 502},

@@ -128,6 +128,55 @@ func TestCasesOfVerdicts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("B18 results_url", func(t *testing.T) {
+		const batch = `{"id":"msgbatch_1", "type":"message_batch","results_url":"%s/v1/messages/batches/msgbatch_1/results","a":[1.0, "x"]}`
+		var b *bench
+		b = start(t, func(w http.ResponseWriter, r *http.Request) {
+			one := strings.Replace(batch, "%s", b.upstream.URL, 1)
+			body := map[string]string{
+				"/v1/messages/batches/msgbatch_1": one,
+				"/v1/messages/batches":            `{"data":[` + one + `,{"results_url":null},{"results_url":"https://elsewhere.example/r"},` + one + `]}`,
+			}[r.URL.Path]
+			failing(200, body)(w, r)
+		}, everyDialect(1))
+		own := strings.Replace(batch, "%s", b.url+"/anthropic", 1)
+		for path, want := range map[string]string{
+			"/anthropic/v1/messages/batches/msgbatch_1": own,
+			"/anthropic/v1/messages/batches":            `{"data":[` + own + `,{"results_url":null},{"results_url":"https://elsewhere.example/r"},` + own + `]}`,
+		} {
+			a := b.do("GET", path, "", "X-Api-Key", "fk-alice", "Authorization", "")
+			if a.body != want || a.err != nil || !strings.Contains(a.Header.Get("X-Forward-Modified"), "results_url") {
+				t.Errorf("%s: %v\n%s\nwant\n%s\nmodified %q", path, a.err, a.body, want, a.Header.Get("X-Forward-Modified"))
+			}
+		}
+	})
+	t.Run("B28 redirects", func(t *testing.T) {
+		for location, want := range map[string]string{
+			"/download/v1beta/files/abc?alt=media#x": "%s/gemini/download/v1beta/files/abc?alt=media#x",
+			"%u/v1beta/files/a%2Fb":                  "%s/gemini/v1beta/files/a%2Fb",
+			"abc":                                    "%s/gemini/v1beta/files/abc",
+			"https://elsewhere.example/x":            "",
+			"//elsewhere.example/x":                  "",
+			"https://%h/x":                           "",
+			"http://user@%h/x":                       "",
+			"http://%h.evil.example/x":               "",
+		} {
+			var b *bench
+			b = start(t, func(w http.ResponseWriter, _ *http.Request) {
+				_, host, _ := strings.Cut(b.upstream.URL, "://")
+				w.Header().Set("Location", strings.NewReplacer("%u", b.upstream.URL, "%h", host).Replace(location))
+				w.WriteHeader(302)
+			}, everyDialect(1))
+			a := b.do("GET", "/gemini/v1beta/files/abc:download?alt=media", "")
+			if want == "" {
+				a.want(t, 502, "UPSTREAM_REDIRECT")
+				continue
+			}
+			if got := a.Header.Get("Location"); a.StatusCode != 302 || got != strings.Replace(want, "%s", b.url, 1) || a.Header.Get("X-Forward-Modified") != "location" {
+				t.Errorf("%s: %d, leads to %q, modified %q", location, a.StatusCode, got, a.Header.Get("X-Forward-Modified"))
+			}
+		}
+	})
 	t.Run("B22 an empty account", func(t *testing.T) {
 		for _, row := range []struct {
 			status     int

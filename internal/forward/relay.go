@@ -82,6 +82,7 @@ func (g *Gateway) cleanHeader(rec *record) {
 		h.Del("Cache-Status")
 	}
 	rec.memory.announce(own)
+	g.ownAddresses(rec)
 	rec.trace(own)
 	if _, sent := h["Content-Type"]; !sent {
 		own["Content-Type"] = nil // or net/http would guess one, if the first bytes come with the headers

@@ -69,9 +69,6 @@ func (g *Gateway) unwrap(t *tap, rec *record) io.ReadCloser {
 	if ans.attempts.Count > 0 && g.StreamIdleTimeout > 0 {
 		body = newWatchedBody(body, g.StreamIdleTimeout, t.work)
 	}
-	if ans.attempts.Count > 0 {
-		g.ownUploads(rec, res.Header)
-	}
 	encoding := encodingOf(res.Header)
 	if (ans.addedUsage || ans.batch != nil || ans.work != nil) && unpacks(encoding) {
 		body = &unpacking{ReadCloser: body, encoding: encoding}

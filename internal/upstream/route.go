@@ -21,6 +21,7 @@ package upstream
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -87,6 +88,38 @@ func join(base *url.URL, rest, rawQuery string) *url.URL {
 	u.Path = path
 	u.RawPath = escaped
 	return &u
+}
+
+// Below returns the path of an address below one of the route's base URLs as it
+// is below the route's prefix, with its escapes. The scheme, host and port must
+// be the base URL's own: an API key goes nowhere else.
+func (r *Route) Below(u *url.URL) (rest string, ok bool) {
+	if u.User != nil || u.Opaque != "" {
+		return "", false
+	}
+	for _, t := range r.order() {
+		rest, below := strings.CutPrefix(u.EscapedPath(), strings.TrimRight(t.base.EscapedPath(), "/"))
+		if !below || u.Scheme != t.base.Scheme || authority(u) != authority(t.base) {
+			continue
+		}
+		if rest == "" || rest[0] == '/' {
+			return rest, true
+		}
+	}
+	return "", false
+}
+
+// authority is the host of a URL with its port, also if that is the scheme's.
+func authority(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // check returns what is wrong with the route as configured.

@@ -39,7 +39,7 @@ func (t *trip) judgeFailure(e *Error) verdict {
 // judge decides what becomes of an answer. The error goes with giveUp.
 func (t *trip) judge(res *http.Response) (verdict, *Error) {
 	location := res.Header.Get("Location")
-	if res.StatusCode >= 300 && res.StatusCode <= 399 && location != "" && !t.Route.Open {
+	if res.StatusCode >= 300 && res.StatusCode <= 399 && location != "" && !t.Route.Open && !t.leadsBack(res) {
 		return giveUp, t.fail(Redirect, fmt.Errorf("answer %d leads to host %q", res.StatusCode, hostOf(location)))
 	}
 	k := t.key()
@@ -101,6 +101,25 @@ func (t *trip) judgeStatus(res *http.Response) verdict {
 	t.pause = max(t.pause, asked)
 	t.log(slog.LevelInfo, "trying again after an answer", slog.Int("attempt", t.Count), slog.Int("status", res.StatusCode))
 	return retry
+}
+
+// leadsBack reports whether a redirect stays below the route's base URLs, so
+// that following it takes the API key nowhere new, and then makes its Location
+// absolute. The caller leads it through the gateway.
+func (t *trip) leadsBack(res *http.Response) bool {
+	asked := t.r.URL
+	if at := t.targets[0]; at.index > 0 {
+		asked = at.move(asked, t.Route.Base)
+	}
+	to, err := asked.Parse(res.Header.Get("Location"))
+	if err != nil {
+		return false
+	}
+	_, ok := t.Route.Below(to)
+	if ok {
+		res.Header.Set("Location", to.String())
+	}
+	return ok
 }
 
 // hostOf returns the host of a URL and nothing else of it, for the log.

@@ -46,6 +46,7 @@ var Dialect = &dialect.Dialect{
 		// https://docs.anthropic.com/en/api/models-list.
 		ModelsQuery:  "limit=1000",
 		ModelsHeader: http.Header{"Anthropic-Version": {"2023-06-01"}},
+		Addresses:    []string{"results_url", "data.#.results_url"}, // of batches; the SDKs send their key there
 	},
 }
 
