@@ -20,8 +20,9 @@ COPY --from=build /out/forward /forward
 # A number, so that Kubernetes' runAsNonRoot can see that it is not root.
 USER 65532:65532
 WORKDIR /app
-# Inside a container no client reaches 127.0.0.1. API keys without forward keys do not start on 0.0.0.0, unless OPEN_ACCESS=true.
-ENV HOST=0.0.0.0 PORT=8000 DATA_DIR=/app/data LOG_DIR=/app/Log
+# Inside a container no client reaches 127.0.0.1. API keys without forward keys do not start there, unless OPEN_ACCESS=true.
+# :: is both families, and IPv4 alone where the kernel has no IPv6.
+ENV HOST=:: PORT=8000 DATA_DIR=/app/data LOG_DIR=/app/Log
 VOLUME ["/app/data", "/app/Log"]
 EXPOSE 8000
 HEALTHCHECK --interval=30s --timeout=5s --start-period=5s --retries=3 CMD ["/forward", "healthcheck"]

@@ -163,6 +163,7 @@ func ledgerSettings() []setting {
 func upstreamSettings() []setting {
 	return []setting{
 		{name: "PROXY", url: true, set: proxy},
+		{name: "NO_PROXY", set: text(func(c *Config) *string { return &c.Upstream.NoProxy })},
 		{name: "TIMEOUT", def: "10s", set: period(time.Millisecond, func(c *Config) *time.Duration { return &c.Upstream.ConnectTimeout })},
 		{name: "HEADER_TIMEOUT", def: "3600s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.HeaderTimeout })},
 		{name: "STREAM_IDLE_TIMEOUT", def: "900s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.StreamIdleTimeout })},

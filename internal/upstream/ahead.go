@@ -12,7 +12,7 @@ import (
 // status.
 const (
 	maxAhead     = 16 << 10
-	maxAheadTime = 500 * time.Millisecond
+	maxAheadTime = 250 * time.Millisecond
 )
 
 // readAhead returns the start of an answer's body, nil when it does not come in

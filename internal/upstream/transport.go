@@ -12,12 +12,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/net/http/httpproxy"
 	"golang.org/x/net/proxy"
 )
 
 // Options set how NewTransport connects. Every zero field means its default.
 type Options struct {
 	Proxy          *url.URL       // http, https, socks5 or socks5h; nil: none, whatever the environment has
+	NoProxy        string         // hosts that Proxy is not used for, as in NO_PROXY: names with what is below them, addresses, networks, ports. Loopback never needs one
 	ConnectTimeout time.Duration  // name lookup, TCP and SOCKS; 10 s
 	TLSTimeout     time.Duration  // TLS handshake; 10 s
 	HeaderTimeout  time.Duration  // from the request sent to the answer's headers; an hour, above the 600 s of official SDKs, which callers raise
@@ -58,13 +60,20 @@ func NewTransport(o Options) (*http.Transport, error) {
 		if p.Host == "" {
 			return nil, fmt.Errorf("proxy URL %q has no host: write it as http://host:port or socks5://host:port", p.Redacted())
 		}
+		through := (&httpproxy.Config{HTTPProxy: p.String(), HTTPSProxy: p.String(), NoProxy: o.NoProxy}).ProxyFunc()
 		switch p.Scheme {
 		case "http", "https":
-			t.Proxy = http.ProxyURL(p)
+			t.Proxy = func(r *http.Request) (*url.URL, error) { return through(r.URL) }
 		case "socks5", "socks5h":
-			var err error
-			if dial, err = socks(p, dialer); err != nil {
+			far, err := socks(p, dialer)
+			if err != nil {
 				return nil, fmt.Errorf("using the proxy %q: %w", p.Redacted(), err)
+			}
+			dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if use, _ := through(&url.URL{Scheme: "https", Host: address}); use == nil {
+					return dialer.DialContext(ctx, network, address)
+				}
+				return far(ctx, network, address)
 			}
 		default:
 			return nil, fmt.Errorf("proxy URL %q: the scheme must be http, https, socks5 or socks5h", p.Redacted())

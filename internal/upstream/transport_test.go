@@ -3,7 +3,6 @@ package upstream_test
 import (
 	"bufio"
 	"compress/gzip"
-	"encoding/binary"
 	"io"
 	"net"
 	"net/http"
@@ -46,34 +45,52 @@ func TestProxies(t *testing.T) {
 			w.WriteHeader(http.StatusProxyAuthRequired)
 			return
 		}
-		(&httputil.ReverseProxy{Rewrite: func(*httputil.ProxyRequest) {}}).ServeHTTP(w, r)
+		(&httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.Out.URL.Host = target.Listener.Addr().String() }}).ServeHTTP(w, r)
 	}))
 	defer plain.Close()
-	socks := socksServer(t, &used)
+	socks := socksServer(t, &used, target.Listener.Addr().String())
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // must not matter
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	for name, proxy := range map[string]string{"http": "http://u:p@" + plain.Listener.Addr().String(), "socks5": "socks5://" + socks, "socks5h": "socks5h://u:p@" + socks, "none": ""} {
 		t.Run(name, func(t *testing.T) {
 			var o upstream.Options
-			want := int64(0)
+			base, want := target.URL, int64(0)
 			if proxy != "" {
-				o.Proxy, want = mustURL(t, proxy), 1
+				o.Proxy = mustURL(t, proxy)
+				base, want = "http://upstream.example", 1
 			}
-			used.Store(0)
-			a, r := attempts(t, target.URL, 1)
+			ask := func(base string, want int64) {
+				t.Helper()
+				used.Store(0)
+				a, r := attempts(t, base, 1)
+				a.Transport = mustTransport(t, o)
+				res, err := a.RoundTrip(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body := read(t, res); body != "through" || used.Load() != want {
+					t.Errorf("%s: %d %q, the proxy was used %d times, want %d", base, res.StatusCode, body, used.Load(), want)
+				}
+			}
+			ask(base, want)
+			ask(target.URL, 0) // loopback
+			_, port, _ := net.SplitHostPort(target.Listener.Addr().String())
+			ask("http://localhost:"+port, 0)
+			o.NoProxy = "other.example,10.0.0.0/8"
+			ask(base, want)
+			o.NoProxy = "other.example, .example"
+			a, r := attempts(t, "http://upstream.example:1", 1)
 			a.Transport = mustTransport(t, o)
-			res, err := a.RoundTrip(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if body := read(t, res); body != "through" || used.Load() != want {
-				t.Errorf("%d %q, the proxy was used %d times", res.StatusCode, body, used.Load())
+			used.Store(0)
+			_, err := a.RoundTrip(r)
+			if err == nil || used.Load() != 0 {
+				t.Errorf("a host of NO_PROXY: %v, the proxy was used %d times", err, used.Load())
 			}
 		})
 	}
 	for name, proxy := range map[string]string{"http": "http://u:secret@" + closedPort(t), "socks5": "socks5://u:secret@" + closedPort(t)} {
 		t.Run("dead "+name, func(t *testing.T) {
-			a, r := attempts(t, target.URL, 1)
+			a, r := attempts(t, "http://upstream.example", 1)
 			a.Transport, a.Retries = mustTransport(t, upstream.Options{Proxy: mustURL(t, proxy)}), 1
 			_, err := a.RoundTrip(r)
 			if e := wantError(t, err, upstream.ConnectFailed); a.Count != 2 || strings.Contains(e.Error(), "secret") {
@@ -83,7 +100,7 @@ func TestProxies(t *testing.T) {
 	}
 	t.Run("silent socks5", func(t *testing.T) {
 		silent := listen(t, func(*net.TCPConn, int64) {}) // waits for a request that never comes
-		a, r := attempts(t, target.URL, 1)
+		a, r := attempts(t, "http://upstream.example", 1)
 		transport := mustTransport(t, upstream.Options{Proxy: mustURL(t, "socks5://"+silent.Addr().String()), ConnectTimeout: 30 * time.Millisecond})
 		a.Transport = transport
 		_, err := a.RoundTrip(r)
@@ -98,8 +115,9 @@ func TestProxies(t *testing.T) {
 	}
 }
 
-// socksServer speaks just enough of SOCKS5 (RFC 1928).
-func socksServer(t *testing.T, used *atomic.Int64) string {
+// socksServer speaks just enough of SOCKS5 (RFC 1928), and leads everything to
+// target.
+func socksServer(t *testing.T, used *atomic.Int64, target string) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -131,13 +149,8 @@ func socksServer(t *testing.T, used *atomic.Int64) string {
 			host = make([]byte, n)
 		}
 		io.ReadFull(r, host)
-		port := make([]byte, 2)
-		io.ReadFull(r, port)
-		name := string(host)
-		if request[3] == 1 {
-			name = net.IP(host).String()
-		}
-		back, err := net.Dial("tcp", (&net.TCPAddr{IP: net.ParseIP(name), Port: int(binary.BigEndian.Uint16(port))}).String())
+		io.ReadFull(r, make([]byte, 2)) // the port
+		back, err := net.Dial("tcp", target)
 		if err != nil {
 			return
 		}

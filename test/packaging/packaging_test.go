@@ -86,7 +86,7 @@ func TestDockerfile(t *testing.T) {
 	for name, want := range map[string]string{
 		"COPY": "/etc/ssl/certs/ca-certificates.crt", "USER": "65532:65532", "WORKDIR": "/app", "EXPOSE": "8000",
 		"HEALTHCHECK": `CMD ["/forward", "healthcheck"]`, "ENTRYPOINT": `["/forward"]`, "VOLUME": `["/app/data", "/app/Log"]`,
-		"ENV": "HOST=0.0.0.0 PORT=8000 DATA_DIR=/app/data LOG_DIR=/app/Log",
+		"ENV": "HOST=:: PORT=8000 DATA_DIR=/app/data LOG_DIR=/app/Log",
 	} {
 		if !strings.Contains(strings.Join(all(final, name), "\n"), want) {
 			t.Errorf("%s does not hold %s", name, want)
