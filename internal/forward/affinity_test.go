@@ -121,13 +121,15 @@ func TestFollowUpsGoToTheKeyThatMadeIt(t *testing.T) {
 			},
 			func(b *bench, id string) answer { return b.do("POST", "/v1/batches/"+id+"/cancel", "") }},
 		{"responses",
-			func(b *bench, _ string) answer { return b.do("POST", "/v1/responses", `{"model":"m","input":"hi"}`) },
+			func(b *bench, n string) answer {
+				return b.do("POST", "/v1/responses", `{"model":"m","input":"hi `+n+`"}`)
+			},
 			func(b *bench, id string) answer {
 				return b.do("POST", "/v1/responses", `{"model":"m","input":"and?","previous_response_id":"`+id+`"}`)
 			}},
 		{"responses as streams",
-			func(b *bench, _ string) answer {
-				return b.do("POST", "/v1/responses", `{"model":"m","input":"hi","stream":true}`)
+			func(b *bench, n string) answer {
+				return b.do("POST", "/v1/responses", `{"model":"m","input":"hi `+n+`","stream":true}`)
 			},
 			func(b *bench, id string) answer { return b.do("DELETE", "/v1/responses/"+id, "") }},
 		{"cached contents",
@@ -143,8 +145,8 @@ func TestFollowUpsGoToTheKeyThatMadeIt(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var made []string
-			for range 6 { // more than there are keys
-				row.create(b, "").want(t, 200)
+			for i := range 6 { // more than there are keys, and other conversations
+				row.create(b, fmt.Sprint(i)).want(t, 200)
 				made = append(made, p.last())
 			}
 			owners := map[string]bool{}

@@ -1,9 +1,11 @@
 package forward_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +179,58 @@ func TestCasesOfVerdicts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("B23 a conversation keeps its API key", func(t *testing.T) {
+		turns := func(n int, first string) string {
+			s := `{"role":"user","content":[{"type":"text","text":"` + first + `"` + []string{`,"cache_control":{"type":"ephemeral"}`, ""}[min(n, 1)] + `}]}`
+			for i := range n {
+				s += fmt.Sprintf(`,{"role":"assistant","content":"a%d"},{"role":"user","content":"q%d"}`, i, i)
+			}
+			return s
+		}
+		for name, row := range map[string]struct {
+			path, body string // with the first message and the turns
+			headers    []string
+		}{
+			"prompt_cache_key":  {"/v1/chat/completions", `{"model":"m","prompt_cache_key":"%[1]s","messages":[{"role":"user","content":"%[3]d"}]}`, nil},
+			"responses":         {"/v1/responses", `{"model":"m","prompt_cache_key":"%[1]s","input":"%[3]d"}`, nil},
+			"session header":    {"/v1/chat/completions", `{"model":"m","messages":[{"role":"user","content":"%[3]d"}]}`, []string{"X-Claude-Code-Session-Id", "%[1]s"}},
+			"metadata.user_id":  {"/anthropic/v1/messages", `{"model":"m","max_tokens":9,"metadata":{"user_id":"%[1]s"},"messages":[{"role":"user","content":"%[3]d"}]}`, nil},
+			"beginning of chat": {"/v1/chat/completions", `{"model":"m","messages":[{"role":"system","content":"Be short."},%[2]s]}`, nil},
+			"beginning":         {"/anthropic/v1/messages", `{"model":"m","max_tokens":9,"system":[{"type":"text","text":"Be short."}],"messages":[%[2]s]}`, nil},
+			"Google's":          {"/gemini/v1beta/models/m:generateContent", `{"contents":[{"role":"user","parts":[{"text":"%[1]s"}]},{"role":"model","parts":[{"text":"%[3]d"}]}]}`, nil},
+		} {
+			t.Run(name, func(t *testing.T) {
+				b := start(t, provider, func(s *setup) {
+					s.apiKeys = []string{canary + "-0", canary + "-1", canary + "-2", canary + "-3"}
+					s.all = true
+				})
+				used := map[string]int{}
+				for talk := range 40 {
+					first := ""
+					for turn := range 3 {
+						id := fmt.Sprintf("conversation %d", talk)
+						headers := slices.Clone(row.headers)
+						for i := range headers {
+							headers[i] = strings.Replace(headers[i], "%[1]s", id, 1)
+						}
+						b.do("POST", row.path, strings.NewReplacer("%[1]s", id, "%[2]s", turns(turn, id), "%[3]d", fmt.Sprint(turn)).Replace(row.body), headers...).want(t, 200)
+						r, _ := b.last()
+						key := r.Header.Get("Authorization") + r.Header.Get("X-Api-Key") + r.Header.Get("X-Goog-Api-Key")
+						if first == "" {
+							first = key
+							used[key]++
+						}
+						if key != first {
+							t.Fatalf("turn %d of conversation %d has another key", turn, talk)
+						}
+					}
+				}
+				if len(used) != 4 {
+					t.Errorf("40 conversations use %d keys", len(used))
+				}
+			})
+		}
+	})
 	t.Run("B22 an empty account", func(t *testing.T) {
 		for _, row := range []struct {
 			status     int
@@ -194,11 +248,11 @@ func TestCasesOfVerdicts(t *testing.T) {
 				provider(w, r)
 			}, everyDialect(2))
 			ask := `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`
-			for range 3 {
-				b.do("POST", row.path, ask).want(t, 200)
+			for talk := range 8 { // which are not all led to the same key
+				b.do("POST", row.path, strings.Replace(ask, "hi", fmt.Sprint(talk), 1)).want(t, 200)
 			}
-			if b.calls() != 4 {
-				t.Errorf("%d: %d calls, want 4", row.status, b.calls())
+			if b.calls() != 9 {
+				t.Errorf("%d: %d calls, want 9", row.status, b.calls())
 			}
 			b.do("GET", "/health", "").want(t, 200, `"state":"resting","reason":"no_credit"`)
 			b = start(t, failing(row.status, row.body), everyDialect(1))

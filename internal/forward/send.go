@@ -39,7 +39,7 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	body, replay := outgoingBody(a.in, out.body)
 	ans := &answer{route: to.route, sent: body, modified: out.modified, addedUsage: out.addedUsage}
 	ans.attempts = upstream.Attempts{
-		Route: to.route, Level: a.who.level, Slot: a.who.slot, Swap: to.swap, Stick: to.place,
+		Route: to.route, Level: a.who.level, Slot: a.who.slot, Swap: to.swap, Stick: g.stickOf(a, to),
 		Transport: g.Transport, Retries: g.Retries, RetryStatus: g.RetryStatus,
 		Replay:    replay,
 		OnAnswer:  func(res *http.Response) { t.learn(res, &ans.attempts) },

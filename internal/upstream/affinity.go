@@ -58,8 +58,14 @@ func NewAffinity(db *sql.DB, now func() time.Time) (*Affinity, error) {
 	return a, nil
 }
 
-// stick leaves only the API key and the base URL that Stick names, if they are
-// still there for this caller.
+// Stick is where a request should go because of those before it.
+type Stick struct {
+	Only Place  // the only API key and base URL to use, if the route still has them; see Affinity
+	Near uint64 // names a conversation, which prefers the same API key while that is usable; 0: the keys take turns
+}
+
+// stick leaves only the API key and the base URL that Stick.Only names, if they
+// are still there for this caller.
 func (t *trip) stick() {
 	ks := t.keys
 	if len(ks) == 0 {
@@ -67,7 +73,7 @@ func (t *trip) stick() {
 	}
 	for _, at := range t.targets {
 		for _, k := range ks {
-			if at.place(k) == t.Stick {
+			if at.place(k) == t.Stick.Only {
 				t.targets = []*target{at}
 				if k != nil {
 					t.keys = []*PoolKey{k}

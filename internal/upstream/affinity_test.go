@@ -83,7 +83,7 @@ func TestStick(t *testing.T) {
 	place := a.Place
 	for range 3 {
 		b, r := attempts(t, up.URL, 3)
-		b.Route, b.Stick = a.Route, place
+		b.Route, b.Stick.Only = a.Route, place
 		res, err := b.RoundTrip(r)
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func TestStick(t *testing.T) {
 	}
 	// One that is gone from the configuration leaves the choice free.
 	b, r := attempts(t, up.URL, 3)
-	b.Stick = "gone"
+	b.Stick.Only = "gone"
 	if res, err = b.RoundTrip(r); err != nil || b.Count != 3 {
 		t.Errorf("%d attempts, %v", b.Count, err)
 	}

@@ -23,7 +23,7 @@ type Attempts struct {
 	Transport http.RoundTripper // the gateway's shared one; the route's own goes before it
 	Swap      bool              // set one of the route's API keys instead of whatever credential the client sent
 	Own       bool              // the gateway itself asks: the answer changes no state of an API key
-	Stick     Place             // the only API key and base URL to use, if the route still has them; see Affinity
+	Stick     Stick             // what the request has been served by before
 
 	// Replay returns the request's body from its start. Nil: the body can be
 	// sent once only, so that only failures in which none of it was read are
@@ -74,12 +74,12 @@ func (a *Attempts) RoundTrip(r *http.Request) (*http.Response, error) {
 	a.Place = ""
 	t.targets = a.Route.order()
 	if a.Swap {
-		t.keys = a.Route.Keys.Order(a.Level)
+		t.keys = a.Route.Keys.OrderNear(a.Level, a.Stick.Near)
 		if len(t.keys) == 0 {
 			return nil, t.fail(NoKey, fmt.Errorf("%w %d", ErrNoKey, a.Level))
 		}
 	}
-	if a.Stick != "" {
+	if a.Stick.Only != "" {
 		t.stick()
 	}
 	t.all = t.targets

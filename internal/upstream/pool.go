@@ -1,6 +1,9 @@
 package upstream
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
 	"sync"
 	"time"
@@ -39,6 +42,7 @@ type PoolKey struct {
 	APIKey
 	pool  *Pool
 	index int
+	mark  uint64 // of the secret, for OrderNear: it stays when keys are added and moved
 	*condition
 }
 
@@ -67,7 +71,8 @@ func NewPool(ks []APIKey, now func() time.Time) *Pool {
 	}
 	p := &Pool{now: now, mu: &sync.Mutex{}, turns: map[int]int{}}
 	for i, k := range ks {
-		p.keys = append(p.keys, &PoolKey{APIKey: k, pool: p, index: i, condition: &condition{}})
+		mark := sha256.Sum256([]byte(k.Secret.Reveal()))
+		p.keys = append(p.keys, &PoolKey{APIKey: k, pool: p, index: i, mark: binary.BigEndian.Uint64(mark[:]), condition: &condition{}})
 	}
 	return p
 }
@@ -124,7 +129,13 @@ func (k *PoolKey) serves(level int) bool {
 // those that are usable, starting one further at each call. When none is, it
 // returns the resting ones, the soonest first, and when there are none either,
 // those set aside: the upstream's own answer is better than a guess at it.
-func (p *Pool) Order(level int) []*PoolKey {
+func (p *Pool) Order(level int) []*PoolKey { return p.OrderNear(level, 0) }
+
+// OrderNear is Order for a conversation, unless near is 0: the usable keys come
+// in an order of its own, always the same (rendezvous hashing). So a
+// conversation changes its key only when that rests or goes, and other keys
+// that come and go change nothing.
+func (p *Pool) OrderNear(level int, near uint64) []*PoolKey {
 	if p == nil {
 		return nil
 	}
@@ -143,7 +154,12 @@ func (p *Pool) Order(level int) []*PoolKey {
 			resting = append(resting, k)
 		}
 	}
-	if n := len(usable); n > 0 {
+	n := len(usable)
+	if n > 0 && near != 0 {
+		slices.SortFunc(usable, func(a, b *PoolKey) int { return cmp.Compare(mix(b.mark^near), mix(a.mark^near)) })
+		return usable
+	}
+	if n > 0 {
 		turn := p.turns[level] % n
 		p.turns[level] = turn + 1
 		return append(usable[turn:n:n], usable[:turn]...)
@@ -153,6 +169,13 @@ func (p *Pool) Order(level int) []*PoolKey {
 	}
 	slices.SortStableFunc(resting, func(a, b *PoolKey) int { return a.until.Compare(b.until) })
 	return resting
+}
+
+// mix spreads the bits of x: the finalizer of SplitMix64.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 // Rest leaves the key alone for d: the upstream has limited its rate. A longer

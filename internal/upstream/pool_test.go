@@ -66,6 +66,41 @@ func TestOrderGoesRound(t *testing.T) {
 	}
 }
 
+// TestOrderNear spreads conversations over keys, and lets keys rest, come and
+// go.
+func TestOrderNear(t *testing.T) {
+	c := newClock()
+	p := pool(4, c)
+	counts := map[int]int{}
+	for near := range uint64(4000) {
+		first := p.OrderNear(0, near+1)
+		counts[first[0].Index()]++
+		if again := p.OrderNear(0, near+1); len(first) != 4 || again[0] != first[0] || again[3] != first[3] {
+			t.Fatalf("conversation %d has another order", near)
+		}
+	}
+	for i := range 4 {
+		if counts[i] < 800 || counts[i] > 1200 {
+			t.Errorf("key %d has %d of 4,000 conversations", i, counts[i])
+		}
+	}
+	p.Order(0)[0].Rest(time.Minute) // key 0
+	moved := 0
+	for near := range uint64(1000) {
+		before := pool(4, c).OrderNear(0, near+1)
+		after := p.OrderNear(0, near+1)
+		if before[0].Index() != after[0].Index() {
+			moved++
+			if before[0].Index() != 0 || before[1].Index() != after[0].Index() {
+				t.Errorf("conversation %d moved from %d to %d", near, before[0].Index(), after[0].Index())
+			}
+		}
+	}
+	if moved < 200 || moved > 300 {
+		t.Errorf("%d of 1,000 conversations moved", moved)
+	}
+}
+
 func TestOrderByLevel(t *testing.T) {
 	p := upstream.NewPool([]upstream.APIKey{
 		{Secret: keys.NewSecret("a"), Levels: []int{0, 1}}, {Secret: keys.NewSecret("b"), Levels: []int{1}}, {Secret: keys.NewSecret("c")},
