@@ -10,7 +10,7 @@ import (
 )
 
 // openAccount reserves what the request may cost in the budgets of its key, and
-// writes it to the ledger as under way. It does so once, also when another
+// writes it to the ledger as under way. It is written once, also when another
 // model is asked in the end.
 func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error) {
 	if a.req.Absurd != "" && to.swap {
@@ -31,34 +31,56 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		}
 		return nil, nil
 	}
-	r := ledger.Reservation{Row: g.newRow(a, to), Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
-	r.Row.Usage = a.asked()
-	r.Row.Answered = g.answering(to.route, to.model)
+	r := g.newReservation(a, to)
 	switch {
 	case use == dialect.MakesBatch:
 		r.Row.Priced = true // its price is known when its results are; a spent budget makes none
 	case a.from.op == dialect.Unknown && to.model == "":
 		r.Row.Priced = true // it has none, and the key may use it all the same
 	case len(r.Budgets) == 0:
-		// A size is enough where no budget depends on it.
-		r.Row.Tier = a.tier()
-		r.Row.Estimate(g.Prices, r.Row.BytesIn/4, to.demand.most())
+		prompt := to.demand.unread()
+		if a.body != nil {
+			prompt = r.Row.BytesIn / 4 // is enough where no budget depends on it
+		}
+		r.Row.Estimate(g.Prices, prompt, to.demand.most())
 	default:
-		r.Row.Tier = a.tier()
-		r.Row.Usage.Terms.Fees = a.offers(g.priceOf(to.route, to.model))
 		g.estimate(&r, to.demand, a.who.policy.Overrun != "allow")
 	}
 	g.redactRow(&r.Row, a, nil)
 	return g.Ledger.Reserve(work, r)
 }
 
+// moveAccount reserves in the budgets of the key what the request may cost at
+// another model, instead of what is reserved.
+func (g *Gateway) moveAccount(work life, call *ledger.Call, a *ask, to target) error {
+	if call == nil || len(a.who.policy.Budgets) == 0 {
+		return nil
+	}
+	r := g.newReservation(a, to)
+	g.estimate(&r, to.demand, a.who.policy.Overrun != "allow")
+	return call.Move(work, r)
+}
+
+// newReservation returns the reservation of a request with all that the request
+// itself decides of its price.
+func (g *Gateway) newReservation(a *ask, to target) ledger.Reservation {
+	r := ledger.Reservation{Row: g.newRow(a, to), Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
+	r.Row.Usage = a.asked()
+	r.Row.Answered = g.answering(to.route, to.model)
+	r.Row.Tier = a.tier()
+	if len(r.Budgets) > 0 {
+		r.Row.Usage.Terms.Fees = a.offers(g.priceOf(to.route, to.model))
+	}
+	return r
+}
+
 // estimate sets what the budgets of a key hold for a request. Where it is
 // capped, all that the request is likely to cost has to be left of them.
 func (g *Gateway) estimate(r *ledger.Reservation, d *demand, capped bool) {
 	count, bounded := d.atMost()
-	r.Row.Estimate(g.Prices, count.Prompt, d.most())
+	r.Row.Estimate(g.Prices, count.Prompt+d.unread(), d.most())
 	if bounded {
-		r.Exact = func(row *ledger.Row) { row.Estimate(g.Prices, d.exact().Prompt, d.most()) }
+		r.Exact = func(row *ledger.Row) { row.Estimate(g.Prices, d.exact().Prompt+d.unread(), d.most()) }
 	}
 	if capped {
 		r.Least = func(row *ledger.Row) { row.Estimate(g.Prices, row.Usage.Input, d.least()) }

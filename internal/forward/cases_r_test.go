@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/limits"
@@ -305,5 +306,37 @@ func TestBudgetsHoldInParallel(t *testing.T) {
 				t.Errorf("%d spent of %d, and one request is %d", spent, amount, one)
 			}
 		})
+	}
+}
+
+// TestABudgetHoldsForTheFallback asks a dearer model instead, and one without a
+// price.
+func TestABudgetHoldsForTheFallback(t *testing.T) {
+	account, rows := accounting(t)
+	var b *bench
+	b = start(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if !strings.Contains(string(body), `"gpt-4o"`) {
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		if _, held := b.balance(ledger.USD); held < 1000*10_000 {
+			t.Errorf("%d held for 1000 tokens of gpt-4o", held)
+		}
+		provider(w, r)
+	}, carol(budget("usd", dollar/10), account, func(s *setup) {
+		s.Fallbacks = []forward.Fallback{{Models: "gpt-4o-mini", Instead: []string{"gpt-4o"}}, {Models: "gpt-4.1-mini", Instead: []string{"mystery"}}, {Models: "gpt-4.1-nano", Instead: []string{"o1-pro"}}}
+	}))
+	ask := func(model string) answer {
+		return b.asCarol(chatPath, `{"model":"`+model+`","max_tokens":1000,"messages":[]}`)
+	}
+	ask("gpt-4o-mini").want(t, 200)
+	ask("gpt-4.1-mini").want(t, 403, "model_not_allowed", "mystery")
+	ask("gpt-4.1-nano").want(t, 429, "insufficient_quota", "$0.60")
+	if got := rows(b); len(got) != 3 || got[0].Cost == 0 || got[1].Cost != 0 || got[2].Cost != 0 {
+		t.Errorf("%+v", got)
+	}
+	if _, held := b.balance(ledger.USD); held != 0 {
+		t.Errorf("%d are still held", held)
 	}
 }

@@ -43,8 +43,6 @@ func (d *demand) exact() tokens.Demand {
 		return d.Demand
 	}
 	switch {
-	case d.ask.body == nil:
-		d.Demand = tokens.Demand{Prompt: d.unread()}
 	case d.estimates():
 		d.Demand = tokens.Demand{Prompt: d.g.Estimation.EstimateTokens(d.route.Dialect.Name, d.ask.body.Raw())}
 	default:
@@ -61,7 +59,7 @@ func (d *demand) exact() tokens.Demand {
 func (d *demand) atMost() (count tokens.Demand, bounded bool) {
 	switch {
 	case d.known:
-	case d.ask.body == nil || d.estimates():
+	case d.estimates():
 		d.exact()
 	default:
 		d.Demand = tokens.Bound(d.ask.from.op, d.model, d.ask.body)
@@ -71,9 +69,13 @@ func (d *demand) atMost() (count tokens.Demand, bounded bool) {
 	return d.Demand, d.bounded
 }
 
-// unread estimates the prompt of a body that is not read. Sound of the lowest
-// usual bit rate has 2 KB a second, which is 10 tokens.
+// unread returns how many tokens the prompt in a body may have that is not
+// read. Budgets reserve them; limits of tokens learn them from the answer.
+// Sound of the lowest usual bit rate has 2 KB a second, which is 10 tokens.
 func (d *demand) unread() int64 {
+	if d.ask.body != nil {
+		return 0
+	}
 	switch d.ask.from.op {
 	case dialect.Audio:
 		if n := d.ask.in.r.ContentLength; n > 0 {

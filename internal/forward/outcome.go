@@ -45,7 +45,8 @@ func (g *Gateway) outcome(rec *record) outcome {
 		// is no stream may be there all the same: it is made unseen.
 		return counted(rec.to.demand.exact().Prompt, 0)
 	}
-	used := counted(rec.to.demand.exact().Prompt, rec.to.demand.most())
+	d := rec.to.demand
+	used := counted(d.exact().Prompt+d.unread(), d.most())
 	used.hold(rec.ask)
 	used.reserved = !g.settlePieces(&used, rec)
 	if used.usage.Total == 0 && used.usage.Media == (dialect.Media{}) {

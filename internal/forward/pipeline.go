@@ -129,6 +129,10 @@ func (g *Gateway) serve(rec *record) (err error) {
 		if verdict == otherModel {
 			rec.turn.giveBack()
 			rec.turn = nil
+			err = g.moveAccount(work, rec.bill, ask, next)
+			if err != nil {
+				break
+			}
 		}
 		rec.to = next
 	}

@@ -115,10 +115,10 @@ func (g *Gateway) closeAccount(rec *record, used outcome, elapsed time.Duration)
 	if rec.tap != nil {
 		rec.tap.fillRow(&row)
 	}
-	g.deferWork(rec)
 	row.Usage = used.usage
 	row.Estimated = used.estimated
 	row.Unmetered = used.unmetered
+	g.deferWork(rec)
 	row.Trail = g.trail(rec, row.Attempts)
 	if used.estimated {
 		row.Tier = cmp.Or(row.Tier, used.tier)
@@ -211,7 +211,7 @@ func (g *Gateway) observe(rec *record, used outcome, row *ledger.Row, elapsed ti
 	if rec.tap != nil && r.Attempts > 0 && r.Stream {
 		r.FirstToken = rec.tap.first
 	}
-	if rec.cacheWord() != "hit" {
+	if rec.cacheWord() != "hit" && !rec.isDeferred() {
 		r.Input = used.usage.Input
 		r.Output = used.usage.Output
 		r.CachedRead = used.usage.CachedRead

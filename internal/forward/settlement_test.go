@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/tidwall/gjson"
 
@@ -28,6 +27,7 @@ type scripted struct {
 	rand      *rand.Rand
 	generated atomic.Int64 // tokens
 	watch     func()       // called while a request is under way
+	leave     sync.Map     // by the request's number: makes its client leave
 }
 
 func (s *scripted) draw(n int) int {
@@ -45,7 +45,7 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	stream := gjson.GetBytes(body, "stream").Bool()
 	kind := s.draw(8)
-	if kind < 6 {
+	if kind < 6 || !stream && kind == 7 {
 		s.generated.Add(output)
 	}
 	switch kind {
@@ -69,7 +69,9 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		panic(http.ErrAbortHandler)
 	case 6:
 		w.WriteHeader(http.StatusInternalServerError)
-	case 7: // until the client has left
+	case 7:
+		leave, _ := s.leave.Load(r.Header.Get("X-Number"))
+		leave.(context.CancelFunc)()
 		<-r.Context().Done()
 	}
 }
@@ -102,16 +104,17 @@ func TestReservationsComeBack(t *testing.T) {
 			}
 			draws := rand.New(rand.NewPCG(seed, 2))
 			var all sync.WaitGroup
-			for range 150 {
+			for i := range 150 {
 				body := fmt.Sprintf(`{"model":"gpt-4o-mini","max_tokens":%d,"n":%d,"stream":%v,"messages":[{"role":"user","content":"hi"}]}`,
 					1+draws.IntN(maxTokens), draws.IntN(maxN+1), draws.IntN(2) == 0)
-				patience := time.Duration(20+draws.IntN(200)) * time.Millisecond
 				all.Go(func() {
-					ctx, leave := context.WithTimeout(t.Context(), patience)
+					ctx, leave := context.WithCancel(t.Context())
 					defer leave()
+					s.leave.Store(fmt.Sprint(i), leave)
 					r := must(http.NewRequestWithContext(ctx, "POST", b.url+chatPath, strings.NewReader(body)))(t)
 					r.Header.Set("Authorization", "Bearer fk-carol")
 					r.Header.Set("Content-Type", "application/json")
+					r.Header.Set("X-Number", fmt.Sprint(i))
 					if res, err := plainTransport.RoundTrip(r); err == nil {
 						io.Copy(io.Discard, res.Body)
 						res.Body.Close()

@@ -148,14 +148,19 @@ type passing struct {
 	percent int
 }
 
+// release gives back what was held. The caller holds a.mu.
+func (a *account) release(holds []hold) {
+	for _, h := range holds {
+		h.meter.held -= h.amount
+	}
+}
+
 // settle releases what was held and counts what was spent, in every meter that
 // the call belongs to. These may be more than it holds: the key may have been
 // given a budget while the call ran. The caller holds a.mu. It returns the
 // meters that passed a level.
 func (a *account) settle(r *Row, holds []hold) (passed []passing) {
-	for _, h := range holds {
-		h.meter.held -= h.amount
-	}
+	a.release(holds)
 	s := spentBy(r)
 	for _, m := range a.meters {
 		if !m.covers(r.booked()) {

@@ -56,21 +56,11 @@ func (l *Ledger) Reserve(ctx context.Context, r Reservation) (*Call, error) {
 	if l.o.Strict && !l.writable() {
 		return nil, ErrUnwritable
 	}
-	r.Row.bound()
 	c := &Call{ledger: l}
-	if len(r.Budgets) > 0 {
-		var err error
-		a := l.account(r.Row.Key)
-		c.holds, err = a.reserve(ctx, &r)
-		if errors.Is(err, errInexact) {
-			r.Exact(&r.Row) // without a lock, because long prompts take their time
-			r.Exact = nil
-			r.Row.bound()
-			c.holds, err = a.reserve(ctx, &r)
-		}
-		if err != nil {
-			return nil, err
-		}
+	var err error
+	c.holds, err = l.hold(ctx, &r)
+	if err != nil {
+		return nil, err
 	}
 	c.open = &entry{kind: opened, row: r.Row}
 	taken := l.put(c.open)
@@ -107,11 +97,40 @@ func (c *Call) withdraw() {
 	c.settled.Store(true)
 	a := c.ledger.account(c.open.row.Key)
 	a.mu.Lock()
-	for _, h := range c.holds {
-		h.meter.held -= h.amount
-	}
+	a.release(c.holds)
 	a.mu.Unlock()
 	c.ledger.put(&entry{kind: withdrawn, row: Row{ID: c.open.row.ID}, open: c.open})
+}
+
+// hold reserves a call in every budget of its key.
+func (l *Ledger) hold(ctx context.Context, r *Reservation) ([]hold, error) {
+	r.Row.bound()
+	if len(r.Budgets) == 0 {
+		return nil, nil
+	}
+	a := l.account(r.Row.Key)
+	holds, err := a.reserve(ctx, r)
+	if errors.Is(err, errInexact) {
+		r.Exact(&r.Row) // without a lock, because long prompts take their time
+		r.Exact = nil
+		r.Row.bound()
+		holds, err = a.reserve(ctx, r)
+	}
+	return holds, err
+}
+
+// Move reserves r instead of what is reserved for the call, which asks another
+// model then. Its errors are those of Reserve. After an error nothing is
+// reserved, and the call is still to be settled.
+func (c *Call) Move(ctx context.Context, r Reservation) error {
+	a := c.ledger.account(c.open.row.Key)
+	a.mu.Lock()
+	a.release(c.holds)
+	a.mu.Unlock()
+	c.holds = nil
+	holds, err := c.ledger.hold(ctx, &r)
+	c.holds = holds
+	return err
 }
 
 // Settle ends a call with what it used: nothing when it failed before its first
