@@ -70,7 +70,7 @@ func (p *Paths) add(method, path string, op Operation) {
 		segments: segments, rest: rest,
 		anyBase: len(segments) > 1 && op != Other && op != Unknown,
 		strict:  op == Other && (method == http.MethodPost || method == http.MethodPut),
-		found:   Found{Operation: op, Weight: 1 + len(end) - strings.Count(end, "*"), Shared: words(segments) == 1},
+		found:   Found{Operation: op, Weight: 1 + len(end) - strings.Count(end, "*") - strings.Count(end, "/"), Shared: words(segments) == 1},
 	})
 }
 

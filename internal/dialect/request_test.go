@@ -123,6 +123,8 @@ func TestRead(t *testing.T) {
 		{gemini.Dialect, "GET", "/v1beta/models/g:generateContent", dialect.Models, nil},
 		{gemini.Dialect, "GET", "/v1beta/models/veo/operations/o", other, nil},
 		{gemini.Dialect, "POST", "/v1beta/files/g:generateContent", unknown, nil},
+		{gemini.Dialect, "DELETE", "/v1beta/files/f1", other, nil},
+		{anthropic.Dialect, "DELETE", "/v1/files/f1", other, nil},
 		{gemini.Dialect, "POST", "/v1beta/cachedContents", unknown, nil},
 		{gemini.Dialect, "POST", "/v1beta/interactions", unknown, nil},
 		{gemini.Dialect, "GET", "/v1beta/models", dialect.Models, nil},

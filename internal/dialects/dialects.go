@@ -55,7 +55,7 @@ func Read(home *dialect.Dialect, method, path string) (op dialect.Operation, spo
 			continue
 		}
 		found := d.Paths.Find(method, &folded)
-		served := home.Compatible != nil && home.Compatible.Dialect == d
+		served := home.Compatible != nil && home.Compatible.Dialect == d && home.Compatible.Below == ""
 		if found.Weight > best.Weight && (served || !found.Shared || found.Operation != dialect.Other) {
 			best = found
 			spoken = d
