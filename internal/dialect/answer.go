@@ -38,6 +38,7 @@ type Usage struct {
 	Audio                int64   // parts of Input and Output together
 	AudioOutput          int64   // part of Audio and of Output
 	Seconds              float64 // of audio, where these are billed and not tokens (OpenAI's whisper-1)
+	Early                bool    `json:",omitzero"` // reported by the first event of a stream, and completed by no later one
 	Media                Media   `json:",omitzero"`
 	Terms                Terms   `json:",omitzero"`
 	Raw                  json.RawMessage
@@ -99,7 +100,6 @@ type Answer struct {
 	Tier      string // what it was served as, in the protocol's own word: "default", "priority", "batch" …; "" if not reported
 	Usage     *Usage // nil until it is reported
 	Fees      []Fee  // calls of the provider's tools that the answer shows; also in Usage, once there is one
-	Early     bool   `json:",omitzero"` // Usage is that of the stream's first event, which no later one has completed
 	Error     string // message of an error object inside of a 200
 	Ended     bool   // the protocol's own end marker, or a whole valid body, was seen
 	MaxText   int    // bytes of text, reasoning and tool arguments to keep; 0: 4 MiB

@@ -25,6 +25,7 @@ const (
 type Work struct {
 	ID     string // the last segment of the paths that ask for it
 	State  WorkState
+	Stays  bool         // it goes on when the connection breaks that streams it
 	Object gjson.Result // that reports it, in the answer
 }
 
@@ -62,7 +63,8 @@ func ReadWork(root gjson.Result) Work {
 	if id == "" || len(id) > maxName || state == NoWork || kind == "batch" {
 		return Work{}
 	}
-	return Work{ID: lastSegment(id), State: state, Object: v}
+	stays := v.Get("background").Type == gjson.True || kind == "thread.run"
+	return Work{ID: lastSegment(id), State: state, Stays: stays, Object: v}
 }
 
 // operationState is the state of a long-running operation.

@@ -199,3 +199,21 @@ func TestDeferredStreams(t *testing.T) {
 		t.Errorf("a stream that came whole:\n%s want\n%s", got, want)
 	}
 }
+
+// TestAnswersThatAreNotWhole asks twice for an answer that ends without a
+// reason.
+func TestAnswersThatAreNotWhole(t *testing.T) {
+	t.Run("B49 no finish reason", func(t *testing.T) {
+		b := start(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n")
+		}, caching(memoryCache(t)))
+		const ask = `{"model":"gpt-4o-mini","stream":true,"caching":true,"messages":[{"role":"user","content":"hi"}]}`
+		for range 2 {
+			b.do("POST", "/v1/chat/completions", ask).want(t, 200)
+		}
+		if n := b.calls(); n != 2 {
+			t.Errorf("%d calls: an answer that is not whole was remembered", n)
+		}
+	})
+}

@@ -200,7 +200,7 @@ func (w *workWatch) lookAtEvents() {
 func (w *workWatch) take(root gjson.Result) {
 	seen := dialect.ReadWork(root)
 	switch {
-	case seen.State == dialect.NoWork:
+	case seen.State == dialect.NoWork, w.events && seen.State == dialect.Pending && !seen.Stays:
 	case w.work.starts:
 		w.work.seen = dialect.Work{ID: seen.ID, State: seen.State}
 		if !w.events && seen.State == dialect.Pending {

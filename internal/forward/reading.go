@@ -169,7 +169,7 @@ func (t *tap) usage() (u *dialect.Usage, estimated bool) {
 	switch {
 	case t.parsed == nil:
 		return nil, false
-	case t.parsed.Usage != nil && !t.parsed.Early && !t.endsEarly() && !t.contradicts():
+	case t.parsed.Usage != nil && !t.parsed.Usage.Early && !t.endsEarly() && !t.contradicts():
 		return t.parsed.Usage, false
 	case t.estimate == nil:
 		t.estimate = t.count()

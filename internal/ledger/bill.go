@@ -90,6 +90,8 @@ func (r *Row) bill(prices *price.Table) {
 	failed := r.Status >= 400 || r.Status == 0
 	used := r.used() || (!failed && len(cost.Lines) > 0) // a price of the call itself
 	switch {
+	case !used && r.Unmetered:
+		r.Price = "it was sent, and reported no usage"
 	case !used && failed:
 		r.free("nothing was used")
 	case !used && isFree(r.Operation):

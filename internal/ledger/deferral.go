@@ -228,6 +228,7 @@ func (l *Ledger) expireDeferred(ctx context.Context) error {
 func (r *Row) Defer() {
 	r.Usage = dialect.Usage{}
 	r.Estimated = false
+	r.Unmetered = false
 	r.Priced = true
 	r.Cost = 0
 	r.Price = "deferred: it is settled when an answer reports its end"

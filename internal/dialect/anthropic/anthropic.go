@@ -88,7 +88,9 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 		a.Draft(0)
 		a.AddState(m.Get("container.id"))
 		a.MergeUsage(m.Get("usage"))
-		a.Early = a.Usage != nil
+		if a.Usage != nil {
+			a.Usage.Early = true
+		}
 	case "content_block_start":
 		r.block(jsonscan.Count(root.Get("index")), root.Get("content_block"), false)
 	case "content_block_delta":
@@ -99,7 +101,6 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 		r.stopped(root.Get("delta"))
 		a.AddState(root.Get("delta.container.id"))
 		a.MergeUsage(root.Get("usage"))
-		a.Early = a.Early && !root.Get("usage").IsObject()
 	case "message_stop":
 		a.Ended = true
 	case "error":
