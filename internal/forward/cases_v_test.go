@@ -231,6 +231,57 @@ func TestCasesOfVerdicts(t *testing.T) {
 			})
 		}
 	})
+	t.Run("what the cache does not remember", func(t *testing.T) {
+		const chat, messages, generate, responses = "/v1/chat/completions", "/anthropic/v1/messages", "/gemini/v1beta/models/m:generateContent", "/v1/responses"
+		body := map[string]string{
+			chat:      `{"id":"c","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"a"},"finish_reason":"%s"}]}`,
+			messages:  `{"id":"m","type":"message","role":"assistant","model":"m","content":[{"type":"text","text":"a"}],"stop_reason":"%s","usage":{"input_tokens":1,"output_tokens":1}}`,
+			generate:  `{"candidates":[{"content":{"role":"model","parts":[{"text":"a"}]},"finishReason":"%s","index":0}]}`,
+			responses: `{"id":"r","object":"response","status":"%s","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"a"}]}]}`,
+		}
+		for _, row := range []struct {
+			path, reason, fields string
+			hit                  bool
+		}{
+			{chat, "stop", "", true}, {chat, "tool_calls", "", true}, {chat, "content_filter", "", false}, {chat, "length", "", false}, {chat, "length", `,"max_tokens":1`, true},
+			{messages, "end_turn", "", true}, {messages, "refusal", "", false}, {messages, "pause_turn", "", false}, {messages, "max_tokens", `,"max_tokens":1`, true},
+			{messages, "model_context_window_exceeded", `,"max_tokens":1`, false},
+			{generate, "STOP", "", true}, {generate, "SAFETY", "", false}, {generate, "PROHIBITED_CONTENT", "", false}, {generate, "RECITATION", "", false}, {generate, "BLOCKLIST", "", false},
+			{generate, "MALFORMED_FUNCTION_CALL", "", false}, {generate, "MAX_TOKENS", "", false}, {generate, "MAX_TOKENS", `,"generationConfig":{"maxOutputTokens":1}`, true},
+			{responses, "completed", "", true}, {responses, "incomplete", "", false}, {responses, "failed", "", false},
+		} {
+			b := start(t, failing(200, strings.Replace(body[row.path], "%s", row.reason, 1)), func(s *setup) {
+				caching(memoryCache(t))(s)
+				s.all = true
+			})
+			ask := `{"model":"m","input":"hi","messages":[{"role":"user","content":"hi"}],"contents":[{"parts":[{"text":"hi"}]}],"caching":true` + row.fields + `}`
+			b.do("POST", row.path, ask).want(t, 200)
+			a := b.do("POST", row.path, ask)
+			if hit := a.Header.Get("X-Cache") == "HIT"; hit != row.hit {
+				t.Errorf("%s, %s%s: X-Cache %q", row.path, row.reason, row.fields, a.Header.Get("X-Cache"))
+			}
+		}
+		refusing := start(t, failing(200, strings.Replace(chatBody, `"refusal":null`, `"refusal":"I can't."`, 1)), caching(memoryCache(t)))
+		refusing.chat(`,"caching":true`)
+		if a := refusing.chat(`,"caching":true`); a.Header.Get("X-Cache") == "HIT" {
+			t.Error("a refusal is remembered")
+		}
+	})
+	t.Run("a provider's own field called caching", func(t *testing.T) {
+		b := start(t, provider, nil)
+		for _, value := range []string{`"ephemeral"`, `{"type":"prefix"}`, `["a"]`, "1"} {
+			b.chat(`,"caching":`+value).want(t, 200)
+			_, body := b.last()
+			if !strings.Contains(string(body), `,"caching":`+value+`}`) {
+				t.Errorf("%s: upstream got %s", value, body)
+			}
+		}
+		b.chat(`,"caching":true`).want(t, 200)
+		_, body := b.last()
+		if strings.Contains(string(body), "caching") {
+			t.Errorf("our own field went upstream: %s", body)
+		}
+	})
 	t.Run("B22 an empty account", func(t *testing.T) {
 		for _, row := range []struct {
 			status     int

@@ -26,7 +26,7 @@ var questions = []struct {
 		"json_schema":{"name":"x","schema":{"type":"object"},"strict":true}},"tools":[{"type":"function","function":{"name":"f","parameters":{"stream":true}}}],"tool_choice":"auto",
 		"parallel_tool_calls":false,"service_tier":"auto","store":false,"reasoning_effort":"low","modalities":["text"],"prediction":{"type":"content","content":"p"},"unknown_of_tomorrow":null,
 		"user":"u","metadata":{"k":"v"},"safety_identifier":"i","prompt_cache_key":"c","stream":false,"stream_options":{"include_usage":true},"caching":true}`},
-	{"/v1/completions", `{"model":"m","prompt":["a","b"],"suffix":"s","echo":true,"best_of":2,"logprobs":1,"user":"u","caching":true}`},
+	{"/v1/completions", `{"model":"m","prompt":["a","b"],"suffix":"s","echo":true,"max_tokens":99,"best_of":2,"logprobs":1,"user":"u","caching":true}`},
 	{"/v1/embeddings", `{"model":"m","input":["a",[1,2]],"dimensions":3,"encoding_format":"float","user":"u","caching":true}`},
 	{"/v1/responses", `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"t"}]}],"instructions":"i","previous_response_id":"resp_1","include":["x"],
 		"reasoning":{"effort":"low","summary":"auto"},"text":{"format":{"type":"text"},"verbosity":"low"},"truncation":"auto","max_output_tokens":4,"tools":[{"type":"web_search"}],

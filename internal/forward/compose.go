@@ -28,8 +28,7 @@ func (g *Gateway) compose(a *ask, to target, store bool) composed {
 		return composed{body: a.raw}
 	}
 	var c composed
-	drop := []string{"caching"} // strict upstreams refuse it, so it goes whether or not the cache is on
-	var members []string
+	var drop, members []string
 	if to.instead {
 		drop = append(drop, "model")
 		members = append(members, `"model":`+quoted(to.model))
@@ -41,7 +40,8 @@ func (g *Gateway) compose(a *ask, to target, store bool) composed {
 		members = append(members, a.usageOptions())
 		c.modified = append(c.modified, "include_usage")
 	}
-	if a.req.Caching != nil {
+	if a.req.Caching != nil { // a provider's own field of this name is no bool
+		drop = append(drop, "caching") // strict upstreams refuse it, so it goes whether or not the cache is on
 		c.modified = append(c.modified, "caching")
 	}
 	c.body = a.body.Without(drop...)

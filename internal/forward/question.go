@@ -101,8 +101,11 @@ func sortedQuery(raw string) string {
 // isTransportField reports whether a body field defines only how an answer
 // travels. Of a path that the dialect does not know only caching is certain to.
 func (a *ask) isTransportField(name string) bool {
+	if name == "caching" {
+		return a.req.Caching != nil // else it is the provider's own
+	}
 	if !a.from.op.Parsed() {
-		return name == "caching"
+		return false
 	}
 	return slices.Contains(a.from.dialect.TransportFields, name)
 }

@@ -122,8 +122,8 @@ func (t *tap) storeAnswer(clean bool) {
 	if !ok || len(recorded) == t.stored {
 		return
 	}
-	if t.parsed.Finish() == "content_filter" {
-		return // the provider may judge the same words otherwise tomorrow
+	if !t.parsed.Willing(t.ask.req.MaxTokens) {
+		return
 	}
 	t.stored = len(recorded)
 	body := slices.Clone(recorded)
