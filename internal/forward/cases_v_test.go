@@ -267,6 +267,27 @@ func TestCasesOfVerdicts(t *testing.T) {
 			t.Error("a refusal is remembered")
 		}
 	})
+	t.Run("R2 an upstream's Cache-Control: no-store", func(t *testing.T) {
+		for control, stored := range map[string]bool{"no-store": false, "Private, No-Store": false, "no-cache": true, "private": true} {
+			b := start(t, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Cache-Control", control)
+				provider(w, r)
+			}, func(s *setup) {
+				caching(memoryCache(t))(s)
+				s.CachingDefault = true
+			})
+			if a := b.chat(""); a.Header.Get("Cache-Control") != control {
+				t.Errorf("%s: the client got %q", control, a.Header.Get("Cache-Control"))
+			}
+			if hit := b.chat("").Header.Get("X-Cache") == "HIT"; hit != stored {
+				t.Errorf("%s: a hit: %t", control, hit)
+			}
+			b.chat(`,"caching":true`)
+			if b.chat(`,"caching":true`).Header.Get("X-Cache") != "HIT" {
+				t.Errorf("%s: not stored where the request asks for it", control)
+			}
+		}
+	})
 	t.Run("a provider's own field called caching", func(t *testing.T) {
 		b := start(t, provider, nil)
 		for _, value := range []string{`"ephemeral"`, `{"type":"prefix"}`, `["a"]`, "1"} {

@@ -35,7 +35,7 @@ var questions = []struct {
 		"temperature":1,"top_k":3,"top_p":0.5,"stop_sequences":["x"],"thinking":{"type":"enabled","budget_tokens":1024},"tools":[{"name":"f","input_schema":{"type":"object"}}],
 		"tool_choice":{"type":"auto"},"service_tier":"auto","container":null,"metadata":{"user_id":"u"},"stream":false,"caching":true}`},
 	{"/gemini/v1beta/models/m:generateContent", `{"contents":[{"role":"user","parts":[{"text":"t"},{"inlineData":{"mimeType":"image/png","data":"AA"}}]}],
-		"systemInstruction":{"parts":[{"text":"s"}]},"generationConfig":{"temperature":0,"candidateCount":2,"thinkingConfig":{"thinkingBudget":0}},"safetySettings":[{"category":"c","threshold":"t"}],
+		"systemInstruction":{"parts":[{"text":"s"}]},"generationConfig":{"temperature":0,"candidateCount":2,"maxOutputTokens":9,"thinkingConfig":{"thinkingBudget":0}},"safetySettings":[{"category":"c","threshold":"t"}],
 		"tools":[{"googleSearch":{}}],"toolConfig":{"functionCallingConfig":{"mode":"AUTO"}},"cachedContent":"cachedContents/1","caching":true}`},
 }
 
@@ -172,7 +172,7 @@ func TestEveryFieldOfABodyCounts(t *testing.T) {
 // TestWhoAndWhereCount changes everything else about a request: the caller,
 // with which credential, where and how.
 func TestWhoAndWhereCount(t *testing.T) {
-	body := `{"model":"m","messages":[{"role":"user","content":"t"}],"max_tokens":5,"caching":true}`
+	body := `{"model":"m","messages":[{"role":"user","content":"t"}],"max_tokens":5,"generationConfig":{"maxOutputTokens":5},"caching":true}`
 	shares := func(s *setup) { s.CacheShared = true }
 	open := func(s *setup) { s.CacheShared, s.open = true, true }
 	elsewhere := remembering(t, nil)

@@ -58,7 +58,7 @@ func (t *tap) startReading(rec *record) {
 	res := t.answer.res
 	uses := rec.uses()
 	t.packed = encodingOf(res.Header)
-	t.stores = uses.stored && res.StatusCode == http.StatusOK
+	t.stores = uses.stored && res.StatusCode == http.StatusOK && t.ask.mayStore(res.Header)
 	r := t.ask.in.r
 	op := t.ask.from.op
 	t.metered = (op.Parsed() || op.Generates()) && !rec.to.route.Open && res.StatusCode/100 == 2 && r.Method != http.MethodHead
