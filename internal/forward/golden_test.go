@@ -87,8 +87,8 @@ func (f shape) String() string {
 }
 
 // askFor is the path and the body by which an answer is asked for; prompt makes
-// it a question of its own. The request bounds the answer, so that one that ends
-// there is remembered.
+// it a question of its own. The request bounds the answer, so that one that
+// ends there is remembered.
 func askFor(d *dialect.Dialect, op dialect.Operation, f shape, prompt string) (path, body string) {
 	mount := map[string]string{"openai": "", "anthropic": "/anthropic", "gemini": "/gemini"}[d.Name]
 	flags := `"caching":true`

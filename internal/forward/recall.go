@@ -179,9 +179,9 @@ func (g *Gateway) cacheable(a *ask) bool {
 	return (r.Method == http.MethodPost && a.raw != nil) || (r.Method == http.MethodGet && r.ContentLength == 0)
 }
 
-// mayStore reports whether an answer with these headers may be stored. A request
-// that itself asks for caching overrides the upstream's no-store, which some
-// providers send with everything.
+// mayStore reports whether an answer with these headers may be stored. A
+// request that itself asks for caching overrides the upstream's no-store, which
+// some providers send with everything.
 func (a *ask) mayStore(h http.Header) bool {
 	asks := a.req.Caching != nil && *a.req.Caching
 	return asks || !cacheControl(h)["no-store"]
