@@ -108,8 +108,8 @@ type Answer struct {
 
 	// State are the ids of what the provider keeps because of this answer,
 	// which a later request may name: the response and its items, a container,
-	// the audio of a message. At most 128 are kept. See Creates for other
-	// operations.
+	// the audio of a message, and names of what is encrypted for the API key.
+	// At most 128 are kept. See Creates for other operations.
 	State []string
 
 	choices []*Draft
@@ -256,6 +256,16 @@ func (a *Answer) AddState(v gjson.Result) {
 		return
 	}
 	a.State = append(a.State, strings.Clone(s))
+}
+
+// AddSealed takes what only the API key that made it can open, such as
+// encrypted reasoning, under a name that stands for its text.
+func (a *Answer) AddSealed(v gjson.Result) {
+	name := sealed(v)
+	if name == "" || len(a.State) == maxState || slices.Contains(a.State, name) {
+		return
+	}
+	a.State = append(a.State, name)
 }
 
 // keep appends text as long as there is space for it. From the first text on

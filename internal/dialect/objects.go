@@ -3,6 +3,8 @@ package dialect
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -60,10 +62,11 @@ func Set(words ...string) map[string]bool {
 
 // Refers returns the ids of what the provider is to keep already for a request
 // to be served, those of the path first: files, batches, responses,
-// conversations, vector stores, containers, cached contents and so on. Such
-// things belong to the account of the API key that made them, so of several
-// keys only that one will do. b may be nil. An ordinary chat costs a search of
-// its bytes for a few words; with a single API key there is no reason to ask.
+// conversations, vector stores, containers, cached contents, encrypted
+// reasoning and so on. Such things belong to the account of the API key that
+// made them, so of several keys only that one will do. b may be nil. An
+// ordinary chat costs a search of its bytes for a few words; with a single API
+// key there is no reason to ask.
 //
 // What is named there is the client's claim, and it may be no id at all. At
 // most 128 are returned.
@@ -87,10 +90,22 @@ func (d *Dialect) Refers(op Operation, path string, b *Body) []string {
 	if op == Responses {
 		b.Get("input").ForEach(func(_, item gjson.Result) bool { // items of earlier answers, whole or {"type":"item_reference"}
 			ids.add(item.Get("id"))
+			ids.id(sealed(item.Get("encrypted_content")))
 			return true
 		})
 	}
 	return ids.list
+}
+
+// sealed returns a name for a text that only the API key that made it can open,
+// which clients send back in place of an id: a digest of it.
+func sealed(v gjson.Result) string {
+	s := jsonscan.String(v)
+	if s == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(s))
+	return "encrypted:" + hex.EncodeToString(sum[:16])
 }
 
 // Creates returns the ids that the answer to a successful request gave to what

@@ -30,7 +30,7 @@ func TestRefers(t *testing.T) {
 		"a follow-up":             {openai.Dialect, "/v1/responses", `{"previous_response_id":"resp_1","input":"and?"}`, []string{"resp_1"}},
 		"a conversation":          {openai.Dialect, "/v1/responses", `{"conversation":{"id":"conv_1"},"input":"and?"}`, []string{"conv_1"}},
 		"a conversation's id":     {openai.Dialect, "/v1/responses", `{"conversation":"conv_1"}`, []string{"conv_1"}},
-		"earlier items":           {openai.Dialect, "/v1/responses", `{"input":[{"type":"item_reference","id":"msg_1"},{"type":"reasoning","id":"rs_1","encrypted_content":"x"},{"role":"user","content":[{"type":"input_file","file_id":"file-1"},{"type":"input_image","file_id":"file-2"}]}]}`, []string{"file-1", "file-2", "msg_1", "rs_1"}},
+		"earlier items":           {openai.Dialect, "/v1/responses", `{"input":[{"type":"item_reference","id":"msg_1"},{"type":"reasoning","id":"rs_1","encrypted_content":"x"},{"role":"user","content":[{"type":"input_file","file_id":"file-1"},{"type":"input_image","file_id":"file-2"}]}]}`, []string{"file-1", "file-2", "msg_1", "rs_1", "encrypted:2d711642b726b04401627ca9fbac32f5"}},
 		"tools with state":        {openai.Dialect, "/v1/responses", `{"tools":[{"type":"file_search","vector_store_ids":["vs_1","vs_2"]},{"type":"code_interpreter","container":"cntr_1"},{"type":"code_interpreter","container":{"type":"auto","file_ids":["file-3"]}}]}`, []string{"vs_1", "vs_2", "cntr_1", "file-3"}},
 		"the name of a parameter": {openai.Dialect, "/v1/responses", `{"tools":[{"type":"function","parameters":{"properties":{"file_id":{"type":"string"}}}}]}`, nil},
 		"a response again":        {openai.Dialect, "/v1/responses/resp_1", "", []string{"resp_1"}},

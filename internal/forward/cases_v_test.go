@@ -288,6 +288,17 @@ func TestCasesOfVerdicts(t *testing.T) {
 			}
 		}
 	})
+	t.Run("R4 keys in a path and a model", func(t *testing.T) {
+		managed := "fk-" + strings.Repeat("a1", 23)
+		b := start(t, provider, nil)
+		b.do("POST", "/v1/chat/completions", `{"model":"`+managed+`","messages":[{"role":"user","content":"hi"}]}`)
+		b.do("POST", "/v1/models/"+managed+"/x", `{"model":"m-`+canary+`","messages":[]}`)
+		b.do("GET", "/v1/models/"+canary, "")
+		log := b.log.String()
+		if strings.Contains(log, managed) || strings.Contains(log, canary) || strings.Count(log, "[secret]") < 4 {
+			t.Errorf("the access log has a key:\n%s", log)
+		}
+	})
 	t.Run("a provider's own field called caching", func(t *testing.T) {
 		b := start(t, provider, nil)
 		for _, value := range []string{`"ephemeral"`, `{"type":"prefix"}`, `["a"]`, "1"} {

@@ -270,7 +270,7 @@ func cacheWord(status string) string {
 }
 
 // logLine writes the access log's one line. It names the path but never the
-// query, where clients may put keys.
+// query, where clients put keys; those that are elsewhere are masked.
 func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
 	in := rec.in
 	level := slog.LevelInfo
@@ -280,20 +280,22 @@ func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
 	if !g.Log.Enabled(in, level) {
 		return
 	}
+	secrets := rec.ask.who.secrets(rec.answer)
+	masked := func(name, value string) slog.Attr { return slog.String(name, chatlog.WithoutKeys(value, secrets)) }
 	attrs := make([]slog.Attr, 0, 12)
-	attrs = append(attrs, slog.String("id", in.id), slog.String("method", in.r.Method), slog.String("path", in.r.URL.Path),
+	attrs = append(attrs, slog.String("id", in.id), slog.String("method", in.r.Method), masked("path", in.r.URL.Path),
 		slog.Int("status", rec.status), slog.String("ip", rec.ask.who.ip.String()), slog.Float64("ms", float64(elapsed.Microseconds())/1000))
 	if rec.to.route != nil {
 		attrs = append(attrs, slog.String("route", rec.to.route.Name), slog.String("key", rec.ask.who.name))
 	}
 	if model := rec.model(); model != "" {
-		attrs = append(attrs, slog.String("model", model))
+		attrs = append(attrs, masked("model", model))
 	}
 	if rec.tap != nil {
 		attrs = append(attrs, slog.Int64("bytes", rec.tap.passed), slog.Float64("first_ms", float64(rec.tap.first.Microseconds())/1000))
 	}
 	if rec.ask.who.user != "" {
-		attrs = append(attrs, slog.String("user", rec.ask.who.user))
+		attrs = append(attrs, masked("user", rec.ask.who.user))
 	}
 	if n := rec.tries(); n > 1 {
 		attrs = append(attrs, slog.Int("attempts", n))

@@ -31,6 +31,7 @@ func (a reader) responseEvent(root gjson.Result) {
 		a.responseCall(index, root.Get("item"))
 		a.addItem(root.Get("item"))
 		if kind == "response.output_item.done" {
+			a.AddSealed(root.Get("item.encrypted_content"))
 			a.addFee(root.Get("item"))
 		}
 	case "response.function_call_arguments.delta", "response.custom_tool_call_input.delta":
@@ -93,6 +94,7 @@ func (a reader) response(r gjson.Result) {
 	for position, item := range output {
 		a.responseCall(int64(position), item)
 		a.addItem(item)
+		a.AddSealed(item.Get("encrypted_content"))
 		if !hasText {
 			a.responseItem(c, item)
 		}
