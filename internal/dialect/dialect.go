@@ -240,7 +240,8 @@ type Provider struct {
 	ModelsHeader http.Header
 
 	// AccountHeaders are the request headers that name the account of the
-	// client's own credential. They go with it when it is replaced.
+	// client's own credential, in canonical form. They go with it when it is
+	// replaced.
 	AccountHeaders []string
 
 	// Addresses are the members of answers to free operations that hold an

@@ -79,7 +79,7 @@ func (g *Gateway) outgoingHeader(a *ask, to target, read bool) http.Header {
 // provider answers 401.
 func removeAccount(h http.Header, d *dialect.Dialect) {
 	for _, name := range d.Provider.AccountHeaders {
-		h.Del(name)
+		delete(h, name)
 	}
 }
 

@@ -36,10 +36,11 @@ func (g *Gateway) setQuestion(m *memory, a *ask, to target) error {
 		Method: a.in.r.Method, Path: path, Query: sortedQuery(keys.StripQuery(query)), Header: make(map[string]string), Body: a.raw,
 	}
 	for _, name := range d.VersionHeaders {
-		if to.swap && slices.Contains(d.Provider.AccountHeaders, name) {
+		canonical := http.CanonicalHeaderKey(name)
+		if to.swap && slices.Contains(d.Provider.AccountHeaders, canonical) {
 			continue // it does not go upstream
 		}
-		values := a.in.r.Header.Values(name)
+		values := a.in.r.Header[canonical]
 		if len(values) > 0 {
 			q.Header[name] = strings.Join(values, ",")
 		}

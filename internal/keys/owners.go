@@ -162,9 +162,9 @@ func (o *Owners) OfSecret(route, presented string) (key string, ok bool) {
 	if o == nil || presented == "" {
 		return "", false
 	}
-	name := string(nameOf(route, presented))
+	name := nameOf(route, presented)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	e, ok := o.secrets.Entries[name]
+	e, ok := o.secrets.Entries[string(name)]
 	return e.key, ok && o.now().Before(e.ends)
 }

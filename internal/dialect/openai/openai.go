@@ -35,7 +35,7 @@ var Dialect = &dialect.Dialect{
 		BaseURL: "https://api.openai.com",
 		MaxBody: 256 << 20, // it takes 512 MB of images, which is beyond what any model reads
 
-		AccountHeaders: []string{"OpenAI-Organization", "OpenAI-Project", "ChatGPT-Account-ID"},
+		AccountHeaders: []string{"Openai-Organization", "Openai-Project", "Chatgpt-Account-Id"},
 	},
 }
 
