@@ -45,6 +45,32 @@ func TestPieces(t *testing.T) {
 	}
 }
 
+// TestPredictions counts the images of Imagen's answers. Where there is none the
+// count is that of the request.
+func TestPredictions(t *testing.T) {
+	for body, want := range map[string]int64{
+		`{"predictions":[{"mimeType":"image/png","bytesBase64Encoded":"iVBO"},{"mimeType":"image/png","bytesBase64Encoded":"iVBO"}]}`: 2,
+		`{"predictions":[{"gcsUri":"gs://bucket/1.png"},{"raiFilteredReason":"blocked"},{"safetyAttributes":{}}]}`:                    1,
+		`{"predictions":[{"raiFilteredReason":"blocked"}]}`:                                                                           0,
+		`{"predictions":[]}`:             0,
+		`{"predictions":[3,""]}`:         0,
+		`{"predictions":"2"}`:            0,
+		`{"data":[{"b64_json":"iVBO"}]}`: 1, // from OpenAI's path
+	} {
+		var a dialect.Answer
+		if err := gemini.Dialect.ReadBody(dialect.Image, &a, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		var got int64
+		if a.Usage != nil {
+			got = a.Usage.Media.Images
+		}
+		if got != want {
+			t.Errorf("%s: %d images, want %d", body, got, want)
+		}
+	}
+}
+
 // TestOfferedTools reads which calls of the provider's tools a request allows.
 func TestOfferedTools(t *testing.T) {
 	for body, want := range map[string]string{

@@ -38,7 +38,7 @@ var (
 	skimmed = withNames(Set("id", "responseId", "model", "modelVersion", "type", "object", "status", "error", "service_tier", "serviceTier",
 		"index", "finish_reason", "finishReason", "stop_reason", "done", "done_reason", "duration", "size", "quality",
 		"groundingMetadata"), usageNames, flatNames)
-	itemized = Set("data")
+	itemized = Set("data", "predictions")
 )
 
 func withNames(set map[string]bool, more ...[]string) map[string]bool {

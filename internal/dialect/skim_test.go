@@ -50,4 +50,11 @@ func TestSkim(t *testing.T) {
 	if a.Usage == nil || a.Usage.Media != (dialect.Media{Images: 2, ImageKind: "1024x1024/high"}) {
 		t.Errorf("pictures: %+v", a.Usage)
 	}
+	var imagen dialect.Answer
+	s = gemini.Dialect.NewSkim(dialect.Image, &imagen, false)
+	s.Write([]byte(`{"predictions":[{"mimeType":"image/png",` + filler + `},{"bytesBase64Encoded":"iVBO"}]}`))
+	s.Close()
+	if imagen.Usage == nil || imagen.Usage.Media != (dialect.Media{Images: 2}) {
+		t.Errorf("predictions: %+v", imagen.Usage)
+	}
 }

@@ -126,6 +126,9 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 // readBody reads a body: one object, or the array of chunks of a stream without
 // alt=sse.
 func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
+	if op == dialect.Image && (reader{a}).predictions(body) {
+		return nil
+	}
 	if op.OpenAI() {
 		return openai.Dialect.Body(op, a, body)
 	}
@@ -207,6 +210,30 @@ func (a reader) searches(by gjson.Result) {
 	if maps {
 		a.RaiseFee("google_maps", 1)
 	}
+}
+
+// predictions reads an answer of Imagen, and reports whether body is one. Images
+// that a filter has held back are listed too, without an image, and cost
+// nothing. Sources: https://ai.google.dev/gemini-api/docs/imagen; Vertex AI's
+// reference, "Imagen API", "Response body".
+func (a reader) predictions(body []byte) bool {
+	list := jsonscan.View(body).Get("predictions")
+	if !list.Exists() || !jsonscan.Valid(body) {
+		return false
+	}
+	n := jsonscan.Count(list) // of a long answer only their number is kept, see dialect.Skim
+	if list.IsArray() {
+		for _, v := range list.Array() {
+			if v.Get("bytesBase64Encoded").Exists() || v.Get("gcsUri").Exists() {
+				n++
+			}
+		}
+	}
+	if n > 0 {
+		a.SetUsage(dialect.Usage{Media: dialect.Media{Images: n}}, "")
+	}
+	a.Ended = true
+	return true
 }
 
 func (a reader) part(c *dialect.Draft, part gjson.Result) {
