@@ -57,6 +57,22 @@ var providerTools = []struct{ name, fee string }{
 	{"google_maps", "google_maps"}, {"googleMaps", "google_maps"},
 }
 
+// Memory returns the memory of the containers in which code of the provider's
+// runs, as the end of a fee's name: "/4g", and "" for the least. Of several
+// tools that run code the first that names one counts. Source: OpenAI's API
+// reference, "tools", "Code interpreter", memory_limit.
+func Memory(tools gjson.Result) string {
+	if !strings.Contains(tools.Raw, "memory_limit") {
+		return ""
+	}
+	for _, tool := range tools.Array() {
+		if size := Word(tool.Get("container.memory_limit"), ""); size != "" && size != "1g" {
+			return "/" + size
+		}
+	}
+	return ""
+}
+
 // OfferedTools returns the calls that tools of the provider may have in a
 // request: as many as it allows, or a few.
 func (b *Body) OfferedTools() (fees []Fee) {
@@ -69,7 +85,11 @@ func (b *Body) OfferedTools() (fees []Fee) {
 		tools.ForEach(func(_, v gjson.Result) bool {
 			offered := strings.HasPrefix(jsonscan.String(v.Get("type")), tool.name) || v.Get(tool.name).IsObject()
 			if offered {
-				fees = moreFees(fees, Fee{Name: tool.fee, Count: cmp.Or(jsonscan.Count(v.Get("max_uses")), most, likelyCalls)})
+				name := tool.fee
+				if name == "code_interpreter" {
+					name += Memory(tools)
+				}
+				fees = moreFees(fees, Fee{Name: name, Count: cmp.Or(jsonscan.Count(v.Get("max_uses")), most, likelyCalls)})
 			}
 			return true
 		})

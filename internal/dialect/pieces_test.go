@@ -74,13 +74,16 @@ func TestPredictions(t *testing.T) {
 // TestOfferedTools reads which calls of the provider's tools a request allows.
 func TestOfferedTools(t *testing.T) {
 	for body, want := range map[string]string{
-		`{"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":2}]}`:          "[{web_search 2}]",
-		`{"max_tool_calls":3,"tools":[{"type":"web_search_preview"},{"type":"file_search"}]}`:  "[{web_search 3} {file_search 3}]",
-		`{"tools":[{"type":"function","name":"web_search","description":"\"web_search"}]}`:     "[]",
-		`{"tools":[{"google_search":{}},{"functionDeclarations":[{"name":"google_search"}]}]}`: "[{google_search 5}]",
-		`{"tools":[{"googleSearch":{}}]}`:                                                      "[{google_search 5}]",
-		`{"tools":"web_search"}`:                                                               "[]",
-		`{"messages":[{"role":"user","content":"web_search"}]}`:                                "[]",
+		`{"tools":[{"type":"web_search_20250305","name":"web_search","max_uses":2}]}`:              "[{web_search 2}]",
+		`{"max_tool_calls":3,"tools":[{"type":"web_search_preview"},{"type":"file_search"}]}`:      "[{web_search 3} {file_search 3}]",
+		`{"tools":[{"type":"function","name":"web_search","description":"\"web_search"}]}`:         "[]",
+		`{"tools":[{"google_search":{}},{"functionDeclarations":[{"name":"google_search"}]}]}`:     "[{google_search 5}]",
+		`{"tools":[{"googleSearch":{}}]}`:                                                          "[{google_search 5}]",
+		`{"tools":[{"type":"code_interpreter","container":{"type":"auto","memory_limit":"16g"}}]}`: "[{code_interpreter/16g 5}]",
+		`{"tools":[{"type":"code_interpreter","container":{"type":"auto","memory_limit":"1g"}}]}`:  "[{code_interpreter 5}]",
+		`{"tools":[{"type":"code_interpreter","container":"cntr_1"}]}`:                             "[{code_interpreter 5}]",
+		`{"tools":"web_search"}`:                                "[]",
+		`{"messages":[{"role":"user","content":"web_search"}]}`: "[]",
 	} {
 		b, err := dialect.Scan([]byte(body))
 		if err != nil {

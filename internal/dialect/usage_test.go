@@ -177,6 +177,14 @@ func TestFees(t *testing.T) {
 			t.Errorf("%s: %s", form, diff)
 		}
 	}
+	var large dialect.Answer
+	tools := `"tools":[{"type":"web_search"},{"type":"code_interpreter","container":{"type":"auto","memory_limit":"4g"}}],`
+	if err := openai.Dialect.ReadBody(dialect.Responses, &large, []byte("{"+tools+response[1:])); err != nil {
+		t.Fatal(err)
+	}
+	if got := large.Usage.Terms.Fees; len(got) != 3 || got[2] != (dialect.Fee{Name: "code_interpreter/4g", Count: 1}) {
+		t.Errorf("a container of 4 GB: %v", got)
+	}
 }
 
 // TestTotalOfVectors: what generates nothing has only a prompt.

@@ -31,6 +31,7 @@ func TestPriceIsNeverGuessed(t *testing.T) {
 		{"exact with date", "openai", "gpt-4o-2024-05-13", "openai/gpt-4o-2024-05-13", "in the table of"},
 		{"without its date", "openai", "gpt-4.1-2025-04-14", "openai/gpt-4.1", "without its date"},
 		{"without Vertex's date", "google-vertex", "gemini-2.5-pro@20250617", "google-vertex/gemini-2.5-pro", "without its date"},
+		{"without Vertex's date, of another provider's model", "anthropic", "claude-sonnet-4-5@20250929", "anthropic/claude-sonnet-4-5", "without its date"},
 		{"alias", "openai", "team-model", "openai/gpt-4o", "priced as openai/gpt-4o"},
 		{"override", "openai", "gpt-4.1-mini", "openai/gpt-4.1-mini", "forward.yaml has a price"},
 		{"override without its date", "openai", "gpt-4.1-mini-2025-04-14", "openai/gpt-4.1-mini", "without its date"},

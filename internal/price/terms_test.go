@@ -56,6 +56,8 @@ func TestTermsAndPieces(t *testing.T) {
 		{"a tool without a rate", "anthropic", "claude-opus-5", calls("telescope", 1), "", 0, "no price of call/telescope for claude-opus-5"},
 		{"searches of a model that does not reason", "openai", "gpt-4.1", calls("web_search", 2), "", 1*cent + 5*cent, ""},
 		{"searches of OpenAI's by a model that reasons, as flex", "openai", "gpt-5.4", calls("web_search", 2), "flex", 875*cent/1000 + 2*cent, ""},
+		{"code in a small container", "openai", "gpt-5.4", calls("code_interpreter", 1), "", 175*cent/100 + 3*cent, ""},
+		{"code in a large container", "openai", "gpt-5.4", calls("code_interpreter/64g", 1), "", 175*cent/100 + 192*cent, ""},
 		{"Gemini's, a prompt", "google", "gemini-2.5-flash", calls("google_search", 1), "", 28*cent/100 + 35*cent/10, ""},
 		{"Gemini 3's, a search", "google", "gemini-3-flash-preview", calls("google_search", 1), "", 35*cent/100 + 14*cent/10, ""},
 		{"images", "openai", "dall-e-3", images("1024x1024/standard", 2), "", 8 * cent, ""},

@@ -76,7 +76,7 @@ func (a reader) response(r gjson.Result) {
 	a.AddState(r.Get("conversation.id"))
 	a.SetTier(r.Get("service_tier"))
 	output := r.Get("output").Array()
-	a.addFees(output)
+	a.addFees(output, dialect.Memory(r.Get("tools")))
 	a.TakeUsage(r.Get("usage"))
 	a.Fail(r.Get("error"))
 	switch status := jsonscan.String(r.Get("status")); status {
@@ -126,16 +126,20 @@ func (a reader) addItem(item gjson.Result) {
 
 // addFees counts the calls of tools in a whole output, which has again what
 // events have shown of it. Code costs by the container that it runs in, not by
-// the call.
-func (a reader) addFees(output []gjson.Result) {
+// the call, and by the memory of that.
+func (a reader) addFees(output []gjson.Result, memory string) {
 	if len(output) > 0 {
 		a.Fees = nil
 	}
 	containers := map[string]bool{}
 	for _, item := range output {
+		if jsonscan.String(item.Get("type")) != "code_interpreter_call" {
+			a.addFee(item)
+			continue
+		}
 		id := jsonscan.String(item.Get("container_id"))
 		if id == "" || !containers[id] {
-			a.addFee(item)
+			a.AddFee("code_interpreter"+memory, 1)
 		}
 		containers[id] = true
 	}
