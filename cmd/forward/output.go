@@ -128,6 +128,15 @@ func writeWrapped(w io.Writer, rows [][]string, width int) {
 	}
 }
 
+// writeParagraph writes a line within 100 columns: a longer one goes on below
+// itself, further in.
+func writeParagraph(w io.Writer, indent, line string) error {
+	inner := indent + "    "
+	text := indent + strings.Join(wrapped(line, 100-len(inner)), "\n"+inner)
+	_, err := fmt.Fprintln(w, text)
+	return err
+}
+
 // wrapped cuts s into parts of at most width columns, behind a space or a comma
 // where there is one.
 func wrapped(s string, width int) (parts []string) {

@@ -58,7 +58,7 @@ func printPrice(w io.Writer, m price.Match) {
 	if m.Price.Provider != "" {
 		name = m.Price.Provider + "/" + name
 	}
-	fmt.Fprintf(w, "%s: %s (%s)\n", name, m.Why, m.Price.Source)
+	writeParagraph(w, "", fmt.Sprintf("%s: %s (%s)", name, m.Why, m.Price.Source))
 	for _, tier := range m.Price.Tiers {
 		if tier.Above > 0 {
 			fmt.Fprintf(w, "  calls with more than %d prompt tokens:\n", tier.Above)
@@ -90,7 +90,7 @@ func printTerms(w io.Writer, list *price.List) {
 		}
 	}
 	if len(tools) > 0 {
-		fmt.Fprintf(w, "  a call of a tool of the provider: %s\n", strings.Join(tools, ", "))
+		writeParagraph(w, "  ", "a call of a tool of the provider: "+strings.Join(tools, ", "))
 	}
 }
 
@@ -135,6 +135,5 @@ func printSources(w io.Writer, prices *price.Table) error {
 	for _, s := range prices.Sources() {
 		list = append(list, strings.Join(strings.Fields(strings.Join([]string{s.Name, s.Version, s.License, s.Date}, " ")), " "))
 	}
-	_, err := fmt.Fprintf(w, "prices of %s: %s\n", prices.Date(), strings.Join(list, "; "))
-	return err
+	return writeParagraph(w, "", fmt.Sprintf("prices of %s: %s", prices.Date(), strings.Join(list, "; ")))
 }

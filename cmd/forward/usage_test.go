@@ -231,6 +231,11 @@ func TestUsagePrices(t *testing.T) {
 		if err == nil && !strings.Contains(sources, "@earendil-works/pi-ai 1.5.2 MIT") {
 			t.Errorf("no source in %q", sources)
 		}
+		for line := range strings.Lines(out + sources) {
+			if n := displayWidth(strings.TrimSpace(line)); n > 100 {
+				t.Errorf("%v: %d columns: %s", args, n, line)
+			}
+		}
 		return strings.Join(strings.Fields(out), " "), err
 	}
 	for _, c := range []struct {
@@ -241,6 +246,9 @@ func TestUsagePrices(t *testing.T) {
 		{[]string{"openai/gpt-4o"}, []string{"openrouter/openai/gpt-4o: openrouter/openai/gpt-4o in the table", "openai/gpt-4o: openai/gpt-4o in the table"}},
 		{[]string{"anthropic/claude-sonnet-4-5"}, []string{"cached_write_1h $6.00 million $3.00"}},
 		{[]string{"gemini-2.5-pro", "--provider", "gemini"}, []string{"calls with more than 200000 prompt tokens", "$2.50"}},
+		{[]string{"gpt-5", "--provider", "openai"}, []string{"a call of a tool of the provider: code_interpreter $0.03, code_interpreter/16g $0.48", "web_search $0.01"}},
+		{[]string{"claude-opus-5", "--provider", "anthropic"}, []string{"2 times these rates where the answer has speed \"fast\"", "1.1 times these rates where the answer has inference_geo \"us\""}},
+		{[]string{"sora-2-pro"}, []string{"video_second/1024x1792 $0.50 one"}},
 		{[]string{"cellar"}, []string{"cellar: forward.yaml has a price of cellar (forward.yaml)", "output $1.00 million"}},
 		{[]string{"team"}, []string{"openai/gpt-4o: forward.yaml: team is priced as openai/gpt-4o"}},
 		{[]string{"gpt-4o"}, []string{"azure/gpt-4o", "openai/gpt-4o"}},
