@@ -45,8 +45,8 @@ func TestPieces(t *testing.T) {
 	}
 }
 
-// TestPredictions counts the images of Imagen's answers. Where there is none the
-// count is that of the request.
+// TestPredictions counts the images of Imagen's answers. Where there is none
+// the count is that of the request.
 func TestPredictions(t *testing.T) {
 	for body, want := range map[string]int64{
 		`{"predictions":[{"mimeType":"image/png","bytesBase64Encoded":"iVBO"},{"mimeType":"image/png","bytesBase64Encoded":"iVBO"}]}`: 2,

@@ -212,8 +212,8 @@ func (a reader) searches(by gjson.Result) {
 	}
 }
 
-// predictions reads an answer of Imagen, and reports whether body is one. Images
-// that a filter has held back are listed too, without an image, and cost
+// predictions reads an answer of Imagen, and reports whether body is one.
+// Images that a filter has held back are listed too, without an image, and cost
 // nothing. Sources: https://ai.google.dev/gemini-api/docs/imagen; Vertex AI's
 // reference, "Imagen API", "Response body".
 func (a reader) predictions(body []byte) bool {
