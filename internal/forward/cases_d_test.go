@@ -63,6 +63,10 @@ func (p *workProvider) serve(w http.ResponseWriter, r *http.Request) {
 		if *p.state.Load() == "completed" {
 			body = `{"name":"models/veo-3.0-generate-001/operations/op1","done":true,"response":{"generateVideoResponse":{"generatedSamples":[{"video":{"uri":"x"}}]}}}`
 		}
+	case method+path == "POST/v1/videos", method+path == "POST/v1/videos/video_0/remix", path == "/v1/videos/video_1":
+		body = `{"id":"video_1","object":"video","model":"sora-2","status":"` + *p.state.Load() + `","seconds":"8","size":"720x1280"}`
+	case path == "/v1/videos/video_1/content":
+		kind = "video/mp4"
 	case method+path == "POST/v1/threads/thread_1/runs":
 		body = `{"id":"run_1","object":"thread.run","status":"queued","model":"gpt-4o","usage":null}`
 	case path == "/v1/threads/thread_1/runs/run_1":
@@ -216,4 +220,36 @@ func TestAnswersThatAreNotWhole(t *testing.T) {
 			t.Errorf("%d calls: an answer that is not whole was remembered", n)
 		}
 	})
+}
+
+// TestDeferredVideos starts work that has no tokens.
+func TestDeferredVideos(t *testing.T) {
+	for name, c := range map[string]struct {
+		create, body, fetch string
+		settled             string
+	}{
+		"B44 B06 OpenAI": {"/v1/videos", `{"model":"sora-2","prompt":"x","seconds":"8","size":"720x1280"}`, "/v1/videos/video_1",
+			"video_1 alice 200 0+0 $0.80 priced true estimated false\n"},
+		"B44 B06 OpenAI, remixed": {"/v1/videos/video_0/remix", `{"prompt":"x"}`, "/v1/videos/video_1",
+			"video_1 alice 200 0+0 $0.80 priced true estimated false\n"},
+		"B44 B06 Gemini": {"/gemini/v1beta/models/veo-3.0-generate-001:predictLongRunning", `{"instances":[{"prompt":"x"}],"parameters":{"durationSeconds":8}}`,
+			"/gemini/v1beta/models/veo-3.0-generate-001/operations/op1", "+0 $3.20 priced true estimated true\n"},
+		"B06 a run": {"/v1/threads/thread_1/runs", `{"model":"gpt-4o","assistant_id":"a"}`, "/v1/threads/thread_1/runs/run_1",
+			"run_1 alice 200 100+9000 $0.09025 priced true estimated false\n"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o, p := newOffice(t), &workProvider{}
+			p.set("queued")
+			b := start(t, p.serve, o.change)
+			b.do("POST", c.create, c.body).want(t, 200)
+			p.set("completed")
+			for range 2 {
+				b.do("GET", c.fetch, "", "Authorization", "Bearer fk-bob").want(t, 200)
+			}
+			got := o.rows(b)
+			if !strings.Contains(got, c.settled) || strings.Count(got, "\n") != 2 {
+				t.Errorf("\n%s want\n%s", got, c.settled)
+			}
+		})
+	}
 }

@@ -274,8 +274,12 @@ func (g *Gateway) fillEnded(r *ledger.Row, seen dialect.Work) {
 		r.Status = http.StatusBadGateway
 		r.Cause = "upstream_error"
 	default:
-		r.Estimated = true
-		r.Usage.Media.Take(dialect.VideoOf(seen.Object))
+		made := dialect.VideoOf(seen.Object)
+		r.Estimated = made.VideoSeconds == 0
+		r.Usage.Media.Take(made)
+		if !r.Estimated {
+			r.Usage = dialect.Usage{Media: r.Usage.Media} // a video has no tokens
+		}
 	}
 	r.Bill(g.Prices)
 }
