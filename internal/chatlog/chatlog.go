@@ -36,6 +36,7 @@ type Options struct {
 	Dir       string         // "" means Log; created if it does not exist
 	NoFiles   bool           // conversations are only printed, see Print
 	Content   string         // full, meta (roles and sizes, no text) or redacted; "" means full
+	KeepMedia bool           // what is no text (images, sound, files) is written whole, and not as media type, size and digest
 	Redactor  *Redactor      // of meta and redacted lines; nil means one without own patterns and with a random salt
 	MaxSize   int64          // bytes after which a file is set aside; 0 means 50 MB
 	MaxTotal  int64          // bytes of all files, current and compressed ones included; 0 means no bound

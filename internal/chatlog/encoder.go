@@ -15,6 +15,7 @@ import (
 type encoder struct {
 	meta     bool // no text
 	redacted bool
+	media    bool      // what is no text is written whole, and not as its digest
 	redactor *Redactor // not nil if meta or redacted
 	location *time.Location
 	secrets  []string // credentials of the exchange, which no line contains
@@ -28,7 +29,11 @@ func (e *encoder) value(dst []byte, name string, v gjson.Result) []byte {
 	case e.meta:
 		return e.appendMeta(dst, name, v)
 	}
-	return e.json(dst, v.Raw)
+	raw := v.Raw
+	if !e.media {
+		raw = withoutMedia(raw, name)
+	}
+	return e.json(dst, raw)
 }
 
 // json appends JSON of a client or a model, with its strings cleaned.
@@ -60,6 +65,9 @@ func (e *encoder) text(dst []byte, s string) []byte { return jsonscan.AppendStri
 // clean returns a text of a client or a model without keys of the gateway and
 // the credentials of the exchange, redacted if the content demands it.
 func (e *encoder) clean(s string) string {
+	if !e.media {
+		s = withoutMediaURLs(s)
+	}
 	s = WithoutKeys(s, e.secrets)
 	if e.redacted {
 		s = e.redactor.Text(s)
@@ -124,8 +132,11 @@ func sizeOf(v gjson.Result) int {
 }
 
 // finish makes a line of an object: valid UTF-8, for strict readers, and a line
-// end.
+// end. It holds no more memory than the line needs, for the queue counts that.
 func finish(dst []byte) []byte {
+	if cap(dst) > 2*len(dst)+blobBytes { // there was media
+		dst = append(make([]byte, 0, len(dst)+1), dst...)
+	}
 	if !utf8.Valid(dst) {
 		dst = []byte(strings.ToValidUTF8(string(dst), "\uFFFD"))
 	}

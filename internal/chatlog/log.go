@@ -54,9 +54,9 @@ func Open(o Options) (*Log, error) {
 		}
 	}
 	l.encoders = map[string]*encoder{
-		"full":     {location: location},
+		"full":     {location: location, media: o.KeepMedia},
 		"meta":     {location: location, redactor: redactor, meta: true},
-		"redacted": {location: location, redactor: redactor, redacted: true},
+		"redacted": {location: location, redactor: redactor, redacted: true, media: o.KeepMedia},
 	}
 	l.encoders[""] = l.encoders[cmp.Or(o.Content, "full")]
 	if l.encoders[""] == nil {

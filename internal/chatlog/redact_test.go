@@ -41,7 +41,7 @@ func TestRedaction(t *testing.T) {
 				tt.want = tt.in
 			}
 			dir := t.TempDir()
-			l := open(t, chatlog.Options{Dir: dir, Content: "redacted"})
+			l := open(t, chatlog.Options{Dir: dir, Content: "redacted", KeepMedia: true})
 			exchange(t, l, "u", `{"messages":[{"role":"user","content":`+tt.in+`}]}`, "")
 			l.Close()
 			if got := gjson.Get(linesOf(t, filepath.Join(dir, "openai/chat/chat.log"))[0], "messages.0.content").Raw; got != tt.want {

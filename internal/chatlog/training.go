@@ -38,8 +38,8 @@ func learnable(x exchange) bool {
 // appendFineTuning appends a line for OpenAI's fine-tuning: the messages as
 // they were sent, with the answer as the last one.
 func appendFineTuning(dst []byte, x exchange) ([]byte, bool) {
-	if !learnable(x) {
-		return dst, false
+	if !learnable(x) || mediaDigest.MatchString(x.request.Get("messages").Raw) {
+		return dst, false // OpenAI would take a digest for the address of an image
 	}
 	o := newObject(dst, layout{})
 	o.key("messages")

@@ -53,6 +53,9 @@ func TestValues(t *testing.T) {
 		{`LOG_REDACT=["C-\\d{6}"]`, func(c *config.Config) any { return fmt.Sprint(c.Log.Redact) }, `[{ C-\d{6}}]`},
 		{`LOG_REDACT=C-\d{1,6}`, func(c *config.Config) any { return fmt.Sprint(c.Log.Redact) }, `[{ C-\d{1,6}}]`},
 		{"LOG_REDACT=", func(c *config.Config) any { return len(c.Log.Redact) }, 0},
+		{"LOG_CHAT=true", func(c *config.Config) any { return c.Log.MaxTotal }, int64(10e9)}, // B35: chat logs have a bound
+		{"LOG_MEDIA=keep", func(c *config.Config) any { return c.Log.KeepMedia }, true},
+		{"LOG_MEDIA=digest", func(c *config.Config) any { return c.Log.KeepMedia }, false},
 		{"LOG_MAX_TOTAL=1GB", func(c *config.Config) any { return c.Log.MaxTotal }, int64(1e9)},
 		{"LOG_LEVEL=WARNING", func(c *config.Config) any { return c.Log.Level }, "warn"},
 		{"LOG_FORMAT=console", func(c *config.Config) any { return c.Log.Format }, "text"},

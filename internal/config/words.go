@@ -154,6 +154,12 @@ func logFormat(l *loader, v value) (string, error) {
 	return word, nil
 }
 
+func logMedia(l *loader, v value) (string, error) {
+	word, err := choose(v.text, "digest", "keep")
+	l.cfg.Log.KeepMedia = word == "keep"
+	return word, err
+}
+
 func proxy(l *loader, v value) (string, error) {
 	s := strings.TrimSpace(v.text)
 	switch strings.ToLower(s) {

@@ -3,13 +3,16 @@ package forward_test
 import (
 	"crypto/sha256"
 	"database/sql"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"forward/internal/chatlog"
 	"forward/internal/upstream"
 )
 
@@ -37,6 +40,26 @@ func sealing(w http.ResponseWriter, r *http.Request) {
 	if !strings.Contains(body, "cut") {
 		fmt.Fprintf(w, "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"status\":\"completed\",\"output\":[]}}\n\n")
 	}
+}
+
+func TestB35ChatLogsOfImages(t *testing.T) {
+	t.Run("B35 a chat log with an image", func(t *testing.T) {
+		dir := t.TempDir()
+		log := must(chatlog.Open(chatlog.Options{Dir: dir}))(t)
+		b := start(t, provider, func(s *setup) { s.ChatLog = log })
+		image := strings.Repeat("iVBO", 500_000)
+		sent := `{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/png;base64,` + image + `"}}]}]}`
+		b.do("POST", "/v1/chat/completions", sent).want(t, 200)
+		log.Close()
+		if _, got := b.last(); string(got) != sent {
+			t.Error("the upstream got another body")
+		}
+		line := string(must(os.ReadFile(filepath.Join(dir, "openai", "chat", "chat.log")))(t))
+		decoded := must(base64.StdEncoding.DecodeString(image))(t)
+		if want := fmt.Sprintf(`{"url":"[image/png, %d bytes, sha256:%x]"}`, len(decoded), sha256.Sum256(decoded)); !strings.Contains(line, want) || len(line) > 2000 {
+			t.Errorf("%d bytes, without %s: %.500s", len(line), want, line)
+		}
+	})
 }
 
 func TestEncryptedReasoning(t *testing.T) {
