@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 
 	"forward/internal/jsonscan"
@@ -29,10 +28,6 @@ const minURL = 32
 // maxWord is the length from which letters and digits in a row are no word.
 const maxWord = 64
 
-// mediaHints are what JSON has that holds media: of the lines without any of
-// them nothing is taken apart.
-var mediaHints = []string{mediaMark, `"data"`, `"file_data"`, `"b64_json"`, `"images"`, `"encrypted_content"`, `\u00`}
-
 // mediaDigest is what withoutMedia writes.
 var mediaDigest = regexp.MustCompile(`\[[^\[\], ]+, [0-9]+ bytes, sha256:[0-9a-f]{64}\]`)
 
@@ -40,28 +35,28 @@ var mediaDigest = regexp.MustCompile(`\[[^\[\], ]+, [0-9]+ bytes, sha256:[0-9a-f
 // any string, and base64 where the protocols have it. name is the field that
 // holds the JSON. All else keeps its bytes.
 func withoutMedia(raw, name string) string {
-	if name != "images" && !slices.ContainsFunc(mediaHints, func(hint string) bool { return strings.Contains(raw, hint) }) {
-		return raw
-	}
 	var out []byte
 	from := 0
 	fields := []string{name} // that hold the position, from the outside
-	text := []byte(raw)
-	for i := 0; i < len(text); i++ {
-		switch text[i] {
+	for i := 0; i < len(raw); i++ {
+		switch raw[i] {
 		case '{', '[':
 			fields = append(fields, fields[len(fields)-1]) // elements of an array are of its field
 		case '}', ']':
 			fields = fields[:len(fields)-1]
 		case '"':
-			end := stringEnd(text, i)
-			s := jsonscan.View(text[i : end+1]).Str
-			if strings.HasPrefix(strings.TrimLeft(raw[end+1:], " \t\r\n"), ":") {
-				fields[len(fields)-1] = s
-			} else if short := mediaText(s, fields); short != s {
-				out = append(out, raw[from:i]...)
-				out = jsonscan.AppendString(out, short)
-				from = end + 1
+			end := closingQuote(raw, i)
+			inside := raw[i+1 : end]
+			switch after := strings.TrimLeft(raw[end+1:], " \t\r\n"); {
+			case strings.HasPrefix(after, ":"):
+				fields[len(fields)-1] = unescaped(inside)
+			case isMediaField(fields, len(inside)) || strings.Contains(inside, mediaMark):
+				text := unescaped(inside)
+				if short := mediaText(text, fields); short != text {
+					out = append(out, raw[from:i]...)
+					out = jsonscan.AppendString(out, short)
+					from = end + 1
+				}
 			}
 			i = end
 		}
@@ -70,6 +65,30 @@ func withoutMedia(raw, name string) string {
 		return raw
 	}
 	return string(append(out, raw[from:]...))
+}
+
+// closingQuote returns the offset of the quote that ends the string that starts
+// at i.
+func closingQuote(raw string, i int) int {
+	for {
+		i += 1 + strings.IndexByte(raw[i+1:], '"')
+		escapes := i
+		for raw[escapes-1] == '\\' {
+			escapes--
+		}
+		if (i-escapes)%2 == 0 {
+			return i
+		}
+	}
+}
+
+// unescaped returns the text of a JSON string, given what is between its
+// quotes.
+func unescaped(inside string) string {
+	if strings.IndexByte(inside, '\\') < 0 {
+		return inside
+	}
+	return jsonscan.View([]byte(`"` + inside + `"`)).Str
 }
 
 // mediaText returns a string with digests in place of media. The last of the
@@ -110,11 +129,18 @@ func isBase64(s string) bool {
 	return s != "" && base64Run(s) == len(s)
 }
 
+// base64Bytes are the bytes of base64 in either alphabet, with line ends.
+var base64Bytes = func() (is [256]bool) {
+	for c := range 256 {
+		is[c] = alphanumeric(byte(c)) || strings.IndexByte("+/-_=\r\n", byte(c)) >= 0
+	}
+	return is
+}()
+
 // base64Run returns how many bytes at the start of s are base64.
 func base64Run(s string) int {
 	for i := range len(s) {
-		c := s[i]
-		if !alphanumeric(c) && strings.IndexByte("+/-_=\r\n", c) < 0 {
+		if !base64Bytes[s[i]] {
 			return i
 		}
 	}
@@ -155,27 +181,41 @@ func withoutMediaURLs(s string) string {
 // bytes show it.
 func digestOf(kind, data string) string {
 	encoding := base64.RawStdEncoding
-	if strings.ContainsAny(data, "-_") {
+	if strings.IndexByte(data, '-') >= 0 || strings.IndexByte(data, '_') >= 0 {
 		encoding = base64.RawURLEncoding
 	}
+	const piece = 32 << 10 // a multiple of 4, as base64 is
+	var in [piece]byte
+	var decoded [piece]byte
 	sum := sha256.New()
-	var start prefix
-	n, err := io.Copy(io.MultiWriter(sum, &start), base64.NewDecoder(encoding, strings.NewReader(strings.TrimRight(data, "=\r\n"))))
-	if err != nil { // it only looks like base64: the digest is that of the text
-		sum.Reset()
-		n, _ = io.Copy(sum, strings.NewReader(data))
+	size := 0
+	sniffed := ""
+	rest := data
+	if strings.IndexByte(rest, '\n') >= 0 || strings.IndexByte(rest, '\r') >= 0 {
+		rest = lineEnds.Replace(rest)
+	}
+	for rest = strings.TrimRight(rest, "="); rest != ""; {
+		n := copy(in[:], rest)
+		rest = rest[n:]
+		n, err := encoding.Decode(decoded[:], in[:n])
+		if err != nil { // it only looks like base64: the digest is that of the text
+			sum.Reset()
+			io.WriteString(sum, data)
+			size = len(data)
+			sniffed = ""
+			break
+		}
+		if size == 0 {
+			sniffed, _, _ = strings.Cut(http.DetectContentType(decoded[:n]), ";")
+		}
+		sum.Write(decoded[:n])
+		size += n
 	}
 	if kind == "" || strings.ContainsAny(kind, "[], ") {
-		kind, _, _ = strings.Cut(http.DetectContentType(start.bytes), ";")
+		kind = cmp.Or(sniffed, "application/octet-stream")
 	}
-	return fmt.Sprintf("[%s, %d bytes, sha256:%x]", cmp.Or(kind, "application/octet-stream"), n, sum.Sum(nil))
+	return fmt.Sprintf("[%s, %d bytes, sha256:%x]", kind, size, sum.Sum(nil))
 }
 
-// prefix keeps as much of what is written to it as shows a media type.
-type prefix struct{ bytes []byte }
-
-func (p *prefix) Write(b []byte) (int, error) {
-	const enough = 512
-	p.bytes = append(p.bytes, b[:min(len(b), enough-len(p.bytes))]...)
-	return len(b), nil
-}
+// lineEnds takes out line ends.
+var lineEnds = strings.NewReplacer("\r", "", "\n", "")
