@@ -261,6 +261,9 @@ func TestNothingPaidIsReached(t *testing.T) {
 					continue
 				}
 				total++
+				if raceEnabled && total%8 != 0 {
+					continue
+				}
 				cost, method, path := fields[0], fields[1], fields[2]
 				if cost == "free" {
 					before := b.calls()
