@@ -171,7 +171,7 @@ func TestA28AndA65LimitsCannotBeWalkedAround(t *testing.T) {
 				}
 			}
 			b.wantCalls(t, 2)
-			if strings.Contains(b.log.String(), "1.2.3.") {
+			if strings.Contains(b.logged(), "1.2.3.") {
 				t.Error("the log believes the client's address")
 			}
 		})

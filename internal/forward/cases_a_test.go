@@ -150,7 +150,7 @@ func ephemeralCountForTheirKey(t *testing.T) {
 	if seen.Header.Get("Authorization") != "Bearer ek_first" || string(body) != "v=0" {
 		t.Errorf("the upstream got Authorization %q and %q", seen.Header.Get("Authorization"), body)
 	}
-	if !strings.Contains(b.log.String(), "path=/v1/realtime/calls status=200") || !strings.Contains(b.log.String(), "key=alice") {
+	if log := b.logged(); !strings.Contains(log, "path=/v1/realtime/calls status=200") || !strings.Contains(log, "key=alice") {
 		t.Error("the request is not logged as alice's")
 	}
 	head := b.handshake("GET /v1/realtime?model=gpt-realtime", "Sec-WebSocket-Protocol: realtime, openai-insecure-api-key.ek_session")

@@ -269,7 +269,7 @@ func TestCasesOfCompressedBodies(t *testing.T) {
 	})
 	t.Run("F12 the model of the log line", func(t *testing.T) {
 		b.do("POST", "/v1/responses", pack(t, "zstd", `{"model":"gpt-named","input":"hi"}`), "Content-Encoding", "zstd")
-		if !strings.Contains(b.log.String(), "model=gpt-named") {
+		if !strings.Contains(b.logged(), "model=gpt-named") {
 			t.Error("the log line has no model")
 		}
 	})

@@ -91,6 +91,7 @@ func TestCasesOfPaths(t *testing.T) {
 		"B33 OpenAI's chat of an Ollama":        {"/ollama/v1/chat/completions", model, "chat gpt-4o-mini 600+400"},
 		"B44 Databricks":                        {"/serving-endpoints/chat/completions", model, "chat gpt-4o-mini 600+400"},
 		"B44 an endpoint of Databricks":         {"/serving-endpoints/gpt-4o-mini/invocations", `{"messages":[]}`, "chat gpt-4o-mini 600+400"},
+		"B44 a rerank":                          {"/v1/rerank", model, "rerank gpt-4o-mini 600+400"},
 		"B44 a chat of Vertex":                  {"/gemini/v1/projects/p/locations/l/endpoints/openapi/chat/completions", model, "chat gpt-4o-mini 600+400"},
 		"M1 a model that is counted for free":   {"/gemini/v1beta/models/gemini-2.5-flash:countTokens", `{}`, ""},
 		"M1 a list":                             {"/v1/threads", `{}`, ""},

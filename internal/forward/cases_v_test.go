@@ -294,7 +294,7 @@ func TestCasesOfVerdicts(t *testing.T) {
 		b.do("POST", "/v1/chat/completions", `{"model":"`+managed+`","messages":[{"role":"user","content":"hi"}]}`)
 		b.do("POST", "/v1/models/"+managed+"/x", `{"model":"m-`+canary+`","messages":[]}`)
 		b.do("GET", "/v1/models/"+canary, "")
-		log := b.log.String()
+		log := b.logged()
 		if strings.Contains(log, managed) || strings.Contains(log, canary) || strings.Count(log, "[secret]") < 4 {
 			t.Errorf("the access log has a key:\n%s", log)
 		}

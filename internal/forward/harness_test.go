@@ -139,6 +139,13 @@ func (b *bench) last() (*http.Request, []byte) {
 	return b.seen[len(b.seen)-1], b.body[len(b.body)-1]
 }
 
+// logged returns the access log once all requests are settled: the line of one
+// may follow its answer.
+func (b *bench) logged() string {
+	b.gateway.Wait(10 * time.Second)
+	return b.log.String()
+}
+
 // plainTransport shows compressed answers as they are.
 var plainTransport = &http.Transport{DisableCompression: true}
 
