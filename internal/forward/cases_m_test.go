@@ -109,12 +109,16 @@ func budgetHolder(name string, dollars int64) keys.Key {
 		Budgets: []keys.Budget{{Unit: "usd", Amount: dollars * int64(price.Dollar), Period: "total"}}}}
 }
 
-// TestBudgetsHoldForPieces spends a budget on speech and images. What each
-// request costs is known before it is sent, so the budget is never exceeded.
+// TestBudgetsHoldForPieces spends a budget on speech, images and searches. What
+// each request costs is reserved before it is sent, so the budget is never
+// exceeded.
 func TestBudgetsHoldForPieces(t *testing.T) {
 	for name, c := range map[string]struct{ path, body, answer string }{
 		"M4 speech": {"/v1/audio/speech", `{"model":"tts-1","input":"` + strings.Repeat("x", 20_000) + `"}`, "audio/mpeg\nxxx"},
 		"M4 images": {"/v1/images/generations", `{"model":"dall-e-3","n":2,"quality":"hd","prompt":"a"}`, answerJSON + `{"data":[{"url":"a"},{"url":"b"}]}`},
+		"B15 searches": {"/v1/responses", `{"model":"gpt-5.4","input":"hi","max_output_tokens":100,"tools":[{"type":"web_search"}]}`, answerJSON + `{"id":"resp_1","object":"response","status":"completed","model":"gpt-5.4","output":[` +
+			strings.Repeat(`{"type":"web_search_call","id":"ws","status":"completed","action":{"type":"search"}},`, 5) +
+			`{"type":"message","id":"m","role":"assistant","content":[{"type":"output_text","text":"a"}]}],"usage":{"input_tokens":1000,"output_tokens":100,"total_tokens":1100}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			accounts, rows := accounting(t)
