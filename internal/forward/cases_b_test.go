@@ -20,12 +20,14 @@ import (
 	"forward/internal/keys"
 )
 
-// narrow is a gateway whose fk-narrow may use gpt-4o-mini and whisper-1 only.
+// narrow is a gateway whose fk-narrow may use a few models only, and fk-trusted
+// these in operations that no dialect knows too.
 func narrow(t *testing.T, handler http.HandlerFunc, change func(*setup)) *bench {
 	return start(t, handler, func(s *setup) {
 		s.all = true
-		s.keys = append(s.keys, keys.Key{Name: "narrow", Secret: keys.NewSecret("fk-narrow"),
-			Policy: keys.Policy{Models: []string{"gpt-4o-mini", "whisper-1", "gemini-1", "claude-1"}}})
+		models := []string{"gpt-4o-mini", "whisper-1", "gemini-1", "claude-1"}
+		s.keys = append(s.keys, keys.Key{Name: "narrow", Secret: keys.NewSecret("fk-narrow"), Policy: keys.Policy{Models: models}},
+			keys.Key{Name: "trusted", Secret: keys.NewSecret("fk-trusted"), Policy: keys.Policy{Models: models, UnknownOperations: "allow", Ephemeral: "allow"}})
 		if change != nil {
 			change(s)
 		}
@@ -72,7 +74,8 @@ func TestCasesOfModelRules(t *testing.T) {
 		chat      = "/v1/chat/completions"
 		plainForm = "application/x-www-form-urlencoded"
 	)
-	b := narrow(t, provider, nil)
+	// The forms are longer than a body that is read may be.
+	b := narrow(t, provider, func(s *setup) { s.MaxBody = 1 << 20 })
 	for _, c := range []struct {
 		name, method, path, kind, body string
 		status                         int
@@ -96,7 +99,7 @@ func TestCasesOfModelRules(t *testing.T) {
 		{"A3 session", "POST", "/v1/realtime/client_secrets", "", `{"session":{"model":"o1-pro"}}`, 403},
 		{"A3 data source", "POST", "/v1/evals/e/runs", "", `{"data_source":{"model":"o1-pro"}}`, 403},
 		{"A3 the tool of another model", "POST", "/v1/responses", "", `{"model":"gpt-4o-mini","tools":[{"type":"image_generation","model":"o1-pro"}]}`, 403},
-		{"A3 a session in a form", "POST", "/v1/audio/transcriptions", formOfB, onePart("session", `{"model":"o1-pro"}`) + "--B--", 403},
+		{"A3 a session in a form", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + onePart("session", `{"model":"o1-pro"}`) + "--B--", 403},
 		{"A3 query and body", "POST", chat + "?model=o1-pro", "", good, 403},
 		{"A3 path and models", "POST", "/openai/deployments/gpt-4o-mini/chat/completions", "", `{"models":["o1-pro"]}`, 403},
 		{"A3 path and query", "POST", "/gemini/v1beta/models/gemini-1:generateContent?model=o1-pro", "", `{}`, 403},
@@ -115,6 +118,7 @@ func TestCasesOfModelRules(t *testing.T) {
 		{"B29 pairs of another model", "POST", "/v1/audio/transcriptions", plainForm, "file=x&mod%65l=o1-pro", 403},
 		// Last, for the upstream may note late that it was aborted.
 		{"B29 the last model", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + oneFile(1<<20) + onePart("models[]", "o1-pro") + "--B--\r\n", 403},
+		{"B29 the last model, long and of another spelling", "POST", "/v1/audio/transcriptions", formOfB, onePart("model", "whisper-1") + onePart("Model", strings.Repeat("x", 100<<10)) + "--B--\r\n", 400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := b.calls()
@@ -134,6 +138,21 @@ func TestCasesOfModelRules(t *testing.T) {
 			}
 		})
 	}
+	t.Run("A1 A3 keys that may use unknown operations", func(t *testing.T) {
+		b := narrow(t, provider, nil)
+		for _, path := range []string{"/v1/fine_tuning/jobs", "/v1/realtime/client_secrets", "/v1/evals/e/runs"} {
+			for _, method := range []string{"POST", "PUT", "PATCH", "GET", "DELETE"} {
+				for _, body := range []string{`{"model":"%s"}`, `{"session":{"model":"%s"}}`, `{"data_source":{"model":"%s"}}`} {
+					before := b.calls()
+					b.do(method, path, fmt.Sprintf(body, "o1-pro"), "Authorization", "Bearer fk-trusted").want(t, 403, "model_not_allowed", "o1-pro")
+					if b.calls() != before {
+						t.Errorf("%s %s %s reached the upstream", method, path, body)
+					}
+					b.do(method, path, fmt.Sprintf(body, "gpt-4o-mini"), "Authorization", "Bearer fk-trusted").want(t, 200)
+				}
+			}
+		}
+	})
 	t.Run("A1 two types", func(t *testing.T) {
 		for _, types := range [][]string{{"text/plain", "application/json"}, {"application/json", formOfB}, {formOfB, "text/plain"}, {}} {
 			for body, status := range map[string]int{good: 200, bad: 403} {
@@ -169,6 +188,7 @@ func TestCasesOfFormsThatStream(t *testing.T) {
 	b := narrow(t, provider, func(s *setup) {
 		ledger(s)
 		s.base = server.URL
+		s.MaxBody = 1 << 20 // of what is read whole
 	})
 	for _, length := range []bool{true, false} {
 		for _, c := range []struct {
@@ -258,8 +278,14 @@ func TestCasesOfCompressedBodies(t *testing.T) {
 		}
 	})
 	t.Run("B09 a compressed form", func(t *testing.T) {
-		body := pack(t, "gzip", onePart("model", "o1-pro")+"--B--\r\n")
-		b.do("POST", "/v1/audio/transcriptions", body, append(narrowKey, "Content-Encoding", "gzip", "Content-Type", formOfB)...).want(t, 403)
+		for model, status := range map[string]int{"o1-pro": 403, "whisper-1": 200} {
+			body := pack(t, "gzip", onePart("model", model)+"--B--\r\n")
+			a := b.do("POST", "/v1/audio/transcriptions", body, append(narrowKey, "Content-Encoding", "gzip", "Content-Type", formOfB)...)
+			a.want(t, status)
+			if status == 403 && !strings.Contains(a.body, model) {
+				t.Errorf("%s: %s", model, a.body)
+			}
+		}
 	})
 	t.Run("B09 MODEL_ROUTES", func(t *testing.T) {
 		b.do("POST", "/v1/chat/completions", pack(t, "zstd", `{"model":"led-1","messages":[]}`), "Content-Encoding", "zstd").want(t, 200)

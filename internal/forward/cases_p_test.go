@@ -155,6 +155,10 @@ func TestCasesOfPaths(t *testing.T) {
 		if head := b.handshake("GET /v1/realtime?model=cheap", "Authorization: Bearer fk-narrow"); head.StatusCode != 403 {
 			t.Errorf("realtime got %d", head.StatusCode)
 		}
+		// What is free as GET is anything on a WebSocket.
+		if head := b.handshake("GET /v1/models", "Authorization: Bearer fk-narrow"); head.StatusCode != 403 {
+			t.Errorf("a list of models got %d", head.StatusCode)
+		}
 		b := start(t, acceptWebSocket, nil)
 		if head := b.handshake("GET /v1/responses", "Authorization: Bearer fk-alice"); head.StatusCode != 101 {
 			t.Errorf("a key without rules got %d", head.StatusCode)
