@@ -111,6 +111,9 @@ func scriptOutsideBody(r *http.Request) string {
 
 func (x *exchange) playError(status int) {
 	r := x.failure(status, "scripted_error", "This error is scripted.")
+	if status == http.StatusUnauthorized {
+		r = x.failure(status, "invalid_api_key", "Invalid API key.") // else the answer is about the request
+	}
 	if (status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable) && x.dialect() != gemini {
 		r.header.Set("Retry-After", "1")
 	}

@@ -91,7 +91,7 @@ TZ=Asia/Shanghai
 		t.Errorf("the extra upstream was sent the forward key %q", got)
 	}
 	gw.Stop()
-	for route, n := range map[string]int{"openai": 10, "localai": 2} {
+	for route, n := range map[string]int{"openai": 34, "localai": 2} {
 		if got := len(chatLog(t, dir, route)); got != n {
 			t.Errorf("%d lines in the log of %s, want %d", got, route, n)
 		}
