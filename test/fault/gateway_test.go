@@ -34,7 +34,7 @@ func makeTemplate(dir string) error {
 	if err := os.Mkdir(template.dir, 0o700); err != nil {
 		return err
 	}
-	policy := []string{"--budget", "1000usd/month", "--rpm", "1000000", "--tpm", "1000000000", "--parallel", "2000", "--set-user", "true", "--unknown-operations", "allow"}
+	policy := []string{"--budget", "1000usd/month", "--rpm", "1000000", "--tpm", "1000000000", "--parallel", "2000", "--set-user", "true", "--unknown-operations", "allow", "--unknown-price", "allow"}
 	for name, key := range map[string]*string{"alice": &template.alice, "bob": &template.bob} {
 		c := exec.Command(forwardBinary, append([]string{"keys", "add", name, "--log", map[string]string{"alice": "full", "bob": "meta"}[name]}, policy...)...)
 		c.Dir = template.dir
