@@ -281,8 +281,8 @@ func (m *mixed) check(records []upstreamtest.Request, dir string, killed time.Ti
 				wrong("left, and estimated")
 			}
 		case row.estimated && !k.seen && (row.cause == "upstream_reset" || row.cause == "client_gone"):
-			// The upstream may have worked, and reported nothing: what was reserved
-			// stands.
+			// The upstream may have worked, and reported nothing: what was
+			// reserved stands.
 			if row.input == 0 || row.cost != row.input*k.priceIn()+row.output*k.priceOut() {
 				wrong("settled at its reservation")
 			}
