@@ -24,9 +24,6 @@ import (
 // once, to the key that made it.
 
 const (
-	// maxBatchAhead bounds what of an answer about batches is held back until
-	// they are remembered, in bytes.
-	maxBatchAhead = 1 << 20
 	// maxBatchBody bounds an answer about batches that is kept to be read, in
 	// bytes. Those of Gemini's may hold their results.
 	maxBatchBody = 32 << 20
@@ -147,70 +144,28 @@ func (g *Gateway) watchBatch(rec *record, body io.ReadCloser) io.ReadCloser {
 	if res.StatusCode != http.StatusOK || encodingOf(res.Header) != "" {
 		return body
 	}
-	w := &batchWatch{ReadCloser: body, g: g, ask: rec.ask, to: rec.to, batch: rec.answer.batch, left: res.ContentLength}
+	w := &batchWatch{g: g, ask: rec.ask, to: rec.to, batch: rec.answer.batch}
 	if w.batch.results != nil {
 		w.lines = &ledger.BatchReader{Each: w.batch.results.Add}
 	}
-	return w
+	// A batch is remembered before a client can know of it.
+	return &watched{ReadCloser: body, g: g, left: res.ContentLength, hold: w.lines == nil, look: w.look}
 }
 
-// batchWatch passes a body on and looks at it: at results line by line, at
-// batches when they have come whole, and before the client has them.
+// batchWatch looks at an answer about batches: at results line by line, at
+// batches when they have come whole.
 type batchWatch struct {
-	io.ReadCloser
 	g     *Gateway
 	ask   *ask
 	to    target
 	batch *batch
-	left  int64               // bytes until the announced length; negative when there is none
 	lines *ledger.BatchReader // reads results; nil for other answers
 	body  bytes.Buffer        // the answer, to be read when it is whole
 	over  bool                // it is too long to be kept
-	ahead []byte              // of it what was read and not returned
-	err   error               // what follows after ahead
-	read  bool                // readAhead was called
-	done  bool                // the answer was read
-}
-
-// Read implements io.Reader.
-func (w *batchWatch) Read(p []byte) (int, error) {
-	if w.lines != nil {
-		n, err := w.ReadCloser.Read(p)
-		w.look(p[:n], err)
-		return n, err
-	}
-	if !w.read {
-		w.read = true
-		w.readAhead()
-	}
-	if len(w.ahead) > 0 {
-		n := copy(p, w.ahead)
-		w.ahead = w.ahead[n:]
-		return n, nil
-	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	n, err := w.ReadCloser.Read(p)
-	w.look(p[:n], err)
-	return n, err
-}
-
-// readAhead reads the body as far as it is short, so that a batch is remembered
-// before a client can know of it.
-func (w *batchWatch) readAhead() {
-	buf := w.g.buffers.Get()
-	defer w.g.buffers.Put(buf)
-	for len(w.ahead) < maxBatchAhead && w.err == nil && !w.done {
-		n, err := w.ReadCloser.Read(buf)
-		w.ahead = append(w.ahead, buf[:n]...)
-		w.err = err
-		w.look(buf[:n], err)
-	}
 }
 
 // look takes what came, and acts when it was all.
-func (w *batchWatch) look(p []byte, err error) {
+func (w *batchWatch) look(p []byte, last bool) (more bool) {
 	w.over = w.over || w.body.Len()+len(p) > maxBatchBody
 	switch {
 	case w.lines != nil:
@@ -220,13 +175,9 @@ func (w *batchWatch) look(p []byte, err error) {
 	default:
 		w.body.Write(p)
 	}
-	announced := w.left >= 0
-	w.left -= int64(len(p))
-	ended := err == io.EOF || (err == nil && announced && w.left == 0)
-	if w.done || !ended {
-		return
+	if !last {
+		return true
 	}
-	w.done = true
 	switch {
 	case w.lines != nil:
 		w.lines.Close()
@@ -237,6 +188,7 @@ func (w *batchWatch) look(p []byte, err error) {
 	default:
 		w.note(w.body.Bytes())
 	}
+	return false
 }
 
 // note remembers the batches of an answer, and settles one that holds its

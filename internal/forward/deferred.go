@@ -92,85 +92,41 @@ func (g *Gateway) watchWork(rec *record, body io.ReadCloser) io.ReadCloser {
 	if res.StatusCode/100 != 2 || encodingOf(res.Header) != "" {
 		return body
 	}
-	w := &workWatch{ReadCloser: body, g: g, rec: rec, work: rec.answer.work, left: res.ContentLength}
+	w := &workWatch{g: g, rec: rec, work: rec.answer.work}
 	f, ok := framing.Of(res.Header.Get("Content-Type"))
 	w.events = ok && f == framing.SSE
-	return w
+	// Work is deferred before a client can know of it.
+	hold := w.work.starts && !w.events
+	return &watched{ReadCloser: body, g: g, left: res.ContentLength, hold: hold, look: w.look}
 }
 
-// workWatch passes a body on and looks at it before the client has it: at
-// events one by one, at JSON when it is whole.
+// workWatch looks at an answer about deferred work: at events one by one, at
+// JSON when it is whole.
 type workWatch struct {
-	io.ReadCloser
 	g      *Gateway
 	rec    *record
 	work   *work
-	left   int64 // bytes until the announced length; negative when there is none
 	events bool
 	split  framing.Splitter
 	body   bytes.Buffer
-	over   bool   // the answer is too long to be kept
-	ahead  []byte // of it what was read and not returned
-	err    error  // what follows after ahead
-	read   bool   // readAhead was called
-	done   bool   // the answer was read
-}
-
-// Read implements io.Reader.
-func (w *workWatch) Read(p []byte) (int, error) {
-	if w.work.starts && !w.events && !w.read {
-		w.read = true
-		w.readAhead()
-	}
-	if len(w.ahead) > 0 {
-		n := copy(p, w.ahead)
-		w.ahead = w.ahead[n:]
-		return n, nil
-	}
-	if w.err != nil {
-		return 0, w.err
-	}
-	n, err := w.ReadCloser.Read(p)
-	w.look(p[:n], err)
-	return n, err
-}
-
-// readAhead reads the body as far as it is short, so that work is deferred
-// before a client can know of it.
-func (w *workWatch) readAhead() {
-	buf := w.g.buffers.Get()
-	defer w.g.buffers.Put(buf)
-	for len(w.ahead) < maxBatchAhead && w.err == nil && !w.done && !w.over {
-		n, err := w.ReadCloser.Read(buf)
-		w.ahead = append(w.ahead, buf[:n]...)
-		w.err = err
-		w.look(buf[:n], err)
-	}
 }
 
 // look takes what came.
-func (w *workWatch) look(p []byte, err error) {
+func (w *workWatch) look(p []byte, last bool) (more bool) {
 	if w.events {
 		w.split.Feed(p)
 		w.lookAtEvents()
-		return
+		return true
 	}
-	w.over = w.over || w.body.Len()+len(p) > maxWorkBody || w.startsForeign(p)
-	if w.over {
+	if w.body.Len()+len(p) > maxWorkBody || w.startsForeign(p) {
 		w.body = bytes.Buffer{}
-		return
+		return false
 	}
 	w.body.Write(p)
-	announced := w.left >= 0
-	w.left -= int64(len(p))
-	ended := err == io.EOF || (err == nil && announced && w.left == 0)
-	if w.done || !ended {
-		return
-	}
-	w.done = true
-	if jsonscan.Valid(w.body.Bytes()) {
+	if last && jsonscan.Valid(w.body.Bytes()) {
 		w.take(jsonscan.View(w.body.Bytes()))
 	}
+	return !last
 }
 
 // startsForeign reports whether p starts a body that is no JSON object, such as
