@@ -27,8 +27,8 @@ func (g *Gateway) readForm(a *ask, scan *form.Scanner) error {
 	from := &countedBody{Reader: a.in.r.Body, all: &g.bodies, limit: g.MaxBodies, own: &a.counted}
 	var ahead []byte
 	for scan.Err() == nil && len(ahead) < maxFormAhead && (whole || !namesModel(scan)) {
-		if cap(ahead)-len(ahead) < 4<<10 {
-			ahead = append(make([]byte, 0, 2*cap(ahead)+32<<10), ahead...)
+		if cap(ahead)-len(ahead) < 4<<10 && cap(ahead) < maxFormAhead {
+			ahead = append(make([]byte, 0, min(2*cap(ahead)+32<<10, maxFormAhead)), ahead...)
 		}
 		n, err := from.Read(ahead[len(ahead):cap(ahead)])
 		scan.Write(ahead[len(ahead) : len(ahead)+n])
