@@ -47,15 +47,17 @@ func (g *Gateway) workOf(a *ask, to target, h http.Header) *work {
 	if g.Ledger == nil || to.route.Open {
 		return nil
 	}
-	w := &work{host: to.route.Base.Host, starts: mayDefer(a)}
-	if !w.starts {
-		w.named = g.deferredWork(a, w.host)
-		if w.named == "" {
+	host := to.route.Base.Host
+	starts := mayDefer(a)
+	named := ""
+	if !starts {
+		named = g.deferredWork(a, host)
+		if named == "" {
 			return nil
 		}
 	}
 	h.Set("Accept-Encoding", "identity")
-	return w
+	return &work{host: host, starts: starts, named: named}
 }
 
 // mayDefer reports whether a request may start work that goes on after its
