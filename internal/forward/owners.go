@@ -131,7 +131,6 @@ func (g *Gateway) holdAnswer(rec *record) error {
 	if res.StatusCode/100 != 2 || rec.answer.attempts.Count == 0 {
 		return nil
 	}
-	_, list := a.from.dialect.Within(a.from.plain)
 	switch {
 	case rec.to.swap && g.Owners != nil && dialect.HandsOutSecrets(a.in.r.Method, a.from.plain):
 		body, err := g.readAnswer(rec, maxHandedOut)
@@ -139,7 +138,11 @@ func (g *Gateway) holdAnswer(rec *record) error {
 			return err
 		}
 		return g.noteSecret(rec, body)
-	case list && a.in.r.Method == http.MethodGet && g.ownsOnly(&a.who, rec.to):
+	case a.in.r.Method == http.MethodGet && g.ownsOnly(&a.who, rec.to):
+		_, list := a.from.dialect.Within(a.from.plain)
+		if !list {
+			return nil
+		}
 		body, err := g.readAnswer(rec, maxListed)
 		if err != nil {
 			return err
