@@ -107,3 +107,36 @@ func (f *Objects) batch(v gjson.Result) Batch {
 	}
 	return b
 }
+
+// Results is how the results of a batch are read: files with one JSON object a
+// line, or answers in the batch itself.
+type Results struct {
+	// Line reads one line. ok is false if it is no answer in the dialect's
+	// form.
+	Line func(line gjson.Result) (r Result, ok bool)
+
+	// Inline are the paths in a batch object where lists of lines may be; the
+	// first list counts.
+	Inline []string
+}
+
+// Result is an answer of a batch.
+type Result struct {
+	ID        string // of this answer; "" if it has none
+	CustomID  string // the client's name for its request
+	Operation Operation
+	Answer    gjson.Result // for Body
+}
+
+// InlineResults returns the lines of the results that a batch object holds.
+func (d *Dialect) InlineResults(batch gjson.Result) []gjson.Result {
+	if d.Results == nil {
+		return nil
+	}
+	for _, at := range d.Results.Inline {
+		if list := batch.Get(at); list.IsArray() {
+			return list.Array()
+		}
+	}
+	return nil
+}
