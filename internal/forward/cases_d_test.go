@@ -50,12 +50,23 @@ func (p *workProvider) serve(w http.ResponseWriter, r *http.Request) {
 		}
 		panic(http.ErrAbortHandler)
 	case method+path == "POST/v1/responses":
+		if strings.Contains(string(raw), "mislabelled") {
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, "event: response.created\ndata: {\"type\":\"response.created\",\"response\":%s}\n\n", workPending)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+			return
+		}
 		body = workPending
 	case method+path == "GET/v1/responses/resp_1" && r.URL.Query().Get("stream") == "true":
 		kind = "text/event-stream"
 		body = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":" + p.response() + "}\n\n"
 	case strings.HasPrefix(path, "/v1/responses/resp_1"):
 		body = p.response()
+		if r.URL.RawQuery == "long" {
+			item := `{"type":"web_search_call","id":"ws_1","status":"completed"},{"type":"image_generation_call","id":"ig_1","status":"completed","result":"` + strings.Repeat("A", 40<<20) + `"}`
+			body = strings.Replace(body, `"output":[]`, `"output":[`+item+`]`, 1)
+		}
 	case strings.HasPrefix(path, "/v1beta/models/") && method == "POST":
 		body = `{"name":"models/veo-3.0-generate-001/operations/op1"}`
 	case strings.HasSuffix(path, "/operations/op1"):
@@ -125,7 +136,10 @@ func TestDeferredWork(t *testing.T) {
 		"B06 M2 fetched":       {"completed", "GET", "/v1/responses/resp_1", used},
 		"B06 cut by its bound": {"incomplete", "GET", "/v1/responses/resp_1/", used},
 		"B06 resumed stream":   {"completed", "GET", "/v1/responses/resp_1?stream=true&starting_after=42", used},
-		"B06 failed":           {"failed", "GET", "/v1/responses/resp_1", "resp_1 alice 502 0+0 $0.00 priced true estimated false\n"},
+		// With a web search of $0.025, and behind a picture of 40 MiB.
+		"B06 B15 a long result": {"completed", "GET", "/v1/responses/resp_1?long",
+			"resp_1 alice 200 100+9000 $0.11525 priced true estimated false\n"},
+		"B06 failed": {"failed", "GET", "/v1/responses/resp_1", "resp_1 alice 502 0+0 $0.00 priced true estimated false\n"},
 		"B06 cancelled": {"cancelled", "POST", "/v1/responses/resp_1/cancel",
 			"+16384 $0.1638"}, // the most that gpt-4o can generate
 	} {
@@ -251,5 +265,28 @@ func TestDeferredVideos(t *testing.T) {
 				t.Errorf("\n%s want\n%s", got, c.settled)
 			}
 		})
+	}
+}
+
+// TestDeferredWorkIsNotHeldBack starts a stream under the label of a body: its
+// first event comes while the work goes on, and the rest is deferred.
+func TestDeferredWorkIsNotHeldBack(t *testing.T) {
+	o, p := newOffice(t), &workProvider{}
+	p.set("completed")
+	b := start(t, p.serve, o.change)
+	ctx, leave := context.WithTimeout(t.Context(), 20*time.Second)
+	defer leave()
+	r := must(http.NewRequestWithContext(ctx, "POST", b.url+"/v1/responses", strings.NewReader(`{"model":"gpt-4o","input":"mislabelled","background":true}`)))(t)
+	r.Header.Set("Authorization", "Bearer fk-alice")
+	res := must(http.DefaultTransport.RoundTrip(r))(t)
+	defer res.Body.Close()
+	first := make([]byte, 6)
+	_, err := io.ReadFull(res.Body, first)
+	if err != nil || string(first) != "event:" {
+		t.Fatalf("%q %v", first, err)
+	}
+	leave()
+	if got, want := o.rows(b), " alice 499 0+0 $0.00 priced true estimated false\n"; got != want {
+		t.Errorf("\n%s want\n%s", got, want)
 	}
 }

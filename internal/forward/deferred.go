@@ -22,19 +22,15 @@ import (
 // reservation of the request stands, and the first answer that reports the end
 // settles it, to the key that started the work.
 
-const (
-	// maxWorkBody bounds an answer that is kept to be read, in bytes. A
-	// response in the background may have pictures in it.
-	maxWorkBody = 32 << 20
-	// workTimeout bounds how long the database may keep an answer waiting.
-	workTimeout = 2 * time.Second
-)
+// workTimeout bounds how long the database may keep an answer waiting.
+const workTimeout = 2 * time.Second
 
 // work is what an answer may have to do with deferred work.
 type work struct {
-	starts bool   // the request may start some
-	named  string // the deferred work that the path names
-	host   string // of the provider
+	starts bool              // the request may start some
+	named  string            // the deferred work that the path names
+	op     dialect.Operation // that is answered, now or in the end
+	host   string            // of the provider
 	seen   dialect.Work
 	noted  bool   // it is deferred
 	about  string // what became of it, for the trail
@@ -49,15 +45,15 @@ func (g *Gateway) workOf(a *ask, to target, h http.Header) *work {
 	}
 	host := to.route.Base.Host
 	starts := mayDefer(a)
-	named := ""
+	named, op := "", a.from.op
 	if !starts {
-		named = g.deferredWork(a, host)
+		named, op = g.deferredWork(a, host)
 		if named == "" {
 			return nil
 		}
 	}
 	h.Set("Accept-Encoding", "identity")
-	return &work{host: host, starts: starts, named: named}
+	return &work{host: host, starts: starts, named: named, op: op}
 }
 
 // mayDefer reports whether a request may start work that goes on after its
@@ -74,18 +70,18 @@ func mayDefer(a *ask) bool {
 	return false
 }
 
-// deferredWork returns the deferred work that the path of a request names, ""
-// if there is none.
-func (g *Gateway) deferredWork(a *ask, host string) string {
+// deferredWork returns the deferred work that the path of a request names, and
+// the operation that started it; "" if there is none.
+func (g *Gateway) deferredWork(a *ask, host string) (name string, op dialect.Operation) {
 	if !g.Ledger.HasDeferred() {
-		return ""
+		return "", ""
 	}
 	for _, name := range dialect.NamesOf(a.from.plain) {
-		if g.Ledger.IsDeferred(host, name) {
-			return name
+		if op, ok := g.Ledger.IsDeferred(host, name); ok {
+			return name, op
 		}
 	}
-	return ""
+	return "", ""
 }
 
 // watchWork lets an answer be read on its way for what it reports of work.
@@ -97,66 +93,41 @@ func (g *Gateway) watchWork(rec *record, body io.ReadCloser) io.ReadCloser {
 	w := &workWatch{g: g, rec: rec, work: rec.answer.work}
 	f, ok := framing.Of(res.Header.Get("Content-Type"))
 	w.events = ok && f == framing.SSE
+	w.skim = rec.ask.from.dialect.SkimWork(w.work.op, w.events, w.take)
 	// Work is deferred before a client can know of it.
-	hold := w.work.starts && !w.events
-	return &watched{ReadCloser: body, g: g, left: res.ContentLength, hold: hold, look: w.look}
+	w.body = &watched{ReadCloser: body, g: g, left: res.ContentLength, hold: w.work.starts && !w.events, look: w.look}
+	return w.body
 }
 
-// workWatch looks at an answer about deferred work: at events one by one, at
-// JSON when it is whole.
+// workWatch looks at an answer about deferred work, before the client has it.
 type workWatch struct {
 	g      *Gateway
 	rec    *record
 	work   *work
-	events bool
-	split  framing.Splitter
-	body   bytes.Buffer
+	body   *watched
+	events bool // by its label
+	looked bool // the first bytes were seen
+	skim   *dialect.Skim
 }
 
-// look takes what came.
+// look takes what came. Only a JSON object is held back: what starts otherwise
+// passes as it comes, whatever its label.
 func (w *workWatch) look(p []byte, last bool) (more bool) {
-	if w.events {
-		w.split.Feed(p)
-		w.lookAtEvents()
-		return true
-	}
-	if w.body.Len()+len(p) > maxWorkBody || w.startsForeign(p) {
-		w.body = bytes.Buffer{}
-		return false
-	}
-	w.body.Write(p)
-	if last && jsonscan.Valid(w.body.Bytes()) {
-		w.take(jsonscan.View(w.body.Bytes()))
-	}
-	return !last
-}
-
-// startsForeign reports whether p starts a body that is no JSON object, such as
-// the content of a video.
-func (w *workWatch) startsForeign(p []byte) bool {
 	start := bytes.TrimSpace(p)
-	return w.body.Len() == 0 && len(start) > 0 && start[0] != '{'
-}
-
-func (w *workWatch) lookAtEvents() {
-	for {
-		raw, ok := w.split.Next()
-		if !ok {
-			break
-		}
-		event, ok := w.split.Framing.Parse(raw)
-		if ok && bytes.Contains(event.Data, []byte(`"status"`)) && jsonscan.Valid(event.Data) {
-			w.take(jsonscan.View(event.Data))
-		}
+	if !w.looked && len(start) > 0 {
+		w.looked = true
+		w.body.hold = w.body.hold && start[0] == '{'
+		w.events = w.events || start[0] != '{'
 	}
-	if len(w.split.Pending()) > maxWorkBody {
-		w.split.Reset()
+	w.skim.Write(p)
+	if last {
+		w.skim.Close()
 	}
+	return true
 }
 
 // take reads what an answer or an event reports of work.
-func (w *workWatch) take(root gjson.Result) {
-	seen := dialect.ReadWork(root)
+func (w *workWatch) take(seen dialect.Work, a *dialect.Answer) {
 	switch {
 	case seen.State == dialect.NoWork, w.events && seen.State == dialect.Pending && !seen.Stays:
 	case w.work.starts:
@@ -165,7 +136,7 @@ func (w *workWatch) take(root gjson.Result) {
 			w.g.deferWork(w.rec)
 		}
 	case seen.ID == w.work.named && seen.State != dialect.Pending:
-		w.g.settleWork(w.rec, seen)
+		w.g.settleWork(w.rec, seen, a)
 	}
 }
 
@@ -196,13 +167,13 @@ func (rec *record) isDeferred() bool {
 }
 
 // settleWork records what a piece of work has used, to the key that started it.
-func (g *Gateway) settleWork(rec *record, seen dialect.Work) {
+func (g *Gateway) settleWork(rec *record, seen dialect.Work, a *dialect.Answer) {
 	w := rec.answer.work
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(rec.in), workTimeout)
 	defer cancel()
 	settled, err := g.Ledger.SettleDeferred(ctx, w.host, seen.ID, func(r *ledger.Row) {
 		r.Trail = append(r.Trail, ledger.Step{Name: "ended", Text: "reported to request " + rec.in.id})
-		g.fillEnded(r, seen)
+		g.fillEnded(r, seen, a)
 	})
 	switch {
 	case err != nil:
@@ -216,15 +187,14 @@ func (g *Gateway) settleWork(rec *record, seen dialect.Work) {
 // fillEnded fills in the row of work that has ended. The row has what was
 // reserved, which stands, as an estimate, where nothing is reported: also for
 // work that was cancelled, because the provider may have done most of it.
-func (g *Gateway) fillEnded(r *ledger.Row, seen dialect.Work) {
-	usage, reported := dialect.ReadUsage(seen.Object.Get("usage"))
-	r.Answered = jsonscan.String(seen.Object.Get("model"))
+func (g *Gateway) fillEnded(r *ledger.Row, seen dialect.Work, a *dialect.Answer) {
+	r.Answered = a.Model
 	r.Finish = jsonscan.String(seen.Object.Get("status"))
-	r.Tier = jsonscan.String(seen.Object.Get("service_tier"))
+	r.Tier = a.Tier
 	r.Status = http.StatusOK
 	switch {
-	case reported:
-		r.Usage = usage
+	case a.Usage != nil:
+		r.Usage = *a.Usage
 		r.Estimated = false
 	case seen.State == dialect.Failed:
 		r.Usage = dialect.Usage{}

@@ -10,7 +10,8 @@ type watched struct {
 	io.ReadCloser
 	g    *Gateway
 	left int64 // bytes until the announced length; negative when there is none
-	// hold has a short body read to its end before any of it goes on.
+	// hold has a short body read to its end before any of it goes on. look may
+	// unset it.
 	hold bool
 	// look is given each part, and whether it was the last, until it returns
 	// false.
@@ -24,8 +25,8 @@ type watched struct {
 // Read implements io.Reader.
 func (w *watched) Read(p []byte) (int, error) {
 	if w.hold {
-		w.hold = false
 		w.readAhead()
+		w.hold = false
 	}
 	if len(w.ahead) > 0 {
 		n := copy(p, w.ahead)
@@ -44,7 +45,7 @@ func (w *watched) Read(p []byte) (int, error) {
 func (w *watched) readAhead() {
 	buf := w.g.buffers.Get()
 	defer w.g.buffers.Put(buf)
-	for len(w.ahead) < maxAheadOfClient && w.err == nil && !w.done {
+	for w.hold && len(w.ahead) < maxAheadOfClient && w.err == nil && !w.done {
 		n, err := w.ReadCloser.Read(buf)
 		w.ahead = append(w.ahead, buf[:n]...)
 		w.err = err

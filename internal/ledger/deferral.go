@@ -41,6 +41,7 @@ func (d Deferral) settlingID() string { return d.Host + "/" + d.ID }
 // deferred is what memory knows of a deferral.
 type deferred struct {
 	key     string
+	op      dialect.Operation
 	held    spent
 	expires time.Time
 }
@@ -86,12 +87,12 @@ func (d *deferrals) take(row string) bool {
 	return true
 }
 
-// has reports whether a deferral is there.
-func (d *deferrals) has(row string) bool {
+// find returns a deferral, and whether it is there.
+func (d *deferrals) find(row string) (one deferred, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.byRow[row]
-	return ok
+	one, ok = d.byRow[row]
+	return one, ok
 }
 
 // heldBy returns what the deferrals of a key hold in a unit. They hold it in
@@ -122,8 +123,8 @@ func (c *Call) Defer(ctx context.Context, host, id string) error {
 	l := c.ledger
 	d := Deferral{Host: host, ID: id, Row: c.open.row}
 	d.Row.Settles = id
-	one := deferred{key: d.Row.Key, held: spentBy(&d.Row), expires: l.o.Now().Add(deferralLife)}
-	if l.deferrals.has(d.settlingID()) {
+	one := deferred{key: d.Row.Key, op: d.Row.Operation, held: spentBy(&d.Row), expires: l.o.Now().Add(deferralLife)}
+	if _, ok := l.deferrals.find(d.settlingID()); ok {
 		return nil
 	}
 	text, err := marshalRow(&d.Row)
@@ -157,9 +158,11 @@ func (c *Call) release() {
 	c.holds = nil
 }
 
-// IsDeferred reports whether the end of a work is waited for. It asks memory.
-func (l *Ledger) IsDeferred(host, id string) bool {
-	return l.deferrals.has(Deferral{Host: host, ID: id}.settlingID())
+// IsDeferred reports whether the end of a piece of work is waited for, and the
+// operation that started it. It asks memory.
+func (l *Ledger) IsDeferred(host, id string) (op dialect.Operation, ok bool) {
+	one, ok := l.deferrals.find(Deferral{Host: host, ID: id}.settlingID())
+	return one.op, ok
 }
 
 // HasDeferred reports whether the end of any work is waited for.
@@ -179,7 +182,7 @@ func (l *Ledger) SettleDeferred(ctx context.Context, host, id string, complete f
 func (l *Ledger) settleDeferred(ctx context.Context, row string, complete func(*Row)) (settled bool, err error) {
 	l.settling.Lock() // of two clients that get the same answer, the second one finds it settled
 	defer l.settling.Unlock()
-	if !l.deferrals.has(row) {
+	if _, ok := l.deferrals.find(row); !ok {
 		return false, nil
 	}
 	var text string
@@ -236,7 +239,7 @@ func (r *Row) Defer() {
 
 // loadDeferred reads the deferrals of earlier processes.
 func (l *Ledger) loadDeferred(ctx context.Context) error {
-	rows, err := l.db.QueryContext(ctx, `SELECT row, key, cost, tokens, expires FROM usage_deferred`)
+	rows, err := l.db.QueryContext(ctx, `SELECT row, key, COALESCE(data ->> 'Operation', ''), cost, tokens, expires FROM usage_deferred`)
 	if err != nil {
 		return fmt.Errorf("reading deferred work: %w", err)
 	}
@@ -245,7 +248,7 @@ func (l *Ledger) loadDeferred(ctx context.Context) error {
 		var row string
 		var one deferred
 		var expires int64
-		if err := rows.Scan(&row, &one.key, &one.held.cost, &one.held.tokens, &expires); err != nil {
+		if err := rows.Scan(&row, &one.key, &one.op, &one.held.cost, &one.held.tokens, &expires); err != nil {
 			return fmt.Errorf("reading deferred work: %w", err)
 		}
 		one.expires = time.UnixMicro(expires)

@@ -13,7 +13,7 @@ import (
 // reserveDeferred reserves a call of $0.70 and 700 tokens and defers its work.
 func reserveDeferred(t *testing.T, l *ledger.Ledger, c *clock, id string, b ledger.Budget) *ledger.Call {
 	t.Helper()
-	r := ledger.Row{ID: "req_" + id, Time: c.read(), Key: "k1", KeyName: "alice", Model: "m", Priced: true, Cost: cents(70), Status: 200}
+	r := ledger.Row{ID: "req_" + id, Time: c.read(), Key: "k1", KeyName: "alice", Model: "m", Operation: dialect.Responses, Priced: true, Cost: cents(70), Status: 200}
 	r.Usage = dialect.Usage{Input: 100, Output: 600, Total: 700}
 	call, err := l.Reserve(context.Background(), ledger.Reservation{Row: r, Budgets: []ledger.Budget{b}})
 	if err != nil {
@@ -64,8 +64,10 @@ func TestDeferredWork(t *testing.T) {
 	if spent, held := heldOf(t, l, b); spent != 0 || held != int64(cents(140)) {
 		t.Fatalf("after a restart: spent %d, held %d", spent, held)
 	}
-	if !l.IsDeferred("api.example", "resp_1") || l.IsDeferred("other.example", "resp_1") || !l.HasDeferred() {
-		t.Error("the deferral is not known by its host and id")
+	op, known := l.IsDeferred("api.example", "resp_1")
+	_, elsewhere := l.IsDeferred("other.example", "resp_1")
+	if !known || op != dialect.Responses || elsewhere || !l.HasDeferred() {
+		t.Errorf("the deferral is not known by its host and id: %t %q %t", known, op, elsewhere)
 	}
 
 	// It is settled once, also by two answers at the same time.
@@ -104,7 +106,7 @@ func TestDeferredWork(t *testing.T) {
 		t.Errorf("%v %v", ids, err)
 	}
 	l = mustOpen(t, db, ledger.Options{Now: c.read})
-	if l.IsDeferred("api.example", "resp_1") {
+	if _, ok := l.IsDeferred("api.example", "resp_1"); ok {
 		t.Error("it is deferred again after a restart")
 	}
 }
