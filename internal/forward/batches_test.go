@@ -114,14 +114,15 @@ func (o *office) change(s *setup) {
 	s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Policy: keys.Policy{Budgets: []keys.Budget{{Unit: "usd", Amount: 400_000, Period: "total"}}}})
 }
 
-// settled are the rows of batches, one a line.
-func (o *office) settled(b *bench) string {
+// each gives every row of a condition to write, with its id behind the host,
+// and returns what was written, in the order given.
+func (o *office) each(b *bench, condition string, write func(out *strings.Builder, name string, r ledger.Row)) string {
 	o.t.Helper()
 	b.gateway.Wait(10 * time.Second)
 	if err := o.ledger.Flush(o.t.Context()); err != nil {
 		o.t.Fatal(err)
 	}
-	rows := must(o.db.Query(`SELECT id FROM usage_requests WHERE operation = 'batch' ORDER BY id`))(o.t)
+	rows := must(o.db.Query(`SELECT id FROM usage_requests WHERE ` + condition))(o.t)
 	defer rows.Close()
 	var out strings.Builder
 	for rows.Next() {
@@ -132,9 +133,17 @@ func (o *office) settled(b *bench) string {
 			o.t.Fatal(err)
 		}
 		_, name, _ := strings.Cut(id, "/")
-		fmt.Fprintf(&out, "%s %s %s %d+%d %s %v\n", name, r.KeyName, r.Model, r.Usage.Input, r.Usage.Output, r.Cost, r.Priced)
+		write(&out, name, r)
 	}
 	return out.String()
+}
+
+// settled are the rows of batches, one a line.
+func (o *office) settled(b *bench) string {
+	o.t.Helper()
+	return o.each(b, `operation = 'batch' ORDER BY id`, func(out *strings.Builder, name string, r ledger.Row) {
+		fmt.Fprintf(out, "%s %s %s %d+%d %s %v\n", name, r.KeyName, r.Model, r.Usage.Input, r.Usage.Output, r.Cost, r.Priced)
+	})
 }
 
 const (

@@ -90,24 +90,10 @@ func (p *workProvider) serve(w http.ResponseWriter, r *http.Request) {
 // rows are the requests that the ledger has, without those that only asked.
 func (o *office) rows(b *bench) string {
 	o.t.Helper()
-	b.gateway.Wait(10 * time.Second)
-	if err := o.ledger.Flush(o.t.Context()); err != nil {
-		o.t.Fatal(err)
-	}
-	rows := must(o.db.Query(`SELECT id FROM usage_requests WHERE operation != '' ORDER BY time, id`))(o.t)
-	defer rows.Close()
-	var out strings.Builder
-	for rows.Next() {
-		var id string
-		rows.Scan(&id)
-		r, _, err := o.ledger.Trail(o.t.Context(), id)
-		if err != nil {
-			o.t.Fatal(err)
-		}
-		_, name, _ := strings.Cut(id, "/")
-		fmt.Fprintf(&out, "%s %s %d %d+%d %s priced %t estimated %t\n", name, r.KeyName, r.Status, r.Usage.Input, r.Usage.Output, r.Cost, r.Priced, r.Estimated)
-	}
-	return out.String()
+	return o.each(b, `operation != '' ORDER BY time, id`, func(out *strings.Builder, name string, r ledger.Row) {
+		fmt.Fprintf(out, "%s %s %d %d+%d %s priced %t estimated %t\n",
+			name, r.KeyName, r.Status, r.Usage.Input, r.Usage.Output, r.Cost, r.Priced, r.Estimated)
+	})
 }
 
 // held is what the budget of fk-carol holds.

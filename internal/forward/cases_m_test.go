@@ -69,13 +69,15 @@ func TestWhatIsBilledBesideTokens(t *testing.T) {
 	}
 }
 
+// answeringTyped is answering with a Content-Type, a line break and a body.
+func answeringTyped(answer string) http.HandlerFunc {
+	kind, body, _ := strings.Cut(answer, "\n")
+	return answering(http.StatusOK, kind, body)
+}
+
 func (c priceCase) check(t *testing.T) {
 	accounts, rows := accounting(t)
-	b := start(t, func(w http.ResponseWriter, r *http.Request) {
-		kind, body, _ := strings.Cut(c.answer, "\n")
-		w.Header().Set("Content-Type", kind)
-		io.WriteString(w, body)
-	}, func(s *setup) {
+	b := start(t, answeringTyped(c.answer), func(s *setup) {
 		accounts(s)
 		s.all = true
 		s.keys = []keys.Key{budgetHolder("carol", 1)}
@@ -122,11 +124,7 @@ func TestBudgetsHoldForPieces(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			accounts, rows := accounting(t)
-			b := start(t, func(w http.ResponseWriter, r *http.Request) {
-				kind, body, _ := strings.Cut(c.answer, "\n")
-				w.Header().Set("Content-Type", kind)
-				io.WriteString(w, body)
-			}, func(s *setup) {
+			b := start(t, answeringTyped(c.answer), func(s *setup) {
 				accounts(s)
 				s.keys = []keys.Key{budgetHolder("carol", 1)}
 			})
