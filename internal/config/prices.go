@@ -12,6 +12,8 @@ import (
 	"forward/internal/price"
 )
 
+const timesExample = `write "times": {"speed/fast": 2, "inference_geo/us": 1.1}`
+
 const priceExample = `write {"my-model": {"input": 2.50, "output": 10}}, in dollars for a million tokens, or {"my-model": "openai/gpt-4o"}`
 
 // prices reads model → rates, or model → the model of the table that costs as
@@ -28,11 +30,11 @@ func prices(l *loader, v value) (string, error) {
 		return "", bad("prices by model were expected", priceExample)
 	}
 	for _, p := range v.pairs {
-		override, err := l.readPrice(p)
+		override, err := l.priceOverride(p)
 		if err != nil {
 			return "", at(p.value, err)
 		}
-		l.cfg.Ledger.Prices = append(l.cfg.Ledger.Prices, override.Override)
+		l.cfg.Ledger.Prices = append(l.cfg.Ledger.Prices, override)
 	}
 	err := checkAliases(v.pairs, l.cfg.Ledger.Prices)
 	if err != nil {
@@ -41,37 +43,9 @@ func prices(l *loader, v value) (string, error) {
 	return fmt.Sprintf("%d of our own", len(l.cfg.Ledger.Prices)), nil
 }
 
-// priceOverride is a price that is being read.
-type priceOverride struct{ price.Override }
-
-// read reads the rates of a model and, in times, the factors of all of them.
-func (o *priceOverride) read(n node) (err error) {
-	o.Tiers, err = priceTiers(n)
-	if err != nil {
-		return err
-	}
-	times, _ := n.get("times")
-	for _, p := range times.pairs {
-		name := strings.ToLower(p.key)
-		factor, err := price.ParseFactor(p.value.text)
-		if err != nil || !price.IsFactor(name) {
-			return at(p.value, bad(fmt.Sprintf("%q is no factor of rates", shorten(p.key)), priceTimes))
-		}
-		if o.Times == nil {
-			o.Times = map[string]price.Factor{}
-		}
-		o.Times[name] = factor
-	}
-	if times.kind != object && !times.empty() {
-		return bad("times are not an object", priceTimes)
-	}
-	return nil
-}
-
-const priceTimes = `write "times": {"speed/fast": 2, "inference_geo/us": 1.1}`
-
-func (l *loader) readPrice(p pair) (priceOverride, error) {
-	override := priceOverride{price.Override{Model: strings.TrimSpace(p.key)}}
+// priceOverride reads the price of one model.
+func (l *loader) priceOverride(p pair) (price.Override, error) {
+	override := price.Override{Model: strings.TrimSpace(p.key)}
 	switch {
 	case override.Model == "" || p.value.empty():
 		return override, bad(fmt.Sprintf("the entry %q has no price", shorten(p.key)), priceExample)
@@ -79,13 +53,19 @@ func (l *loader) readPrice(p pair) (priceOverride, error) {
 		return override, bad(fmt.Sprintf("%q has two prices", shorten(p.key)), "keep one of the two")
 	case p.value.kind == scalar:
 		override.Alias = strings.TrimSpace(p.value.text)
-	case p.value.kind == object:
-		err := override.read(p.value)
-		if err != nil {
-			return override, within(shorten(p.key), err)
-		}
-	default:
+		return override, nil
+	case p.value.kind != object:
 		return override, bad(fmt.Sprintf("the price of %q is a list", shorten(p.key)), priceExample)
+	}
+	var err error
+	override.Tiers, err = priceTiers(p.value)
+	if err != nil {
+		return override, within(shorten(p.key), err)
+	}
+	times, _ := p.value.get("times")
+	override.Times, err = priceTimes(times)
+	if err != nil {
+		return override, within(shorten(p.key), err)
 	}
 	return override, nil
 }
@@ -111,6 +91,26 @@ func checkAliases(pairs []pair, overrides []price.Override) error {
 		}
 	}
 	return errors.Join(wrong...)
+}
+
+// priceTimes reads the factors of all rates of a model.
+func priceTimes(times node) (map[string]price.Factor, error) {
+	if times.kind != object && !times.empty() {
+		return nil, bad("times are not an object", timesExample)
+	}
+	var factors map[string]price.Factor
+	for _, p := range times.pairs {
+		name := strings.ToLower(p.key)
+		factor, err := price.ParseFactor(p.value.text)
+		if err != nil || !price.IsFactor(name) {
+			return nil, at(p.value, bad(fmt.Sprintf("%q is no factor of rates", shorten(p.key)), timesExample))
+		}
+		if factors == nil {
+			factors = map[string]price.Factor{}
+		}
+		factors[name] = factor
+	}
+	return factors, nil
 }
 
 // priceTiers reads the rates of a model and, in tiers, those above so many

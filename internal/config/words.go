@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"forward/internal/forward"
-	"forward/internal/keys"
 )
 
 // host accepts an address or a name without scheme and port.
@@ -27,15 +26,6 @@ func extraAuth(l *loader, v value) (string, error) {
 	word, err := choose(v.text, "open", "key")
 	l.cfg.Access.ExtraAuth = word == "key"
 	return word, err
-}
-
-// ownKey sets a key of the gateway's own endpoints.
-func ownKey(at func(c *Config) *keys.Secret) func(*loader, value) (string, error) {
-	return func(l *loader, v value) (string, error) {
-		secret, err := newSecret(v.text)
-		*at(l.cfg) = secret
-		return secret.String(), err
-	}
 }
 
 // origins accepts "*" or exact origins as browsers send them: scheme, host and
