@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -161,18 +163,32 @@ func priceText(p price.Override) string {
 	if p.Alias != "" {
 		return "as " + p.Alias
 	}
-	var parts []string
+	var groups []string
 	for _, tier := range p.Tiers {
+		label := ""
 		if tier.Above > 0 {
-			parts = append(parts, fmt.Sprintf("above %d prompt tokens:", tier.Above))
+			label = fmt.Sprintf("above %d prompt tokens: ", tier.Above)
 		}
-		for _, q := range price.Quantities() {
-			if rate, ok := tier.Rates[q]; ok {
-				parts = append(parts, fmt.Sprintf("%s %v", q, rate))
-			}
+		groups = append(groups, label+listText(tier.Rates))
+		if len(tier.Batch) > 0 {
+			groups = append(groups, "in a batch: "+listText(tier.Batch))
+		}
+		if len(tier.Priority) > 0 {
+			groups = append(groups, "priority: "+listText(tier.Priority))
 		}
 	}
-	return strings.ReplaceAll(strings.Join(parts, ", "), ":,", ":")
+	for _, name := range slices.Sorted(maps.Keys(p.Times)) {
+		groups = append(groups, fmt.Sprintf("%s times %s", name, p.Times[name]))
+	}
+	return strings.Join(groups, ", ")
+}
+
+func listText(rates price.Rates) string {
+	var parts []string
+	for _, q := range rates.Listed() {
+		parts = append(parts, fmt.Sprintf("%s %v", q, rates[q]))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // reach sends each upstream a request for its root, without a key: any answer

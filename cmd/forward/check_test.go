@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"net"
 	"os"
 	"path/filepath"
@@ -32,11 +33,15 @@ func TestCheckRefusesWhatRunRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inDir(t, files)
+			t.Setenv("TMPDIR", t.TempDir()) // where no other test checks at the same time
 			_, _, refused := execute("check")
 			if refused == nil || !strings.HasSuffix(refused.Error(), "not fine") {
 				t.Errorf("check: %v", refused)
 			}
-			if _, _, err := execute("run", "--port", "0"); err == nil || refused == nil || !strings.HasPrefix(refused.Error(), err.Error()) {
+			// A gateway that starts all the same ends with the context.
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			if _, _, err := executeIn(ctx, "run", "--port", "0"); err == nil || refused == nil || !strings.HasPrefix(refused.Error(), err.Error()) {
 				t.Errorf("run: %v\ncheck: %v", err, refused)
 			}
 			if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "forward-check-*")); len(left) > 0 {
@@ -53,14 +58,15 @@ func TestCheckShowsWhatTheSettingsBecame(t *testing.T) {
 		".env": "OPENAI_API_KEY=sk-1\nFORWARD_KEY=alice=fk-alice,fk-b,fk-c\nQUOTAS={" + strings.Repeat(`"key": {"*": {"requests_per_minute": 60, "tokens_per_day": 1000000}, "team-a": {"tokens_per_day": 0}}`, 1) + "}\n" +
 			"LEVEL_MODELS={\"1\": [\"" + strings.Repeat("gpt-4o-mini-", 20) + "\"]}\n",
 		"forward.yaml": "routes:\n  local: {forward: ['http://gpu-1:8000', 'http://gpu-2:8000'], keys: sk-local, models: {llama: {rpm: 200, tpm: 40000, max_parallel: 3}}}\n" +
-			"model_routes: {'llama-*': /local}\nprices:\n  big: {input: 1, output: 2.50, tiers: [{above: 200000, input: 2, output: 5}]}\n  team: openai/gpt-4o\n",
+			"model_routes: {'llama-*': /local}\nprices:\n  big: {input: 1, output: 2.50, tiers: [{above: 200000, input: 2, output: 5}]}\n  team: openai/gpt-4o\n" +
+			"  pictures: {image/1024x1024/hd: 0.08, image: 0.04}\n  fast: {input: 3, batch: {input: 1.50}, priority: {input: 6}, times: {speed/fast: 2}}\n",
 	})
 	out, _, err := execute("check")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"/local", "http://gpu-1:8000, then http://gpu-2:8000", "openai, 1 API key", "model llama-*", "to /local", "llama", "rpm 200, tpm 40000, max_parallel 3",
-		"big", "input $1", "above 200000 prompt tokens:", "as openai/gpt-4o", "https://api.openai.com", "/, /openai"} {
+		"big", "input $1", "above 200000 prompt tokens:", "as openai/gpt-4o", "image $0.04, image/1024x1024/hd $0.08", "input $3.00, in a batch: input $1.50, priority: input $6.00, speed/fast times 2", "https://api.openai.com", "/, /openai"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -28,12 +29,17 @@ func load(t *testing.T, env string) *config.Config {
 
 // execute runs a command line.
 func execute(args ...string) (stdout, stderr string, err error) {
+	return executeIn(context.Background(), args...)
+}
+
+// executeIn runs a command line until the context ends.
+func executeIn(ctx context.Context, args ...string) (stdout, stderr string, err error) {
 	var out, errs bytes.Buffer
 	root := newCommand()
 	root.SetOut(&out)
 	root.SetErr(&errs)
 	root.SetArgs(args)
-	err = root.Execute()
+	err = root.ExecuteContext(ctx)
 	return out.String(), errs.String(), err
 }
 
