@@ -100,6 +100,41 @@ func TestKeysByCommand(t *testing.T) {
 
 func first(a, _ string) string { return a }
 
+// TestKeysListHasEachSettingInItsColumn makes a key whose settings of one word
+// all differ from their neighbours.
+func TestKeysListHasEachSettingInItsColumn(t *testing.T) {
+	run := keyring(t, "")
+	want := map[string]string{"unknown_price": "deny", "unknown_operations": "allow", "overrun": "deny", "ephemeral": "allow", "objects": "own", "cache": "shared", "log": "meta"}
+	args := []string{"add", "alice"}
+	for name, word := range want {
+		args = append(args, "--"+strings.ReplaceAll(name, "_", "-"), word)
+	}
+	if _, _, err := run(args...); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := run("list", "-o", "csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(out)).ReadAll()
+	if err != nil || len(rows) != 2 {
+		t.Fatalf("%q, %v", rows, err)
+	}
+	shown, _, err := run("show", "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range rows[0] {
+		if word, ok := want[name]; ok && (rows[1][i] != word || !strings.Contains(strings.Join(strings.Fields(shown), " "), name+" "+word)) {
+			t.Errorf("%s is %q in the list, want %q; keys show:\n%s", name, rows[1][i], word, shown)
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("no columns for %v", want)
+	}
+}
+
 // A gateway on a public address does not start without forward keys; the first
 // one can be made by command all the same, and counts.
 func TestAKeyByCommandLetsAPublicGatewayStart(t *testing.T) {

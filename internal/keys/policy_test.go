@@ -109,13 +109,13 @@ func TestSettingsApply(t *testing.T) {
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.FixedZone("", 3600))
 	s := keys.Settings{Name: "old"}
 	err := s.Apply(map[string]string{"name": "alice", "level": "1", "models": "gpt-*, !gpt-4*", "expires": "90d", "rpm": "60", "tpm": "1000", "parallel": "2", "budget": "20usd/month,500ktokens/day",
-		"unknown-price": "allow", "cache": "shared", "log": "Redacted", "priority": "-3", "tags": "team=a,b", "set-user": "true"}, now)
+		"unknown-price": "allow", "overrun": "allow", "ephemeral": "deny", "objects": "own", "unknown-operations": "Allow", "cache": "shared", "log": "Redacted", "priority": "-3", "tags": "team=a,b", "set-user": "true"}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := s.Policy
 	if s.Name != "alice" || s.Level != 1 || !s.Expires.Equal(now.Add(90*24*time.Hour)) || len(p.Models) != 2 || p.RPM != 60 || p.TPM != 1000 || p.Parallel != 2 || len(p.Budgets) != 2 ||
-		p.UnknownPrice != "allow" || p.CacheScope != "shared" || p.Log != "redacted" || p.Priority != -3 || len(p.Tags) != 2 || !p.SetUser {
+		p.UnknownPrice != "allow" || p.Overrun != "allow" || p.Ephemeral != "deny" || p.Objects != "own" || p.UnknownOperations != "allow" || p.CacheScope != "shared" || p.Log != "redacted" || p.Priority != -3 || len(p.Tags) != 2 || !p.SetUser {
 		t.Errorf("%+v", s)
 	}
 	text, err := json.Marshal(p)
@@ -131,11 +131,11 @@ func TestSettingsApply(t *testing.T) {
 	}
 	before := s
 	err = s.Apply(map[string]string{"name": "", "level": "-1", "models": "!", "ips": "10.0.0", "expires": "soon", "rpm": "fast", "budget": "20usd/day,3usd/day,1eur", "unknown-price": "maybe",
-		"cache": "all", "log": "none", "priority": "1000", "tags": `"`, "set-user": "perhaps", "colour": "red"}, now)
+		"overrun": "own", "ephemeral": "yes", "objects": "none", "unknown-operations": "ask", "cache": "all", "log": "none", "priority": "1000", "tags": `"`, "set-user": "perhaps", "colour": "red"}, now)
 	if err == nil || !reflect.DeepEqual(s, before) {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	for _, want := range []string{"name: a key needs a name", "level: ", "models: ", `ips: "10.0.0"`, "expires: ", "rpm: ", "two budgets of usd/day", "the unit is usd or tokens", "unknown-price: ", "write key, shared",
+	for _, want := range []string{"name: a key needs a name", "level: ", "models: ", `ips: "10.0.0"`, "expires: ", "rpm: ", "two budgets of usd/day", "the unit is usd or tokens", "unknown-price: ", "overrun: ", "ephemeral: ", "objects: \"none\" is not known; write own, all", "unknown-operations: ", "write key, shared",
 		"write full, meta, redacted, off", "priority: ", "tags: ", "set-user: ", "colour: a key has no such setting"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in\n%v", want, err)
