@@ -43,10 +43,7 @@ func (r *Row) priceReservation(prices *price.Table) {
 
 // BillReserved bills a row at what was reserved for it, which is its Usage.
 func (r *Row) BillReserved(prices *price.Table) {
-	r.priceReservation(prices)
-	if !r.Priced && !r.Operation.Paid() {
-		r.free("free")
-	}
+	r.priceReserved(prices)
 	r.Trail = append(r.Trail, Step{r.Total, reservedStep, "the answer reported no usage: billed at what was reserved"})
 }
 
@@ -54,9 +51,17 @@ func (r *Row) BillReserved(prices *price.Table) {
 // reservation.
 const reservedStep = "reserved"
 
-// isReserved reports whether a row is billed at its reservation.
+// isReserved reports whether a row was billed by BillReserved.
 func (r *Row) isReserved() bool {
-	return r.Cause == interrupted || slices.ContainsFunc(r.Trail, func(s Step) bool { return s.Name == reservedStep })
+	return slices.ContainsFunc(r.Trail, func(s Step) bool { return s.Name == reservedStep })
+}
+
+// priceReserved prices a row that is billed by BillReserved.
+func (r *Row) priceReserved(prices *price.Table) {
+	r.priceReservation(prices)
+	if !r.Priced && !r.Operation.Paid() {
+		r.free("free")
+	}
 }
 
 // Bill works out what a row's usage costs, sets Priced, Cost, Saved and Price,
@@ -67,7 +72,7 @@ func (r *Row) isReserved() bool {
 // An answer of the cache costs nothing and saves what it would have cost. A
 // request that failed and used nothing is free, and so are operations that
 // never cost anything, such as the list of models. Where an answer should have
-// a usage and has none, the row is unpriced.
+// a usage and has none, the row is unpriced and Unmetered.
 func (r *Row) Bill(prices *price.Table) {
 	r.Priced = false
 	r.Cost = 0
@@ -76,6 +81,7 @@ func (r *Row) Bill(prices *price.Table) {
 	if r.Cache == "hit" {
 		r.Saved = r.Cost
 		r.Priced = true
+		r.Unmetered = false
 		r.Cost = 0
 	}
 }

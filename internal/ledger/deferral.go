@@ -234,8 +234,11 @@ func (r *Row) Defer() {
 	r.Unmetered = false
 	r.Priced = true
 	r.Cost = 0
-	r.Price = "deferred: it is settled when an answer reports its end"
+	r.Price = deferredPrice
 }
+
+// deferredPrice is the price of a row whose cost another row has.
+const deferredPrice = "deferred: it is settled when an answer reports its end"
 
 // loadDeferred reads the deferrals of earlier processes.
 func (l *Ledger) loadDeferred(ctx context.Context) error {

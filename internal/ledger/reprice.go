@@ -162,8 +162,11 @@ func (r *Row) billAgain(prices *price.Table) {
 			m.list, m.why, m.ok = prices.Answered(r.Upstream, r.Model, r.Answered)
 			r.billBatch(m)
 		}
-	case r.isReserved():
+	case r.Price == deferredPrice: // another row has what it costs
+	case r.Cause == interrupted, r.Cause == Expired:
 		r.priceReservation(prices)
+	case r.isReserved():
+		r.priceReserved(prices)
 	default:
 		r.Bill(prices)
 	}

@@ -233,3 +233,47 @@ func TestRepriceOfPieces(t *testing.T) {
 		t.Errorf("%v (%v)", r.Cost, err)
 	}
 }
+
+// TestRepriceAtSamePrices prices rows again that are not billed by a usage that
+// an answer reported. The prices are the same, so no row changes.
+func TestRepriceAtSamePrices(t *testing.T) {
+	db := newDB(t)
+	l := mustOpen(t, db, ledger.Options{})
+	rates := price.Rates{price.Input: 10_000_000, price.CachedWrite: 20_000_000, price.Output: 100_000_000}
+	prices := mustTable(t, price.Override{Model: "house", Tiers: []price.Tier{{Rates: rates}}})
+	row := func(id, model string, bill func(*ledger.Row)) {
+		r := ledger.Row{ID: id, Time: noon, Key: "k", Upstream: "openai", Operation: dialect.Responses, Model: model, Status: 200, Cache: "miss"}
+		bill(&r)
+		l.Record(r)
+	}
+	row("deferred", "house", (*ledger.Row).Defer)
+	row("reserved", "house", func(r *ledger.Row) {
+		r.Usage = dialect.Usage{Input: 100, Output: 10}
+		r.BillReserved(prices)
+	})
+	row("free", "cellar", func(r *ledger.Row) {
+		r.Operation = dialect.Moderation
+		r.Usage = dialect.Usage{Input: 100}
+		r.BillReserved(prices)
+	})
+	row("expired", "house", func(r *ledger.Row) {
+		r.Estimate(prices, 100, 10)
+		r.Cause = ledger.Expired
+	})
+	row("hit", "house", func(r *ledger.Row) {
+		r.Cache = "hit"
+		r.Bill(prices)
+	})
+	mustFlush(t, l)
+	before := sumsOf(t, l)
+	_, err := ledger.Reprice{Prices: prices}.Run(t.Context(), db, time.UTC)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := gocmp.Diff(before, sumsOf(t, l)); diff != "" {
+		t.Error(diff)
+	}
+	if before.Unpriced != 0 || before.Unmetered != 0 {
+		t.Errorf("%d unpriced, %d unmetered", before.Unpriced, before.Unmetered)
+	}
+}
