@@ -129,7 +129,6 @@ func (g *Gateway) closeAccount(rec *record, used outcome, elapsed time.Duration)
 		row.Defer()
 	case used.reserved:
 		row.BillReserved(g.Prices)
-		row.Unmetered = !row.Priced // its tokens are a bound, and its cost is unknown
 	default:
 		row.Bill(g.Prices)
 	}

@@ -41,9 +41,12 @@ func (r *Row) priceReservation(prices *price.Table) {
 	r.Cost = cost
 }
 
-// BillReserved bills a row at what was reserved for it, which is its Usage.
+// BillReserved bills a row at what was reserved for it, which is its Usage. Its
+// tokens are a bound, so nothing is known of what it used where they have no
+// price.
 func (r *Row) BillReserved(prices *price.Table) {
 	r.priceReserved(prices)
+	r.Unmetered = !r.Priced
 	r.Trail = append(r.Trail, Step{r.Total, reservedStep, "the answer reported no usage: billed at what was reserved"})
 }
 
