@@ -95,11 +95,20 @@ func (l *Ledger) flushStrictly(ctx context.Context) error {
 // withdraw ends a call that is not made.
 func (c *Call) withdraw() {
 	c.settled.Store(true)
+	c.release()
+	c.ledger.put(&entry{kind: withdrawn, row: Row{ID: c.open.row.ID}, open: c.open})
+}
+
+// release gives back what the call holds in its meters.
+func (c *Call) release() {
+	if len(c.holds) == 0 {
+		return
+	}
 	a := c.ledger.account(c.open.row.Key)
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.release(c.holds)
-	a.mu.Unlock()
-	c.ledger.put(&entry{kind: withdrawn, row: Row{ID: c.open.row.ID}, open: c.open})
+	c.holds = nil
 }
 
 // hold reserves a call in every budget of its key.
@@ -123,11 +132,7 @@ func (l *Ledger) hold(ctx context.Context, r *Reservation) ([]hold, error) {
 // model then. Its errors are those of Reserve. After an error nothing is
 // reserved, and the call is still to be settled.
 func (c *Call) Move(ctx context.Context, r Reservation) error {
-	a := c.ledger.account(c.open.row.Key)
-	a.mu.Lock()
-	a.release(c.holds)
-	a.mu.Unlock()
-	c.holds = nil
+	c.release()
 	holds, err := c.ledger.hold(ctx, &r)
 	c.holds = holds
 	return err

@@ -27,18 +27,12 @@ const Expired = "expired"
 // within hours.
 const deferralLife = 24 * time.Hour
 
-// Deferral is work that a provider goes on with after the answer of the request
-// that started it.
-type Deferral struct {
-	Host string // of the provider that has it: ids are unique there
-	ID   string
-	Row  Row // of that request, as it was reserved
-}
+// settlingID is the id of the row that settles the work of a provider. The
+// work's own id is unique at the host of the provider.
+func settlingID(host, id string) string { return host + "/" + id }
 
-// settlingID is the id of the row that settles the work.
-func (d Deferral) settlingID() string { return d.Host + "/" + d.ID }
-
-// deferred is what memory knows of a deferral.
+// deferred is what memory knows of a deferral: work that a provider goes on
+// with after the answer of the request that started it.
 type deferred struct {
 	key     string
 	op      dialect.Operation
@@ -121,47 +115,34 @@ func (d *deferrals) expired(now time.Time) (rows []string) {
 // answer cost; that gives nothing of the reservation back.
 func (c *Call) Defer(ctx context.Context, host, id string) error {
 	l := c.ledger
-	d := Deferral{Host: host, ID: id, Row: c.open.row}
-	d.Row.Settles = id
-	one := deferred{key: d.Row.Key, op: d.Row.Operation, held: spentBy(&d.Row), expires: l.o.Now().Add(deferralLife)}
-	if _, ok := l.deferrals.find(d.settlingID()); ok {
+	row := settlingID(host, id)
+	if _, ok := l.deferrals.find(row); ok {
 		return nil
 	}
-	text, err := marshalRow(&d.Row)
+	r := c.open.row // of the request, as it was reserved
+	r.Settles = id
+	one := deferred{key: r.Key, op: r.Operation, held: spentBy(&r), expires: l.o.Now().Add(deferralLife)}
+	text, err := marshalRow(&r)
 	if err != nil {
 		return fmt.Errorf("deferring %s: %w", id, err)
 	}
 	err = database.Write(ctx, l.db, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, insertDeferred, d.settlingID(), host, id, d.Row.ID, d.Row.Key,
+		_, err := tx.ExecContext(ctx, insertDeferred, row, host, id, r.ID, r.Key,
 			one.held.cost, one.held.tokens, one.expires.UnixMicro(), text)
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("deferring %s: %w", id, err)
 	}
-	l.deferrals.add(d.settlingID(), one)
+	l.deferrals.add(row, one)
 	c.release()
 	return nil
-}
-
-// release gives back what the call holds in its meters.
-func (c *Call) release() {
-	if len(c.holds) == 0 {
-		return
-	}
-	a := c.ledger.account(c.open.row.Key)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for _, h := range c.holds {
-		h.meter.held -= h.amount
-	}
-	c.holds = nil
 }
 
 // IsDeferred reports whether the end of a piece of work is waited for, and the
 // operation that started it. It asks memory.
 func (l *Ledger) IsDeferred(host, id string) (op dialect.Operation, ok bool) {
-	one, ok := l.deferrals.find(Deferral{Host: host, ID: id}.settlingID())
+	one, ok := l.deferrals.find(settlingID(host, id))
 	return one.op, ok
 }
 
@@ -176,7 +157,7 @@ func (l *Ledger) HasDeferred() bool {
 // that started it, unless that was done before. complete fills in what was used
 // of a row that has what was reserved.
 func (l *Ledger) SettleDeferred(ctx context.Context, host, id string, complete func(*Row)) (settled bool, err error) {
-	return l.settleDeferred(ctx, Deferral{Host: host, ID: id}.settlingID(), complete)
+	return l.settleDeferred(ctx, settlingID(host, id), complete)
 }
 
 func (l *Ledger) settleDeferred(ctx context.Context, row string, complete func(*Row)) (settled bool, err error) {
