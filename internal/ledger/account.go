@@ -78,13 +78,13 @@ var errInexact = errors.New("the call has to be counted")
 // together may exceed the amount by the reservation of this one call, and not
 // by more.
 func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
+	least := r.least() // pricing needs no lock
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	// The time is read with the lock held. Otherwise a call that waited for the
 	// lock over the end of a period would turn the meter back.
 	now := a.ledger.o.Now()
 	r.Row.Booked = now
-	least := r.least()
 	holds := make([]hold, 0, len(r.Budgets))
 	for _, b := range r.Budgets {
 		if b.Unit == USD && !r.Row.Priced && !b.AllowUnpriced {

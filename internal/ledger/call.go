@@ -23,9 +23,9 @@ type Reservation struct {
 	// found without counting. It replaces the bound by what it counts, and is
 	// called where a budget is half used, or would be with the bound.
 	Exact func(*Row)
-	// Least, where it is not nil, lowers the Cost and the Usage of a copy of
-	// Row to what must be left of every budget for the call to start. Without
-	// it a call starts while anything is left.
+	// Least, where it is not nil, sets the Cost and the Usage of a copy of Row
+	// to what must be left of every budget for the call to start. That may be
+	// more than Row has. Without it a call starts while anything is left.
 	Least func(*Row)
 }
 
