@@ -40,10 +40,10 @@ type reservation struct {
 	err     error
 }
 
-func (l *List) reservation(u *dialect.Usage, asked string) (*reservation, error) {
+func (l *List) reservation(u *dialect.Usage, asked string) (r reservation, err error) {
 	times, err := l.times(u.Terms)
 	if err != nil {
-		return nil, err
+		return r, err
 	}
 	tier := l.tier(u.Input)
 	rates, batch := tier.served(asked)
@@ -51,9 +51,9 @@ func (l *List) reservation(u *dialect.Usage, asked string) (*reservation, error)
 		rates = tier.Rates
 	}
 	if rates == nil {
-		return nil, &NoRateError{l.Model, Input, asked}
+		return r, &NoRateError{l.Model, Input, asked}
 	}
-	r := &reservation{service: service{l.Model, asked, rates, l.Fees, times}}
+	r.service = service{l.Model, asked, rates, l.Fees, times}
 	r.in, r.inputs = r.highest(Input, CachedWrite, CachedWrite1h, AudioInput, ImageInput)
 	r.out, r.outputs = r.highest(Output, Reasoning, AudioOutput, ImageOutput)
 	r.outputs = r.outputs && u.Output > 0
