@@ -104,7 +104,7 @@ func New(o Options) *Metrics {
 	m.unpriced = m.counter("unpriced_total", "Requests that no price is known for and whose cost is not counted.", "route", "model")
 	m.unmetered = m.counter("unmetered_total", "Requests that were sent and of whose usage nothing is known.", "route", "model")
 	m.cache = m.counter("cache_total", "What the cache did with requests that may be cached: hit, miss or bypass.", "route", "result")
-	m.limited = m.counter("limited_total", "Requests that the gateway refused with 429, by the code of the error.", "route", "reason")
+	m.limited = m.counter("limited_total", "Requests that the gateway refused with 429, or with 402 for a spent budget, by the code of the error.", "route", "reason")
 	m.attempts = m.counter("upstream_attempts_total", "Attempts to ask an upstream, retries and fallbacks included.", "route")
 	m.failures = m.counter("upstream_errors_total", "Requests that failed because no upstream answered, or not to the end, by the code of the error.", "route", "cause")
 	m.queue = m.histogram("queue_wait_seconds", "Time that requests which had to wait spent in their model's queue.", queueBuckets, "route")

@@ -112,7 +112,7 @@ forward_first_token_seconds_count{model="gpt-4o",route="openai"} 1
 # HELP forward_in_flight_requests Requests that are being served.
 # TYPE forward_in_flight_requests gauge
 forward_in_flight_requests 0
-# HELP forward_limited_total Requests that the gateway refused with 429, by the code of the error.
+# HELP forward_limited_total Requests that the gateway refused with 429, or with 402 for a spent budget, by the code of the error.
 # TYPE forward_limited_total counter
 forward_limited_total{reason="rate_limit_exceeded",route="openai"} 1
 # HELP forward_queue_wait_seconds Time that requests which had to wait spent in their model's queue.
