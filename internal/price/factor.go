@@ -25,14 +25,14 @@ func (f *Factor) UnmarshalJSON(text []byte) (err error) {
 	return err
 }
 
-// MaxFactor is the highest factor that is taken.
-const MaxFactor Factor = 1_000_000
+// maxFactor is the highest factor that is taken.
+const maxFactor Factor = 1_000_000
 
 // ParseFactor reads a factor such as "1.1", with at most three decimals.
 func ParseFactor(s string) (Factor, error) {
 	n, err := ParseDollars(s)
 	f := Factor(n / 1_000_000)
-	if err != nil || n%1_000_000 != 0 || f <= 0 || f > MaxFactor {
+	if err != nil || n%1_000_000 != 0 || f <= 0 || f > maxFactor {
 		return 0, fmt.Errorf("%q is not a factor: write it like 1.1, with at most three decimals", s)
 	}
 	return f, nil
