@@ -69,7 +69,8 @@ func (g *Gateway) newReservation(a *ask, to target) ledger.Reservation {
 	r.Row.Answered = g.answering(to.route, to.model)
 	r.Row.Tier = a.tier()
 	if len(r.Budgets) > 0 {
-		r.Row.Usage.Terms.Fees = a.offers(g.priceOf(to.route, to.model))
+		list, _, _ := g.Prices.Answered(r.Row.Upstream, r.Row.Model, r.Row.Answered)
+		r.Row.Usage.Terms.Fees = a.offers(list)
 	}
 	return r
 }
