@@ -24,7 +24,7 @@ const (
 type Objects struct {
 	// Collections are the path segments behind which an id stands, as in
 	// /v1/files/file-1/content.
-	Collections map[string]bool
+	Collections []string
 
 	// Named are the fields of a request body that hold an id: as a string, as
 	// strings in an array, or as the "id" of an object.
@@ -45,7 +45,7 @@ type Objects struct {
 	Lists []string
 
 	// Starts are the methods of a model that make something.
-	Starts map[string]bool
+	Starts []string
 
 	// Qualified means that an id is written with its collection: files/abc.
 	Qualified bool
@@ -173,10 +173,7 @@ func (f *Objects) place(path string) (within, own bool) {
 // collection returns the collection that a segment of a path names in some
 // case, or "".
 func (f *Objects) collection(segment string) string {
-	if f.Collections[segment] {
-		return segment
-	}
-	for name := range f.Collections {
+	for _, name := range f.Collections {
 		if strings.EqualFold(name, segment) {
 			return name
 		}
@@ -186,12 +183,7 @@ func (f *Objects) collection(segment string) string {
 
 // starts reports whether a method of a model makes something.
 func (f *Objects) starts(verb string) bool {
-	for name := range f.Starts {
-		if strings.EqualFold(name, verb) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(f.Starts, func(name string) bool { return strings.EqualFold(name, verb) })
 }
 
 // found gathers ids, each once.
@@ -291,7 +283,7 @@ func (f *Objects) qualify(s string) string {
 		if i := strings.IndexAny(segment, ":?"); i >= 0 {
 			segment = segment[:i]
 		}
-		if f.Collections[last] && segment != "" {
+		if slices.Contains(f.Collections, last) && segment != "" {
 			return last + "/" + segment
 		}
 		last = segment

@@ -184,8 +184,8 @@ func readBody(op dialect.Operation, a *dialect.Answer, body []byte) error {
 // Batches", "Skills", "Code execution tool" and the official SDK's beta
 // resources.
 var objects = dialect.Objects{
-	Collections: dialect.Set("files", "batches", "skills", "agents", "sessions", "environments", "deployments", "deployment_runs",
-		"memory_stores", "vaults", "dreams", "threads"),
+	Collections: []string{"files", "batches", "skills", "agents", "sessions", "environments", "deployments", "deployment_runs",
+		"memory_stores", "vaults", "dreams", "threads"},
 	Named: dialect.Set("file_id", "container", "skill_id", "agent", "agent_id", "environment_id", "session_id", "vault_ids",
 		"memory_store_id"),
 	Marks: []string{"file_id", "skill_id", `"container"`},

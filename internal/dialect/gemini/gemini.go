@@ -252,14 +252,14 @@ func (a reader) part(c *dialect.Draft, part gjson.Result) {
 // objects are what the provider keeps. Source: https://ai.google.dev/api,
 // "Files", "Caching", "Batch API", "File search", "Interactions".
 var objects = dialect.Objects{
-	Collections: dialect.Set("files", "cachedContents", "batches", "fileSearchStores", "tunedModels", "corpora", "operations", "interactions"),
+	Collections: []string{"files", "cachedContents", "batches", "fileSearchStores", "tunedModels", "corpora", "operations", "interactions"},
 	Named: dialect.Set("cachedContent", "cached_content", "fileUri", "file_uri", "fileName", "file_name", "fileSearchStoreNames",
 		"file_search_store_names", "previous_interaction_id", "previousInteractionId"),
 	Marks: []string{"cachedContent", "cached_content", "fileUri", "file_uri", "ileSearchStore", "ile_search_store"},
 	Made:  dialect.Set("name", "file", "id"),
 	Deep: []string{"response.responsesFile", "metadata.output.responsesFile",
 		"response.generateVideoResponse.generatedSamples.#.video.uri"},
-	Starts:    dialect.Set("batchGenerateContent", "asyncBatchEmbedContent", "predictLongRunning"),
+	Starts:    []string{"batchGenerateContent", "asyncBatchEmbedContent", "predictLongRunning"},
 	Lists:     []string{"files", "cachedContents", "batches", "operations", "fileSearchStores", "tunedModels"},
 	Qualified: true,
 }

@@ -112,8 +112,8 @@ func stores(op dialect.Operation, b *dialect.Body) bool {
 // objects are what the provider keeps. Source: API reference; the paths and
 // fields of the official SDK's resources.
 var objects = dialect.Objects{
-	Collections: dialect.Set("files", "batches", "responses", "vector_stores", "assistants", "threads", "jobs", "uploads",
-		"containers", "conversations", "evals", "videos", "characters", "skills", "completions", "calls", "sessions"),
+	Collections: []string{"files", "batches", "responses", "vector_stores", "assistants", "threads", "jobs", "uploads",
+		"containers", "conversations", "evals", "videos", "characters", "skills", "completions", "calls", "sessions"},
 	Named: dialect.Set("previous_response_id", "conversation", "file_id", "file_ids", "input_file_id", "training_file", "validation_file",
 		"vector_store_ids", "vector_store_id", "container", "container_id", "assistant_id", "thread_id", "eval_id",
 		"skill_id", "video", "audio"),
