@@ -13,11 +13,10 @@ type WorkState int
 
 // The states.
 const (
-	NoWork    WorkState = iota // the answer reports no work
-	Pending                    // the provider goes on after the answer
-	Done                       // it has ended, and may have a usage
-	Failed                     // it has ended without a result, and costs nothing
-	Cancelled                  // it was stopped; what was done until then may be billed
+	NoWork  WorkState = iota // the answer reports no work
+	Pending                  // the provider goes on after the answer
+	Done                     // it has ended or was stopped; what was done until then may be billed
+	Failed                   // it has ended without a result, and costs nothing
 )
 
 // Work is what an answer reports of work that its provider does after it: a
@@ -37,8 +36,8 @@ var workStates = map[string]WorkState{
 	"preprocessing": Pending, "notstarted": Pending, "not_started": Pending, "submitted": Pending, "requires_action": Pending,
 	"cancelling": Pending,
 	"completed":  Done, "succeeded": Done, "incomplete": Done, "done": Done, "success": Done,
+	"cancelled": Done, "canceled": Done, "expired": Done,
 	"failed": Failed, "error": Failed,
-	"cancelled": Cancelled, "canceled": Cancelled, "expired": Cancelled,
 }
 
 // ReadWork reads an answer or the data of an event, by its shape: an object
@@ -87,9 +86,9 @@ func lastSegment(id string) string {
 	return strings.Clone(last)
 }
 
-// NamesOf returns the segments of a path, without a method behind a colon. One
-// of them may be the id of a piece of work.
+// NamesOf returns the segments of a judged path, without a method behind a
+// colon. One of them may be the id of a piece of work.
 func NamesOf(path string) []string {
-	path, _, _ = strings.Cut(JudgedPath(path), ":")
+	path, _, _ = strings.Cut(path, ":")
 	return strings.FieldsFunc(path, func(c rune) bool { return c == '/' })
 }
