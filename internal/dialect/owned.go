@@ -1,6 +1,7 @@
 package dialect
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -74,7 +75,7 @@ func (d *Dialect) Within(path string) (within, list bool) {
 // those of what the provider made with it.
 func (d *Dialect) Owned(object gjson.Result) []string {
 	facts := d.Objects
-	ids := found{facts: facts, most: maxState}
+	ids := found{facts: facts}
 	ids.object(object)
 	if len(ids.list) == 0 {
 		return nil
@@ -107,8 +108,8 @@ func (d *Dialect) OnlyListed(answer []byte, keep func(object gjson.Result) bool)
 	lists := map[string]string{}
 	root.ForEach(func(k, v gjson.Result) bool {
 		switch {
-		case v.IsArray() && facts.lists(k.Str):
-			lists[k.Str], first, last = facts.only(v, keep)
+		case v.IsArray() && slices.Contains(facts.Lists, k.Str):
+			lists[k.Str], first, last = only(v, keep)
 		case v.IsArray() || v.IsObject():
 			ok = false
 		}
@@ -139,18 +140,9 @@ func (d *Dialect) OnlyListed(answer []byte, keep func(object gjson.Result) bool)
 	return append(out, '}'), true
 }
 
-func (f *Objects) lists(name string) bool {
-	for _, list := range f.Lists {
-		if list == name {
-			return true
-		}
-	}
-	return false
-}
-
 // only returns the elements of an array that keep keeps, and the ids of the
 // first and the last of them, as JSON.
-func (f *Objects) only(array gjson.Result, keep func(gjson.Result) bool) (text, first, last string) {
+func only(array gjson.Result, keep func(gjson.Result) bool) (text, first, last string) {
 	first = "null"
 	last = "null"
 	var kept []string
