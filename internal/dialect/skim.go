@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"slices"
+
 	"forward/internal/framing"
 	"forward/internal/jsonscan"
 )
@@ -55,17 +57,8 @@ func (s *Skim) Close() error { return s.reduce.Close() }
 // skimmed are the members that answers report of themselves, at the top or one
 // level down; itemized are lists that are billed by the item.
 var (
-	skimmed = withNames(Set("id", "responseId", "model", "modelVersion", "type", "object", "status", "error", "service_tier", "serviceTier",
-		"index", "finish_reason", "finishReason", "stop_reason", "done", "done_reason", "duration", "size", "quality",
-		"groundingMetadata", "name", "background", "seconds"), usageNames, flatNames)
+	skimmed = Set(slices.Concat(usageNames, flatNames, []string{"id", "responseId", "model", "modelVersion", "type", "object", "status", "error",
+		"service_tier", "serviceTier", "index", "finish_reason", "finishReason", "stop_reason", "done", "done_reason", "duration", "size", "quality",
+		"groundingMetadata", "name", "background", "seconds"})...)
 	itemized = Set("data", "predictions")
 )
-
-func withNames(set map[string]bool, more ...[]string) map[string]bool {
-	for _, names := range more {
-		for _, name := range names {
-			set[name] = true
-		}
-	}
-	return set
-}

@@ -49,15 +49,13 @@ func kindOf(p dialect.Problem) string {
 
 // writeError writes {"type":"error","error":{type,message},"request_id"}.
 func writeError(p dialect.Problem) []byte {
-	b := errorObject(p)
+	b := errorOfKind(kindOf(p), p)
 	if p.RequestID != "" {
 		b = jsonscan.AppendString(append(b[:len(b)-1], `,"request_id":`...), p.RequestID)
 		b = append(b, '}')
 	}
 	return b
 }
-
-func errorObject(p dialect.Problem) []byte { return errorOfKind(kindOf(p), p) }
 
 func errorOfKind(kind string, p dialect.Problem) []byte {
 	b := jsonscan.AppendString([]byte(`{"type":"error","error":{"type":`), kind)

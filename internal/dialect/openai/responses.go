@@ -162,5 +162,4 @@ func (a reader) addFee(item gjson.Result) {
 
 // free are the calls that the client itself runs, and those that cost their
 // tokens only.
-var free = map[string]bool{"function": true, "custom_tool": true, "computer": true, "local_shell": true, "shell": true,
-	"apply_patch": true, "mcp": true, "tool_search": true}
+var free = dialect.Set("function", "custom_tool", "computer", "local_shell", "shell", "apply_patch", "mcp", "tool_search")
