@@ -250,22 +250,17 @@ func (a *Answer) Fail(v gjson.Result) {
 }
 
 // AddState takes the id of an object that the provider made for this answer.
-func (a *Answer) AddState(v gjson.Result) {
-	s := jsonscan.String(v)
+func (a *Answer) AddState(v gjson.Result) { a.addState(jsonscan.String(v)) }
+
+// AddSealed takes what only the API key that made it can open, such as
+// encrypted reasoning, under a name that stands for its text.
+func (a *Answer) AddSealed(v gjson.Result) { a.addState(sealed(v)) }
+
+func (a *Answer) addState(s string) {
 	if s == "" || len(s) > maxName || len(a.State) == maxState || slices.Contains(a.State, s) {
 		return
 	}
 	a.State = append(a.State, strings.Clone(s))
-}
-
-// AddSealed takes what only the API key that made it can open, such as
-// encrypted reasoning, under a name that stands for its text.
-func (a *Answer) AddSealed(v gjson.Result) {
-	name := sealed(v)
-	if name == "" || len(a.State) == maxState || slices.Contains(a.State, name) {
-		return
-	}
-	a.State = append(a.State, name)
 }
 
 // keep appends text as long as there is space for it. From the first text on
