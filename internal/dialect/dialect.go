@@ -82,8 +82,8 @@ type Dialect struct {
 	// those of all dialects, because many hosts speak several protocols.
 	Paths *Paths
 
-	// Request reads what is asked for; b may be nil. Of a form it is what
-	// FormBody makes of its fields.
+	// Request reads what is asked for. b may be nil: then the model is the one
+	// that the path names. Of a form it is what FormBody makes of its fields.
 	Request func(op Operation, path, rawQuery string, b *Body) Request
 
 	// PlainForm returns the path and query by which a request would be asked

@@ -105,7 +105,11 @@ func TestTermsOfRequests(t *testing.T) {
 	if got := anthropic.Dialect.Request(dialect.Messages, "/v1/messages", "", b).Terms; got.Speed != "fast" || got.Geo != "us" {
 		t.Errorf("%+v", got)
 	}
-	if got := openai.Dialect.Request(dialect.Moderation, "/v1/moderations", "", nil).Model; got != "omni-moderation-latest" {
+	b, err = dialect.Scan([]byte(`{"input":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := openai.Dialect.Request(dialect.Moderation, "/v1/moderations", "", b).Model; got != "omni-moderation-latest" {
 		t.Errorf("%q", got)
 	}
 }

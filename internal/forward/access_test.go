@@ -144,6 +144,24 @@ func TestLevelsLimitModels(t *testing.T) {
 	b.do("GET", "/v1/models", "", "Authorization", "Bearer fk-carol").want(t, 200)
 }
 
+// TestModelsOfModerations: the model that the API takes by default hides no
+// other one, however that is spelled.
+func TestModelsOfModerations(t *testing.T) {
+	b := start(t, provider, func(s *setup) {
+		s.keys = append(s.keys, keys.Key{Name: "carol", Secret: keys.NewSecret("fk-carol"), Level: 1})
+		s.Levels = keys.Levels{1: {"omni-*"}}
+	})
+	for body, status := range map[string]int{
+		`{"input":"a"}`: 200,
+		`{"input":"a","model":"omni-moderation-latest"}`:  200,
+		`{"input":"a","model":"gpt-guard"}`:               403,
+		`{"input":"a","Model":"gpt-guard"}`:               403,
+		`{"input":"a","Model":"omni-1","MODEL":"o1-pro"}`: 403,
+	} {
+		b.do("POST", "/v1/moderations", body, "Authorization", "Bearer fk-carol").want(t, status)
+	}
+}
+
 func TestOpenRoutesAskForNoKeyAndSwapNone(t *testing.T) {
 	extra := func(b *bench, s *setup) {
 		u, _ := url.Parse(b.upstream.URL)

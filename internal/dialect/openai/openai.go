@@ -68,9 +68,9 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 			}
 		}
 		r.Media = pieces(op, path, r.N, b)
-	}
-	if op == dialect.Moderation && r.Model == "" {
-		r.Model = "omni-moderation-latest" // the API's default
+		if op == dialect.Moderation && r.Model == "" {
+			r.Model = "omni-moderation-latest" // the API's default
+		}
 	}
 	if model := pathModel(path); model != "" {
 		r.Model = model
