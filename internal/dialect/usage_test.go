@@ -92,6 +92,28 @@ func TestReadUsage(t *testing.T) {
 	}
 }
 
+// TestNoUsageHidesNone: a usage that is null hides no other one of the same
+// event.
+func TestNoUsageHidesNone(t *testing.T) {
+	for data, found := range map[string]bool{
+		`{"choices":[],"usage":null}`:                                                           false,
+		`{"choices":[],"usage":null,"meta":{"usage":null}}`:                                     false,
+		`{"choices":[],"usage":null,"x_groq":{"usage":{"prompt_tokens":9}}}`:                    true,
+		`{"choices":[],"x_groq":{"usage":{"prompt_tokens":9}},"usage":null}`:                    true,
+		`{"choices":[],"usage":null,"prompt_eval_count":9}`:                                     true,
+		`{"choices":[],"usage":null,"usageMetadata":{"promptTokenCount":9}}`:                    true,
+		`{"choices":[],"usage":null,"meta":{"billed_units":{"input_tokens":9}}}`:                true,
+		`{"choices":[],"usage" : null,"meta":{"usage" : {"input_tokens":9}}}`:                   true,
+		`{"choices":[{"delta":{"content":"\"usage\":null"}}],"x":{"usage":{"input_tokens":9}}}`: true,
+	} {
+		var a dialect.Answer
+		openai.Dialect.ParseEvent(dialect.Chat, &a, framing.Event{Data: []byte(data)})
+		if (a.Usage != nil) != found || (found && a.Usage.Input != 9) {
+			t.Errorf("%s: usage %+v", data, a.Usage)
+		}
+	}
+}
+
 // TestFindUsage: usage counts wherever answers have it, and not where it is
 // content.
 func TestFindUsage(t *testing.T) {

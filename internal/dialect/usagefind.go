@@ -50,8 +50,19 @@ func each(v gjson.Result, f func(gjson.Result)) {
 	}
 }
 
-// mayCount reports whether usage may be in a value.
+// mayCount reports whether usage may be in a value. Chunks of a chat that is to
+// report its usage in the last one have "usage":null, which is none.
 func mayCount(json []byte) bool {
+	for rest := json; ; {
+		_, after, ok := bytes.Cut(rest, usageMark)
+		if !ok {
+			break
+		}
+		if !bytes.HasPrefix(after, noUsage) {
+			return true
+		}
+		rest = after
+	}
 	for _, mark := range marks {
 		if bytes.Contains(json, mark) {
 			return true
@@ -60,8 +71,13 @@ func mayCount(json []byte) bool {
 	return false
 }
 
-// marks are parts of the names under which usage stands.
-var marks = [][]byte{[]byte(`"usage`), []byte(`"billed_units"`), []byte(`_count"`), []byte(`"tokens_`), []byte(`TokenCount"`), []byte(`invocationMetrics"`)}
+// usageMark, which noUsage may follow, and marks are parts of the names under
+// which usage stands.
+var (
+	usageMark = []byte(`"usage`)
+	noUsage   = []byte(`":null`)
+	marks     = [][]byte{[]byte(`"billed_units"`), []byte(`_count"`), []byte(`"tokens_`), []byte(`TokenCount"`), []byte(`invocationMetrics"`)}
+)
 
 // usageOf returns the usage object of an object, or one of the counts that
 // stand in it.
