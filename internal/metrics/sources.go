@@ -48,7 +48,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	queueDepth    = desc("queue_depth", "Requests that wait in a model's queue.", "route", "model")
 	queueRunning  = desc("queue_in_flight", "Requests that a model's queue has let through and that are not over.", "route", "model")
-	apiKeys       = desc("api_keys", "API keys by state: ok, resting (rate limited) or set_aside (refused by the upstream).", "route", "state")
+	apiKeys       = desc("api_keys", "API keys by state: ok, resting (rate limited, or its account has no credit) or set_aside (refused by the upstream).", "route", "state")
 	storeUp       = desc("store_up", "Whether a store works: 1 or 0. Requests are served without it.", "store")
 	cacheEntries  = desc("cache_entries", "Answers in the cache, about.")
 	cacheBytes    = desc("cache_bytes", "What the cache takes, on disk or in memory.")
