@@ -34,3 +34,25 @@ func TestTheCannedUpstream(t *testing.T) {
 		t.Error("something went to a real upstream")
 	}
 }
+
+// TestWhatOpenRoutesUsedIsNotKnown: no API key of ours pays there, so a call
+// has no tokens and no cost, and its row shows that they are not known.
+func TestWhatOpenRoutesUsedIsNotKnown(t *testing.T) {
+	change, rows := accounting(t)
+	b := start(t, provider, func(s *setup) {
+		change(s)
+		s.routes = []*upstream.Route{forward.BenchmarkRoute()}
+	})
+	for _, fields := range []string{"", `,"stream":true`} {
+		b.do("POST", "/benchmark/v1/chat/completions", `{"model":"gpt-4o","messages":[{"role":"user","content":"hi"}]`+fields+`}`).want(t, 200)
+	}
+	found := rows(b)
+	for _, row := range found {
+		if row.Tokens() != 0 || row.Cost != 0 || row.Priced || row.Estimated || !row.Unmetered {
+			t.Errorf("%d tokens, cost %v, priced %t, estimated %t, unmetered %t", row.Tokens(), row.Cost, row.Priced, row.Estimated, row.Unmetered)
+		}
+	}
+	if len(found) != 2 {
+		t.Errorf("%d rows", len(found))
+	}
+}

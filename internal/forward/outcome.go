@@ -40,6 +40,10 @@ func (g *Gateway) outcome(rec *record) outcome {
 		return outcome{unsent: true}
 	case !op.Generates() || !rec.worked():
 		return outcome{}
+	case rec.to.route.Open:
+		// No API key of ours pays for it, and the usage in its answers is not
+		// read: what was reserved would be no measure of it.
+		return outcome{unmetered: true}
 	case rec.cause == clientGone && op.AnswersText() && rec.streams():
 		// The call ended with its client, and no word had come. An answer that
 		// is no stream may be there all the same: it is made unseen.
