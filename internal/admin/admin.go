@@ -135,22 +135,20 @@ func (s *server) guarded(q question) question {
 	return func(r *http.Request) (any, error) {
 		v, err := q(r)
 		p, ok := errors.AsType[*problem](err)
-		if !ok || p.status != http.StatusUnauthorized || !brings(r) {
+		if !ok || p.status != http.StatusUnauthorized {
 			return v, err
 		}
-		wait := s.Guard.Fail(s.Address(r), s.Now())
+		presented, _, conflict := keys.Presented(r.Header, r.URL.RawQuery)
+		if presented == "" && conflict == nil {
+			return v, err
+		}
+		wait := s.Guard.Fail(s.Address(r), presented, s.Now())
 		if wait == 0 {
 			return nil, err
 		}
 		return nil, &problem{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", wait: wait,
-			message: fmt.Sprintf("%s More than %d wrong keys came from your address within a minute. Try again later.", p.message, keys.MaxFailures)}
+			message: fmt.Sprintf("%s More than %d different wrong keys came from your address within a minute. Try again later.", p.message, keys.MaxFailures)}
 	}
-}
-
-// brings reports whether there is any credential in a request, right or wrong.
-func brings(r *http.Request) bool {
-	presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)
-	return presented != "" || err != nil
 }
 
 // administrator restricts a question to callers with ADMIN_KEY. It comes in a

@@ -25,7 +25,7 @@ func (h *fixture) from(address, target, key string) *httptest.ResponseRecorder {
 }
 
 // TestGuessing lets one address try keys at every door. After ten wrong ones,
-// further wrong ones are slowed down for a minute. Right ones are always taken:
+// other wrong ones are slowed down for a minute. Right ones are always taken:
 // others behind the address must not be able to lock their owner out.
 func TestGuessing(t *testing.T) {
 	at := now
@@ -45,8 +45,9 @@ func TestGuessing(t *testing.T) {
 	}
 	for i := range 10 {
 		want("192.0.2.1", doors[i%len(doors)], fmt.Sprintf("guess-%d", i), 401)
-		want("2001:db8::1", "/_/api/me", "guess", 401)
+		want("2001:db8::1", "/_/api/me", fmt.Sprintf("guess-%d", i), 401)
 	}
+	want("192.0.2.1", "/_/api/me", "guess-3", 401) // was counted before
 	for _, door := range doors {
 		w := want("192.0.2.1", door, "guess", 429)
 		if w.Header().Get("Retry-After") != "60" || !strings.Contains(w.Body.String(), `"code":"rate_limit_exceeded"`) {

@@ -383,7 +383,7 @@ func wrongKeysAreSlowed(t *testing.T) {
 		case i < keys.MaxFailures:
 			a.want(t, http.StatusUnauthorized)
 		default:
-			a.want(t, http.StatusTooManyRequests, "wrong keys")
+			a.want(t, http.StatusTooManyRequests, "different wrong keys")
 			if a.Header.Get("Retry-After") == "" {
 				t.Error("there is no Retry-After")
 			}

@@ -133,7 +133,7 @@ func (g *Gateway) onlyMetricsKey(c *gin.Context) {
 	}
 	p := dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key", Message: "This needs METRICS_KEY, in an Authorization header: Bearer …"}
 	if presented, _, err := keys.Presented(r.Header, ""); presented != "" || err != nil {
-		if wait := g.Guard.Fail(clientip.Of(r, g.TrustedProxies), time.Now()); wait > 0 {
+		if wait := g.Guard.Fail(clientip.Of(r, g.TrustedProxies), presented, time.Now()); wait > 0 {
 			p.Status = http.StatusTooManyRequests
 			p.Code = "rate_limit_exceeded"
 			setRetryAfter(c.Writer.Header(), wait)

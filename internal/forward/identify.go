@@ -126,7 +126,7 @@ func (g *Gateway) wrongKey(who *caller, r *http.Request, err error) error {
 	wrong := &keyError{err: err, presented: who.presented, authorization: r.Header.Get("Authorization")}
 	guess := errors.Is(err, keys.ErrConflict) || (errors.Is(err, keys.ErrUnknown) && who.presented != "" && !g.Ring.Former(who.presented))
 	if guess {
-		wrong.wait = g.Guard.Fail(who.ip, time.Now())
+		wrong.wait = g.Guard.Fail(who.ip, who.presented, time.Now())
 	}
 	return wrong
 }

@@ -128,7 +128,7 @@ func problemOfKey(e *keyError) dialect.Problem {
 	if e.wait > 0 {
 		p.Status = http.StatusTooManyRequests
 		p.Code = "rate_limit_exceeded"
-		p.Message += fmt.Sprintf(" More than %d wrong keys came from your address within a minute. Try again later.", keys.MaxFailures)
+		p.Message += fmt.Sprintf(" More than %d different wrong keys came from your address within a minute. Try again later.", keys.MaxFailures)
 		p.RetryAfter = e.wait
 	}
 	return p

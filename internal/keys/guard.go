@@ -1,7 +1,9 @@
 package keys
 
 import (
+	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -10,34 +12,37 @@ import (
 )
 
 const (
-	// MaxFailures is how many wrong credentials of one address are looked at
-	// within a minute of the first before more of them are slowed down.
+	// MaxFailures is how many different wrong credentials of one address are
+	// refused within a minute of the first before more of them are slowed down.
 	MaxFailures = 10
 
 	guardWindow = time.Minute
 	maxGuarded  = 10_000 // addresses that are remembered
 )
 
-// Guard counts wrong credentials by address, so that keys cannot be guessed at
-// the speed of the network. Right ones are never counted and never slowed down,
-// since callers behind one address do not share their mistakes: a credential is
-// looked at first, and the guard is asked about wrong ones alone. All requests
-// without an address count together. The zero value is ready; it is safe for
-// concurrent use.
+// Guard counts different wrong credentials by address, so that keys cannot be
+// guessed at the speed of the network. A credential that comes again is no
+// further guess: an agent that repeats the one that it was given has to learn
+// that it is wrong, and not to wait. Right ones are never counted and never
+// slowed down, since callers behind one address do not share their mistakes: a
+// credential is looked at first, and the guard is asked about wrong ones alone.
+// All requests without an address count together. The zero value is ready; it
+// is safe for concurrent use.
 type Guard struct {
-	mu       sync.Mutex // guards failures
+	mu       sync.Mutex // guards failures and seed
 	failures bounded.Map[*failures]
+	seed     maphash.Seed
 }
 
 // failures are those of one address.
 type failures struct {
-	count int
+	wrong []uint64 // digests, of MaxFailures at most
 	ends  time.Time
 }
 
 // Fail counts a wrong credential. It returns how long the address has to wait
 // until the next one, 0 for not at all.
-func (g *Guard) Fail(from netip.Addr, now time.Time) time.Duration {
+func (g *Guard) Fail(from netip.Addr, wrong string, now time.Time) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	over := func(f *failures) bool { return !now.Before(f.ends) }
@@ -46,10 +51,17 @@ func (g *Guard) Fail(from netip.Addr, now time.Time) time.Duration {
 	f := g.failures.Entries[network]
 	if f == nil || over(f) {
 		f = &failures{ends: now.Add(guardWindow)}
-		g.failures.Put(network, f, maxGuarded, func(f *failures) float64 { return float64(f.count) })
+		g.failures.Put(network, f, maxGuarded, func(f *failures) float64 { return float64(len(f.wrong)) })
 	}
-	f.count++
-	if f.count <= MaxFailures {
+	if g.seed == (maphash.Seed{}) {
+		g.seed = maphash.MakeSeed()
+	}
+	digest := maphash.String(g.seed, wrong)
+	switch {
+	case slices.Contains(f.wrong, digest):
+		return 0
+	case len(f.wrong) < MaxFailures:
+		f.wrong = append(f.wrong, digest)
 		return 0
 	}
 	return f.ends.Sub(now)
