@@ -55,6 +55,7 @@ type Request struct {
 	User  string // used if the body names no user
 	Time  time.Time
 
+	Session   string // the client's name for its conversation; "" without one
 	Operation dialect.Operation
 	Body      *dialect.Body // nil if there are only defaults to log
 	Caching   bool
@@ -77,6 +78,7 @@ type Result struct {
 	Cause      string // why it is not complete
 
 	Key, User string        // who is charged for it, "" if no ledger row is
+	Session   string        // as in Request
 	Cost      string        // in dollars, or "unpriced"; "" without a ledger
 	Queued    time.Duration // time spent in the queue of the model
 	First     time.Duration // from the request to the first byte of the answer; 0 without one

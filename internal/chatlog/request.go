@@ -74,7 +74,7 @@ func layoutOf(op dialect.Operation) []field {
 // one of them is put into the object "extra": a client could otherwise write
 // its own ip, or a second uid that some readers would believe.
 var reserved = []string{
-	"ip", "uid", "operation", "queue_ms", "first_ms", "cost", "caching", "datetime", "key", "extra",
+	"ip", "uid", "session", "operation", "queue_ms", "first_ms", "cost", "caching", "datetime", "key", "extra",
 	"assistant", "text", "object", "is_tool_calls", "is_function_call",
 	"status", "finish_reason", "usage", "cache", "ms", "complete", "cause", "error", "truncated",
 	"content", "refusal", "reasoning", "choices", "assistant_bytes",
@@ -106,6 +106,9 @@ func (e *encoder) request(r Request) []byte {
 	}
 	o.text("ip", r.IP)
 	o.text("uid", r.UID)
+	if r.Session != "" {
+		o.text("session", e.name(r.Session))
+	}
 	if converses(string(r.Operation)) {
 		o.text("operation", string(r.Operation))
 	}

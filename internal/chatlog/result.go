@@ -22,6 +22,9 @@ func (e *encoder) result(r Result) []byte {
 	o := object{dst: make([]byte, 0, 512+len(c.Text)+len(c.Reasoning)), open: '{'}
 	e.answer(&o, r.Operation, a.Model, c)
 	o.text("uid", r.UID)
+	if r.Session != "" {
+		o.text("session", e.name(r.Session))
+	}
 	o.int("status", r.Status)
 	if r.Operation != dialect.Embedding && r.Operation != dialect.Speech && r.Operation != dialect.Audio {
 		e.reason(&o, c.Finish)

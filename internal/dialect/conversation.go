@@ -1,6 +1,8 @@
 package dialect
 
 import (
+	"strings"
+
 	"github.com/tidwall/gjson"
 
 	"forward/internal/jsonscan"
@@ -21,6 +23,28 @@ func (b *Body) Session() string {
 		return ""
 	}
 	return jsonscan.String(gjson.Get(metadata.Raw, "user_id"))
+}
+
+// SessionID returns the name of the session that a body has: an agent's
+// metadata.session_id, the session in Claude Code's metadata.user_id
+// (user_…_account_…_session_ID, or JSON with a session_id), or the
+// prompt_cache_key, which Codex makes of its conversation. "" is without one.
+func (b *Body) SessionID() string {
+	if metadata := b.Get("metadata"); metadata.IsObject() {
+		if id := jsonscan.String(gjson.Get(metadata.Raw, "session_id")); id != "" {
+			return id
+		}
+	}
+	user := b.Session()
+	if _, id, ok := strings.Cut(user, "_session_"); ok && id != "" {
+		return id
+	}
+	if strings.HasPrefix(user, "{") && gjson.Valid(user) {
+		if id := jsonscan.String(gjson.Get(user, "session_id")); id != "" {
+			return id
+		}
+	}
+	return b.CacheKey()
 }
 
 // Beginning gives the texts with which a conversation starts to add: the system

@@ -132,7 +132,7 @@ func (g *Gateway) findResults(a *ask, to target, use dialect.BatchUse, object st
 		b.Key = a.who.id
 		b.KeyName = a.who.name
 		b.User = a.who.user
-		b.Tags = a.who.policy.Tags
+		b.Tags = a.who.tags
 		b.Route = to.route.Name
 	}
 	return &ledger.Settlement{Batch: b, Prices: g.Prices, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.PriceName())}
@@ -203,7 +203,7 @@ func (w *batchWatch) note(body []byte) {
 			b.Key = a.who.id
 			b.KeyName = a.who.name
 			b.User = a.who.user
-			b.Tags = a.who.policy.Tags
+			b.Tags = a.who.tags
 			b.Route = route.Name
 			b.Request = a.in.id
 			w.batch.about = reported.ID + " is settled when its results are fetched"

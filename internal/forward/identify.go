@@ -29,6 +29,7 @@ type caller struct {
 	known     bool         // the credential is a valid forward key
 	ours      bool         // it is a forward key, perhaps disabled or expired
 	ephemeral bool         // it is a credential that the provider handed out for the key
+	labels                 // of its request
 }
 
 // noName is what the access log calls a caller without a key.
@@ -69,6 +70,10 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 	}
 	if g.namesUsers(&who) {
 		who.user = user
+	}
+	err = g.label(in.r, &who)
+	if err != nil {
+		return from, who, err
 	}
 	if !who.policy.AllowsIP(ip) {
 		return from, who, refused(http.StatusForbidden, "ip_not_allowed",

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -56,6 +57,7 @@ func (g *Gateway) open(a *ask) (target, error) {
 	if who.user == "" && g.namesUsers(who) && checkUser(a.req.User) == nil {
 		who.user = a.req.User // of the provider's own field, which is the provider's to judge
 	}
+	who.session = cmp.Or(who.session, sessionOfBody(a.content()))
 	to, err = g.lead(a, a.req.Model)
 	if err != nil {
 		return to, err

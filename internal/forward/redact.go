@@ -23,7 +23,7 @@ func (g *Gateway) redactRow(row *ledger.Row, a *ask, ans *answer) {
 	if g.redacts(&a.who) {
 		row.Usage.Raw = g.Redactor.Figures(row.Usage.Raw)
 	}
-	for _, name := range []*string{&row.User, &row.Model, &row.Answered, &row.Finish, &row.Tier} {
+	for _, name := range []*string{&row.User, &row.Session, &row.Model, &row.Answered, &row.Finish, &row.Tier} {
 		if *name == "" {
 			continue
 		}

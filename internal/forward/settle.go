@@ -25,7 +25,7 @@ func (g *Gateway) logRequest(a *ask, to target) bool {
 		return false
 	}
 	g.ChatLog.Request(chatlog.Request{
-		Route: to.route.Name, UID: a.in.id, IP: who.ip.String(), Key: strings.TrimPrefix(who.name, noName), User: cmp.Or(who.user, a.req.User), Time: a.in.start,
+		Route: to.route.Name, UID: a.in.id, IP: who.ip.String(), Key: strings.TrimPrefix(who.name, noName), User: cmp.Or(who.user, a.req.User), Time: a.in.start, Session: who.session,
 		Operation: op, Body: a.body, Caching: a.req.Caching != nil && *a.req.Caching, Model: to.model,
 		Content: cmp.Or(who.policy.Log, g.LogContent), Secrets: who.secrets(nil),
 	})
@@ -238,7 +238,7 @@ func (g *Gateway) logResult(rec *record, row *ledger.Row, elapsed time.Duration)
 	result := chatlog.Result{
 		Route: rec.to.route.Name, UID: rec.in.id, Operation: rec.ask.from.op, Status: rec.status, Elapsed: elapsed, Cause: rec.cause,
 		Cache: cacheWord(rec.memory.status), Content: cmp.Or(who.policy.Log, g.LogContent), Secrets: who.secrets(rec.answer),
-		Key: strings.TrimPrefix(who.name, noName), User: rec.ask.who.user, Queued: rec.queued,
+		Key: strings.TrimPrefix(who.name, noName), User: rec.ask.who.user, Session: who.session, Queued: rec.queued,
 	}
 	if row != nil {
 		result.Cost = "unpriced"
@@ -281,7 +281,7 @@ func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
 	}
 	secrets := rec.ask.who.secrets(rec.answer)
 	masked := func(name, value string) slog.Attr { return slog.String(name, chatlog.WithoutKeys(value, secrets)) }
-	attrs := make([]slog.Attr, 0, 12)
+	attrs := make([]slog.Attr, 0, 13)
 	attrs = append(attrs, slog.String("id", in.id), slog.String("method", in.r.Method), masked("path", in.r.URL.Path),
 		slog.Int("status", rec.status), slog.String("ip", rec.ask.who.ip.String()), slog.Float64("ms", float64(elapsed.Microseconds())/1000))
 	if rec.to.route != nil {
@@ -295,6 +295,9 @@ func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
 	}
 	if rec.ask.who.user != "" {
 		attrs = append(attrs, masked("user", rec.ask.who.user))
+	}
+	if rec.ask.who.session != "" {
+		attrs = append(attrs, masked("session", rec.ask.who.session))
 	}
 	if n := rec.tries(); n > 1 {
 		attrs = append(attrs, slog.Int("attempts", n))

@@ -40,7 +40,7 @@ var kindColumns = []string{
 
 func (r *Row) kind() rowKind {
 	return rowKind{
-		r.Key, r.KeyName, marshalTags(r.Tags), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered,
+		r.Key, r.KeyName, marshalTags(r.keyTags()), r.Route, r.Upstream, r.Slot, string(r.Operation), r.Model, r.Answered,
 		r.Status, r.Cause, r.Finish, r.Stream, r.Cache, r.Attempts, r.Estimated, r.Price, r.Tier, r.Unmetered,
 	}
 }

@@ -21,6 +21,7 @@ type Row struct {
 	KeyName string // its current name
 	User    string // the user that the caller named, where it may
 	Tags    []string
+	Added   int // how many of Tags, the last ones, the request brought beside those of the key
 
 	Route     string
 	Upstream  string // the provider whose prices apply
@@ -88,7 +89,7 @@ func (r *Row) size() int64 {
 var callColumns = []string{
 	"number", "id", "time", "kind", "user", "session", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
-	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail",
+	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail", "tags",
 }
 
 // appendCall appends a row's values for the callColumns. An unpriced row has
@@ -101,8 +102,11 @@ func (r *Row) appendCall(args []any, number, kind int64) []any {
 		r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
 		u.Input, u.CachedRead, u.CachedWrite, u.CachedWriteHour, u.Output, u.Reasoning, u.Audio, u.AudioOutput, u.Seconds,
 		marshalQuantities(u), string(u.Raw), orNull(int64(r.Cost), r.Priced), orNull(u.Terms.Reported, u.Terms.HasReported),
-		int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail))
+		int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail), orNull(marshalTags(r.Tags), r.Added > 0))
 }
+
+// keyTags returns the tags of the row's key.
+func (r *Row) keyTags() []string { return r.Tags[:len(r.Tags)-min(max(r.Added, 0), len(r.Tags))] }
 
 // orNull returns a value for SQL, which is NULL unless there is one.
 func orNull[T any](value T, is bool) any {

@@ -26,6 +26,10 @@ import (
 // rows that settle them, which makes each count once. usage_deferred has the
 // work that providers go on with after an answer; row is the id of the row that
 // will settle it, and data the request's row as it was reserved.
+//
+// usage_tags has the tags that a budget names or once named, and
+// usage_tag_spend what was spent with each of them, as usage_spend has it for
+// keys.
 var schema = database.Schema{Table: "usage_schema", First: 4, Steps: []string{`
 CREATE TABLE usage_kinds (
 	id INTEGER PRIMARY KEY, until INTEGER NOT NULL,
@@ -81,7 +85,7 @@ CREATE TABLE usage_deferred (
 	row TEXT PRIMARY KEY, host TEXT NOT NULL, id TEXT NOT NULL, request TEXT NOT NULL, key TEXT NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL,
 	expires INTEGER NOT NULL, data TEXT NOT NULL
 ) WITHOUT ROWID;
-`}}
+`, tagRows}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -129,6 +133,25 @@ CREATE VIEW usage_requests AS SELECT
 	k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish, k.stream, k.cache, k.attempts,
 	k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
 	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
+`
+
+// tagRows is the step to version 7. A row has the tags of its kind, which are
+// those of the key, unless the request brought more: clients choose these, and
+// would make a kind for each request.
+const tagRows = `
+DROP VIEW usage_requests;
+ALTER TABLE usage_calls ADD COLUMN tags TEXT;
+CREATE VIEW usage_requests AS SELECT
+	c.number, c.id, c.time, c.user, COALESCE(c.session, '') AS session, c.first_us, c.total_us, c.input, c.cached_read, c.output,
+	c.raw, c.cost, c.reported, c.bytes_in, c.bytes_out, c.trail, c.queue_us, c.ask_us, c.cached_write, c.cached_write_hour,
+	c.reasoning, c.audio, c.audio_output, c.seconds, COALESCE(c.quantities, '') AS quantities, c.saved, k.key, k.key_name,
+	COALESCE(c.tags, k.tags) AS tags, k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish,
+	k.stream, k.cache, k.attempts, k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
+	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
+CREATE TABLE usage_tags (tag TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE usage_tag_spend (
+	tag TEXT NOT NULL, quarter INTEGER NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (tag, quarter)
+) WITHOUT ROWID;
 `
 
 // columnsOf4 are the columns that a row of version 4 had.
