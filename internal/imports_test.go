@@ -45,6 +45,7 @@ var packages = []string{
 	"forward/internal/duration",
 	"forward/internal/glob",
 	"forward/internal/lockfile",
+	"forward/internal/websocket",
 }
 
 // aside are packages that the binary does not import: generators, and what only

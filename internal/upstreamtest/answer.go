@@ -220,6 +220,7 @@ func operations() []operation {
 		{"POST", "/models/*:batchEmbedContents", (*exchange).batchEmbedContents},
 		{"GET", "/models", (*exchange).models},
 		{"GET", "/models/*", (*exchange).models},
+		{"GET", "/responses", (*exchange).responsesSocket},
 		{"GET", "/realtime", (*exchange).realtime},
 	}
 }
@@ -228,6 +229,9 @@ func operations() []operation {
 // answered by what came in, without its headers: enough to see that a request
 // arrived whole.
 func (x *exchange) ordinary() reply {
+	if x.socket {
+		return x.responses()
+	}
 	for _, op := range operations() {
 		if op.method == x.r.Method && matches(op.path, x.r.URL.Path) {
 			return op.answer(x)

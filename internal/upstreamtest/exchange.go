@@ -19,6 +19,7 @@ type exchange struct {
 	body []byte // its first MiB, once read
 
 	bodyRead bool
+	socket   bool // it is a message of a WebSocket
 }
 
 // reply is an answer before it is delivered: a body, or a stream's events.

@@ -30,6 +30,8 @@ type Request struct {
 	BodySHA256 string `json:"body_sha256,omitempty"` // hex; "" if the body was not read to its end
 	Body       string `json:"body,omitempty"`        // at most the first MiB
 
+	Extensions string `json:"extensions,omitempty"` // of a WebSocket, as they were agreed
+
 	Script  string    `json:"script,omitempty"` // the script played, "" for the ordinary answer
 	Events  int       `json:"events,omitempty"` // stream events written so far
 	Aborted time.Time `json:"aborted,omitzero"` // when the other side went away before the answer was finished

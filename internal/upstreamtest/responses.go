@@ -6,7 +6,11 @@ import "fmt"
 // named events instead of chunks.
 func (x *exchange) responses() reply {
 	a := x.compose()
-	if !x.field("stream").Bool() {
+	if x.socket && x.field("generate").Raw == "false" { // prepares the state for the next turn
+		a.text = ""
+		a.calls = nil
+		a.out = 0
+	} else if !x.socket && !x.field("stream").Bool() {
 		return jsonReply(200, marshal(a.response("completed")))
 	}
 	return streamReply(a.responseEvents())

@@ -131,8 +131,14 @@ func (x *exchange) serve() {
 	}
 	if !known {
 		name = x.model()
-		p, known = lookup(name)
 	}
+	x.play(name)
+}
+
+// play plays the script of a name, or answers as a healthy provider does where
+// there is none.
+func (x *exchange) play(name string) {
+	p, known := lookup(name)
 	if !known || p.onlyOnce && !x.s.firstTime(name) {
 		p = play{behaviour: behaviour{deliver: (*exchange).deliverOrdinary}}
 		name = ""
