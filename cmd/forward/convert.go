@@ -31,8 +31,8 @@ func convertCommand() *cobra.Command {
 	}
 	read := settingsReader(c, hasManagedKeys)
 	flags := c.Flags()
-	flags.StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, openai-ft, sharegpt or csv")
-	flags.StringVarP(&o.output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl and .csv by format)")
+	flags.StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, log, openai-ft, sharegpt or csv")
+	flags.StringVarP(&o.output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl, .log and .csv by format)")
 	flags.StringVar(&o.since, "since", "", "only what was asked since an age (12h, 30d, 8w), a day (2026-11-01) or a time (RFC 3339)")
 	flags.StringVar(&o.Filter.Key, "key", "", "only what a key of this name asked")
 	flags.StringVar(&o.Filter.Model, "model", "", "only what this model was asked")
@@ -43,7 +43,7 @@ func convertCommand() *cobra.Command {
 	flags.Lookup("target_path").Hidden = true
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if !chatlog.KnownFormat(o.Format) {
-			return &usageError{fmt.Errorf("unknown format %q: write openai-forward, jsonl, openai-ft, sharegpt or csv", o.Format)}
+			return &usageError{fmt.Errorf("unknown format %q: write openai-forward, jsonl, log, openai-ft, sharegpt or csv", o.Format)}
 		}
 		if o.folder != "" {
 			args = append(args, o.folder)
@@ -95,6 +95,7 @@ func (o *conversion) run(c *cobra.Command, zone *time.Location) error {
 		{", %d left out that the format has no place for", summary.Omitted},
 		{", %d not asked for", summary.Filtered},
 		{", %d answers without a request", summary.Orphans},
+		{", %d left out whose earlier lines are missing or changed", summary.Lost},
 		{", %d lines skipped that are torn or not of a chat log", summary.Skipped},
 	} {
 		if part.count > 0 {
@@ -110,6 +111,8 @@ func (o *conversion) run(c *cobra.Command, zone *time.Location) error {
 
 func defaultOutput(format string) string {
 	switch format {
+	case "log":
+		return "chat_openai.log"
 	case "csv":
 		return "chat_openai.csv"
 	case "jsonl", "openai-ft":

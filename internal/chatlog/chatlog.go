@@ -17,6 +17,11 @@
 // Nothing is synced: a power failure loses what the kernel has not written yet
 // (on Linux up to 30 seconds).
 //
+// A conversation comes again and longer with each turn, and with it its tools
+// and its system prompt. What of a request line is in an earlier line of the
+// same file and the same caller is a reference to that line, see memory;
+// [Convert] puts it back.
+//
 // Full files are set aside and compressed (zstd) in the background; the oldest
 // are removed by age and by the size of all. The package rotates files itself:
 // timberjack refuses a line longer than the file may be (chats with images
@@ -33,17 +38,18 @@ import (
 
 // Options configure a [Log]. The zero value logs in full to the directory Log.
 type Options struct {
-	Dir       string         // "" means Log; created if it does not exist
-	NoFiles   bool           // conversations are only printed, see Print
-	Content   string         // full, meta (roles and sizes, no text) or redacted; "" means full
-	KeepMedia bool           // what is no text (images, sound, files) is written whole, and not as media type, size and digest
-	Redactor  *Redactor      // of meta and redacted lines; nil means one without own patterns and with a random salt
-	MaxSize   int64          // bytes after which a file is set aside; 0 means 50 MB
-	MaxTotal  int64          // bytes of all files, current and compressed ones included; 0 means no bound
-	Retention time.Duration  // how long lines are kept, give or take a tenth; 0 means forever
-	Print     io.Writer      // where conversations are shown as they happen; nil means nowhere
-	Location  *time.Location // of the times in the log; nil means local time
-	Log       *slog.Logger   // receives warnings about lost lines; nil means slog.Default()
+	Dir         string         // "" means Log; created if it does not exist
+	NoFiles     bool           // conversations are only printed, see Print
+	Content     string         // full, meta (roles and sizes, no text) or redacted; "" means full
+	KeepMedia   bool           // what is no text (images, sound, files) is written whole, and not as media type, size and digest
+	KeepRepeats bool           // what a line has in common with earlier ones of its file and caller is written whole, and not as a reference
+	Redactor    *Redactor      // of meta and redacted lines; nil means one without own patterns and with a random salt
+	MaxSize     int64          // bytes after which a file is set aside; 0 means 50 MB
+	MaxTotal    int64          // bytes of all files, current and compressed ones included; 0 means no bound
+	Retention   time.Duration  // how long lines are kept, give or take a tenth; 0 means forever
+	Print       io.Writer      // where conversations are shown as they happen; nil means nowhere
+	Location    *time.Location // of the times in the log; nil means local time
+	Log         *slog.Logger   // receives warnings about lost lines; nil means slog.Default()
 }
 
 // Request is the content of the first line of an exchange.

@@ -19,6 +19,10 @@ func converses(operation string) bool {
 	return false
 }
 
+// grows reports whether the requests of an operation have the conversation so
+// far in them.
+func grows(op dialect.Operation) bool { return op == dialect.Chat || converses(string(op)) }
+
 // conversation returns the conversation of a request line, of any API, as a
 // list of messages. The system prompt comes first where an API has a field for
 // it, and Gemini's model is the assistant. It does not exist if the line has no

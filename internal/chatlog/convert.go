@@ -29,6 +29,7 @@ type Summary struct {
 	Omitted    int      // not fit for the format: training data needs a whole answer
 	Filtered   int      // not selected by the filter
 	Orphans    int      // result lines without a request
+	Lost       int      // left out because an earlier line that they refer to is missing or was changed
 	Skipped    int      // lines that are torn, too long or no chat log, and compressed files that end too early
 	Files      []string // read, in that order
 }
@@ -39,7 +40,7 @@ type Summary struct {
 // rotation. Lines that are no chat log are counted and skipped.
 //
 // The logs are read twice, once for an index and once for the text, so the
-// memory needed grows with the number of exchanges (about 150 bytes each) and
+// memory needed grows with the number of exchanges (about 300 bytes each) and
 // with the longest line, not with the size of the logs. Compressed logs (.gz,
 // .zst) are unpacked into temporary files for the time of the conversion.
 //
@@ -52,6 +53,8 @@ type Summary struct {
 //     request. assistant is the text, or the tool calls as JSON, or null.
 //   - jsonl: one exchange a line, all fields of the request and then all of the
 //     result.
+//   - log: the two lines of each exchange, byte for byte, with what they refer to
+//     in its place.
 //   - openai-ft: lines for OpenAI's fine-tuning, {"messages":[…,answer],
 //     "tools":[…]}. Only whole answers.
 //   - sharegpt: {"id","conversations":[{"from","value"}]} with system, human,
@@ -59,7 +62,7 @@ type Summary struct {
 //   - csv: a table with a header. Text that a spreadsheet would take for a
 //     formula gets a ' before it.
 func Convert(ctx context.Context, w io.Writer, o ConvertOptions) (Summary, error) {
-	c := converter{ctx: ctx, index: newIndex(), progress: progress{w: o.Progress}}
+	c := converter{ctx: ctx, index: newIndex(), restorer: newRestorer(), progress: progress{w: o.Progress}}
 	defer c.close()
 	f, ok := formats[cmp.Or(o.Format, "openai-forward")]
 	if !ok {
@@ -93,6 +96,7 @@ type converter struct {
 	ctx      context.Context
 	sources  []*source
 	index    *index
+	restorer *restorer
 	summary  Summary
 	progress progress
 }
@@ -153,6 +157,9 @@ func (c *converter) scan(s *source) error {
 		v, ok := p.line(line.text)
 		if ok && line.whole {
 			found := place{offset: line.offset, length: int32(len(line.text)), source: int32(len(c.sources) - 1)}
+			if refs, ok := referencesOf(line.text); ok {
+				refs.uids(func(uid string) { c.restorer.bases[found] = append(c.restorer.bases[found], c.index.latest(uid)) })
+			}
 			at, ok = c.index.add(v, line.text, found, at)
 		}
 		if !ok || !line.whole {
@@ -168,17 +175,22 @@ func (c *converter) write(w io.Writer, f format, filter *filtering) error {
 	c.progress.start("writing", int64(len(entries)), false)
 	out := bufio.NewWriterSize(w, 256<<10)
 	out.WriteString(f.open)
-	var lines lineLoader
+	c.restorer.sources = c.sources
+	lines := lineLoader{restorer: c.restorer}
 	var buf []byte
 	for i, e := range entries {
 		if i%256 == 0 && c.ctx.Err() != nil {
 			return c.ctx.Err()
 		}
-		x, err := lines.exchange(c.sources, e)
+		c.progress.advance(1)
+		x, err := lines.exchange(e)
+		if errors.Is(err, errLost) {
+			c.summary.Lost++
+			continue
+		}
 		if err != nil {
 			return err
 		}
-		c.progress.advance(1)
 		if !filter.takes(x, e.at) {
 			c.summary.Filtered++
 			continue
@@ -208,35 +220,38 @@ func (c *converter) write(w io.Writer, f format, filter *filtering) error {
 	return out.Flush()
 }
 
-// lineLoader reads indexed lines again. What it returns is valid until the next
-// call.
-type lineLoader struct{ request, result loadBuffer }
+// lineLoader reads indexed lines again, whole. What it returns is valid until
+// the next call.
+type lineLoader struct {
+	restorer        *restorer
+	request, result loadBuffer
+}
 
 type loadBuffer struct {
 	parser parser
 	buf    []byte
 }
 
-func (l *lineLoader) exchange(sources []*source, e entry) (x exchange, err error) {
-	x.request, err = l.request.line(sources, e.request)
+func (l *lineLoader) exchange(e entry) (x exchange, err error) {
+	x.request, err = l.request.line(l.restorer, e.request)
 	if err == nil && e.result.length > 0 {
-		x.result, err = l.result.line(sources, e.result)
+		x.result, err = l.result.line(l.restorer, e.result)
 	}
 	return x, err
 }
 
-func (l *loadBuffer) line(sources []*source, p place) (gjson.Result, error) {
-	if cap(l.buf) < int(p.length) {
-		l.buf = make([]byte, p.length)
+func (l *loadBuffer) line(r *restorer, p place) (v gjson.Result, err error) {
+	if l.buf, err = r.line(l.buf, p); err != nil {
+		return v, err
 	}
-	l.buf = l.buf[:p.length]
-	s := sources[p.source]
-	if _, err := s.file.ReadAt(l.buf, p.offset); err != nil {
-		return gjson.Result{}, fmt.Errorf("reading %s again: %w", s.file.Name(), err)
+	if _, ok := referencesOf(l.buf); ok {
+		if l.buf, err = r.appendLine(l.buf[:0], p); err != nil {
+			return v, err
+		}
 	}
 	v, ok := l.parser.line(l.buf)
 	if !ok {
-		return v, fmt.Errorf("%s changed while it was read", s.file.Name())
+		return v, fmt.Errorf("%s changed while it was read", r.sources[p.source].file.Name())
 	}
 	return v, nil
 }

@@ -28,6 +28,8 @@ type file struct {
 	log      *slog.Logger
 	rotated  func() // called after the file was set aside
 
+	segment uint64 // of the writer's memory: what lines may refer to
+
 	f      *os.File // nil while closed
 	info   os.FileInfo
 	size   int64
@@ -54,12 +56,9 @@ func (f *file) fitting(lines []line) int {
 	return len(lines)
 }
 
-// write appends whole lines in one call. It removes again what was written of
-// them if not all could be.
+// write appends whole lines in one call, after prepare and makeSpace. It
+// removes again what was written of them if not all could be.
 func (f *file) write(text []byte) error {
-	if err := f.prepare(int64(len(text))); err != nil {
-		return err
-	}
 	if f.torn {
 		text = append([]byte{'\n'}, text...)
 	}
@@ -87,32 +86,38 @@ func (f *file) takeBack(n int64) {
 	f.torn = true
 }
 
-// prepare opens or rotates the file, if that is necessary before n bytes are
-// appended.
-func (f *file) prepare(n int64) error {
+// prepare opens the file if that is necessary before lines are appended. It
+// reports whether lines of before may not be in the file any more.
+func (f *file) prepare() (fresh bool, err error) {
 	now := time.Now()
 	if f.f != nil && now.Sub(f.looked) >= lookEvery {
 		f.looked = now
-		// An operator may have moved or removed it, or another process rotated
-		// it.
-		if info, err := os.Stat(f.path); err != nil || !os.SameFile(info, f.info) {
+		// An operator may have moved, removed or emptied it, or another process
+		// rotated it.
+		info, err := os.Stat(f.path)
+		if err != nil || !os.SameFile(info, f.info) || info.Size() < f.size {
 			f.close()
 		}
 	}
 	if f.f == nil {
-		if err := f.open(now); err != nil {
-			return err
-		}
+		fresh = true
+		err = f.open(now)
 	}
+	return fresh, err
+}
+
+// makeSpace sets the file aside before n bytes are appended, if that is
+// necessary. It reports whether it did, or tried to, and must be prepared
+// again.
+func (f *file) makeSpace(n int64) bool {
+	now := time.Now()
 	full := f.size > 0 && f.size+n > f.max
 	old := f.span > 0 && f.size > 0 && now.Sub(f.born) >= f.span
-	if (full || old) && now.Sub(f.stuck) >= retryEvery {
-		f.rotate(now)
+	if (!full && !old) || now.Sub(f.stuck) < retryEvery {
+		return false
 	}
-	if f.f == nil {
-		return f.open(now)
-	}
-	return nil
+	f.rotate(now)
+	return true
 }
 
 // open opens the file for appending.

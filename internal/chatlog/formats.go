@@ -25,6 +25,7 @@ var formats = map[string]format{
 	"openai-forward": array(appendForward),
 	"sharegpt":       array(appendShareGPT),
 	"jsonl":          rows("", appendJoined),
+	"log":            {append: appendLines},
 	"openai-ft":      rows("", appendFineTuning),
 	"csv":            rows(csvHeader, appendCSV),
 }
@@ -108,6 +109,16 @@ func appendMessages(dst []byte, messages gjson.Result, l layout) []byte {
 		return true
 	})
 	return list.end()
+}
+
+// appendLines appends the lines of an exchange as they were before what repeats
+// in them became references.
+func appendLines(dst []byte, x exchange) ([]byte, bool) {
+	dst = append(append(dst, x.request.Raw...), '\n')
+	if x.result.Exists() && x.result.Raw != x.request.Raw {
+		dst = append(append(dst, x.result.Raw...), '\n')
+	}
+	return dst, true
 }
 
 // appendJoined appends all fields of the request and then those that only the

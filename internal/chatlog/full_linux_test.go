@@ -28,7 +28,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var warnings strings.Builder
-	l := open(t, chatlog.Options{Dir: dir, Log: slog.New(slog.NewTextHandler(&warnings, nil))})
+	l := open(t, chatlog.Options{Dir: dir, KeepRepeats: true, Log: slog.New(slog.NewTextHandler(&warnings, nil))})
 	long := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("x", 1501) + `"}]}`
 	logged := 0
 	for ; logged < 1000; logged++ {

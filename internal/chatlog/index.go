@@ -44,8 +44,7 @@ func (x *index) add(v gjson.Result, line []byte, p place, before int64) (at int6
 	if !k.request && !k.result {
 		return before, false
 	}
-	sum := sha256.Sum256([]byte(k.uid))
-	id := [16]byte(sum[:])
+	id := idOf(k.uid)
 	at = cmp.Or(k.at, before)
 	if k.request {
 		x.request(id, p, at, maphash.Bytes(x.seed, line))
@@ -54,6 +53,21 @@ func (x *index) add(v gjson.Result, line []byte, p place, before int64) (at int6
 		x.result(id, p)
 	}
 	return at, true
+}
+
+// latest returns the place of the last request line with a uid so far, or the
+// zero place if there is none.
+func (x *index) latest(uid string) place {
+	if i, known := x.byUID[idOf(uid)]; known {
+		return x.entries[i].request
+	}
+	return place{}
+}
+
+// idOf returns what the index holds of a uid.
+func idOf(uid string) [16]byte {
+	sum := sha256.Sum256([]byte(uid))
+	return [16]byte(sum[:])
 }
 
 // request adds an exchange. uids of openai-forward can collide, so another

@@ -68,6 +68,8 @@ func Open(o Options) (*Log, error) {
 		retention: o.Retention,
 		location:  location,
 		files:     make(map[target]*file),
+		memory:    newMemory(),
+		whole:     o.KeepRepeats,
 		drop:      l.drop,
 		log:       l.log,
 	}
@@ -125,16 +127,19 @@ func (l *Log) tryDir(dir string) error {
 // Request logs that a request was admitted. It does not block.
 func (l *Log) Request(r Request) {
 	if Logs(r.Operation) {
-		text := l.encoder(r.Content, r.Secrets).request(r)
-		l.put(line{target{r.Route, r.Operation}, text})
+		n := line{target: target{r.Route, r.Operation}, text: l.encoder(r.Content, r.Secrets).request(r)}
+		if grows(r.Operation) {
+			n.uid = r.UID
+			n.caller = cmp.Or(r.Key, r.IP)
+		}
+		l.put(n)
 	}
 }
 
 // Result logs how a request ended. It does not block.
 func (l *Log) Result(r Result) {
 	if Logs(r.Operation) {
-		text := l.encoder(r.Content, r.Secrets).result(r)
-		l.put(line{target{r.Route, r.Operation}, text})
+		l.put(line{target: target{r.Route, r.Operation}, text: l.encoder(r.Content, r.Secrets).result(r)})
 	}
 }
 

@@ -77,7 +77,7 @@ var reserved = []string{
 	"ip", "uid", "session", "operation", "queue_ms", "first_ms", "cost", "caching", "datetime", "key", "extra",
 	"assistant", "text", "object", "is_tool_calls", "is_function_call",
 	"status", "finish_reason", "usage", "cache", "ms", "complete", "cause", "error", "truncated",
-	"content", "refusal", "reasoning", "choices", "assistant_bytes",
+	"content", "refusal", "reasoning", "choices", "assistant_bytes", "repeats",
 }
 
 func isReserved(name string) bool {

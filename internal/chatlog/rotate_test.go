@@ -267,7 +267,7 @@ func TestStuckTerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	l := open(t, chatlog.Options{Dir: dir, Print: w})
+	l := open(t, chatlog.Options{Dir: dir, Print: w, KeepRepeats: true})
 	long := `{"model":"m","messages":[{"role":"user","content":"` + strings.Repeat("x", 200_000) + `"}]}`
 	for range 50 {
 		exchange(t, l, "u", long, "")

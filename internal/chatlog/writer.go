@@ -26,7 +26,8 @@ type target struct {
 // line is a line for a file, with its line end.
 type line struct {
 	target
-	text []byte
+	text        []byte
+	uid, caller string // of the request of a conversation, whose text may be referred to; else ""
 }
 
 func (n line) size() int64 { return int64(len(n.text)) }
@@ -39,6 +40,8 @@ type writer struct {
 	retention time.Duration // 0: forever
 	location  *time.Location
 	files     map[target]*file
+	memory    *memory
+	whole     bool   // lines do not refer to others
 	joined    []byte // buffer of lines that are written together
 	drop      func(error)
 	rotated   func() // called after a file was set aside
@@ -68,21 +71,48 @@ func (w *writer) writeAll(_ context.Context, batch []line) error {
 // same file and fit. It returns their number.
 func (w *writer) write(lines []line) int {
 	f := w.file(lines[0])
-	if n := f.fitting(lines); n > 1 && f.write(w.join(lines[:n])) == nil {
+	if n := f.fitting(lines); n > 1 && w.append(f, lines[:n]) == nil {
 		return n
 	}
 	// Of several lines that cannot be written together some may still fit.
-	if err := f.write(lines[0].text); err != nil {
+	if err := w.append(f, lines[:1]); err != nil {
 		w.drop(err)
 	}
 	return 1
 }
 
+// append writes lines to a file. What is in the file decides what they can
+// refer to, so they are joined again after the file was set aside.
+func (w *writer) append(f *file, lines []line) error {
+	for {
+		fresh, err := f.prepare()
+		if err != nil {
+			return err
+		}
+		if fresh {
+			f.segment = w.memory.segment()
+		}
+		text := w.join(lines, f.segment)
+		if f.makeSpace(int64(len(text))) {
+			continue
+		}
+		if err := f.write(text); err != nil {
+			f.segment = w.memory.segment() // nothing may refer to lines that were not written
+			return err
+		}
+		return nil
+	}
+}
+
 // join concatenates lines, for a system call costs more than a line.
-func (w *writer) join(lines []line) []byte {
+func (w *writer) join(lines []line, segment uint64) []byte {
 	w.joined = w.joined[:0]
 	for _, n := range lines {
-		w.joined = append(w.joined, n.text...)
+		if w.whole {
+			w.joined = append(w.joined, n.text...)
+		} else {
+			w.joined = w.memory.append(w.joined, n, segment)
+		}
 	}
 	return w.joined
 }

@@ -17,6 +17,7 @@ var sections = map[string]map[string]string{
 	"log": {"openai": "LOG_OPENAI", "general": "LOG_GENERAL", "chat": "LOG_CHAT", "dir": "LOG_DIR", "content": "LOG_CONTENT",
 		"redact":   "LOG_REDACT",
 		"media":    "LOG_MEDIA",
+		"repeats":  "LOG_REPEATS",
 		"max_size": "LOG_MAX_SIZE", "max_total": "LOG_MAX_TOTAL", "retention": "LOG_RETENTION", "level": "LOG_LEVEL", "format": "LOG_FORMAT"},
 	"cache": {"openai": "CACHE_OPENAI", "general": "CACHE_GENERAL", "custom": "CACHE_GENERAL", "routes": "CACHE_ROUTES", "backend": "CACHE_BACKEND",
 		"root_path_or_url": "CACHE_ROOT_PATH_OR_URL", "default_request_caching_value": "DEFAULT_REQUEST_CACHING_VALUE",

@@ -140,6 +140,7 @@ func logSettings() []setting {
 		{name: "LOG_REDACT", fixed: true, tree: true, set: redactions},
 		{name: "LOG_MAX_SIZE", fixed: true, def: "50MB", set: size(1<<10, func(c *Config) *int64 { return &c.Log.MaxSize })},
 		{name: "LOG_MEDIA", fixed: true, def: "digest", set: logMedia},
+		{name: "LOG_REPEATS", fixed: true, def: "refer", set: logRepeats},
 		{name: "LOG_MAX_TOTAL", fixed: true, def: "10GB", set: size(0, func(c *Config) *int64 { return &c.Log.MaxTotal })},
 		{name: "LOG_RETENTION", fixed: true, def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Log.Retention })},
 		{name: "LOG_LEVEL", def: "info", set: logLevel},

@@ -55,6 +55,8 @@ func TestValues(t *testing.T) {
 		{"LOG_REDACT=", func(c *config.Config) any { return len(c.Log.Redact) }, 0},
 		{"LOG_CHAT=true", func(c *config.Config) any { return c.Log.MaxTotal }, int64(10e9)}, // B35: chat logs have a bound
 		{"LOG_MEDIA=keep", func(c *config.Config) any { return c.Log.KeepMedia }, true},
+		{"LOG_REPEATS=keep", func(c *config.Config) any { return c.Log.KeepRepeats }, true},
+		{"LOG_REPEATS=refer", func(c *config.Config) any { return c.Log.KeepRepeats }, false},
 		{"LOG_MEDIA=digest", func(c *config.Config) any { return c.Log.KeepMedia }, false},
 		{"LOG_MAX_TOTAL=1GB", func(c *config.Config) any { return c.Log.MaxTotal }, int64(1e9)},
 		{"LOG_LEVEL=WARNING", func(c *config.Config) any { return c.Log.Level }, "warn"},

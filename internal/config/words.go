@@ -150,6 +150,12 @@ func logMedia(l *loader, v value) (string, error) {
 	return word, err
 }
 
+func logRepeats(l *loader, v value) (string, error) {
+	word, err := choose(v.text, "refer", "keep")
+	l.cfg.Log.KeepRepeats = word == "keep"
+	return word, err
+}
+
 func proxy(l *loader, v value) (string, error) {
 	s := strings.TrimSpace(v.text)
 	switch strings.ToLower(s) {
