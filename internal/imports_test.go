@@ -17,6 +17,7 @@ var packages = []string{
 	"forward/internal/forward",
 	"forward/internal/upstream",
 	"forward/internal/admin",
+	"forward/internal/clients",
 	"forward/internal/chatlog",
 	"forward/internal/ledger/sink",
 	"forward/internal/ledger",
@@ -46,6 +47,7 @@ var packages = []string{
 	"forward/internal/glob",
 	"forward/internal/lockfile",
 	"forward/internal/websocket",
+	"forward/docs",
 }
 
 // aside are packages that the binary does not import: generators, and what only
@@ -71,7 +73,7 @@ var homes = map[string]string{
 // TestImportsGoDownward keeps the package order of docs/design.md true.
 func TestImportsGoDownward(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`,
-		"forward/cmd/...", "forward/internal/...").CombinedOutput()
+		"forward/cmd/...", "forward/internal/...", "forward/docs").CombinedOutput()
 	if err != nil {
 		t.Fatalf("go list: %v\n%s", err, out)
 	}

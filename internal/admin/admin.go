@@ -10,10 +10,12 @@
 package admin
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net/http"
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"forward/internal/clientip"
+	"forward/internal/clients"
 	"forward/internal/dialect"
 	"forward/internal/dialects"
 	"forward/internal/keys"
@@ -41,7 +44,10 @@ type Options struct {
 	Caller func(*http.Request) (*keys.Key, error)
 	// Address returns the address that a request comes from; by default its
 	// peer's. Wrong credentials are counted by it, and keys may be bound to it.
-	Address  func(*http.Request) netip.Addr
+	Address func(*http.Request) netip.Addr
+	// Origin returns the scheme and the host at which a client has reached the
+	// gateway; by default the request's own.
+	Origin   func(*http.Request) string
 	Location *time.Location // whose days and months are meant; default time.Local
 	Now      func() time.Time
 	Log      *slog.Logger
@@ -62,6 +68,7 @@ type server struct {
 //	GET /dashboard/billing/subscription   a key's holder, as OpenAI once answered; also under /v1
 //	GET /dashboard/billing/usage
 //	GET /_/api/openapi.json               every caller: the description of all this
+//	GET /_/llms.txt                       every caller: how clients are pointed at the gateway
 func New(o Options) (http.Handler, error) {
 	if o.Ledger == nil || o.Caller == nil {
 		return nil, errors.New("admin: Options needs Ledger and Caller")
@@ -81,6 +88,9 @@ func New(o Options) (http.Handler, error) {
 	if o.Address == nil {
 		o.Address = func(r *http.Request) netip.Addr { return clientip.Of(r, nil) }
 	}
+	if o.Origin == nil {
+		o.Origin = func(r *http.Request) string { return clientip.Origin(r, nil) }
+	}
 	s := &server{o}
 	mux := http.NewServeMux()
 	mux.Handle("/_/api/usage", s.answer(s.administrator(s.usage)))
@@ -92,8 +102,9 @@ func New(o Options) (http.Handler, error) {
 		mux.Handle(prefix+"/dashboard/billing/usage", s.answer(s.holder(s.billed)))
 	}
 	mux.Handle("/_/api/openapi.json", s.answer(func(*http.Request) (any, error) { return json.RawMessage(openapi), nil }))
+	mux.Handle("/_/llms.txt", s.read("text/plain; charset=utf-8", s.guide))
 	mux.Handle("/", s.answer(func(*http.Request) (any, error) {
-		return nil, &problem{status: http.StatusNotFound, code: "not_found", message: "There is nothing here. GET /_/api/openapi.json describes what there is."}
+		return nil, &problem{status: http.StatusNotFound, code: "not_found", message: "There is nothing here. GET /_/api/openapi.json describes what there is, and GET /_/llms.txt how clients use the gateway."}
 	}))
 	return mux, nil
 }
@@ -102,11 +113,25 @@ func New(o Options) (http.Handler, error) {
 // that only the log shows.
 type question func(*http.Request) (any, error)
 
-// answer writes what a question returns.
+// answer writes what a question returns, as JSON.
 func (s *server) answer(q question) http.Handler {
+	return s.read("application/json", func(w io.Writer, r *http.Request) error {
+		v, err := q(r)
+		if err != nil {
+			return err
+		}
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		encoder.SetEscapeHTML(false)
+		return encoder.Encode(v)
+	})
+}
+
+// read answers GET and HEAD with what write writes, in one piece.
+func (s *server) read(contentType string, write func(io.Writer, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Type", "application/json")
+		h.Set("Content-Type", "application/json") // of errors
 		h.Set("Cache-Control", "private, no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -114,18 +139,31 @@ func (s *server) answer(q question) http.Handler {
 			s.refuse(w, r, &problem{status: http.StatusMethodNotAllowed, code: "method_not_allowed", message: "This can only be read. Keys are changed by the command forward keys."})
 			return
 		}
-		v, err := q(r)
+		var body bytes.Buffer
+		err := write(&body, r)
 		if err != nil {
 			s.refuse(w, r, err)
 			return
 		}
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		encoder.SetEscapeHTML(false)
-		if err := encoder.Encode(v); err != nil {
+		h.Set("Content-Type", contentType)
+		if _, err := w.Write(body.Bytes()); err != nil {
 			s.Log.DebugContext(r.Context(), "an answer was not taken", "path", r.URL.Path, "error", err)
 		}
 	})
+}
+
+// guide writes how clients are pointed at the gateway, at the address that the
+// caller has reached. A Host that no recipe can name is left out.
+func (s *server) guide(w io.Writer, r *http.Request) error {
+	guide, err := clients.New(clients.Options{URL: s.Origin(r)})
+	if errors.Is(err, clients.ErrAddress) {
+		guide, err = clients.New(clients.Options{})
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, guide.Text)
+	return err
 }
 
 // guarded asks a question, and slows wrong credentials down where too many came

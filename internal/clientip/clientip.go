@@ -1,5 +1,5 @@
-// Package clientip finds the address that a request comes from, and the network
-// that an address counts for.
+// Package clientip finds the address that a request comes from, the network
+// that an address counts for, and the address that a request was sent to.
 //
 // Limits, allow lists and the guard against guessing of keys all go by address,
 // so they must agree on it, and a client must not be able to choose it. Only
@@ -39,6 +39,20 @@ func Of(r *http.Request, trusted []netip.Prefix) netip.Addr {
 		}
 	}
 	return ip
+}
+
+// Origin returns the scheme and the host at which the client of a request has
+// reached this server. A trusted proxy in front may have ended its TLS.
+func Origin(r *http.Request, trusted []netip.Prefix) string {
+	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err == nil && In(trusted, peer.Addr()) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host
 }
 
 // In reports whether ip is in one of the networks.

@@ -129,7 +129,7 @@ func unknownName(path, where, prefix string, candidates []string) Problem {
 	}
 	p := Problem{Name: path, Where: where, Problem: "no setting has this name"}
 	last := path[strings.LastIndexByte(path, '.')+1:]
-	if near := nearest(last, candidates); near != "" {
+	if near := Nearest(last, candidates); near != "" {
 		p.DidYouMean = prefix + strings.ToLower(near)
 	} else {
 		p.Fix = "remove it, or see .env.example for the names"

@@ -226,7 +226,7 @@ func keyPolicy(n node) (keys.Key, error) {
 		name := strings.ToLower(strings.ReplaceAll(p.key, "_", "-"))
 		if !slices.Contains(names, name) {
 			fix := "write " + strings.Join(names, ", ")
-			if near := nearest(name, names); near != "" {
+			if near := Nearest(name, names); near != "" {
 				fix = "did you mean " + near + "?"
 			}
 			return keys.Key{}, bad(fmt.Sprintf("a key has no setting %q", shorten(p.key)), fix)

@@ -20,7 +20,7 @@ func (l *loader) noteUnknown(environ []string) {
 		if known(name) || slices.Contains(foreign, name) {
 			return
 		}
-		near := nearest(name, names)
+		near := Nearest(name, names)
 		switch {
 		case near != "":
 			l.warnings = append(l.warnings, Warning{name, "no setting has this name, so it is ignored; did you mean " + near + "?", where})

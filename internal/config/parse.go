@@ -103,7 +103,7 @@ func choose(s string, words ...string) (string, error) {
 		}
 	}
 	f := &fault{problem: "not one of the values that are understood", fix: "write " + strings.Join(words, ", ")}
-	if near := nearest(strings.TrimSpace(s), words); near != "" {
+	if near := Nearest(strings.TrimSpace(s), words); near != "" {
 		f.fix = "did you mean " + near + "? " + f.fix
 	}
 	return "", f

@@ -176,7 +176,7 @@ func priceRates(n node) (price.Rates, error) {
 			fix := "write " + strings.Join(names, ", ")
 			if base, _, has := strings.Cut(name, "/"); has && slices.Contains(names, base) {
 				fix = "only image, video_second and call have kinds: write image/1024x1024/hd, video_second/1280x720, call/web_search"
-			} else if near := nearest(name, names); near != "" {
+			} else if near := Nearest(name, names); near != "" {
 				fix = "did you mean " + near + "?"
 			}
 			return nil, at(p.value, bad(fmt.Sprintf("%q is nothing that has a rate", shorten(p.key)), fix))

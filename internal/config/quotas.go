@@ -104,7 +104,7 @@ func readQuota(q *limits.Quota, path string, n node) (wrong []error) {
 			}
 		case !ok:
 			fix := "write " + quotaNames
-			if near := nearest(name, strings.Split(quotaNames, ", ")); near != "" {
+			if near := Nearest(name, strings.Split(quotaNames, ", ")); near != "" {
 				fix = "did you mean " + near + "?"
 			}
 			wrong = append(wrong, bad(fmt.Sprintf("%s.%s is no limit", path, shorten(p.key)), fix))

@@ -2,10 +2,10 @@ package config
 
 import "strings"
 
-// nearest returns the candidate that name was probably meant to be, or "".
+// Nearest returns the candidate that name was probably meant to be, or "".
 // Short names tolerate one slip, longer ones two; names under four letters are
 // never guessed.
-func nearest(name string, candidates []string) string {
+func Nearest(name string, candidates []string) string {
 	best, bestDistance := "", 3
 	for _, c := range candidates {
 		allowed := 2

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -64,7 +63,7 @@ func (g *Gateway) ownAddress(rec *record, address string) (own string, ok bool) 
 	if rec.to.route != rec.ask.from.route {
 		mount = rec.to.route.Prefix
 	}
-	own = g.ownHost(rec.in.r) + strings.TrimRight(mount, "/") + rest
+	own = clientip.Origin(rec.in.r, g.TrustedProxies) + strings.TrimRight(mount, "/") + rest
 	if u.RawQuery != "" || u.ForceQuery {
 		own += "?" + u.RawQuery
 	}
@@ -72,20 +71,6 @@ func (g *Gateway) ownAddress(rec *record, address string) (own string, ok bool) 
 		own += "#" + u.EscapedFragment()
 	}
 	return own, true
-}
-
-// ownHost is the scheme and the host at which the client has reached the
-// gateway. A trusted proxy in front may have ended its TLS.
-func (g *Gateway) ownHost(r *http.Request) string {
-	scheme := "http"
-	if r.TLS != nil {
-		scheme = "https"
-	}
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err == nil && clientip.In(g.TrustedProxies, peer.Addr()) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") {
-		scheme = "https"
-	}
-	return scheme + "://" + r.Host
 }
 
 // ownMembers leads the addresses in the body of an answer through the gateway.

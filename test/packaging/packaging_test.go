@@ -107,7 +107,7 @@ func TestDockerignore(t *testing.T) {
 	if rules[0] != "*" {
 		t.Errorf("the first rule is %q: everything should be left out first", rules[0])
 	}
-	for _, needed := range []string{"!go.mod", "!go.sum", "!cmd", "!internal"} {
+	for _, needed := range []string{"!go.mod", "!go.sum", "!cmd", "!internal", "!docs/docs.go", "!docs/clients.md"} {
 		if !slices.Contains(rules, needed) {
 			t.Errorf("the build needs %s", needed)
 		}
