@@ -52,6 +52,9 @@ func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 		}
 		return append(rows, [2]string{"access", access})
 	}
+	if route.Client {
+		return append(rows, [2]string{"access", "the clients' own credentials; X-Forward-Key identifies"})
+	}
 	var api, own []keys.Secret
 	for _, k := range route.APIKeys {
 		api = append(api, k.Secret)

@@ -112,6 +112,8 @@ func printRoutes(w io.Writer, cfg *config.Config) {
 		switch {
 		case r.Open:
 			access = "open"
+		case r.Client:
+			access = "the clients' own credentials, callers by X-Forward-Key"
 		case len(r.APIKeys) == 0:
 			access = "no API key"
 		case len(r.APIKeys) == 1:

@@ -17,7 +17,7 @@ import (
 func (a *app) setRoutes(c *change) error {
 	var list []*upstream.Route
 	for _, r := range c.cfg.Routes {
-		route := &upstream.Route{Name: r.Name, Prefix: r.Prefix, Aliases: r.Aliases, Base: r.BaseURL, Also: r.Also, Dialect: r.Dialect, Open: r.Open, General: r.Type == "general"}
+		route := &upstream.Route{Name: r.Name, Prefix: r.Prefix, Aliases: r.Aliases, Base: r.BaseURL, Also: r.Also, Dialect: r.Dialect, Open: r.Open, Client: r.Client, General: r.Type == "general"}
 		if len(r.APIKeys) > 0 {
 			route.Keys = upstream.NewPool(r.APIKeys, nil)
 		}
@@ -47,7 +47,7 @@ func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute
 	}
 	for _, r := range table.Routes() {
 		glob := r.Dialect.Provider.Models
-		if glob != "" && r.Keys.Len() > 0 {
+		if glob != "" && r.Keys.Len() > 0 && !r.Client {
 			list = append(list, forward.ModelRoute{Models: glob, Route: r})
 		}
 	}

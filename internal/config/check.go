@@ -17,6 +17,7 @@ import (
 func (l *loader) check() {
 	l.checkAccess()
 	l.checkKeyHosts()
+	l.checkClient()
 	l.checkKeyRoles()
 	l.checkObjects()
 	l.checkLevels()
@@ -30,7 +31,8 @@ func (l *loader) check() {
 // checkAccess keeps a gateway that spends API keys from being open to the world
 // by accident.
 func (l *loader) checkAccess() {
-	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 })
+	withKeys := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return len(r.APIKeys) > 0 && !r.Client })
+	client := slices.ContainsFunc(l.cfg.Routes, func(r Route) bool { return r.Client })
 	// A FORWARD_KEY that was written and not understood is reported already;
 	// one that holds no key, as ", ," does, is none.
 	misread := slices.ContainsFunc(l.problems, func(p Problem) bool { return p.Name == l.chosen["FORWARD_KEY"].name })
@@ -45,7 +47,7 @@ func (l *loader) checkAccess() {
 	case withKeys && !withForward:
 		l.problems = append(l.problems, Problem{Name: "FORWARD_KEY", Problem: "API keys are configured but no forward keys, and " + l.cfg.Listen.Host + " is not a loopback address: every client could spend them",
 			Fix: "set FORWARD_KEY=fk-…, make a key by forward keys add NAME, or set HOST=127.0.0.1, or OPEN_ACCESS=true if that is meant"})
-	case withForward && !withKeys && !l.cfg.Access.Passthrough && !l.cfg.Access.ExtraAuth:
+	case withForward && !withKeys && !client && !l.cfg.Access.Passthrough && !l.cfg.Access.ExtraAuth:
 		l.warn(l.chosen["FORWARD_KEY"], "forward keys but no API key to swap them for: requests will be refused until OPENAI_API_KEY, ANTHROPIC_API_KEY or GEMINI_API_KEY is set")
 	}
 }
@@ -69,6 +71,15 @@ func (l *loader) checkKeyHosts() {
 			warned[host] = true
 			l.warn(l.chosen[r.setting], fmt.Sprintf("the API key %v goes to two hosts: to %s on %s, and to %s on %s; give the route a key of its own (routes.NAME.keys in forward.yaml) unless both are meant to have it",
 				k.Secret, before.host, before.prefix, host, r.Prefix))
+		}
+	}
+}
+
+// checkClient warns about API keys that are never used.
+func (l *loader) checkClient() {
+	for _, r := range l.cfg.Routes {
+		if r.Client && len(r.APIKeys) > 0 {
+			l.warn(l.chosen[r.setting], fmt.Sprintf("%s is for the clients' own credentials, so its API keys are not used there", r.Prefix))
 		}
 	}
 }

@@ -122,6 +122,7 @@ type Route struct {
 	Type    string     // the name of a dialect, or general
 	Dialect *dialect.Dialect
 	Open    bool // EXTRA: no key is required and none swapped
+	Client  bool // the clients' own credentials go there, and X-Forward-Key identifies their callers
 	APIKeys []upstream.APIKey
 	BuiltIn bool // mounted by default, not because it was configured
 

@@ -32,6 +32,7 @@ type loader struct {
 	providers map[*dialect.Dialect]*targets // see of
 	extra     targets
 	forward   []target // FORWARD_CONFIG
+	client    []string // CLIENT_CREDENTIALS
 }
 
 // Load reads all sources and returns the Config they make together. environ is

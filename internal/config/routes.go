@@ -225,6 +225,7 @@ func (l *loader) buildRoutes() {
 		}
 	}
 	l.nameRoutes()
+	l.markClient()
 	for _, m := range l.cfg.ModelRoutes {
 		if !l.mounted(m.Prefix) && !(m.Prefix == alias && l.mounted("/")) {
 			l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
@@ -265,6 +266,19 @@ func (l *loader) rootWritten() bool {
 		}
 		return cleanPrefix(prefix) == "/"
 	})
+}
+
+// markClient marks the routes of CLIENT_CREDENTIALS.
+func (l *loader) markClient() {
+	for _, text := range l.client {
+		prefix := cleanPrefix(text)
+		i := slices.IndexFunc(l.cfg.Routes, func(r Route) bool { return r.Prefix == prefix || slices.Contains(r.Aliases, prefix) })
+		if i < 0 {
+			l.failAt("CLIENT_CREDENTIALS", fmt.Sprintf("no route is mounted at %s", prefix), "write prefixes of routes, such as /anthropic")
+			continue
+		}
+		l.cfg.Routes[i].Client = true
+	}
 }
 
 func (l *loader) mounted(prefix string) bool {

@@ -35,6 +35,8 @@ func TestRoutes(t *testing.T) {
 			"openai /,/openai=a.example(openai)0 b /b=b.example(openai)0 […] […]"},
 		{"forward.yaml", []string{"SK=sk-1", "OPENAI_API_KEY=sk-2"}, "routes:\n  deep: {forward: 'https://d.example/v1', prefix: /deep/seek/v1, keys: ['${SK}', sk-3]}\n  claude: {forward: 'https://api.anthropic.com', provider: anthropic}\n",
 			"[openai /,/openai=api.openai.com(openai)1] deep_seek_v1 /deep/seek/v1=d.example/v1(openai)2 claude /claude=api.anthropic.com(anthropic)0 […] […]"},
+		{"credentials of the clients' own", []string{"CLIENT_CREDENTIALS=openai, /anthropic/"}, "routes:\n  claude: {forward: 'https://api.anthropic.com', provider: anthropic, credentials: client}\n  ours: {forward: 'https://api.anthropic.com', provider: anthropic, credentials: gateway}\n",
+			"[openai /,/openai=api.openai.com(openai)0client] claude /claude=api.anthropic.com(anthropic)0client ours /ours=api.anthropic.com(anthropic)0 [anthropic /anthropic=api.anthropic.com(anthropic)0client] […]"},
 		{"anchors and merges in forward.yaml", nil, "routes:\n  a: &a {forward: 'https://a.example', provider: gemini}\n  b: {<<: *a, prefix: /bb}\n  c: *a\n",
 			"[…] a /a=a.example(gemini)0 bb /bb=a.example(gemini)0 c /c=a.example(gemini)0 […] […]"},
 	} {
@@ -47,6 +49,9 @@ func TestRoutes(t *testing.T) {
 				text := fmt.Sprintf("%s %s=%s%s(%s)%d", r.Name, where, r.BaseURL.Host, r.BaseURL.Path, r.Dialect.Name, len(r.APIKeys))
 				if r.Open {
 					text = strings.TrimSuffix(text, "0") + "open"
+				}
+				if r.Client {
+					text += "client"
 				}
 				if r.BuiltIn {
 					text = "[" + text + "]"
@@ -126,6 +131,21 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings %v, error %v", warnings, err)
 			}
 		})
+	}
+}
+
+// TestCredentialsOfRoutes reads the mistakes about whose credential goes
+// upstream.
+func TestCredentialsOfRoutes(t *testing.T) {
+	dir(t, map[string]string{"forward.yaml": "routes:\n  claude: {forward: 'https://api.anthropic.com', credentials: clients}\n"})
+	_, _, err := config.Load(config.Flags{}, []string{"CLIENT_CREDENTIALS=/claude, /nowhere"})
+	if err == nil || !strings.Contains(err.Error(), `"clients" is not known; write client`) || !strings.Contains(err.Error(), "no route is mounted at /nowhere") {
+		t.Errorf("error %v", err)
+	}
+	dir(t, map[string]string{"forward.yaml": ""})
+	_, warnings := mustLoad(t, "CLIENT_CREDENTIALS=/anthropic", "ANTHROPIC_API_KEY=a", "FORWARD_KEY=fk-a")
+	if text := fmt.Sprint(warnings); !strings.Contains(text, "its API keys are not used there") || strings.Contains(text, "no API key to swap them for") {
+		t.Errorf("warnings %v", warnings)
 	}
 }
 

@@ -87,6 +87,7 @@ func accessSettings() []setting {
 		{name: "TRUST_USER_IDS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.TrustUserIDs })},
 		{name: "UNKNOWN_OPERATIONS", set: oneOf(func(c *Config) *string { return &c.Access.UnknownOperations }, "deny", "allow")},
 		{name: "PASSTHROUGH_KEYS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Passthrough })},
+		{name: "CLIENT_CREDENTIALS", tree: true, set: texts(func(l *loader) *[]string { return &l.client })},
 		{name: "OPEN_ACCESS", def: "false", set: boolean(func(c *Config) *bool { return &c.Access.Open })},
 		{name: "OBJECTS", def: "all", set: oneOf(func(c *Config) *string { return &c.Access.Objects }, "all", "own")},
 		{name: "ADMIN_KEY", secret: true, set: secret(func(c *Config) *keys.Secret { return &c.Access.AdminKey })},

@@ -56,7 +56,7 @@ func forwardConfig(l *loader, v value) (string, error) {
 // readRoutes mounts `routes` of forward.yaml, which LLProxy's config.json has
 // in the same shape:
 //
-//	routes: {NAME: {forward: URL or [URL, …], provider: openai, prefix: /NAME, keys: …, models: {MODEL: {rpm: 200, tpm: 40000, …}}}}
+//	routes: {NAME: {forward: URL or [URL, …], provider: openai, prefix: /NAME, keys: …, credentials: client, models: {MODEL: {rpm: 200, tpm: 40000, …}}}}
 func (l *loader) readRoutes() {
 	if l.routes.kind != object {
 		if !l.routes.empty() {
@@ -73,6 +73,7 @@ func (l *loader) readRoute(path string, p pair) {
 	t := target{prefix: p.key, kind: dialects.Default.Name}
 	var keys value
 	var models node
+	client := false
 	for _, member := range p.value.pairs {
 		switch strings.ToLower(member.key) {
 		case "forward", "base_url":
@@ -86,10 +87,16 @@ func (l *loader) readRoute(path string, p pair) {
 			t.prefix = member.value.text
 		case "keys":
 			keys = value{node: member.value, name: path + ".keys", source: File, where: l.at(member.value)}
+		case "credentials":
+			client = strings.EqualFold(member.value.text, "client")
+			if !client && !strings.EqualFold(member.value.text, "gateway") {
+				l.failFile(path+".credentials", member.value, fmt.Sprintf("%q is not known", shorten(member.value.text)),
+					"write client, so that the clients' own credentials go there, or gateway")
+			}
 		case "models":
 			models = member.value
 		default:
-			l.problems = append(l.problems, unknownName(path+"."+member.key, l.at(member.value), path+".", []string{"forward", "provider", "prefix", "keys", "models"}))
+			l.problems = append(l.problems, unknownName(path+"."+member.key, l.at(member.value), path+".", []string{"forward", "provider", "prefix", "keys", "credentials", "models"}))
 		}
 	}
 	known, names := kinds()
@@ -110,6 +117,7 @@ func (l *loader) readRoute(path string, p pair) {
 	row := setting{name: path, secret: true, tree: true}
 	l.chosen[path] = value{name: path, source: File, where: l.at(p.value)}
 	l.mount(path, path, t, func(r *Route) {
+		r.Client = client
 		if keys.empty() {
 			return
 		}

@@ -13,7 +13,7 @@ import (
 // writes it to the ledger as under way. It is written once, also when another
 // model is asked in the end.
 func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error) {
-	if a.req.Absurd != "" && to.swap {
+	if a.req.Absurd != "" && to.counts(&a.who) {
 		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_body", param: a.req.Absurd,
 			message: fmt.Sprintf("The value of %q is no number that the gateway can reserve: send a whole number of at most %d.", a.req.Absurd, int64(dialect.MaxBound))}
 	}
@@ -21,8 +21,8 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 	if !a.from.op.Generates() && use != dialect.MakesBatch {
 		return nil, nil
 	}
-	if a.from.op == dialect.Unknown && !to.swap {
-		return nil, nil // it may be anything, and no key of ours pays for it
+	if a.from.op == dialect.Unknown && !to.counts(&a.who) {
+		return nil, nil // it may be anything, and counts for no key of ours
 	}
 	if g.Ledger == nil {
 		if len(a.who.policy.Budgets) > 0 {

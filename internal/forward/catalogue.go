@@ -101,7 +101,7 @@ func (g *Gateway) listModels(a *ask, to target) (status int, cause string, err e
 	errs := make([]error, len(routes))
 	var wg sync.WaitGroup
 	for i, r := range routes {
-		if (r.Keys.Len() > 0 && !r.Keys.Serves(a.who.level)) || a.who.checkRoute(r) != nil {
+		if r.Client || (r.Keys.Len() > 0 && !r.Keys.Serves(a.who.level)) || a.who.checkRoute(r) != nil {
 			continue
 		}
 		wg.Go(func() { lists[i], errs[i] = g.modelsOf(r, a.who.level) })

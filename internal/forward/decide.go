@@ -93,8 +93,8 @@ func (g *Gateway) fallback(a *ask, to target, tries int) (target, bool) {
 				continue
 			}
 			next, err := g.lead(a, model)
-			if err != nil {
-				continue
+			if err != nil || (a.who.own && next.route != to.route) {
+				continue // a client's own credential goes where the client sends it
 			}
 			next.instead = true
 			next.fallback = i + 1

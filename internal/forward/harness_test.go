@@ -51,6 +51,7 @@ type setup struct {
 	keys     []keys.Key
 	limits   limits.Options
 	open     bool             // no forward keys and no API keys
+	client   bool             // all routes are for the clients' own credentials
 	all      bool             // routes of the other dialects too: /anthropic, /gemini and /ollama
 	base     string           // where all routes lead instead of to the bench's upstream
 	upstream upstream.Options // of the transport
@@ -91,6 +92,7 @@ func start(t testing.TB, handler http.HandlerFunc, change func(*setup)) *bench {
 		}
 	}
 	for _, r := range s.routes {
+		r.Client = r.Client || s.client
 		if s.base != "" {
 			r.Base = must(url.Parse(s.base))(t)
 		}

@@ -26,7 +26,9 @@ type caller struct {
 	user      string       // on whose behalf it asks
 	presented string       // its credential; empty when there was none, or more than one
 	slot      keys.Slot    // where the credential came
+	others    []string     // further credentials of the request, which must not be written either
 	known     bool         // the credential is a valid forward key
+	own       bool         // it is known by X-Forward-Key, and its own credential goes upstream
 	ours      bool         // it is a forward key, perhaps disabled or expired
 	ephemeral bool         // it is a credential that the provider handed out for the key
 	labels                 // of its request
@@ -92,12 +94,18 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.Addr) (caller, error) {
 	who := caller{ip: ip, policy: &unrestricted}
 	needed := g.Ring.Len() > 0 && (!route.Open || g.ExtraAuth)
-	presented, slot, err := keys.Presented(r.Header, r.URL.RawQuery)
+	named := g.named(r)
+	if named != nil && sendsOwn(named, route) {
+		who.know(named)
+		return who, g.bringOwn(&who, r, route)
+	}
+	presented, slot, err := g.presented(r)
 	who.presented = presented
 	who.slot = slot
 	if err != nil {
+		who.others = keys.Credentials(r.Header, r.URL.RawQuery)
 		if needed || g.mayHoldForwardKey(r) {
-			return who, g.wrongKey(&who, r, err)
+			return who, g.wrongKey(&who, r, route, err)
 		}
 		presented = credentials(r.Header) + r.URL.RawQuery // all of them are the upstream's to judge
 	}
@@ -108,15 +116,13 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 	}
 	switch {
 	case err == nil:
-		who.known = true
-		who.policy = &key.Policy
-		who.id = key.ID()
-		who.scope = "key:" + who.id
-		who.name = key.Name
-		who.level = key.Level
+		who.know(key)
+		if !who.ephemeral && !route.Open && sendsOwn(key, route) {
+			return who, noCredential(&who, route)
+		}
 		return who, nil
 	case needed && (who.ours || !g.passes(presented)):
-		return who, g.wrongKey(&who, r, err)
+		return who, g.wrongKey(&who, r, route, err)
 	}
 	if g.target(&who, route, "").strip || who.ephemeral {
 		presented = "" // it does not go upstream, or names no account
@@ -125,11 +131,22 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 	return who, nil
 }
 
+// know makes the caller the holder of a forward key.
+func (who *caller) know(key *keys.Key) {
+	who.known = true
+	who.policy = &key.Policy
+	who.id = key.ID()
+	who.scope = "key:" + who.id
+	who.name = key.Name
+	who.level = key.Level
+}
+
 // wrongKey returns why a credential is refused. One that is no key of ours may
 // be a guess, and guesses are slowed down by their address.
-func (g *Gateway) wrongKey(who *caller, r *http.Request, err error) error {
+func (g *Gateway) wrongKey(who *caller, r *http.Request, route *upstream.Route, err error) error {
 	wrong := &keyError{err: err, presented: who.presented, authorization: r.Header.Get("Authorization")}
-	guess := errors.Is(err, keys.ErrConflict) || (errors.Is(err, keys.ErrUnknown) && who.presented != "" && !g.Ring.Former(who.presented))
+	g.blameNamed(wrong, who, r, route)
+	guess := (errors.Is(wrong.err, keys.ErrConflict) && g.named(r) == nil) || (errors.Is(wrong.err, keys.ErrUnknown) && who.presented != "" && !g.Ring.Former(who.presented))
 	if guess {
 		wrong.wait = g.Guard.Fail(who.ip, who.presented, time.Now())
 	}

@@ -32,6 +32,7 @@ func (g *Gateway) outgoing(work life, a *ask, to target, body io.ReadCloser) *ht
 		// with the end of the body, whatever keys are in them.
 		r.Trailer = nil
 	}
+	delete(r.Trailer, keys.Header)
 	return r
 }
 
@@ -107,7 +108,7 @@ func outgoingBody(in *inbound, payload []byte) (body io.ReadCloser, replay func(
 		// immediate streams.
 		return &clientBody{r: io.LimitReader(r.Body, r.ContentLength)}, nil
 	}
-	return &clientBody{r: r.Body}, nil
+	return &clientBody{r: r.Body, trailer: r}, nil
 }
 
 // clientBody is the client's body for the transport to read. Closing it leaves
@@ -115,15 +116,20 @@ func outgoingBody(in *inbound, payload []byte) (body io.ReadCloser, replay func(
 // because the client waits for 100 Continue. Nothing is read any more once the
 // handler has returned.
 type clientBody struct {
-	r      io.Reader
-	closed atomic.Bool
+	r       io.Reader
+	closed  atomic.Bool
+	trailer *http.Request // whose trailers come with the end; nil for none
 }
 
 func (b *clientBody) Read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
-	return b.r.Read(p)
+	n, err := b.r.Read(p)
+	if err == io.EOF && b.trailer != nil {
+		delete(b.trailer.Trailer, keys.Header)
+	}
+	return n, err
 }
 
 func (b *clientBody) Close() error {

@@ -107,7 +107,15 @@ func problemOfQuota(e *limits.QuotaError) dialect.Problem {
 // problemOfKey reports that a key was not accepted, with the key masked.
 func problemOfKey(e *keyError) dialect.Problem {
 	p := dialect.Problem{Status: http.StatusUnauthorized, Code: "invalid_api_key"}
+	place := ""
+	if e.named {
+		place = " in X-Forward-Key"
+	}
 	switch {
+	case errors.Is(e.err, keys.ErrConflict) && e.named:
+		p.Message = "Two different keys came with this request, one of them in X-Forward-Key. Send exactly one, or have your gateway administrator let your own credential through beside the forward key (credentials: client, for the route or the key)."
+	case e.unnamed:
+		p.Message = "This route is for the provider's credentials of the clients' own (credentials: client). Send your forward key beside yours: X-Forward-Key: fk-…"
 	case errors.Is(e.err, keys.ErrConflict):
 		p.Message = "Two different keys came with this request. Send exactly one."
 	case errors.Is(e.err, keys.ErrExpired):
@@ -121,9 +129,9 @@ func problemOfKey(e *keyError) dialect.Problem {
 	case e.presented == "":
 		p.Message = "You didn't provide an API key. Send your forward key in an Authorization header: Bearer fk-…"
 	case strings.Trim(e.presented, `"'`) != e.presented:
-		p.Message = "Incorrect API key provided: it is in quotes, which belong to the key then. Send it without them."
+		p.Message = "Incorrect API key provided" + place + ": it is in quotes, which belong to the key then. Send it without them."
 	default:
-		p.Message = "Incorrect API key provided: " + keys.Mask(e.presented) + ". Ask your gateway administrator for a key."
+		p.Message = "Incorrect API key provided" + place + ": " + keys.Mask(e.presented) + ". Ask your gateway administrator for a key."
 	}
 	if e.wait > 0 {
 		p.Status = http.StatusTooManyRequests

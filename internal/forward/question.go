@@ -24,7 +24,7 @@ func (g *Gateway) setQuestion(m *memory, a *ask, to target) error {
 		return err
 	}
 	scope := a.who.scope
-	if g.sharesCache(&a.who) && !strings.HasPrefix(scope, "own:") && (a.from.op.Generates() || !g.ownsOnly(&a.who, to)) {
+	if g.sharesCache(&a.who) && !a.who.own && !strings.HasPrefix(scope, "own:") && (a.from.op.Generates() || !g.ownsOnly(&a.who, to)) {
 		scope = "shared" // but never across provider accounts of the clients' own
 	}
 	// Google distinguishes both forms of a request in its path, others in the
@@ -55,7 +55,7 @@ func (g *Gateway) setQuestion(m *memory, a *ask, to target) error {
 		q.ContentType = a.in.r.Header.Get("Content-Type")
 	}
 	private := []string{scope, to.route.Base.String()}
-	if !to.strip { // also credentials in which the gateway sees no key, such as Basic
+	if !to.strip && !a.who.own { // also credentials in which the gateway sees no key, such as Basic
 		private = append(private, credentials(a.in.r.Header), sortedQuery(query))
 	}
 	m.question = q

@@ -44,11 +44,13 @@ func (g *Gateway) redactName(name string, a *ask, ans *answer) string {
 	return name
 }
 
-// secrets are the credentials of a request: the one that the client presented,
+// secrets are the credentials of a request: those that the client presented,
 // and the API key that was used.
 func (who *caller) secrets(ans *answer) []string {
-	if ans == nil {
-		return []string{who.presented, ""}
+	list := make([]string, 0, 2+len(who.others))
+	list = append(list, who.presented)
+	if ans != nil {
+		list = append(list, ans.secret.Reveal())
 	}
-	return []string{who.presented, ans.secret.Reveal()}
+	return append(list, who.others...)
 }

@@ -52,6 +52,8 @@ type keyError struct {
 	err           error
 	presented     string
 	authorization string        // the header, to find what is wrong with it
+	named         bool          // X-Forward-Key is part of the mistake
+	unnamed       bool          // there was none, on a route for the clients' own credentials
 	wait          time.Duration // until the next one of its address; see keys.Guard
 }
 

@@ -41,8 +41,12 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	ans.attempts = upstream.Attempts{
 		Route: to.route, Level: a.who.level, Slot: a.who.slot, Swap: to.swap, Stick: g.stickOf(a, to),
 		Transport: g.Transport, Retries: g.Retries, RetryStatus: g.RetryStatus,
-		Replay:    replay,
-		OnAnswer:  func(res *http.Response) { t.learn(res, &ans.attempts) },
+		Replay: replay,
+		OnAnswer: func(res *http.Response) {
+			if !a.who.own { // the allowance of another account
+				t.learn(res, &ans.attempts)
+			}
+		},
 		OnSecret:  func(s keys.Secret) { ans.secret = s },
 		OnInterim: a.in.interim,
 		Log:       g.Log,

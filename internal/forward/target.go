@@ -25,6 +25,11 @@ type target struct {
 	demand       *demand
 }
 
+// counts reports whether what a request uses counts for a caller's key: one of
+// the gateway's API keys goes with it, or the caller's own beside its forward
+// key.
+func (to target) counts(who *caller) bool { return to.swap || (who.own && !to.route.Open) }
+
 // ModelRoute leads requests on / to another route by the model that they name,
 // so that one base URL serves the models of several providers. The route must
 // serve OpenAI's operations.
@@ -40,8 +45,9 @@ type ModelRoute struct {
 // With forward keys configured, only a caller that has one is given an API key:
 // one that came in on an open route, or with a provider key of its own, is not.
 // A credential that the provider handed out passes: it is bound to a session.
+// So does the client's own beside X-Forward-Key.
 func (g *Gateway) target(who *caller, route *upstream.Route, rest string) target {
-	swap := !route.Open && !who.ephemeral && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
+	swap := !route.Open && !route.Client && !who.own && !who.ephemeral && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
 	return target{route: route, rest: rest, swap: swap, strip: who.ours || swap}
 }
 
@@ -58,6 +64,9 @@ func (g *Gateway) lead(ask *ask, model string) (target, error) {
 			err := ask.who.checkRoute(route)
 			if err != nil {
 				return to, err
+			}
+			if route.Client && ask.who.known && !ask.who.own {
+				return to, noCredential(&ask.who, route)
 			}
 			to = g.target(&ask.who, route, route.Dialect.OpenAIPath(from.rest))
 			to.model = model

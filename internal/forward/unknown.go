@@ -15,12 +15,12 @@ import (
 // budget or to some models, so by default such keys may not use these
 // operations.
 
-// checkOperation refuses an unknown operation that an API key of ours would pay
-// for to a caller that may not use any. A connection that is to become a
+// checkOperation refuses an unknown operation that counts for a forward key to
+// a caller that may not use any. A connection that is to become a
 // WebSocket is one of these operations: what is asked on it is not read.
 func (g *Gateway) checkOperation(a *ask, to target) error {
 	r := a.in.r
-	if a.from.op != dialect.Unknown || !to.swap || g.allowsUnknown(&a.who) || dialect.HandsOutSecrets(r.Method, a.from.plain) {
+	if a.from.op != dialect.Unknown || !to.counts(&a.who) || g.allowsUnknown(&a.who) || dialect.HandsOutSecrets(r.Method, a.from.plain) {
 		return nil // credentials are judged by checkEphemeral
 	}
 	cure := " Its administrator can allow it with forward keys set " + a.who.name + " --unknown-operations allow, or with UNKNOWN_OPERATIONS=allow for all keys that have no setting of their own."

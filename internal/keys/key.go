@@ -1,8 +1,9 @@
 // Package keys knows forward keys: which caller a request is from, and what
 // that caller may use.
 //
-// A request carries its key in one of six slots: the four headers that official
-// SDKs use, Gemini's ?key= and, from browsers, a WebSocket's subprotocols.
+// A request carries its key in one of seven slots: the four headers that
+// official SDKs use, Gemini's ?key=, from browsers a WebSocket's subprotocols,
+// and X-Forward-Key, beside which a credential of the client's own may go on.
 // Presented finds it without trusting any of them: two different keys in one
 // request are refused, because whichever hop picked the other one would check
 // one caller and charge the next. Strip and StripQuery remove every one of

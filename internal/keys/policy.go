@@ -33,13 +33,20 @@ type Policy struct {
 	Ephemeral string `json:"ephemeral,omitempty"`
 	// Objects is which of the things that providers keep the key may use: own,
 	// those it made, or all. "": OBJECTS decides.
-	Objects    string   `json:"objects,omitempty"`
-	CacheScope string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
-	Log        string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
-	Priority   int      `json:"priority,omitempty"`    // higher ones leave a queue first
-	Tags       []string `json:"tags,omitempty"`
-	SetUser    bool     `json:"set_user,omitempty"` // it may name the user of a request
+	Objects string `json:"objects,omitempty"`
+	// Credentials is whose credential goes upstream: client, the one that comes
+	// beside the key in X-Forward-Key. "": the route decides.
+	Credentials string   `json:"credentials,omitempty"`
+	CacheScope  string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
+	Log         string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
+	Priority    int      `json:"priority,omitempty"`    // higher ones leave a queue first
+	Tags        []string `json:"tags,omitempty"`
+	SetUser     bool     `json:"set_user,omitempty"` // it may name the user of a request
 }
+
+// BringsOwn reports whether the client's own credential goes upstream with the
+// key, whatever the route.
+func (p *Policy) BringsOwn() bool { return p.Credentials == "client" }
 
 // AllowsModel reports whether the key may use the model, as far as its policy
 // goes.

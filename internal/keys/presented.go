@@ -3,6 +3,7 @@ package keys
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -19,7 +20,12 @@ const (
 	XGoogAPIKey      // X-Goog-Api-Key, Gemini
 	QueryKey         // ?key=… and ?access_token=…, Gemini
 	Subprotocol      // an item of Sec-WebSocket-Protocol, OpenAI's from browsers
+	ForwardKey       // X-Forward-Key, the gateway's own
 )
+
+// Header is the gateway's own header for a forward key. It identifies the
+// caller where the places of the providers hold the client's own credential.
+const Header = "X-Forward-Key"
 
 // A page cannot set a header of a WebSocket, so OpenAI reads its key out of the
 // list of subprotocols, and the account's
@@ -46,6 +52,41 @@ var headerSlots = [...]struct {
 // followed by one token is no key: neither a bare "fk-1", nor "Bearer,fk-1",
 // nor Basic.
 func Presented(h http.Header, rawQuery string) (value string, slot Slot, err error) {
+	value, slot, err = Credential(h, rawQuery)
+	named, wrong := Named(h)
+	switch {
+	case err != nil:
+	case wrong != nil, named != "" && value != "" && named != value:
+		return "", NoSlot, ErrConflict
+	case value == "" && named != "":
+		return named, ForwardKey, nil
+	}
+	return value, slot, err
+}
+
+// Named returns the key of X-Forward-Key, "" for none. The word Bearer may
+// stand before it. Two different ones are ErrConflict.
+func Named(h http.Header) (value string, err error) {
+	for _, v := range h[Header] {
+		v = strings.Trim(v, " \t")
+		token := bearer(v)
+		if token != "" {
+			v = token
+		}
+		switch {
+		case v == "":
+		case value == "":
+			value = v
+		case v != value:
+			return "", ErrConflict
+		}
+	}
+	return value, nil
+}
+
+// Credential is Presented without X-Forward-Key: what goes upstream where the
+// client's own credential does.
+func Credential(h http.Header, rawQuery string) (value string, slot Slot, err error) {
 	take := func(v string, s Slot) {
 		switch {
 		case v == "":
@@ -83,6 +124,38 @@ func Presented(h http.Header, rawQuery string) (value string, slot Slot, err err
 	return value, slot, nil
 }
 
+// Credentials returns every text of a request that may be a credential beside
+// X-Forward-Key, also those of schemes in which Presented sees no key: a Basic
+// one, or a token without its scheme.
+func Credentials(h http.Header, rawQuery string) (texts []string) {
+	for _, v := range h["Authorization"] {
+		scheme, rest, cut := strings.Cut(strings.Trim(v, " \t"), " ")
+		if cut {
+			texts = append(texts, strings.Trim(rest, " \t"))
+		} else {
+			texts = append(texts, scheme)
+		}
+	}
+	for _, s := range headerSlots {
+		for _, v := range h[s.name] {
+			texts = append(texts, strings.Trim(v, " \t"))
+		}
+	}
+	for _, p := range parameters(rawQuery) {
+		if isKey(p.text) {
+			texts = append(texts, keyOf(p.text))
+		}
+	}
+	for _, list := range h[subprotocols] {
+		for item := range strings.SplitSeq(list, ",") {
+			if key, ok := cutFold(strings.Trim(item, " \t"), subprotocolKey); ok {
+				texts = append(texts, key)
+			}
+		}
+	}
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}
+
 // bearer returns the token of an Authorization value, or "" if it is not a
 // Bearer one (RFC 6750, section 2.1).
 func bearer(v string) string {
@@ -111,6 +184,7 @@ func cutFold(s, prefix string) (rest string, found bool) {
 // or account go. The values of h are replaced, never changed.
 func Strip(h http.Header) {
 	delete(h, "Authorization")
+	delete(h, Header)
 	for _, s := range headerSlots {
 		delete(h, s.name)
 	}

@@ -73,6 +73,12 @@ func TestPresented(t *testing.T) {
 		"subprotocol differs":          {h{"Authorization": {"Bearer fk-1"}, "Sec-Websocket-Protocol": {"openai-insecure-api-key.fk-2"}}, "", "", keys.NoSlot, keys.ErrConflict},
 		"two subprotocols":             {h{"Sec-Websocket-Protocol": {"openai-insecure-api-key.fk-1, openai-insecure-api-key.fk-2"}}, "", "", keys.NoSlot, keys.ErrConflict},
 		"other subprotocols":           {h{"Sec-Websocket-Protocol": {"realtime, openai-insecure-api-key, openai-insecure-api-key."}}, "", "", keys.NoSlot, nil},
+		"x-forward-key":                {h{"X-Forward-Key": {"fk-1"}}, "", "fk-1", keys.ForwardKey, nil},
+		"x-forward-key, bearer":        {h{"X-Forward-Key": {" Bearer fk-1 "}}, "", "fk-1", keys.ForwardKey, nil},
+		"x-forward-key and the same":   {h{"X-Forward-Key": {"fk-1"}, "X-Api-Key": {"fk-1"}}, "", "fk-1", keys.XAPIKey, nil},
+		"x-forward-key and another":    {h{"X-Forward-Key": {"fk-1"}, "X-Api-Key": {"sk-1"}}, "", "", keys.NoSlot, keys.ErrConflict},
+		"two x-forward-keys":           {h{"X-Forward-Key": {"fk-1", "fk-2"}}, "", "", keys.NoSlot, keys.ErrConflict},
+		"x-forward-key, empty":         {h{"X-Forward-Key": {" "}, "X-Api-Key": {"fk-1"}}, "", "fk-1", keys.XAPIKey, nil},
 		"cookies and paths do not":     {h{"Cookie": {"key=fk-1"}, "Proxy-Authorization": {"Bearer fk-1"}}, "", "", keys.NoSlot, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,6 +69,7 @@ func fields() []field {
 		{Field{"overrun", "a request that may cost more than is left of a budget: deny or allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Overrun }, "deny", "allow")},
 		{Field{"ephemeral", "credentials for clients that dial the provider themselves: deny or allow; a key with a budget or models needs allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Ephemeral }, "deny", "allow")},
 		{Field{"objects", "files, responses, batches and the like that it may use: own or all"}, oneOf(func(s *Settings) *string { return &s.Policy.Objects }, "own", "all")},
+		{Field{"credentials", "client: its holder's own credential goes upstream, and the key comes in X-Forward-Key"}, oneOf(func(s *Settings) *string { return &s.Policy.Credentials }, "client")},
 		{Field{"unknown-operations", "requests whose model and cost cannot be read: deny or allow; without it deny under budgets and models"}, oneOf(func(s *Settings) *string { return &s.Policy.UnknownOperations }, "deny", "allow")},
 		{Field{"cache", "who shares its cached answers: key or shared"}, oneOf(func(s *Settings) *string { return &s.Policy.CacheScope }, "key", "shared")},
 		{Field{"log", "what the chat log keeps: full, meta, redacted or off"}, oneOf(func(s *Settings) *string { return &s.Policy.Log }, "full", "meta", "redacted", "off")},

@@ -40,6 +40,7 @@ type Route struct {
 	Also      []*url.URL // further base URLs of the same API and keys, tried in this order when those before cannot be used
 	Dialect   *dialect.Dialect
 	Open      bool              // no key is asked for and none is set; redirects reach the client
+	Client    bool              // the clients' own credentials go there, and X-Forward-Key identifies their callers
 	General   bool              // the API key goes into the slot in which the forward key came
 	Keys      *Pool             // nil: the gateway has no API key for it
 	Transport http.RoundTripper // instead of the gateway's shared one; nil for real upstreams
