@@ -1,7 +1,9 @@
 package chatlog_test
 
 import (
+	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,6 +30,35 @@ func BenchmarkExchange(b *testing.B) {
 				b.ReportMetric(float64(l.Dropped())/float64(2*b.N), "dropped/line") // the disk may be slower than the loop
 			})
 		}
+	}
+}
+
+// BenchmarkSession is what 16 turns of an agent cost from the requests to the
+// file, with references and without: 100 messages of 2 KiB in each turn, two
+// are new.
+func BenchmarkSession(b *testing.B) {
+	const count = 16
+	var turns []*dialect.Body
+	for turn := range count {
+		var items []string
+		for i := range 100 {
+			items = append(items, fmt.Sprintf(`{"role":"user","content":[{"type":"text","text":"%d %s"}]}`, i+2*turn, strings.Repeat(`Some text, as people write it.\n`, 2048/32)))
+		}
+		turns = append(turns, body(b, `{"model":"m","messages":[`+strings.Join(items, ",")+`]}`))
+	}
+	for name, keep := range map[string]bool{"refer": false, "keep": true} {
+		b.Run(name, func(b *testing.B) {
+			dir := b.TempDir()
+			b.ReportAllocs()
+			for b.Loop() {
+				l := open(b, chatlog.Options{Dir: dir, KeepRepeats: keep})
+				for turn, ask := range turns {
+					l.Request(chatlog.Request{Route: "openai", UID: uidOf(turn), Key: "alice", Time: noon, Operation: dialect.Chat, Body: ask})
+				}
+				l.Close()
+				os.RemoveAll(filepath.Join(dir, "openai"))
+			}
+		})
 	}
 }
 
