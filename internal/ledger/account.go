@@ -4,16 +4,46 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"forward/internal/price"
 )
 
-// account is what memory knows of a key with budgets: a meter for each of them.
+// accountID names what budgets are about: a key, or a tag.
+type accountID struct{ key, tag string }
+
+// account returns what a budget is about, for a call of a key.
+func (b Budget) account(key string) accountID {
+	if b.Tag != "" {
+		return accountID{tag: b.Tag}
+	}
+	return accountID{key: key}
+}
+
+// accounts returns what a row counts for: its key, and then those of its tags
+// that are counted, in the order of their names.
+func (r *Row) accounts(tracked map[string]bool) []accountID {
+	ids := []accountID{{key: r.Key}}
+	if len(tracked) == 0 {
+		return ids
+	}
+	for _, tag := range r.Tags {
+		if tracked[tag] {
+			ids = append(ids, accountID{tag: tag})
+		}
+	}
+	slices.SortFunc(ids[1:], func(a, b accountID) int { return strings.Compare(a.tag, b.tag) })
+	return slices.Compact(ids)
+}
+
+// account is what memory knows of a key or a tag with budgets: a meter for each
+// of them.
 type account struct {
+	accountID
 	ledger *Ledger
-	key    string
 
 	mu     sync.Mutex // guards the meters; held while the sum of a period is read from the database, once in the period
 	meters map[meterID]*meter
@@ -73,29 +103,57 @@ var levels = []int{50, 80, 100}
 // errInexact is the error of a reservation whose bound is not good enough.
 var errInexact = errors.New("the call has to be counted")
 
+// joint is the accounts that a call counts in. They are locked in their order,
+// which is the same for every call: that of the key, then those of tags by
+// name.
+type joint []*account
+
+func (j joint) lock() {
+	for _, a := range j {
+		a.mu.Lock()
+	}
+}
+
+func (j joint) unlock() {
+	for _, a := range j {
+		a.mu.Unlock()
+	}
+}
+
+// of returns the account that a budget is in.
+func (j joint) of(b Budget) *account {
+	for _, a := range j {
+		if a.tag == b.Tag {
+			return a
+		}
+	}
+	return nil
+}
+
 // reserve holds an amount in every budget, or in none. A call may start while
 // anything is left, and as much as it needs has not been spent: spent and held
 // together may exceed the amount by the reservation of this one call, and not
 // by more.
-func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
+func (j joint) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 	least := r.least() // pricing needs no lock
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	// The time is read with the lock held. Otherwise a call that waited for the
-	// lock over the end of a period would turn the meter back.
-	now := a.ledger.o.Now()
+	j.lock()
+	defer j.unlock()
+	// The time is read with the locks held. Otherwise a call that waited for
+	// them over the end of a period would turn the meter back.
+	now := j[0].ledger.o.Now()
 	r.Row.Booked = now
 	holds := make([]hold, 0, len(r.Budgets))
 	for _, b := range r.Budgets {
 		if b.Unit == USD && !r.Row.Priced && !b.AllowUnpriced {
 			return nil, &UnpricedError{Budget: b, Upstream: r.Row.Upstream, Model: r.Row.Model, Why: r.Row.Price}
 		}
+		a := j.of(b)
 		m, err := a.meter(ctx, b, now)
 		if err != nil {
 			return nil, err
 		}
 		used := price.Add(m.spent, m.held)
-		used = price.Add(used, a.ledger.deferrals.heldBy(a.key, b.Unit))
+		used = price.Add(used, a.ledger.deferrals.heldBy(a.accountID, b.Unit))
 		if used >= b.Amount {
 			return nil, &BudgetError{Balance: a.balance(m)}
 		}
@@ -104,7 +162,7 @@ func (a *account) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 			return nil, errInexact
 		}
 		// What others hold does not count: it may come back.
-		if needed := least.in(b.Unit); needed > b.Amount-m.spent {
+		if needed := least.in(b.Unit); !b.Overrun && needed > b.Amount-m.spent {
 			return nil, &BudgetError{Balance: a.balance(m), Needed: needed}
 		}
 		holds = append(holds, hold{m, amount})
@@ -132,9 +190,9 @@ func (a *account) meter(ctx context.Context, b Budget, now time.Time) (*meter, e
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.ledger.spentSince(ctx, a.key, start)
+	s, err := a.ledger.spentSince(ctx, a.accountID, start)
 	if err != nil {
-		return nil, fmt.Errorf("reading what the key has spent: %w", err)
+		return nil, fmt.Errorf("reading what was spent of a budget: %w", err)
 	}
 	m := &meter{unit: b.Unit, start: start, end: end, spent: s.in(b.Unit), budget: b}
 	m.warned = m.level() // levels that were reached before this process knew of it had their warning
@@ -148,19 +206,18 @@ type passing struct {
 	percent int
 }
 
-// release gives back what was held. The caller holds a.mu.
-func (a *account) release(holds []hold) {
+// release gives back what was held. The caller holds the locks of the meters'
+// accounts.
+func release(holds []hold) {
 	for _, h := range holds {
 		h.meter.held -= h.amount
 	}
 }
 
-// settle releases what was held and counts what was spent, in every meter that
-// the call belongs to. These may be more than it holds: the key may have been
-// given a budget while the call ran. The caller holds a.mu. It returns the
-// meters that passed a level.
-func (a *account) settle(r *Row, holds []hold) (passed []passing) {
-	a.release(holds)
+// settle counts what was spent in every meter that the call belongs to. These
+// may be more than it held: the account may have been given a budget while the
+// call ran. The caller holds a.mu. It returns the meters that passed a level.
+func (a *account) settle(r *Row) (passed []passing) {
 	s := spentBy(r)
 	for _, m := range a.meters {
 		if !m.covers(r.booked()) {
@@ -200,9 +257,20 @@ func (m *meter) level() (reached int) {
 	return reached
 }
 
+// balanceOf returns the state of a budget.
+func (a *account) balanceOf(ctx context.Context, b Budget) (Balance, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	m, err := a.meter(ctx, b, a.ledger.o.Now())
+	if err != nil {
+		return Balance{}, err
+	}
+	return a.balance(m), nil
+}
+
 // balance is the state of a meter's budget, with what deferred work holds of
 // it.
 func (a *account) balance(m *meter) Balance {
-	held := price.Add(m.held, a.ledger.deferrals.heldBy(a.key, m.unit))
+	held := price.Add(m.held, a.ledger.deferrals.heldBy(a.accountID, m.unit))
 	return Balance{Budget: m.budget, Spent: m.spent, Held: held, Reset: m.end}
 }

@@ -18,10 +18,12 @@ const (
 	Tokens Unit = "tokens" // prompt and generated tokens together
 )
 
-// Budget is what a key may use in a period. It is given with every call, so
-// that a change applies to the next one. What was spent is kept apart from it:
-// a changed amount moves the limit and not the sum.
+// Budget is what a key may use in a period, or all requests with a tag
+// together. It is given with every call, so that a change applies to the next
+// one. What was spent is kept apart from it: a changed amount moves the limit
+// and not the sum.
 type Budget struct {
+	Tag    string // whose requests count; "": those of the key
 	Unit   Unit
 	Amount int64 // nano-dollars or tokens
 	Period Period
@@ -30,6 +32,8 @@ type Budget struct {
 	// dollars, uncounted. It is off by default, because a budget that does not
 	// see what is spent limits nothing.
 	AllowUnpriced bool
+	// Overrun lets a call start while anything is left, whatever it may cost.
+	Overrun bool
 }
 
 // Budgets returns the budgets of a policy. zone is the calendar of those that
@@ -39,7 +43,7 @@ func (l *Ledger) Budgets(p *keys.Policy, zone *time.Location) []Budget {
 	for _, b := range p.Budgets {
 		list = append(list, Budget{
 			Unit: Unit(b.Unit), Amount: b.Amount, Period: Period(b.Period), Zone: l.zone(b.Zone, zone),
-			AllowUnpriced: p.UnknownPrice == "allow",
+			AllowUnpriced: p.UnknownPrice == "allow", Overrun: p.Overrun == "allow",
 		})
 	}
 	return list
@@ -71,6 +75,22 @@ func (b Budget) String() string {
 	return b.show(b.Amount) + "/" + string(b.Period)
 }
 
+// named returns a budget in a sentence, with its tag.
+func (b Budget) named() string {
+	if b.Tag == "" {
+		return b.String()
+	}
+	return b.String() + " for tag '" + b.Tag + "'"
+}
+
+// or returns a word about the budgets of keys, or about those of tags.
+func (b Budget) or(key, tag string) string {
+	if b.Tag == "" {
+		return key
+	}
+	return tag
+}
+
 // show returns n in the budget's unit.
 func (b Budget) show(n int64) string {
 	if b.Unit == USD {
@@ -98,10 +118,10 @@ type BudgetError struct {
 func (e *BudgetError) Error() string {
 	if e.Needed > 0 {
 		return fmt.Sprintf("of the budget of %s, %s is left, and this request may use %s: lower its max_tokens or the number of its answers, "+
-			"or have your administrator allow the key to overrun its budget by one request (overrun: allow)",
-			e.Budget, e.Budget.show(max(e.Budget.Amount-e.Spent, 0)), e.Budget.show(e.Needed))
+			"or have your administrator allow the %s to overrun its budget by one request (overrun: allow)",
+			e.Budget.named(), e.Budget.show(max(e.Budget.Amount-e.Spent, 0)), e.Budget.show(e.Needed), e.Budget.or("key", "tag"))
 	}
-	text := fmt.Sprintf("the budget of %s is spent: %s used", e.Budget, e.Budget.show(e.Spent))
+	text := fmt.Sprintf("the budget of %s is spent: %s used", e.Budget.named(), e.Budget.show(e.Spent))
 	if e.Held > 0 {
 		text += fmt.Sprintf(", %s reserved by calls under way", e.Budget.show(e.Held))
 	}
@@ -111,7 +131,7 @@ func (e *BudgetError) Error() string {
 	return text
 }
 
-// UnpricedError reports that a key has a budget in dollars and the model has no
+// UnpricedError reports that there is a budget in dollars and the model has no
 // price, or none for what is asked of it.
 type UnpricedError struct {
 	Budget          Budget
@@ -122,18 +142,18 @@ type UnpricedError struct {
 // Error names the model and the budget, and what an administrator can do.
 func (e *UnpricedError) Error() string {
 	if e.Model == "" {
-		return fmt.Sprintf("the request names no model, so it has no price and the budget of %s cannot hold for it: name a model", e.Budget)
+		return fmt.Sprintf("the request names no model, so it has no price and the budget of %s cannot hold for it: name a model", e.Budget.named())
 	}
 	return fmt.Sprintf("model %q has no price, so the budget of %s cannot hold for it (%s): have your administrator write its price into forward.yaml "+
-		"(prices: {%s: {input: 2.50, output: 10}}) or the model that it is (prices: {%s: %s/gpt-4o}), or allow unpriced models for the key",
-		e.Model, e.Budget, e.Why, e.Model, e.Model, cmp.Or(e.Upstream, "openai"))
+		"(prices: {%s: {input: 2.50, output: 10}}) or the model that it is (prices: {%s: %s/gpt-4o}), or allow unpriced models for the %s",
+		e.Model, e.Budget.named(), e.Why, e.Model, e.Model, cmp.Or(e.Upstream, "openai"), e.Budget.or("key", "tag's budget (unknown_price: allow)"))
 }
 
 // Warning reports that a part of a budget is used. There is one for each of 50,
 // 80 and 100 percent in a period.
 type Warning struct {
 	Time    time.Time
-	Key     string
+	Key     string // "" for the budget of a tag
 	KeyName string
 	Balance Balance
 	Percent int

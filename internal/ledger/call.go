@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -18,20 +19,21 @@ type Reservation struct {
 	// Row is what is known of the call. Its Cost (with Priced) and Usage are
 	// the most that it may use, see Row.Estimate.
 	Row     Row
-	Budgets []Budget // those of its key
+	Budgets []Budget // those of its key and of its tags
 	// Exact, where it is not nil, means that Row has an upper bound that was
 	// found without counting. It replaces the bound by what it counts, and is
 	// called where a budget is half used, or would be with the bound.
 	Exact func(*Row)
 	// Least, where it is not nil, sets the Cost and the Usage of a copy of Row
-	// to what must be left of every budget for the call to start. That may be
-	// more than Row has. Without it a call starts while anything is left.
+	// to what must be left of every budget without Overrun for the call to
+	// start. That may be more than Row has. Without it a call starts while
+	// anything is left.
 	Least func(*Row)
 }
 
 // least returns what must be left of the budgets for the call to start.
 func (r *Reservation) least() spent {
-	if r.Least == nil || len(r.Budgets) == 0 {
+	if r.Least == nil || !slices.ContainsFunc(r.Budgets, func(b Budget) bool { return !b.Overrun }) {
 		return spent{}
 	}
 	row := r.Row
@@ -42,13 +44,16 @@ func (r *Reservation) least() spent {
 
 // Call is a request under way. Settle ends it.
 type Call struct {
-	ledger  *Ledger
-	holds   []hold
-	open    *entry
-	settled atomic.Bool
+	ledger   *Ledger
+	joint    joint // the accounts that it holds something in
+	holds    []hold
+	open     *entry
+	reserved *Row // as it was reserved last; not to be changed
+	settled  atomic.Bool
 }
 
-// Reserve reserves a call in every budget of its key and records it as open.
+// Reserve reserves a call in every budget of its key and of its tags, in all or
+// in none, and records it as open.
 // Its errors are a [*BudgetError], an [*UnpricedError], [ErrUnwritable] where
 // the ledger is strict, and that of a database which cannot be read. After an
 // error there is nothing to settle.
@@ -57,12 +62,12 @@ func (l *Ledger) Reserve(ctx context.Context, r Reservation) (*Call, error) {
 		return nil, ErrUnwritable
 	}
 	c := &Call{ledger: l}
-	var err error
-	c.holds, err = l.hold(ctx, &r)
+	err := c.hold(ctx, &r)
 	if err != nil {
 		return nil, err
 	}
 	c.open = &entry{kind: opened, row: r.Row}
+	c.reserved = &c.open.row
 	taken := l.put(c.open)
 	if l.o.Strict {
 		err := ErrUnwritable
@@ -104,28 +109,55 @@ func (c *Call) release() {
 	if len(c.holds) == 0 {
 		return
 	}
-	a := c.ledger.account(c.open.row.Key)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.release(c.holds)
+	c.joint.lock()
+	defer c.joint.unlock()
+	release(c.holds)
 	c.holds = nil
 }
 
-// hold reserves a call in every budget of its key.
-func (l *Ledger) hold(ctx context.Context, r *Reservation) ([]hold, error) {
+// hold reserves a call in every budget.
+func (c *Call) hold(ctx context.Context, r *Reservation) (err error) {
 	r.Row.bound()
 	if len(r.Budgets) == 0 {
-		return nil, nil
+		return nil
 	}
-	a := l.account(r.Row.Key)
-	holds, err := a.reserve(ctx, r)
+	c.joint, err = c.ledger.open(ctx, r)
+	if err != nil {
+		return err
+	}
+	c.holds, err = c.joint.reserve(ctx, r)
 	if errors.Is(err, errInexact) {
 		r.Exact(&r.Row) // without a lock, because long prompts take their time
 		r.Exact = nil
 		r.Row.bound()
-		holds, err = a.reserve(ctx, r)
+		c.holds, err = c.joint.reserve(ctx, r)
 	}
-	return holds, err
+	return err
+}
+
+// open returns the accounts that the budgets of a reservation are in.
+func (l *Ledger) open(ctx context.Context, r *Reservation) (joint, error) {
+	tags := make([]string, 0, len(r.Budgets))
+	var own bool
+	for _, b := range r.Budgets {
+		if b.Tag == "" {
+			own = true
+		} else {
+			tags = append(tags, b.Tag)
+		}
+	}
+	if err := l.TrackTags(ctx, tags...); err != nil {
+		return nil, err
+	}
+	slices.Sort(tags)
+	list := make(joint, 0, len(tags)+1)
+	if own {
+		list = append(list, l.account(accountID{key: r.Row.Key}))
+	}
+	for _, tag := range slices.Compact(tags) {
+		list = append(list, l.account(accountID{tag: tag}))
+	}
+	return list, nil
 }
 
 // Move reserves r instead of what is reserved for the call, which asks another
@@ -133,8 +165,10 @@ func (l *Ledger) hold(ctx context.Context, r *Reservation) ([]hold, error) {
 // reserved, and the call is still to be settled.
 func (c *Call) Move(ctx context.Context, r Reservation) error {
 	c.release()
-	holds, err := c.ledger.hold(ctx, &r)
-	c.holds = holds
+	err := c.hold(ctx, &r)
+	if err == nil {
+		c.reserved = &r.Row
+	}
 	return err
 }
 
@@ -146,9 +180,11 @@ func (c *Call) Settle(r Row) {
 		return
 	}
 	// The identity of the row stays as it was reserved.
-	reserved := &c.open.row
+	reserved := c.reserved
 	r.ID = reserved.ID
 	r.Key = reserved.Key
+	r.Tags = reserved.Tags
+	r.Added = reserved.Added
 	r.Time = reserved.Time
 	r.Booked = reserved.Booked
 	c.ledger.settle(&entry{kind: settled, row: r, open: c.open}, c.holds)
@@ -164,20 +200,41 @@ func (l *Ledger) settle(e *entry, holds []hold) {
 	// An account that is made meanwhile sums up the queue. The lock prevents
 	// that between the look for the account and the queue.
 	l.mu.RLock()
-	a := l.accounts[r.Key]
-	if a == nil {
+	j := l.jointOf(r)
+	if len(j) == 0 {
 		l.put(e)
 		l.mu.RUnlock()
 		return
 	}
-	a.mu.Lock()
-	passed := a.settle(r, holds)
-	l.put(e)
-	a.mu.Unlock()
-	l.mu.RUnlock()
-	for _, p := range passed {
-		l.warn(Warning{Time: l.o.Now(), Key: r.Key, KeyName: r.KeyName, Balance: p.balance, Percent: p.percent})
+	j.lock()
+	release(holds)
+	var passed []Warning
+	for _, a := range j {
+		for _, p := range a.settle(r) {
+			w := Warning{Time: l.o.Now(), Key: a.key, Balance: p.balance, Percent: p.percent}
+			if a.tag == "" {
+				w.KeyName = r.KeyName
+			}
+			passed = append(passed, w)
+		}
 	}
+	l.put(e)
+	j.unlock()
+	l.mu.RUnlock()
+	for _, w := range passed {
+		l.warn(w)
+	}
+}
+
+// jointOf returns the accounts in memory that a row counts in. The caller holds
+// l.mu.
+func (l *Ledger) jointOf(r *Row) (list joint) {
+	for _, id := range r.accounts(l.tracked()) {
+		if a := l.accounts[id]; a != nil {
+			list = append(list, a)
+		}
+	}
+	return list
 }
 
 // put queues an entry to be written, and reports whether there was space. A
@@ -197,63 +254,70 @@ func (l *Ledger) put(e *entry) bool {
 // level.
 func (l *Ledger) warn(w Warning) {
 	l.put(&entry{kind: warned, warning: &w})
-	l.o.Log.Warn("a budget is being used up", "key", w.Key, "name", w.KeyName, "budget", w.Balance.Budget.String(),
+	l.o.Log.Warn("a budget is being used up", "key", w.Key, "name", w.KeyName, "tag", w.Balance.Budget.Tag, "budget", w.Balance.Budget.String(),
 		"percent", w.Percent, "reset", w.Balance.Reset)
 	if l.o.OnWarning != nil {
 		l.o.OnWarning(w)
 	}
 }
 
-// Balances returns the state of budgets of a key, in their order.
+// Balances returns the state of budgets, of a key and of tags, in their order.
 func (l *Ledger) Balances(ctx context.Context, key string, budgets []Budget) ([]Balance, error) {
-	if len(budgets) == 0 {
-		return nil, nil
-	}
-	a := l.account(key)
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := l.o.Now()
 	list := make([]Balance, 0, len(budgets))
 	for _, b := range budgets {
-		m, err := a.meter(ctx, b, now)
+		if b.Tag != "" {
+			if err := l.TrackTags(ctx, b.Tag); err != nil {
+				return nil, err
+			}
+		}
+		balance, err := l.account(b.account(key)).balanceOf(ctx, b)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, a.balance(m))
+		list = append(list, balance)
 	}
 	return list, nil
 }
 
-// account returns the account of a key.
-func (l *Ledger) account(key string) *account {
+// account returns the account of a key or a tag.
+func (l *Ledger) account(id accountID) *account {
 	l.mu.RLock()
-	a := l.accounts[key]
+	a := l.accounts[id]
 	l.mu.RUnlock()
 	if a != nil {
 		return a
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a = l.accounts[key]
+	a = l.accounts[id]
 	if a == nil {
-		a = &account{ledger: l, key: key, meters: map[meterID]*meter{}}
-		l.accounts[key] = a
+		a = &account{ledger: l, accountID: id, meters: map[meterID]*meter{}}
+		l.accounts[id] = a
 	}
 	return a
 }
 
-// spentSince sums up what a key used, from the database and the rows that wait
-// for it. Still keeps a row from being in both or in neither.
-func (l *Ledger) spentSince(ctx context.Context, key string, since time.Time) (s spent, err error) {
+// spentSince sums up what a key used, or what was used with a tag, from the
+// database and the rows that wait for it. Still keeps a row from being in both
+// or in neither.
+func (l *Ledger) spentSince(ctx context.Context, id accountID, since time.Time) (s spent, err error) {
 	l.pending.Still(func() {
-		s, err = l.Reader.spentSince(ctx, key, since)
+		s, err = l.Reader.spentSince(ctx, id, since)
 		l.pending.Each(func(e *entry) {
-			if e.kind == settled && e.row.Key == key && !e.row.booked().Before(since) {
+			if e.kind == settled && e.row.counts(id) && !e.row.booked().Before(since) {
 				s = s.plus(spentBy(&e.row))
 			}
 		})
 	})
 	return s, err
+}
+
+// counts reports whether a row counts in an account.
+func (r *Row) counts(id accountID) bool {
+	if id.tag != "" {
+		return slices.Contains(r.Tags, id.tag)
+	}
+	return r.Key == id.key
 }
 
 // bound brings a row's numbers into range.

@@ -28,9 +28,9 @@ type userDay struct {
 // columns are the values of userCell.
 func (c userDay) columns() []any { return []any{c.day, c.key, c.user} }
 
-// keyQuarter identifies a cell of usage_spend.
-type keyQuarter struct {
-	key     string
+// spendQuarter identifies a cell of usage_spend or usage_tag_spend.
+type spendQuarter struct {
+	accountID
 	quarter int64
 }
 
@@ -41,13 +41,14 @@ type cells struct {
 	names       *dayNames
 	hours, days map[hourOrDay]*Sums
 	users       map[userDay]*Sums
-	spend       map[keyQuarter]spent
+	tags        map[string]bool // that budgets name
+	spend       map[spendQuarter]spent
 }
 
-func newCells(zone *time.Location, names *dayNames) *cells {
+func newCells(zone *time.Location, names *dayNames, tags map[string]bool) *cells {
 	return &cells{
 		zone: zone, names: names, hours: map[hourOrDay]*Sums{}, days: map[hourOrDay]*Sums{}, users: map[userDay]*Sums{},
-		spend: map[keyQuarter]spent{},
+		tags: tags, spend: map[spendQuarter]spent{},
 	}
 }
 
@@ -76,8 +77,10 @@ func (c *cells) add(r *Row) {
 	cell(c.days, day).add(r)
 	cell(c.users, user).add(r)
 	if s := spentBy(r); s != (spent{}) {
-		at := keyQuarter{r.Key, floor(r.booked().Unix(), quarter) / quarter}
-		c.spend[at] = c.spend[at].plus(s)
+		for _, id := range r.accounts(c.tags) {
+			at := spendQuarter{id, floor(r.booked().Unix(), quarter) / quarter}
+			c.spend[at] = c.spend[at].plus(s)
+		}
 	}
 }
 
@@ -115,7 +118,11 @@ func (t *transaction) storeCells(ctx context.Context) error {
 		}
 	}
 	for at, s := range t.cells.spend {
-		if _, err := t.run(ctx, addSpend, at.key, at.quarter, s.cost, s.tokens); err != nil {
+		statement, name := addSpend, at.key
+		if at.tag != "" {
+			statement, name = addTagSpend, at.tag
+		}
+		if _, err := t.run(ctx, statement, name, at.quarter, s.cost, s.tokens); err != nil {
 			return fmt.Errorf("of budgets: %w", err)
 		}
 	}

@@ -3,13 +3,16 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
 	"forward/internal/database"
 	"forward/internal/dialect"
+	"forward/internal/price"
 )
 
 // A provider may go on with a request after its answer: a response in the
@@ -35,6 +38,7 @@ func settlingID(host, id string) string { return host + "/" + id }
 // with after the answer of the request that started it.
 type deferred struct {
 	key     string
+	tags    []string
 	op      dialect.Operation
 	held    spent
 	expires time.Time
@@ -44,7 +48,26 @@ type deferred struct {
 type deferrals struct {
 	mu    sync.Mutex
 	byRow map[string]deferred // by the id of the row that will settle it
-	byKey map[string]spent    // what all of them hold, by key
+	held  map[accountID]spent // by all of them, for each key and each tag
+}
+
+// change adds to what is held where a deferral counts. d.mu is held.
+func (d *deferrals) change(one deferred, cost, tokens int64) {
+	add := func(id accountID) {
+		held := d.held[id]
+		held.cost = price.Add(held.cost, cost)
+		held.tokens = price.Add(held.tokens, tokens)
+		d.held[id] = held
+		if held == (spent{}) {
+			delete(d.held, id)
+		}
+	}
+	add(accountID{key: one.key})
+	for i, tag := range one.tags {
+		if !slices.Contains(one.tags[:i], tag) {
+			add(accountID{tag: tag})
+		}
+	}
 }
 
 // add takes a deferral in, unless it is there.
@@ -56,10 +79,10 @@ func (d *deferrals) add(row string, one deferred) {
 	}
 	if d.byRow == nil {
 		d.byRow = map[string]deferred{}
-		d.byKey = map[string]spent{}
+		d.held = map[accountID]spent{}
 	}
 	d.byRow[row] = one
-	d.byKey[one.key] = d.byKey[one.key].plus(one.held)
+	d.change(one, one.held.cost, one.held.tokens)
 }
 
 // take removes a deferral, and reports whether it was there.
@@ -71,13 +94,7 @@ func (d *deferrals) take(row string) bool {
 		return false
 	}
 	delete(d.byRow, row)
-	held := d.byKey[one.key]
-	held.cost -= one.held.cost
-	held.tokens -= one.held.tokens
-	d.byKey[one.key] = held
-	if held == (spent{}) {
-		delete(d.byKey, one.key)
-	}
+	d.change(one, -one.held.cost, -one.held.tokens)
 	return true
 }
 
@@ -89,12 +106,12 @@ func (d *deferrals) find(row string) (one deferred, ok bool) {
 	return one, ok
 }
 
-// heldBy returns what the deferrals of a key hold in a unit. They hold it in
-// every period, because the one in which they end is not known.
-func (d *deferrals) heldBy(key string, u Unit) int64 {
+// heldBy returns what the deferrals of a key or a tag hold in a unit. They hold
+// it in every period, because the one in which they end is not known.
+func (d *deferrals) heldBy(id accountID, u Unit) int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.byKey[key].in(u)
+	return d.held[id].in(u)
 }
 
 // expired returns the rows of those that expire before a time.
@@ -119,9 +136,9 @@ func (c *Call) Defer(ctx context.Context, host, id string) error {
 	if _, ok := l.deferrals.find(row); ok {
 		return nil
 	}
-	r := c.open.row // of the request, as it was reserved
+	r := *c.reserved // of the request, for the model that was asked in the end
 	r.Settles = id
-	one := deferred{key: r.Key, op: r.Operation, held: spentBy(&r), expires: l.o.Now().Add(deferralLife)}
+	one := deferred{key: r.Key, tags: r.Tags, op: r.Operation, held: spentBy(&r), expires: l.o.Now().Add(deferralLife)}
 	text, err := marshalRow(&r)
 	if err != nil {
 		return fmt.Errorf("deferring %s: %w", id, err)
@@ -223,19 +240,20 @@ const deferredPrice = "deferred: it is settled when an answer reports its end"
 
 // loadDeferred reads the deferrals of earlier processes.
 func (l *Ledger) loadDeferred(ctx context.Context) error {
-	rows, err := l.db.QueryContext(ctx, `SELECT row, key, COALESCE(data ->> 'Operation', ''), cost, tokens, expires FROM usage_deferred`)
+	rows, err := l.db.QueryContext(ctx, `SELECT row, key, COALESCE(data ->> 'Tags', ''), COALESCE(data ->> 'Operation', ''), cost, tokens, expires FROM usage_deferred`)
 	if err != nil {
 		return fmt.Errorf("reading deferred work: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var row string
+		var row, tags string
 		var one deferred
 		var expires int64
-		if err := rows.Scan(&row, &one.key, &one.op, &one.held.cost, &one.held.tokens, &expires); err != nil {
+		if err := rows.Scan(&row, &one.key, &tags, &one.op, &one.held.cost, &one.held.tokens, &expires); err != nil {
 			return fmt.Errorf("reading deferred work: %w", err)
 		}
 		one.expires = time.UnixMicro(expires)
+		_ = json.Unmarshal([]byte(tags), &one.tags) // null and "" are none
 		l.deferrals.add(row, one)
 	}
 	if err := rows.Err(); err != nil {

@@ -70,7 +70,7 @@ type Ledger struct {
 	o Options
 
 	mu       sync.RWMutex // guards accounts; taken before all other locks
-	accounts map[string]*account
+	accounts map[accountID]*account
 	zones    sync.Map // the time zones of budgets, by name: a *time.Location
 
 	settling sync.Mutex // held while a batch is settled; taken before mu
@@ -110,7 +110,7 @@ func Open(db *sql.DB, o Options) (*Ledger, error) {
 		return nil, fmt.Errorf("opening the ledger: %w", err)
 	}
 	l := &Ledger{
-		Reader: NewReader(db, o.Location), o: o, accounts: map[string]*account{}, writer: w, stop: make(chan struct{}),
+		Reader: NewReader(db, o.Location), o: o, accounts: map[accountID]*account{}, writer: w, stop: make(chan struct{}),
 	}
 	if err := errors.Join(l.recover(ctx), l.loadDeferred(ctx)); err != nil {
 		return nil, errors.Join(err, w.close())

@@ -140,15 +140,17 @@ func (r *Reader) Settled(ctx context.Context, batch string) (ids []string, err e
 	return ids, err
 }
 
-// spentSince sums up what the database knows of a key's spending since the
-// start of a quarter of an hour.
-func (r *Reader) spentSince(ctx context.Context, key string, since time.Time) (s spent, err error) {
+// spentSince sums up what the database knows of the spending of a key, or with
+// a tag, since the start of a quarter of an hour.
+func (r *Reader) spentSince(ctx context.Context, id accountID, since time.Time) (s spent, err error) {
 	from := int64(0)
 	if !since.IsZero() {
 		from = since.Unix() / quarter
 	}
-	err = r.db.QueryRowContext(ctx,
-		`SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0) FROM usage_spend WHERE key = ? AND quarter >= ?`,
-		key, from).Scan(&s.cost, &s.tokens)
+	query, name := `SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0) FROM usage_spend WHERE key = ? AND quarter >= ?`, id.key
+	if id.tag != "" {
+		query, name = `SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(tokens), 0) FROM usage_tag_spend WHERE tag = ? AND quarter >= ?`, id.tag
+	}
+	err = r.db.QueryRowContext(ctx, query, name, from).Scan(&s.cost, &s.tokens)
 	return s, err
 }

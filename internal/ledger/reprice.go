@@ -210,7 +210,9 @@ func (r *repricedRow) store(ctx context.Context, tx *sql.Tx) error {
 // differences is what changes in sums, by the cells that rows are counted in.
 type differences struct{ *cells }
 
-func newDifferences(zone *time.Location) differences { return differences{newCells(zone, &dayNames{})} }
+func newDifferences(zone *time.Location) differences {
+	return differences{newCells(zone, &dayNames{}, nil)}
+}
 
 func (d differences) add(r *repricedRow) {
 	was := newDifferences(d.zone)

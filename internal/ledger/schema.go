@@ -192,12 +192,13 @@ var (
 	addDays        = addUp("usage_days", dayCell, sumNames)
 	addUsers       = addUp("usage_users", userCell, sumNames)
 	addSpend       = addUp("usage_spend", []string{"key", "quarter"}, []string{"cost", "tokens"})
+	addTagSpend    = addUp("usage_tag_spend", []string{"tag", "quarter"}, []string{"cost", "tokens"})
 )
 
 // statements are those that the writer prepares: to compile the statements of a
 // small batch costs as much as to run them.
 var statements = []string{
-	insertCall, insertKind, insertOpen, deleteOpen, insertWarning, insertSettled, deleteDeferred, setKeyName, addHours, addDays, addUsers, addSpend,
+	insertCall, insertKind, insertOpen, deleteOpen, insertWarning, insertSettled, deleteDeferred, setKeyName, addHours, addDays, addUsers, addSpend, addTagSpend,
 }
 
 // insert returns the statement that adds a row to a table.

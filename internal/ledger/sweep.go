@@ -103,6 +103,10 @@ func (l *Ledger) foldSpend(ctx context.Context, before time.Time) (err error) {
 					SELECT key, 0, SUM(cost), SUM(tokens) FROM usage_spend WHERE quarter > 0 AND quarter < ? GROUP BY key
 					ON CONFLICT (key, quarter) DO UPDATE SET cost = cost + excluded.cost, tokens = tokens + excluded.tokens`,
 				`DELETE FROM usage_spend WHERE quarter > 0 AND quarter < ?`,
+				`INSERT INTO usage_tag_spend (tag, quarter, cost, tokens)
+					SELECT tag, 0, SUM(cost), SUM(tokens) FROM usage_tag_spend WHERE quarter > 0 AND quarter < ? GROUP BY tag
+					ON CONFLICT (tag, quarter) DO UPDATE SET cost = cost + excluded.cost, tokens = tokens + excluded.tokens`,
+				`DELETE FROM usage_tag_spend WHERE quarter > 0 AND quarter < ?`,
 			} {
 				if _, err := tx.ExecContext(ctx, statement, end); err != nil {
 					return fmt.Errorf("folding: %w", err)

@@ -94,11 +94,12 @@ func (w Warning) MarshalJSON() ([]byte, error) {
 		Time    time.Time `json:"time"`
 		Key     string    `json:"key"`
 		KeyName string    `json:"key_name"`
+		Tag     string    `json:"tag,omitempty"` // whose budget it is; the key is empty then
 		Percent int       `json:"percent"`
 		Budget  string    `json:"budget"`
 		Unit    Unit      `json:"unit"`
 		Spent   int64     `json:"spent"` // nano-dollars or tokens, by unit
 		Limit   int64     `json:"limit"`
 		Reset   time.Time `json:"reset,omitzero"`
-	}{w.Time, w.Key, w.KeyName, w.Percent, b.Budget.String(), b.Budget.Unit, b.Spent, b.Budget.Amount, b.Reset})
+	}{w.Time, w.Key, w.KeyName, b.Budget.Tag, w.Percent, b.Budget.String(), b.Budget.Unit, b.Spent, b.Budget.Amount, b.Reset})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"sync/atomic"
 	"time"
 )
 
@@ -53,9 +54,10 @@ type writer struct {
 	tx         *sql.Tx // of the next batch; nil: not started
 	zone       *time.Location
 	names      dayNames
-	statements map[string]*sql.Stmt // prepared, by their text
-	kinds      map[rowKind]keptKind // kinds that are in the database
-	keyNames   map[string]string    // names of keys that are in the database, by key
+	statements map[string]*sql.Stmt            // prepared, by their text
+	kinds      map[rowKind]keptKind            // kinds that are in the database
+	keyNames   map[string]string               // names of keys that are in the database, by key
+	tags       atomic.Pointer[map[string]bool] // whose spending is added up; see TrackTags
 }
 
 func newWriter(ctx context.Context, db *sql.DB, zone *time.Location) (*writer, error) {
@@ -68,6 +70,9 @@ func newWriter(ctx context.Context, db *sql.DB, zone *time.Location) (*writer, e
 			return nil, errors.Join(err, w.close())
 		}
 		w.statements[text] = prepared
+	}
+	if err := w.loadTags(ctx); err != nil {
+		return nil, errors.Join(err, w.close())
 	}
 	return w, nil
 }
@@ -95,7 +100,7 @@ func (w *writer) start(ctx context.Context) (err error) {
 // database changes only after the commit.
 func (w *writer) store(ctx context.Context, batch []*entry) ([]*Row, error) {
 	t := &transaction{
-		writer: w, cells: newCells(w.zone, &w.names),
+		writer: w, cells: newCells(w.zone, &w.names, *w.tags.Load()),
 		statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{},
 	}
 	if err := t.store(ctx, batch); err != nil {
@@ -178,7 +183,11 @@ func (t *transaction) entry(ctx context.Context, e *entry) error {
 		return t.deleteOpen(ctx, e)
 	case warned:
 		w, b := e.warning, e.warning.Balance
-		_, err := t.run(ctx, insertWarning, w.Time.UnixMicro(), w.Key, b.Budget.String(), w.Percent, b.Spent, b.Budget.Amount)
+		name := w.Key
+		if b.Budget.Tag != "" {
+			name = "tag:" + b.Budget.Tag
+		}
+		_, err := t.run(ctx, insertWarning, w.Time.UnixMicro(), name, b.Budget.String(), w.Percent, b.Spent, b.Budget.Amount)
 		return err
 	}
 	return t.settle(ctx, e)
