@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -62,7 +63,7 @@ func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 	for _, k := range cfg.Access.Keys {
 		own = append(own, k.Secret)
 	}
-	rows = append(rows, [2]string{"api keys", masked(api)}, [2]string{"forward keys", masked(own)})
+	rows = append(rows, [2]string{"api keys", masked(api)}, [2]string{"forward keys", a.forwardKeys(own)})
 	backend := "off"
 	if a.cache.Load() != nil {
 		backend = a.cache.Load().Backend()
@@ -72,6 +73,26 @@ func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {
 		log = cfg.Log.Dir
 	}
 	return append(rows, [2]string{"cache backend", backend}, [2]string{"chat log", log})
+}
+
+// forwardKeys counts the keys of the settings and those of `forward keys`.
+func (a *app) forwardKeys(declared []keys.Secret) string {
+	managed := 0
+	if a.keys != nil {
+		list, _ := a.keys.List(context.Background()) // without them the gateway would not have started
+		for _, m := range list {
+			if !m.Revoked {
+				managed++
+			}
+		}
+	}
+	switch {
+	case managed == 0:
+		return masked(declared)
+	case len(declared) == 0:
+		return fmt.Sprintf("%d of the command forward keys", managed)
+	}
+	return fmt.Sprintf("%s, and %d of the command forward keys", masked(declared), managed)
 }
 
 // masked counts secrets and shows the ends of the first few.

@@ -83,6 +83,33 @@ RATE_LIMIT_STRATEGY=moving-window
 	}
 }
 
+// TestTheBannerCountsManagedKeys: "none" would read as if any client were let
+// in.
+func TestTheBannerCountsManagedKeys(t *testing.T) {
+	for env, want := range map[string]string{"": "2 of the command forward keys", "FORWARD_KEY=fk-0123456789abcdef\n": "1 (fk-01…ef), and 2 of the command forward keys"} {
+		cfg := load(t, "OPENAI_API_KEY=sk-1\n"+env)
+		for _, name := range []string{"alice", "bob", "carol"} {
+			if _, _, err := execute("keys", "add", name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := execute("keys", "revoke", "carol", "--yes"); err != nil {
+			t.Fatal(err)
+		}
+		logger, _ := newLogger(cfg)
+		app, err := open(cfg, logger)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer app.Close()
+		var b bytes.Buffer
+		plain(&b, "", routeRows(cfg, app, cfg.Routes[0]))
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, &b)
+		}
+	}
+}
+
 func TestWrongCommandLines(t *testing.T) {
 	for _, args := range [][]string{{"runn"}, {"--no-such-flag"}, {"check", "stray"}, {"--port", "x"}, {"convert", "--format", "xml"}} {
 		if _, _, err := execute(args...); !errors.As(err, new(*usageError)) {

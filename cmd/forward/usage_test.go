@@ -228,7 +228,7 @@ func TestUsagePrices(t *testing.T) {
 	}
 	ask := func(args ...string) (string, error) {
 		out, sources, err := execute(append([]string{"usage", "prices", "--config", file}, args...)...)
-		if err == nil && !strings.Contains(sources, "@earendil-works/pi-ai 1.5.2 MIT") {
+		if err == nil && !strings.Contains(sources, "@earendil-works/pi-ai 1.6.0 MIT") {
 			t.Errorf("no source in %q", sources)
 		}
 		for line := range strings.Lines(out + sources) {
