@@ -97,7 +97,7 @@ func TestConnectAsJSON(t *testing.T) {
 
 func TestConnectToAnUnknownClient(t *testing.T) {
 	inDir(t, nil)
-	for name, want := range map[string]string{"claude": `did you mean "claude-code"?`, "codx": `did you mean "codex"?`, "lobe-chat": `did you mean "lobechat"?`, "xyz": "The clients are: claude-code, codex,"} {
+	for name, want := range map[string]string{"claude": `did you mean "claude-code"?`, "codx": `did you mean "codex"?`, "lobe-chat": `did you mean "lobechat"?`, "xyz": "The clients are: claude-code, claude-code-subscription, codex,"} {
 		_, _, err := execute("connect", name)
 		if !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "open-webui") {
 			t.Errorf("%s: %v", name, err)

@@ -23,6 +23,7 @@ const (
 	bearer    = "Authorization"
 	xAPIKey   = "X-Api-Key"
 	googleKey = "X-Goog-Api-Key"
+	beside    = "X-Forward-Key" // and the credential of a subscription as a bearer
 
 	chatPath     = "/chat/completions"
 	generatePath = "/models/gemini-2.5-flash:streamGenerateContent?alt=sse"
@@ -42,29 +43,30 @@ var (
 
 // clientCalls are the requests of each client.
 var clientCalls = map[string][]clientCall{
-	"claude-code":       {{"/anthropic", "/v1/messages?beta=true", bearer}, {"/anthropic", "/v1/messages/count_tokens?beta=true", xAPIKey}, {"/anthropic", "/v1/models?limit=1000", bearer}},
-	"codex":             {responsesCall, {"/v1", "/responses/compact", bearer}},
-	"gemini-cli":        {generateCall, {"/gemini", "/v1beta/models/gemini-2.5-flash-lite:generateContent", googleKey}},
-	"opencode":          {chatCall, responsesCall, aisdkMessagesCall, aisdkGenerateCall},
-	"kilo":              {chatCall, aisdkMessagesCall},
-	"qwen-code":         {chatCall},
-	"pi":                {responsesCall, messagesCall, aisdkGenerateCall},
-	"cline":             {chatCall, messagesCall},
-	"continue":          {chatCall, {"/anthropic/v1/", "messages", xAPIKey}},
-	"aider":             {chatCall, messagesCall},
-	"cursor":            {chatCall},
-	"nextchat":          {{"", "/v1" + chatPath, bearer}, {"", "/v1/models", bearer}, messagesCall, generateCall},
-	"open-webui":        {chatCall, modelsCall},
-	"librechat":         {chatCall, modelsCall},
-	"lobechat":          {chatCall, responsesCall, modelsCall, messagesCall, generateCall},
-	"cherry-studio":     {{"", "/v1" + chatPath, bearer}, {"", "/v1/models", bearer}, messagesCall, generateCall},
-	"n8n":               {chatCall, responsesCall, modelsCall, messagesCall, generateCall},
-	"langchain":         {chatCall, messagesCall},
-	"llamaindex":        {chatCall, messagesCall},
-	"vercel-ai-sdk":     {chatCall, responsesCall, aisdkMessagesCall, aisdkGenerateCall},
-	"openai-sdk":        {chatCall, responsesCall},
-	"anthropic-sdk":     {messagesCall},
-	"google-gen-ai-sdk": {generateCall},
+	"claude-code":              {{"/anthropic", "/v1/messages?beta=true", bearer}, {"/anthropic", "/v1/messages/count_tokens?beta=true", xAPIKey}, {"/anthropic", "/v1/models?limit=1000", bearer}},
+	"claude-code-subscription": {{"/anthropic", "/v1/messages?beta=true", beside}, {"/anthropic", "/v1/messages/count_tokens?beta=true", beside}},
+	"codex":                    {responsesCall, {"/v1", "/responses/compact", bearer}},
+	"gemini-cli":               {generateCall, {"/gemini", "/v1beta/models/gemini-2.5-flash-lite:generateContent", googleKey}},
+	"opencode":                 {chatCall, responsesCall, aisdkMessagesCall, aisdkGenerateCall},
+	"kilo":                     {chatCall, aisdkMessagesCall},
+	"qwen-code":                {chatCall},
+	"pi":                       {responsesCall, messagesCall, aisdkGenerateCall},
+	"cline":                    {chatCall, messagesCall},
+	"continue":                 {chatCall, {"/anthropic/v1/", "messages", xAPIKey}},
+	"aider":                    {chatCall, messagesCall},
+	"cursor":                   {chatCall},
+	"nextchat":                 {{"", "/v1" + chatPath, bearer}, {"", "/v1/models", bearer}, messagesCall, generateCall},
+	"open-webui":               {chatCall, modelsCall},
+	"librechat":                {chatCall, modelsCall},
+	"lobechat":                 {chatCall, responsesCall, modelsCall, messagesCall, generateCall},
+	"cherry-studio":            {{"", "/v1" + chatPath, bearer}, {"", "/v1/models", bearer}, messagesCall, generateCall},
+	"n8n":                      {chatCall, responsesCall, modelsCall, messagesCall, generateCall},
+	"langchain":                {chatCall, messagesCall},
+	"llamaindex":               {chatCall, messagesCall},
+	"vercel-ai-sdk":            {chatCall, responsesCall, aisdkMessagesCall, aisdkGenerateCall},
+	"openai-sdk":               {chatCall, responsesCall},
+	"anthropic-sdk":            {messagesCall},
+	"google-gen-ai-sdk":        {generateCall},
 	"curl": {{"/v1" + chatPath, "", bearer}, {"/v1/responses", "", bearer}, {"/anthropic/v1/messages", "", xAPIKey},
 		{"/gemini/v1beta/models/gemini-2.5-flash:generateContent", "", googleKey}, {"/v1/models", "", bearer}},
 }
@@ -94,12 +96,26 @@ func wireOf(path string) (wire, provider, below string) {
 	return wire, provider, below
 }
 
+// serveSettings serves a gateway with these settings, and returns its address.
+func serveSettings(t *testing.T, env string) string {
+	t.Helper()
+	app, err := open(load(t, env+"DATA_DIR="+t.TempDir()+"\n"), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { app.Close() })
+	gateway := httptest.NewServer(app)
+	t.Cleanup(gateway.Close)
+	return gateway.URL
+}
+
 // TestRecipesLeadToTheirProviders: the requests that each client makes by its
 // recipe reach the provider of their wire with the gateway's API key, through
 // the handler that `forward run` serves; and no base URL of a recipe is missing
 // here.
 func TestRecipesLeadToTheirProviders(t *testing.T) {
 	apiKeys := map[string]string{"openai": "sk-openai", "anthropic": "sk-anthropic", "gemini": "sk-gemini"}
+	const login = "sk-ant-oat01-of-the-subscription"
 	var mu sync.Mutex
 	var seen *http.Request
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -110,15 +126,10 @@ func TestRecipesLeadToTheirProviders(t *testing.T) {
 		io.WriteString(w, `{"object":"list","data":[]}`)
 	}))
 	defer up.Close()
-	cfg := load(t, fmt.Sprintf("OPENAI_BASE_URL=%[1]s/openai\nOPENAI_API_KEY=sk-openai\nANTHROPIC_BASE_URL=%[1]s/anthropic\nANTHROPIC_API_KEY=sk-anthropic\n"+
-		"GEMINI_BASE_URL=%[1]s/gemini\nGEMINI_API_KEY=sk-gemini\nFORWARD_KEY=alice=%[2]s\n", up.URL, clients.Key))
-	app, err := open(cfg, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer app.Close()
-	gateway := httptest.NewServer(app)
-	defer gateway.Close()
+	env := fmt.Sprintf("OPENAI_BASE_URL=%[1]s/openai\nOPENAI_API_KEY=sk-openai\nANTHROPIC_BASE_URL=%[1]s/anthropic\nANTHROPIC_API_KEY=sk-anthropic\n"+
+		"GEMINI_BASE_URL=%[1]s/gemini\nGEMINI_API_KEY=sk-gemini\nFORWARD_KEY=alice=%[2]s\n", up.URL, clients.Key)
+	gateway := serveSettings(t, env)
+	subscription := serveSettings(t, env+"CLIENT_CREDENTIALS=/anthropic\n")
 
 	guide, err := clients.New(clients.Options{})
 	if err != nil {
@@ -143,14 +154,23 @@ func TestRecipesLeadToTheirProviders(t *testing.T) {
 				if strings.Contains(path, "/models") && !strings.Contains(path, "enerateContent") {
 					method, body = "GET", ""
 				}
-				r, err := http.NewRequest(method, gateway.URL+path, strings.NewReader(body))
+				to := gateway
+				if call.header == beside {
+					to = subscription
+				}
+				r, err := http.NewRequest(method, to+path, strings.NewReader(body))
 				if err != nil {
 					t.Fatal(err)
 				}
 				r.Header.Set("Content-Type", "application/json")
 				key := clients.Key
-				if call.header == bearer {
+				paid := apiKeys[provider]
+				switch call.header {
+				case bearer:
 					key = "Bearer " + key
+				case beside:
+					r.Header.Set("Authorization", "Bearer "+login)
+					paid = login
 				}
 				r.Header.Set(call.header, key)
 				res, err := http.DefaultClient.Do(r)
@@ -172,7 +192,7 @@ func TestRecipesLeadToTheirProviders(t *testing.T) {
 					t.Errorf("%s reached %s, not %s of %s", path, seen.URL.Path, below, provider)
 				default:
 					sent := fmt.Sprint(seen.Header, seen.URL)
-					if !strings.Contains(sent, apiKeys[provider]) || strings.Contains(sent, clients.Key) {
+					if !strings.Contains(sent, paid) || strings.Contains(sent, clients.Key) {
 						t.Errorf("%s came with %s", path, sent)
 					}
 				}

@@ -132,7 +132,7 @@ func (c Client) Env() map[string]string {
 			assigned, exported := strings.CutPrefix(line, "export ")
 			name, value, ok := strings.Cut(assigned, "=")
 			if ok && (exported || b.Language == "dotenv") {
-				env[name] = value
+				env[name] = strings.Trim(value, `"`)
 			}
 		}
 	}

@@ -145,6 +145,7 @@ func TestFilesAndVariables(t *testing.T) {
 	g := guide(t, clients.Options{URL: "http://h:1", Key: "fk-1"})
 	for _, test := range []struct{ client, file, variable, value string }{
 		{"Claude Code", "~/.claude/settings.json", "ANTHROPIC_BASE_URL", "http://h:1/anthropic"},
+		{"claude-code-subscription", "", "ANTHROPIC_CUSTOM_HEADERS", "X-Forward-Key: fk-1"},
 		{"codex", "~/.codex/config.toml", "FORWARD_API_KEY", "fk-1"},
 		{"gemini-cli", "~/.gemini/settings.json", "GEMINI_API_KEY", "fk-1"},
 		{"opencode", "~/.config/opencode/opencode.json", "", ""},
