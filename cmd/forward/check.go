@@ -122,7 +122,11 @@ func printRoutes(w io.Writer, cfg *config.Config) {
 		rows = append(rows, []string{strings.Join(append([]string{r.Prefix}, r.Aliases...), ", "), strings.Join(bases, ", then "), r.Dialect.Name + ", " + access})
 	}
 	for _, m := range cfg.ModelRoutes {
-		rows = append(rows, []string{"model " + m.Model, "to " + m.Prefix, ""})
+		asked := ""
+		if m.Dialect != nil {
+			asked = m.Dialect.Name + " requests"
+		}
+		rows = append(rows, []string{"model " + m.Model, "to " + m.Prefix, asked})
 	}
 	section(w, rows)
 	rows = [][]string{{"MODEL", "ROUTE", "BOUNDS"}}

@@ -6,6 +6,7 @@ import (
 
 	"forward/internal/config"
 	"forward/internal/database"
+	"forward/internal/dialects"
 	"forward/internal/forward"
 	"forward/internal/keys"
 	"forward/internal/tokens"
@@ -37,18 +38,19 @@ func (a *app) setRoutes(c *change) error {
 }
 
 // modelRoutes makes the table of models for requests on /: the configured ones,
-// then those that only one provider has, if the gateway has keys for it.
+// those of a dialect before others, then those that only one provider has, if
+// the gateway has keys for it.
 func modelRoutes(cfg *config.Config, table *upstream.Table) []forward.ModelRoute {
 	var list []forward.ModelRoute
 	for _, m := range cfg.ModelRoutes {
 		if r, _, _, ok := table.Match(m.Prefix); ok {
-			list = append(list, forward.ModelRoute{Models: m.Model, Route: r})
+			list = append(list, forward.ModelRoute{Dialect: m.Dialect, Models: m.Model, Route: r})
 		}
 	}
-	for _, r := range table.Routes() {
-		glob := r.Dialect.Provider.Models
-		if glob != "" && r.Keys.Len() > 0 && !r.Client {
-			list = append(list, forward.ModelRoute{Models: glob, Route: r})
+	for _, d := range dialects.All {
+		routes := slices.DeleteFunc(forward.RoutesOf(table, d), func(r *upstream.Route) bool { return r.Keys.Len() == 0 || r.Client })
+		if d.Provider.Models != "" && len(routes) > 0 {
+			list = append(list, forward.ModelRoute{Models: d.Provider.Models, Route: routes[0]})
 		}
 	}
 	return list

@@ -130,8 +130,11 @@ type Route struct {
 }
 
 // ModelRoute sends requests on "/" whose model matches the glob to the route
-// mounted at Prefix.
-type ModelRoute struct{ Model, Prefix string }
+// mounted at Prefix: those in one dialect, or all that the route serves.
+type ModelRoute struct {
+	Dialect       *dialect.Dialect // nil: all
+	Model, Prefix string
+}
 
 // Access is who may use the gateway.
 type Access struct {

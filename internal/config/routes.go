@@ -227,9 +227,21 @@ func (l *loader) buildRoutes() {
 	l.nameRoutes()
 	l.markClient()
 	for _, m := range l.cfg.ModelRoutes {
-		if !l.mounted(m.Prefix) && !(m.Prefix == alias && l.mounted("/")) {
-			l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
-		}
+		l.checkModelRoute(m)
+	}
+}
+
+// checkModelRoute reports a model route to a prefix that is not mounted, or to
+// a route that does not speak its dialect.
+func (l *loader) checkModelRoute(m ModelRoute) {
+	i := slices.IndexFunc(l.cfg.Routes, func(r Route) bool { return r.Prefix == m.Prefix || slices.Contains(r.Aliases, m.Prefix) })
+	if i < 0 {
+		l.failAt("MODEL_ROUTES", fmt.Sprintf("no route is mounted at %s", m.Prefix), "write the prefix of a route")
+		return
+	}
+	r := l.cfg.Routes[i]
+	if m.Dialect != nil && !dialects.Serve(r.Dialect, r.BaseURL.Hostname(), m.Dialect, dialect.Other) {
+		l.failAt("MODEL_ROUTES", fmt.Sprintf("the route at %s does not speak the protocol %s", m.Prefix, m.Dialect.Name), "write a route of this type")
 	}
 }
 

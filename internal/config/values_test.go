@@ -63,7 +63,17 @@ func TestValues(t *testing.T) {
 		{"LOG_FORMAT=console", func(c *config.Config) any { return c.Log.Format }, "text"},
 		{"TZ=:Asia/Kolkata", func(c *config.Config) any { return c.Location.String() }, "Asia/Kolkata"},
 		{"TZ=", func(c *config.Config) any { return c.Location }, time.Local},
-		{`MODEL_ROUTES={"claude-*": "anthropic"}`, func(c *config.Config) any { return fmt.Sprint(c.ModelRoutes) }, "[{claude-* /anthropic}]"},
+		{`MODEL_ROUTES={"claude-*": "anthropic"}`, func(c *config.Config) any { return fmt.Sprint(c.ModelRoutes) }, "[{<nil> claude-* /anthropic}]"},
+		{`MODEL_ROUTES={"*": "/openai", "Gemini": {"x-*": "gemini", "*": "/gemini"}, "anthropic": {"*": "/anthropic"}}`, func(c *config.Config) any {
+			var list []string
+			for _, m := range c.ModelRoutes { // those of a protocol come first
+				list = append(list, m.Model, m.Prefix)
+				if m.Dialect != nil {
+					list = append(list, m.Dialect.Name)
+				}
+			}
+			return strings.Join(list, " ")
+		}, "x-* /gemini gemini * /gemini gemini * /anthropic anthropic * /openai"},
 		{`OPENAI_BASE_URL=https://a.example|https://b.example/x/|http://c.example`, func(c *config.Config) any { return fmt.Sprint(c.Routes[0].BaseURL, c.Routes[0].Also) }, "https://a.example [https://b.example/x http://c.example]"},
 		{`MODEL_FALLBACKS={"gpt-4o*": ["gpt-4o-mini", "claude-x"], "o1": "o3"}`, func(c *config.Config) any { return fmt.Sprint(c.Fallbacks) }, "[{gpt-4o* [gpt-4o-mini claude-x]} {o1 [o3]}]"},
 		{`PRICES={"a": {"input": 2.50, "output": "10", "batch": {"input": 1.25}, "tiers": [{"above": 200000, "Input": 5, "cached_read": 0.000000001}]}, "openai/b": "openai/gpt-4o"}`, func(c *config.Config) any { return fmt.Sprint(c.Ledger.Prices) },

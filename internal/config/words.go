@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"forward/internal/dialects"
 	"forward/internal/forward"
 )
 
@@ -200,8 +201,6 @@ func location(l *loader, v value) (string, error) {
 	return name, nil
 }
 
-// modelRoutes reads {"model glob": "/prefix"}; whether the prefix is mounted is
-// checked when the routes are known.
 func fallbacks(l *loader, v value) (string, error) {
 	const fix = `write {"gpt-4o*": ["gpt-4o-mini"]}`
 	if v.kind != object {
@@ -220,15 +219,45 @@ func fallbacks(l *loader, v value) (string, error) {
 	return "", nil
 }
 
+// modelRoutes reads {"model glob": "/prefix"}, also by dialect: {"anthropic":
+// {"model glob": "/prefix"}}, whose entries come first. Whether the prefix is
+// mounted is checked when the routes are known.
 func modelRoutes(l *loader, v value) (string, error) {
+	const fix = `write {"llama-*": "/local"}, or by protocol {"anthropic": {"*": "/deepseek-anthropic"}}`
 	if v.kind != object {
-		return "", bad("a JSON object was expected", `write {"llama-*": "/local"}`)
+		return "", bad("a JSON object was expected", fix)
 	}
+	var plain []ModelRoute
 	for _, p := range v.pairs {
-		if p.value.kind != scalar || p.value.empty() || strings.TrimSpace(p.key) == "" {
-			return "", bad(fmt.Sprintf("the entry %q names no route", shorten(p.key)), `write {"llama-*": "/local"}`)
+		if p.value.kind != object {
+			m, err := modelRoute(p, fix)
+			if err != nil {
+				return "", err
+			}
+			plain = append(plain, m)
+			continue
 		}
-		l.cfg.ModelRoutes = append(l.cfg.ModelRoutes, ModelRoute{Model: p.key, Prefix: cleanPrefix(p.value.text)})
+		d, ok := dialects.ByName(strings.ToLower(strings.TrimSpace(p.key)))
+		if !ok {
+			_, names := kinds()
+			return "", bad(fmt.Sprintf("the entry %q has models of its own, and is no protocol (%s)", shorten(p.key), strings.TrimSuffix(names, " or "+general)), fix)
+		}
+		for _, inner := range p.value.pairs {
+			m, err := modelRoute(inner, fix)
+			if err != nil {
+				return "", err
+			}
+			m.Dialect = d
+			l.cfg.ModelRoutes = append(l.cfg.ModelRoutes, m)
+		}
 	}
+	l.cfg.ModelRoutes = append(l.cfg.ModelRoutes, plain...)
 	return "", nil
+}
+
+func modelRoute(p pair, fix string) (ModelRoute, error) {
+	if p.value.kind != scalar || p.value.empty() || strings.TrimSpace(p.key) == "" {
+		return ModelRoute{}, bad(fmt.Sprintf("the entry %q names no route", shorten(p.key)), fix)
+	}
+	return ModelRoute{Model: p.key, Prefix: cleanPrefix(p.value.text)}, nil
 }

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"forward/internal/framing"
+	"forward/internal/glob"
 	"forward/internal/jsonscan"
 )
 
@@ -141,11 +142,49 @@ type Errors struct {
 	Status func(p Problem) int
 }
 
+// Marks are what shows that a client speaks a dialect where its path does not:
+// several protocols have /v1/models and /v1/files.
+type Marks struct {
+	Segments []string // patterns of package glob; a segment near the start of the path matches one
+	Header   string   // that its clients send with every request, in canonical form; "": there is none
+	Slot     string   // the header of its clients' credentials, which those of others may use too
+}
+
+// markedSegments are how many segments of a path are looked at for a mark.
+const markedSegments = 3
+
+// InPath reports whether a judged path has a mark.
+func (m Marks) InPath(path string) bool {
+	if len(m.Segments) == 0 {
+		return false
+	}
+	rest := strings.TrimPrefix(FoldPath(path), "/")
+	for range markedSegments {
+		segment, after, more := strings.Cut(rest, "/")
+		for _, pattern := range m.Segments {
+			if glob.Match(pattern, segment) {
+				return true
+			}
+		}
+		if !more {
+			break
+		}
+		rest = after
+	}
+	return false
+}
+
 // Compatible is the part of a provider's API that is OpenAI's.
 type Compatible struct {
-	Dialect *Dialect // OpenAI's
-	Base    string   // where it is on the provider's host, instead of /v1
-	Below   string   // the segment below which everything is OpenAI's; "": there is none
+	Dialect    *Dialect    // OpenAI's
+	Base       string      // where it is on the provider's host, instead of /v1
+	Below      string      // the segment below which everything is OpenAI's; "": there is none
+	Operations []Operation // that run a model and are served on the provider's own hosts; nil: all
+}
+
+// Serves reports whether an operation is served on the provider's own hosts.
+func (c *Compatible) Serves(op Operation) bool {
+	return c.Operations == nil || !op.RunsModel() || slices.Contains(c.Operations, op)
 }
 
 // Provider is what the settings and the model table know of the provider that
@@ -155,8 +194,10 @@ type Provider struct {
 	Hosts     []string // suffixes of host names at which the dialect is spoken
 	Words     []string // words of a route prefix that suggest the dialect
 	Models    string   // a glob of the model names that only this provider has
-	MaxBody   int64    // bytes of a request that the provider takes, or more than its models read; 0: unknown
-	PriceName string   // the provider's name in price tables, if it is not that of the dialect
+	Marks     Marks
+	Beside    bool   // local servers and resellers serve the protocol beside OpenAI's
+	MaxBody   int64  // bytes of a request that the provider takes, or more than its models read; 0: unknown
+	PriceName string // the provider's name in price tables, if it is not that of the dialect
 
 	// ModelsQuery and ModelsHeader are what the list of models is asked with.
 	ModelsQuery  string
@@ -206,6 +247,9 @@ func (d *Dialect) At(path string) *Dialect {
 // OpenAIPath returns where the provider serves a path of OpenAI's API.
 func (d *Dialect) OpenAIPath(path string) string {
 	if d.Compatible == nil || d.Compatible.Base == "" {
+		return path
+	}
+	if strings.HasPrefix(FoldPath(path), d.Compatible.Base+"/") {
 		return path
 	}
 	if FoldPath(path[:min(len(path), len("/v1"))]) == "/v1" {

@@ -11,6 +11,7 @@ package dialects
 import (
 	"net/http"
 	"slices"
+	"strings"
 
 	"forward/internal/dialect"
 	"forward/internal/dialect/anthropic"
@@ -62,4 +63,84 @@ func Read(home *dialect.Dialect, method, path string) (op dialect.Operation, spo
 		}
 	}
 	return best.Operation, spoken
+}
+
+// Asked returns the dialect that a client speaks where a host serves those of
+// all providers, as far as path and header show it: by a version that only one
+// has, or by a header that its clients send. Without a mark it is home. Clouds
+// serve other providers' protocols below a project or publisher of their own,
+// so marks do not count there.
+func Asked(home *dialect.Dialect, h http.Header, method, path string) *dialect.Dialect {
+	if OfCloud(path) {
+		return home
+	}
+	for _, d := range All {
+		if d.Provider.Marks.InPath(path) {
+			return d
+		}
+	}
+	for _, d := range All {
+		marks := &d.Provider.Marks
+		sent := marks.Header != "" && h[marks.Header] != nil
+		slot := marks.Slot != "" && h[marks.Slot] != nil
+		if d == home || (!sent && !slot) {
+			continue
+		}
+		folded := dialect.Fold(path)
+		found := d.Paths.Find(method, &folded).Operation
+		if found == dialect.Models {
+			return d
+		}
+		if sent && (found != dialect.Unknown || home.Paths.Find(method, &folded).Operation == dialect.Unknown) {
+			return d
+		}
+	}
+	return home
+}
+
+// OfCloud reports whether a path is below a project or a publisher of a cloud.
+func OfCloud(path string) bool {
+	_, project := dialect.Between(path, "projects")
+	_, publisher := dialect.Between(path, "publishers")
+	return project || publisher
+}
+
+// Named returns the dialect of the provider whose compatible paths a path is
+// below; nil for most paths, which name no provider.
+func Named(path string) *dialect.Dialect {
+	for _, d := range All {
+		if d.Provider.Marks.InPath(path) && d.At(path) != d {
+			return d
+		}
+	}
+	return nil
+}
+
+// OfHost returns the dialect of the provider to which a host name belongs; nil
+// if it is none of those that have one.
+func OfHost(host string) *dialect.Dialect {
+	host = strings.ToLower(host)
+	for _, d := range All {
+		for _, own := range d.Provider.Hosts {
+			if host == own || strings.HasSuffix(host, "."+own) {
+				return d
+			}
+		}
+	}
+	return nil
+}
+
+// Serve reports whether a host whose own dialect is home may serve an operation
+// in dialect d. The hosts of providers serve their own dialect and what is
+// compatible there. Others may serve more than OpenAI's: vLLM, Ollama, LM
+// Studio and OpenRouter do.
+func Serve(home *dialect.Dialect, host string, d *dialect.Dialect, op dialect.Operation) bool {
+	switch {
+	case home == d:
+		return true
+	case OfHost(host) == nil:
+		return home == Default || d == Default
+	}
+	c := home.Compatible
+	return c != nil && c.Dialect == d && c.Serves(op)
 }

@@ -84,7 +84,11 @@ func TestTheAPIKeyNeverComesBack(t *testing.T) {
 					u, _ := url.Parse(base)
 					s.routes = []*upstream.Route{{Name: "p", Prefix: "/", Base: u, Dialect: d, Keys: upstream.NewPool([]upstream.APIKey{{Secret: keys.NewSecret(canary)}}, nil)}}
 				})
-				a := gateway.do("POST", "/v1/messages", `{"model":"m"}`)
+				path := "/v1/messages"
+				if d == gemini.Dialect { // it serves no other protocol than its own and OpenAI's
+					path = "/v1beta/models/m:generateContent"
+				}
+				a := gateway.do("POST", path, `{"model":"m"}`)
 				if a.StatusCode != test.status {
 					t.Errorf("status %d, want %d", a.StatusCode, test.status)
 				}

@@ -116,7 +116,8 @@ func (g *Gateway) listModels(a *ask, to target) (status int, cause string, err e
 		}
 		asked = append(asked, r.Name)
 		for _, m := range lists[i] {
-			if !seen[m.id] && g.routeOf(a.from.route, m.id) == r && g.allowsModel(&a.who, m.id) {
+			led, err := g.routeOf(a, dialects.Default, dialect.Chat, m.id)
+			if !seen[m.id] && err == nil && led == r && g.allowsModel(&a.who, m.id) {
 				seen[m.id] = true
 				entries = append(entries, m.raw)
 			}

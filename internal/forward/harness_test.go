@@ -36,6 +36,7 @@ type bench struct {
 	gateway  *forward.Gateway
 	upstream *httptest.Server
 	log      *lockedBuffer
+	seenBy   *bench // that is the upstream of all routes; see mounted
 
 	mu   sync.Mutex
 	seen []*http.Request

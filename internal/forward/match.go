@@ -48,7 +48,11 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 	// Judged as servers read it and forwarded as it came: the upstream may read
 	// /V1/chat/%63ompletions/ as /v1/chat/completions, and so do the rules.
 	from.plain = dialect.JudgedPath(from.rest)
-	from.op, from.dialect = operationOf(r, route.Dialect, from.plain)
+	home := route.Dialect
+	if mount == "/" { // one address for the protocols of all providers
+		home = dialects.Asked(home, r.Header, r.Method, from.plain)
+	}
+	from.op, from.dialect = operationOf(r, home, from.plain)
 	from.paths = make([]string, 1, 2+len(route.Aliases))
 	from.paths[0] = route.Prefix
 	from.paths = append(from.paths, route.Aliases...)

@@ -31,8 +31,10 @@ type ask struct {
 // see learn. open fills in what is asked, and returns where it goes.
 func (g *Gateway) open(a *ask) (target, error) {
 	who := &a.who
-	to := g.target(who, a.from.route, a.from.rest)
-	err := g.checkEphemeral(a, to)
+	to, err := g.heading(a)
+	if err == nil {
+		err = g.checkEphemeral(a, to)
+	}
 	if err == nil {
 		err = g.checkOperation(a, to)
 	}

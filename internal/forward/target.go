@@ -3,9 +3,6 @@ package forward
 import (
 	"net/http"
 
-	"forward/internal/dialect"
-	"forward/internal/dialects"
-	"forward/internal/glob"
 	"forward/internal/upstream"
 )
 
@@ -30,14 +27,6 @@ type target struct {
 // key.
 func (to target) counts(who *caller) bool { return to.swap || (who.own && !to.route.Open) }
 
-// ModelRoute leads requests on / to another route by the model that they name,
-// so that one base URL serves the models of several providers. The route must
-// serve OpenAI's operations.
-type ModelRoute struct {
-	Models string // a pattern of package glob
-	Route  *upstream.Route
-}
-
 // target returns where a caller's requests on a route go, and whose credential
 // goes with them. A forward key never goes upstream. Where no key is needed and
 // the gateway has API keys, they replace whatever the client sent, as in
@@ -49,42 +38,6 @@ type ModelRoute struct {
 func (g *Gateway) target(who *caller, route *upstream.Route, rest string) target {
 	swap := !route.Open && !route.Client && !who.own && !who.ephemeral && (who.known || g.Ring.Len() == 0 && route.Keys.Len() > 0)
 	return target{route: route, rest: rest, swap: swap, strip: who.ours || swap}
-}
-
-// lead returns the target of a model. An OpenAI request that came on / (and not
-// on /openai, which names its provider) goes to the route of its model. Its
-// limits stay those of the path on which it came, and access was decided there.
-func (g *Gateway) lead(ask *ask, model string) (target, error) {
-	from := &ask.from
-	to := g.target(&ask.who, from.route, from.rest)
-	to.model = model
-	if from.mount == "/" && from.dialect == dialects.Default && from.op.Generates() && from.op != dialect.Unknown && model != "" {
-		route := g.routeOf(from.route, model)
-		if route != from.route && !ask.who.ephemeral {
-			err := ask.who.checkRoute(route)
-			if err != nil {
-				return to, err
-			}
-			if route.Client && ask.who.known && !ask.who.own {
-				return to, noCredential(&ask.who, route)
-			}
-			to = g.target(&ask.who, route, route.Dialect.OpenAIPath(from.rest))
-			to.model = model
-		}
-	}
-	to.demand = g.newDemand(ask, to.route, model)
-	return to, nil
-}
-
-// routeOf returns the route that serves a model asked for on the route at /,
-// which is home.
-func (g *Gateway) routeOf(home *upstream.Route, model string) *upstream.Route {
-	for _, m := range g.Models {
-		if glob.Match(m.Models, model) {
-			return m.Route
-		}
-	}
-	return home
 }
 
 // checkRoute refuses a route that the caller's key may not use.

@@ -37,7 +37,9 @@ var Dialect = &dialect.Dialect{
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &objects,
 	Results:         &dialect.Results{Line: readResult, Inline: inlineResults},
-	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1beta/openai", Below: "openai"},
+	// https://ai.google.dev/gemini-api/docs/openai
+	Compatible: &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1beta/openai", Below: "openai",
+		Operations: []dialect.Operation{dialect.Chat, dialect.Embedding, dialect.Image, dialect.ImageEdit, dialect.Video}},
 	Provider: dialect.Provider{
 		MaxBody:   100 << 20, // https://ai.google.dev/gemini-api/docs/file-input-methods
 		BaseURL:   "https://generativelanguage.googleapis.com",
@@ -45,6 +47,10 @@ var Dialect = &dialect.Dialect{
 		Words:     []string{"gemini"},
 		Models:    "gemini-*",
 		PriceName: "google",
+		Marks: dialect.Marks{
+			Segments: []string{"v[0-9]beta*", "v[0-9]alpha*", "google.ai.generativelanguage.*"},
+			Header:   "X-Goog-Api-Key",
+		},
 
 		AccountHeaders: []string{"X-Goog-User-Project"},
 	},
