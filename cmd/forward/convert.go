@@ -3,7 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,7 +95,7 @@ func (o *conversion) run(c *cobra.Command, zone *time.Location) error {
 		count  int
 	}{
 		{", %d without an answer", summary.Unanswered},
-		{", %d left out that the format has no place for", summary.Omitted},
+		{", %d left out that the format has no place for" + reasons(summary.Reasons), summary.Omitted},
 		{", %d not asked for", summary.Filtered},
 		{", %d answers without a request", summary.Orphans},
 		{", %d left out whose earlier lines are missing or changed", summary.Lost},
@@ -107,6 +110,18 @@ func (o *conversion) run(c *cobra.Command, zone *time.Location) error {
 	}
 	fmt.Fprintln(c.ErrOrStderr(), line)
 	return nil
+}
+
+// reasons lists why exchanges are left out, as a part of a format.
+func reasons(counts map[string]int) string {
+	var list []string
+	for _, reason := range slices.Sorted(maps.Keys(counts)) {
+		list = append(list, fmt.Sprintf("%d: %s", counts[reason], reason))
+	}
+	if len(list) == 0 {
+		return ""
+	}
+	return strings.ReplaceAll(" ("+strings.Join(list, ", ")+")", "%", "%%")
 }
 
 func defaultOutput(format string) string {

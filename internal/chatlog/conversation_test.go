@@ -48,8 +48,9 @@ func TestOtherConversations(t *testing.T) {
 			if got := x.Get("messages|@ugly").Raw; got != `[{"system":"Be kind."},{"user":"hi"}]` || x.Get("assistant").Str != "Hello!" || x.Get("model").Str != "m" {
 				t.Errorf("%+v\n%s", sum, out)
 			}
-			if _, sum := convert(t, chatlog.ConvertOptions{Dir: dir, Format: "openai-ft"}); sum.Omitted != 1 {
-				t.Errorf("training data of another API: %+v", sum)
+			want := `{"messages":[{"role":"system","content":"Be kind."},{"role":"user","content":"hi"},{"role":"assistant","content":"Hello!"}]}` + "\n"
+			if out, _ := convert(t, chatlog.ConvertOptions{Dir: dir, Format: "openai-ft"}); out != want {
+				t.Errorf("training data %s", out)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/tidwall/gjson"
 )
@@ -24,14 +25,15 @@ type ConvertOptions struct {
 
 // Summary counts what a conversion read and wrote.
 type Summary struct {
-	Exchanges  int      // written
-	Unanswered int      // written without a result line
-	Omitted    int      // not fit for the format: training data needs a whole answer
-	Filtered   int      // not selected by the filter
-	Orphans    int      // result lines without a request
-	Lost       int      // left out because an earlier line that they refer to is missing or was changed
-	Skipped    int      // lines that are torn, too long or no chat log, and compressed files that end too early
-	Files      []string // read, in that order
+	Exchanges  int            // written
+	Unanswered int            // written without a result line
+	Omitted    int            // not fit for the format: training data needs a whole answer
+	Reasons    map[string]int // why they are not, and how many
+	Filtered   int            // not selected by the filter
+	Orphans    int            // result lines without a request
+	Lost       int            // left out because an earlier line that they refer to is missing or was changed
+	Skipped    int            // lines that are torn, too long or no chat log, and compressed files that end too early
+	Files      []string       // read, in that order
 }
 
 // Convert reads chat logs, of [Log] and of every version of openai-forward, and
@@ -195,9 +197,9 @@ func (c *converter) write(w io.Writer, f format, filter *filtering) error {
 			c.summary.Filtered++
 			continue
 		}
-		var ok bool
-		if buf, ok = f.append(buf[:0], x); !ok {
-			c.summary.Omitted++
+		var reason string
+		if buf, reason = f.append(buf[:0], x); reason != "" {
+			c.omit(reason)
 			continue
 		}
 		if c.summary.Exchanges > 0 {
@@ -218,6 +220,25 @@ func (c *converter) write(w io.Writer, f format, filter *filtering) error {
 	}
 	c.progress.finish()
 	return out.Flush()
+}
+
+// What bounds the reasons that a summary counts apart: clients name the types
+// of items.
+const (
+	maxReasons = 20
+	maxReason  = 64 // bytes
+)
+
+// omit counts an exchange that the format has no place for.
+func (c *converter) omit(reason string) {
+	c.summary.Omitted++
+	if c.summary.Reasons == nil {
+		c.summary.Reasons = make(map[string]int)
+	}
+	if _, known := c.summary.Reasons[reason]; !known && (len(c.summary.Reasons) >= maxReasons || len(reason) > maxReason) {
+		reason = "other"
+	}
+	c.summary.Reasons[printable(strings.Clone(reason))]++ // it may be a part of a buffer
 }
 
 // lineLoader reads indexed lines again, whole. What it returns is valid until

@@ -8,8 +8,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -41,6 +43,9 @@ func TestGolden(t *testing.T) {
 				got, summary := convert(t, chatlog.ConvertOptions{Inputs: []string{log}, Format: format})
 				got += fmt.Sprintf("%d exchanges, %d unanswered, %d omitted, %d orphans, %d skipped\n", summary.Exchanges, summary.Unanswered,
 					summary.Omitted, summary.Orphans, summary.Skipped)
+				for _, reason := range slices.Sorted(maps.Keys(summary.Reasons)) {
+					got += fmt.Sprintf("%d %s\n", summary.Reasons[reason], reason)
+				}
 				if *update {
 					if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 						t.Fatal(err)

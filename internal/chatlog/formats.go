@@ -15,9 +15,8 @@ type exchange struct{ request, result gjson.Result }
 type format struct {
 	open, between, close string
 	empty                string // in place of close if there are no exchanges
-	// append appends an exchange. It returns false for one that does not fit
-	// the format.
-	append func(dst []byte, x exchange) ([]byte, bool)
+	// append appends an exchange, or returns why it does not fit the format.
+	append func(dst []byte, x exchange) ([]byte, string)
 }
 
 // formats are the formats by name. The map is never changed.
@@ -31,8 +30,8 @@ var formats = map[string]format{
 }
 
 // array is one JSON array, indented by two spaces.
-func array(appendTo func([]byte, exchange) ([]byte, bool)) format {
-	return format{open: "[", between: ",", close: "\n]\n", empty: "]\n", append: func(dst []byte, x exchange) ([]byte, bool) {
+func array(appendTo func([]byte, exchange) ([]byte, string)) format {
+	return format{open: "[", between: ",", close: "\n]\n", empty: "]\n", append: func(dst []byte, x exchange) ([]byte, string) {
 		return appendTo(element.line(dst), x)
 	}}
 }
@@ -41,16 +40,16 @@ func array(appendTo func([]byte, exchange) ([]byte, bool)) format {
 var element = layout{indent: "  ", level: 1}
 
 // rows is one line for each exchange.
-func rows(header string, appendTo func([]byte, exchange) ([]byte, bool)) format {
-	return format{open: header, append: func(dst []byte, x exchange) ([]byte, bool) {
-		dst, ok := appendTo(dst, x)
-		return append(dst, '\n'), ok
+func rows(header string, appendTo func([]byte, exchange) ([]byte, string)) format {
+	return format{open: header, append: func(dst []byte, x exchange) ([]byte, string) {
+		dst, reason := appendTo(dst, x)
+		return append(dst, '\n'), reason
 	}}
 }
 
 // appendForward appends the eight fields of openai-forward, named as in its
 // README.
-func appendForward(dst []byte, x exchange) ([]byte, bool) {
+func appendForward(dst []byte, x exchange) ([]byte, string) {
 	r := x.request
 	o := newObject(dst, element)
 	o.value("datetime", r.Get("datetime"))
@@ -66,7 +65,7 @@ func appendForward(dst []byte, x exchange) ([]byte, bool) {
 	o.value("functions", first(r, "functions", "tools"))
 	o.value("is_function_call", first(x.result, "is_function_call", "is_tool_calls"))
 	o.value("assistant", x.result.Get("assistant"))
-	return o.end(), true
+	return o.end(), ""
 }
 
 // first returns the first of several members that exists and is not null.
@@ -113,17 +112,17 @@ func appendMessages(dst []byte, messages gjson.Result, l layout) []byte {
 
 // appendLines appends the lines of an exchange as they were before what repeats
 // in them became references.
-func appendLines(dst []byte, x exchange) ([]byte, bool) {
+func appendLines(dst []byte, x exchange) ([]byte, string) {
 	dst = append(append(dst, x.request.Raw...), '\n')
 	if x.result.Exists() && x.result.Raw != x.request.Raw {
 		dst = append(append(dst, x.result.Raw...), '\n')
 	}
-	return dst, true
+	return dst, ""
 }
 
 // appendJoined appends all fields of the request and then those that only the
 // result has.
-func appendJoined(dst []byte, x exchange) ([]byte, bool) {
+func appendJoined(dst []byte, x exchange) ([]byte, string) {
 	o := newObject(dst, layout{})
 	var names []string
 	take := func(k, v gjson.Result) bool {
@@ -138,14 +137,14 @@ func appendJoined(dst []byte, x exchange) ([]byte, bool) {
 	if !slices.Contains(names, "assistant") {
 		o.value("assistant", gjson.Result{})
 	}
-	return o.end(), true
+	return o.end(), ""
 }
 
 const csvHeader = "datetime,key,user,ip,model,temperature,messages,assistant,finish_reason,status," +
 	"prompt_tokens,completion_tokens,cache,ms,complete,uid\n"
 
 // appendCSV appends a row of the table.
-func appendCSV(dst []byte, x exchange) ([]byte, bool) {
+func appendCSV(dst []byte, x exchange) ([]byte, string) {
 	r := x.request
 	a := x.result
 	usage := a.Get("usage")
@@ -162,7 +161,7 @@ func appendCSV(dst []byte, x exchange) ([]byte, bool) {
 		}
 		dst = appendCell(dst, c)
 	}
-	return dst, true
+	return dst, ""
 }
 
 // appendCell appends a value as a CSV cell. Text that starts like a formula

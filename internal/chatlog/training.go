@@ -4,60 +4,140 @@ import (
 	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"forward/internal/jsonscan"
 )
 
-// learnable reports whether an exchange is of use as training data: the text of
-// the request is there (meta logs have none), and the answer is whole. One that
-// ended for its length or was filtered is not.
-func learnable(x exchange) bool {
-	if x.request.Get("operation").Exists() {
-		return false // other APIs spell tools and parts in other ways
-	}
+// unlearnable returns why an exchange is of no use as training data, "" if it
+// is: the text of the request must be there (meta logs have none), and the
+// answer be whole. One that ended for its length or was filtered is not.
+func unlearnable(x exchange) string {
 	answer := x.result.Get("assistant")
 	if answer.Type == gjson.Null || answer.Raw == `""` || x.result.Get("complete").Type == gjson.False {
-		return false
+		return "no whole answer"
 	}
 	if status := x.result.Get("status"); status.Exists() && status.Int() != 200 {
-		return false
+		return "no whole answer"
 	}
-	switch x.result.Get("finish_reason").Str {
-	case "length", "content_filter":
-		return false
+	if endsEarly(x.result.Get("finish_reason").Str) {
+		return "no whole answer"
 	}
-	messages := x.request.Get("messages")
+	if first(x.request, "previous_response_id", "conversation").Exists() && x.request.Get("operation").Exists() {
+		return "turns that only the provider has"
+	}
+	messages := turnsOf(x.request)
+	if x.request.Get("operation").Exists() && messages.Type == gjson.String {
+		return ""
+	}
 	n := 0
 	whole := messages.IsArray()
 	messages.ForEach(func(_, m gjson.Result) bool {
 		n++
-		whole = whole && m.Get("role").Str != "" && first(m, "content", "tool_calls", "function_call").Exists()
+		if x.request.Get("operation").Exists() {
+			whole = m.IsObject() && !m.Get("bytes").Exists()
+		} else {
+			whole = m.Get("role").Str != "" && first(m, "content", "tool_calls", "function_call").Exists()
+		}
 		return whole
 	})
-	return whole && n > 0
+	if !whole || n == 0 {
+		return "messages without text"
+	}
+	return ""
+}
+
+// endsEarly reports whether an answer with a finish reason is not whole, in the
+// words of each API.
+func endsEarly(reason string) bool {
+	switch reason {
+	case "length", "content_filter",
+		"max_tokens", "model_context_window_exceeded", "pause_turn",
+		"incomplete", "max_output_tokens",
+		"MAX_TOKENS", "SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL",
+		"UNEXPECTED_TOOL_CALL":
+		return true
+	}
+	return false
+}
+
+// lesson returns the messages of an exchange, the answer as the last one, in
+// the form of chat completions, or why there is none.
+func lesson(x exchange) (messages gjson.Result, reason string) {
+	if reason := unlearnable(x); reason != "" {
+		return messages, reason
+	}
+	list := object{open: '['}
+	d := dialogueOf(x.request)
+	if d == nil {
+		turnsOf(x.request).ForEach(func(_, m gjson.Result) bool {
+			list.next()
+			list.dst = append(list.dst, m.Raw...)
+			return true
+		})
+		list.next()
+		list.dst = appendAnswer(list.dst, x.result, layout{})
+		return jsonscan.View(list.end()), ""
+	}
+	d.reply(x.result)
+	if len(d.foreign) > 0 {
+		return messages, d.foreign[0]
+	}
+	for _, m := range d.messages {
+		if len(m.parts)+len(m.calls) > 0 {
+			list.next()
+			list.dst = m.append(list.dst, layout{}, true)
+		}
+	}
+	return jsonscan.View(list.end()), ""
+}
+
+// reply adds the answer of a result line.
+func (d *dialogue) reply(result gjson.Result) {
+	m := message{role: "assistant"}
+	text := result.Get("assistant")
+	if text.IsArray() {
+		text.ForEach(func(_, v gjson.Result) bool {
+			f := first(v, "function", "custom")
+			c := d.call(v.Get("id").Str, f.Get("name").Str, first(f, "arguments", "input").Str)
+			switch kind := v.Get("type").Str; kind {
+			case "custom", "custom_tool_call":
+				c.custom = true
+			case "server_tool_use", "mcp_tool_use":
+				d.foreign = append(d.foreign, kind)
+			}
+			m.calls = append(m.calls, c)
+			return true
+		})
+		text = result.Get("content")
+	}
+	if text.Type == gjson.String {
+		m.parts = []part{{text: text.Str}}
+	}
+	d.messages = append(d.messages, m)
 }
 
 // appendFineTuning appends a line for OpenAI's fine-tuning: the messages as
 // they were sent, with the answer as the last one.
-func appendFineTuning(dst []byte, x exchange) ([]byte, bool) {
-	if !learnable(x) || mediaDigest.MatchString(x.request.Get("messages").Raw) {
-		return dst, false // OpenAI would take a digest for the address of an image
+func appendFineTuning(dst []byte, x exchange) ([]byte, string) {
+	messages, reason := lesson(x)
+	if reason != "" {
+		return dst, reason
+	}
+	if mediaDigest.MatchString(messages.Raw) { // OpenAI would take it for the address of an image
+		return dst, "media that are only digests"
 	}
 	o := newObject(dst, layout{})
-	o.key("messages")
-	list := newArray(o.dst, o.layout)
-	x.request.Get("messages").ForEach(func(_, m gjson.Result) bool {
-		list.next()
-		list.dst = appendValue(list.dst, m, list.layout)
-		return true
-	})
-	list.next()
-	list.dst = appendAnswer(list.dst, x.result, list.layout)
-	o.dst = list.end()
-	for _, name := range []string{"tools", "functions"} {
-		if v := first(x.request, name); v.Exists() {
-			o.value(name, v)
+	o.value("messages", messages)
+	if v := toolsOf(x.request, "tools"); v.Exists() {
+		o.value("tools", v)
+		if v := parallel(x.request); v.Exists() {
+			o.value("parallel_tool_calls", v)
 		}
 	}
-	return o.end(), true
+	if v := first(x.request, "functions"); v.Exists() {
+		o.value("functions", v)
+	}
+	return o.end(), ""
 }
 
 // appendAnswer appends a result as a message of the assistant.
@@ -83,13 +163,14 @@ func appendAnswer(dst []byte, result gjson.Result, l layout) []byte {
 
 // appendShareGPT appends a conversation in the form that ShareGPT made common,
 // with LLaMA-Factory's names for tools.
-func appendShareGPT(dst []byte, x exchange) ([]byte, bool) {
-	if !learnable(x) {
-		return dst, false
+func appendShareGPT(dst []byte, x exchange) ([]byte, string) {
+	messages, reason := lesson(x)
+	if reason != "" {
+		return dst, reason
 	}
 	o := newObject(dst, element)
 	o.value("id", x.request.Get("uid"))
-	if tools := first(x.request, "tools", "functions"); tools.Exists() {
+	if tools := toolsOf(x.request, "tools", "functions"); tools.Exists() {
 		o.text("tools", string(appendValue(nil, tools, layout{})))
 	}
 	o.key("conversations")
@@ -101,13 +182,12 @@ func appendShareGPT(dst []byte, x exchange) ([]byte, bool) {
 		t.text("value", value)
 		turns.dst = t.end()
 	}
-	x.request.Get("messages").ForEach(func(_, m gjson.Result) bool {
+	messages.ForEach(func(_, m gjson.Result) bool {
 		shareTurn(turn, m)
 		return true
 	})
-	shareTurn(turn, gjson.ParseBytes(appendAnswer(nil, x.result, layout{})))
 	o.dst = turns.end()
-	return o.end(), true
+	return o.end(), ""
 }
 
 // shareTurn passes a message to turn, in two parts if it has both text and tool
