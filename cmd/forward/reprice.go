@@ -65,6 +65,8 @@ func repriceTable(w io.Writer, list []ledger.Repriced, dry bool) {
 	}
 	var total ledger.Repriced
 	for _, m := range list {
+		total.ListBefore += m.ListBefore
+		total.ListAfter += m.ListAfter
 		total.Requests += m.Requests
 		total.Changed += m.Changed
 		total.Before += m.Before
@@ -81,6 +83,9 @@ func repriceTable(w io.Writer, list []ledger.Repriced, dry bool) {
 	}
 	t.foot = repriceRow(&total, "all models", "")
 	t.write(w)
+	if total.ListBefore+total.ListAfter > 0 {
+		fmt.Fprintf(w, "The list price of what callers' own credentials paid, which is not billed, was %s and is %s.\n", total.ListBefore, total.ListAfter)
+	}
 	if dry {
 		fmt.Fprintln(w, "Nothing was changed: leave --dry-run out to change the ledger.")
 		return

@@ -194,6 +194,9 @@ func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
 	if total.Unpriced > 0 {
 		fmt.Fprintf(w, "%d requests used models without a price or reported no usage, which are not in the cost: see `forward usage prices MODEL`.\n", total.Unpriced)
 	}
+	if total.List > 0 {
+		fmt.Fprintln(w, "list is the list price of requests that callers' own credentials paid: it is not billed, and not in the cost.")
+	}
 	if total.Unmetered > 0 {
 		fmt.Fprintf(w, "%d requests were sent whose usage is not known; see `forward usage --unmetered --by key,model,operation`.\n", total.Unmetered)
 	}
@@ -240,6 +243,9 @@ func sumColumns(total ledger.Sums) []sumColumn {
 		count("cached", func(s *ledger.Sums) int64 { return s.CachedRead }),
 		count("output", func(s *ledger.Sums) int64 { return s.Output }),
 		sumColumn{"cost", func(s *ledger.Sums) string { return s.Cost.String() }})
+	if total.List > 0 {
+		columns = append(columns, sumColumn{"list", func(s *ledger.Sums) string { return s.List.String() }})
+	}
 	if total.Saved > 0 {
 		columns = append(columns, sumColumn{"saved", func(s *ledger.Sums) string { return s.Saved.String() }})
 	}

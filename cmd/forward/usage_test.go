@@ -271,6 +271,41 @@ func TestUsagePrices(t *testing.T) {
 	}
 }
 
+// TestUsageOfOwnCredentials shows list prices where there are any, and marks
+// them as not billed.
+func TestUsageOfOwnCredentials(t *testing.T) {
+	own := entry("req_own", "alice", "gpt-4o", 0)
+	own.Listed = true
+	own.List = 4_150_000_000
+	flags, _ := ledgerWith(t, entry("req_ours", "bob", "gpt-4o", 1_000_000_000), own)
+	run := func(args ...string) string {
+		t.Helper()
+		out, _, err := execute(append(args, flags...)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if out := run("usage", "--by", "key"); !strings.Contains(out, " list") || !strings.Contains(out, "$4.15") || !strings.Contains(out, "it is not billed, and not in the cost") {
+		t.Errorf("usage:\n%s", out)
+	}
+	if out := run("usage", "--by", "key", "--key", "bob"); strings.Contains(out, "list") {
+		t.Errorf("usage without any:\n%s", out)
+	}
+	if out := run("usage", "--by", "key", "-o", "csv"); !strings.Contains(out, "list_nano_usd") || !strings.Contains(out, "4150000000") {
+		t.Errorf("csv:\n%s", out)
+	}
+	if out := run("usage", "-o", "json"); !strings.Contains(out, `"list_nano_usd": 4150000000`) || !strings.Contains(out, `"list_usd": 4.15`) {
+		t.Errorf("json:\n%s", out)
+	}
+	if out := run("why", "req_own"); !strings.Contains(out, "$4.15 list price, not billed: the caller's own credential paid") {
+		t.Errorf("why:\n%s", out)
+	}
+	if out := run("why", "req_ours"); strings.Contains(out, "not billed") {
+		t.Errorf("why:\n%s", out)
+	}
+}
+
 func TestUsageCalledWrongly(t *testing.T) {
 	flags, _ := ledgerWith(t)
 	for _, args := range [][]string{{"usage", "stray"}, {"usage", "--by", "colour"}, {"usage", "--since", "yesterday"}, {"usage", "-o", "xml"}, {"usage", "prices"}, {"usage", "prices", "a", "b"}, {"usage", "reprice"}, {"usage", "reprice", "--since", "once"}, {"usage", "reprice", "--since", "1d", "stray"}, {"why"}, {"why", "-o", "xml", "a"}} {

@@ -103,7 +103,7 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 	if r.Priced {
 		cost = r.Cost.String()
 	}
-	line("cost", cost, r.Price, when(r.Unmetered, "nothing is known of what it used"))
+	line("cost", cost, when(r.Listed && r.Priced, "%s list price, not billed: the caller's own credential paid", r.List), r.Price, when(r.Unmetered, "nothing is known of what it used"))
 	line("reported", when(r.Usage.Terms.HasReported, "%s by the provider itself", price.Money(r.Usage.Terms.Reported)))
 	for _, s := range r.Trail {
 		fmt.Fprintf(t, "  %s\t%s: %s\n", when(!batch, "%s", short(s.At)), visible(s.Name), visible(s.Text))

@@ -86,6 +86,7 @@ type Result struct {
 	Key, User string        // who is charged for it, "" if no ledger row is
 	Session   string        // as in Request
 	Cost      string        // in dollars, or "unpriced"; "" without a ledger
+	ListPrice string        // in dollars, of what the caller's own credential paid: it is not billed; "" for other requests
 	Queued    time.Duration // time spent in the queue of the model
 	First     time.Duration // from the request to the first byte of the answer; 0 without one
 }

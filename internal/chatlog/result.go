@@ -151,6 +151,9 @@ func (e *encoder) accounts(o *object, r Result) {
 	if r.Cost != "" {
 		o.text("cost", r.Cost)
 	}
+	if r.ListPrice != "" {
+		o.text("list_price", r.ListPrice)
+	}
 	if r.Queued > 0 {
 		milliseconds(o, "queue_ms", r.Queued)
 	}

@@ -135,7 +135,7 @@ func (g *Gateway) findResults(a *ask, to target, use dialect.BatchUse, object st
 		b.Tags = a.who.tags
 		b.Route = to.route.Name
 	}
-	return &ledger.Settlement{Batch: b, Prices: g.Prices, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.PriceName())}
+	return &ledger.Settlement{Batch: b, Listed: a.who.own, Prices: g.Prices, Upstream: g.Prices.Provider(to.route.Base.Hostname(), to.route.Dialect.PriceName())}
 }
 
 // watchBatch lets an answer about batches be read on its way.

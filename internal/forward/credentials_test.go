@@ -12,9 +12,12 @@ import (
 	"testing"
 
 	"forward/internal/chatlog"
+	"forward/internal/dialect/anthropic"
 	"forward/internal/dialect/openai"
 	"forward/internal/forward"
 	"forward/internal/keys"
+	"forward/internal/metrics"
+	"forward/internal/price"
 	"forward/internal/upstream"
 )
 
@@ -35,7 +38,7 @@ var wires = []struct {
 }{
 	{"a Claude subscription", "/anthropic/v1/messages?beta=true", `{"model":"claude-haiku-4-5","max_tokens":100,"messages":[{"role":"user","content":"hi"}]}`,
 		[]string{"Authorization", "Bearer " + oauthToken, "Anthropic-Beta", "oauth-2025-04-20", "Anthropic-Version", "2023-06-01"}, claudeBody},
-	{"a ChatGPT login", "/v1/responses", `{"model":"gpt-5.2-codex","input":"hi"}`,
+	{"a ChatGPT login", "/v1/responses", `{"model":"gpt-5.2","input":"hi"}`,
 		[]string{"Authorization", "Bearer " + jwtToken, "Chatgpt-Account-Id", "account-of-alice", "Openai-Organization", "org-of-alice"}, responseBody},
 	{"a key of OpenAI's", "/v1/chat/completions", `{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}`,
 		[]string{"Authorization", "Bearer " + ownKey, "Openai-Project", "proj-of-alice"}, chatBody},
@@ -49,7 +52,7 @@ var wires = []struct {
 
 const (
 	claudeBody   = `{"id":"msg_1","type":"message","role":"assistant","model":"claude-haiku-4-5","content":[{"type":"text","text":"Hello"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":3}}`
-	responseBody = `{"id":"resp_1","object":"response","status":"completed","model":"gpt-5.2-codex","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Hello"}]}],"usage":{"input_tokens":9,"output_tokens":3,"total_tokens":12}}`
+	responseBody = `{"id":"resp_1","object":"response","status":"completed","model":"gpt-5.2","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","text":"Hello"}]}],"usage":{"input_tokens":9,"output_tokens":3,"total_tokens":12}}`
 	geminiBody   = `{"candidates":[{"content":{"role":"model","parts":[{"text":"Hello"}]},"finishReason":"STOP","index":0}],"modelVersion":"gemini-2.5-flash","usageMetadata":{"promptTokenCount":9,"candidatesTokenCount":3,"totalTokenCount":12}}`
 )
 
@@ -133,13 +136,14 @@ func TestOwnCredentialsGoOnUntouched(t *testing.T) {
 						t.Errorf("query %q and body %s", r.URL.RawQuery, sent)
 					}
 					got := rows(b)
-					if len(got) != 1 || got[0].KeyName != "alice" || got[0].Usage.Input != 9 || got[0].Usage.Output != 3 {
+					if len(got) != 1 || got[0].KeyName != "alice" || got[0].Usage.Input != 9 || got[0].Usage.Output != 3 ||
+						!got[0].Priced || !got[0].Listed || got[0].Cost != 0 || got[0].List == 0 || got[0].Slot != "" {
 						t.Errorf("rows %+v", got)
 					}
 					written := fmt.Sprint(got, b.logged(), a.Header)
 					log.Close()
 					logged := files(t, dir)
-					if !strings.Contains(logged, `"Hello`) || !strings.Contains(logged, `"alice"`) {
+					if !strings.Contains(logged, `"Hello`) || !strings.Contains(logged, `"alice"`) || !strings.Contains(logged, `"cost":"0.00","list_price":"0.0`) {
 						t.Errorf("logged: %s", logged)
 					}
 					written += logged
@@ -361,6 +365,75 @@ func TestA401OfAClientsTokenIsItsOwn(t *testing.T) {
 		t.Errorf("an API key was condemned: %s", a.body)
 	}
 	b.chat("", "Authorization", "Bearer fk-bob").want(t, 200)
+}
+
+// TestOwnCredentialsUseNoDollars: a spent budget in dollars holds for the
+// gateway's API keys, and for list prices only where the key counts them.
+func TestOwnCredentialsUseNoDollars(t *testing.T) {
+	for _, counts := range []bool{false, true} {
+		accounts, rows := accounting(t)
+		target := start(t, vendors, nil)
+		b := start(t, vendors, func(s *setup) {
+			accounts(s)
+			claude := target.route("claude", "/claude", []string{canary})
+			claude.Dialect = anthropic.Dialect
+			claude.Client = true
+			s.routes = []*upstream.Route{target.route("openai", "/", []string{canary}), claude}
+			s.keys[0].Policy = keys.Policy{Budgets: []keys.Budget{{Unit: "usd", Amount: 1_000_000, Period: "month"}}, CountList: counts}
+			s.Metrics = metrics.New(metrics.Options{})
+		})
+		ask := func(model string, most int) int {
+			return b.do("POST", "/claude/v1/messages", fmt.Sprintf(`{"model":%q,"max_tokens":%d,"messages":[{"role":"user","content":"hi"}]}`, model, most),
+				"Authorization", "Bearer "+oauthToken, "X-Forward-Key", "fk-alice").StatusCode
+		}
+		got := fmt.Sprint(ask("claude-haiku-4-5", 100), ask("claude-haiku-4-5", 64_000), ask("claude-of-next-year", 100), b.chat(`,"max_tokens":9`).StatusCode)
+		// $0.32 is more than the budget has, and the last model has no price
+		// until it has answered.
+		want := map[bool]string{false: "200 200 200 200", true: "200 429 403 200"}[counts]
+		if got != want {
+			t.Errorf("counts %v: %s, want %s", counts, got, want)
+		}
+		var cost, list price.Money
+		for _, r := range rows(b) {
+			cost += r.Cost
+			list += r.List
+		}
+		answered := price.Money(strings.Count(want, "200") - 1)
+		if cost != 9*150+3*600 || list != answered*(9*1000+3*5000) {
+			t.Errorf("counts %v: cost %v, list %v", counts, cost, list)
+		}
+		text := b.do("GET", "/metrics", "").body
+		if !strings.Contains(text, `forward_list_price_usd_total{model="claude-haiku-4-5",route="claude"}`) || strings.Contains(text, `forward_cost_usd_total{model="claude-haiku-4-5"`) || !strings.Contains(text, `forward_cost_usd_total{model="gpt-4o-mini",route="openai"} 3.15e-06`) {
+			t.Errorf("metrics:\n%s", text)
+		}
+		for _, secret := range []string{oauthToken, "fk-alice"} {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s is in the metrics", secret)
+			}
+		}
+	}
+}
+
+// TestCostsWithoutAForwardKey: without a forward key to show whose account
+// pays, rows have what requests cost, as they always had. With PASSTHROUGH_KEYS
+// the row's key shows that it was the client's own.
+func TestCostsWithoutAForwardKey(t *testing.T) {
+	for name, change := range map[string]func(*setup){
+		"passed-through keys": func(s *setup) { s.Passthrough = true },
+		"no keys at all":      func(s *setup) { s.open = true },
+		"a route of clients":  func(s *setup) { s.keys = nil; s.client = true },
+	} {
+		accounts, rows := accounting(t)
+		b := start(t, provider, func(s *setup) { accounts(s); change(s) })
+		b.chat("", "Authorization", "Bearer "+ownKey).want(t, 200)
+		got := rows(b)
+		if len(got) != 1 || !strings.HasPrefix(got[0].Key, "own:") || got[0].Listed || got[0].Cost != 9*150+3*600 {
+			t.Errorf("%s: %+v", name, got)
+		}
+		if r, _ := b.last(); r.Header.Get("Authorization") != "Bearer "+ownKey {
+			t.Errorf("%s: sent %v", name, r.Header)
+		}
+	}
 }
 
 // TestPagesMaySendXForwardKey is about browsers, which ask before they send a

@@ -220,6 +220,7 @@ func (g *Gateway) observe(rec *record, used outcome, row *ledger.Row, elapsed ti
 	}
 	if row != nil {
 		r.CostNano = int64(row.Cost)
+		r.ListNano = int64(row.List)
 		r.Unpriced = !row.Priced
 		r.Unmetered = row.Unmetered
 	}
@@ -244,6 +245,9 @@ func (g *Gateway) logResult(rec *record, row *ledger.Row, elapsed time.Duration)
 		result.Cost = "unpriced"
 		if row.Priced {
 			result.Cost = strings.TrimPrefix(row.Cost.String(), "$")
+			if row.Listed {
+				result.ListPrice = strings.TrimPrefix(row.List.String(), "$")
+			}
 		}
 	}
 	result.Answer = &dialect.Answer{}

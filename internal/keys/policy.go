@@ -36,12 +36,15 @@ type Policy struct {
 	Objects string `json:"objects,omitempty"`
 	// Credentials is whose credential goes upstream: client, the one that comes
 	// beside the key in X-Forward-Key. "": the route decides.
-	Credentials string   `json:"credentials,omitempty"`
-	CacheScope  string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
-	Log         string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
-	Priority    int      `json:"priority,omitempty"`    // higher ones leave a queue first
-	Tags        []string `json:"tags,omitempty"`
-	SetUser     bool     `json:"set_user,omitempty"` // it may name the user of a request
+	Credentials string `json:"credentials,omitempty"`
+	// CountList is whether budgets in dollars count the list price of what the
+	// client's own credential paid.
+	CountList  bool     `json:"count_list,omitempty"`
+	CacheScope string   `json:"cache_scope,omitempty"` // key or shared; "": CACHE_SCOPE decides
+	Log        string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
+	Priority   int      `json:"priority,omitempty"`    // higher ones leave a queue first
+	Tags       []string `json:"tags,omitempty"`
+	SetUser    bool     `json:"set_user,omitempty"` // it may name the user of a request
 }
 
 // BringsOwn reports whether the client's own credential goes upstream with the

@@ -70,6 +70,7 @@ func fields() []field {
 		{Field{"ephemeral", "credentials for clients that dial the provider themselves: deny or allow; a key with a budget or models needs allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Ephemeral }, "deny", "allow")},
 		{Field{"objects", "files, responses, batches and the like that it may use: own or all"}, oneOf(func(s *Settings) *string { return &s.Policy.Objects }, "own", "all")},
 		{Field{"credentials", "client: its holder's own credential goes upstream, and the key comes in X-Forward-Key"}, oneOf(func(s *Settings) *string { return &s.Policy.Credentials }, "client")},
+		{Field{"count-list", "whether budgets in usd count the list price of requests with a credential of the client's own: true or false"}, truth(func(s *Settings) *bool { return &s.Policy.CountList })},
 		{Field{"unknown-operations", "requests whose model and cost cannot be read: deny or allow; without it deny under budgets and models"}, oneOf(func(s *Settings) *string { return &s.Policy.UnknownOperations }, "deny", "allow")},
 		{Field{"cache", "who shares its cached answers: key or shared"}, oneOf(func(s *Settings) *string { return &s.Policy.CacheScope }, "key", "shared")},
 		{Field{"log", "what the chat log keeps: full, meta, redacted or off"}, oneOf(func(s *Settings) *string { return &s.Policy.Log }, "full", "meta", "redacted", "off")},
@@ -81,12 +82,7 @@ func fields() []field {
 			return nil
 		}},
 		{Field{"tags", "words for reports, such as team=search"}, setTags},
-		{Field{"set-user", "whether it may name the user it asks for: true or false"}, func(s *Settings, text string, _ time.Time) (err error) {
-			if s.Policy.SetUser, err = strconv.ParseBool(cmp.Or(text, "false")); err != nil {
-				return fmt.Errorf("%q is neither yes nor no; write true or false", text)
-			}
-			return nil
-		}},
+		{Field{"set-user", "whether it may name the user it asks for: true or false"}, truth(func(s *Settings) *bool { return &s.Policy.SetUser })},
 	}
 }
 
@@ -153,6 +149,15 @@ func oneOf(at func(*Settings) *string, words ...string) func(*Settings, string, 
 	return func(s *Settings, text string, _ time.Time) error {
 		if *at(s) = strings.ToLower(text); text != "" && !slices.Contains(words, strings.ToLower(text)) {
 			return fmt.Errorf("%q is not known; write %s", text, strings.Join(words, ", "))
+		}
+		return nil
+	}
+}
+
+func truth(at func(*Settings) *bool) func(*Settings, string, time.Time) error {
+	return func(s *Settings, text string, _ time.Time) (err error) {
+		if *at(s), err = strconv.ParseBool(cmp.Or(text, "false")); err != nil {
+			return fmt.Errorf("%q is neither yes nor no; write true or false", text)
 		}
 		return nil
 	}

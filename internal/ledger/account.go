@@ -82,9 +82,16 @@ func spentBy(r *Row) spent {
 	s := spent{tokens: r.Tokens()}
 	if r.Priced {
 		s.cost = max(0, int64(r.Cost))
+		if r.CountList {
+			s.cost = price.Add(s.cost, max(0, int64(r.List)))
+		}
 	}
 	return s
 }
+
+// uses reports whether a row can take anything from a budget in a unit: what
+// the caller's own credential paid takes no dollars, unless its key wants it.
+func (r *Row) uses(u Unit) bool { return u != USD || !r.Listed || r.CountList }
 
 func (s spent) plus(o spent) spent {
 	return spent{price.Add(s.cost, o.cost), price.Add(s.tokens, o.tokens)}
@@ -144,6 +151,9 @@ func (j joint) reserve(ctx context.Context, r *Reservation) ([]hold, error) {
 	r.Row.Booked = now
 	holds := make([]hold, 0, len(r.Budgets))
 	for _, b := range r.Budgets {
+		if !r.Row.uses(b.Unit) {
+			continue
+		}
 		if b.Unit == USD && !r.Row.Priced && !b.AllowUnpriced {
 			return nil, &UnpricedError{Budget: b, Upstream: r.Row.Upstream, Model: r.Row.Model, Why: r.Row.Price}
 		}

@@ -29,6 +29,7 @@ func (r *Row) priceReservation(prices *price.Table) {
 	r.Price = why
 	r.Priced = false
 	r.Cost = 0
+	r.List = 0
 	if !ok {
 		return
 	}
@@ -39,6 +40,16 @@ func (r *Row) priceReservation(prices *price.Table) {
 	}
 	r.Priced = true
 	r.Cost = cost
+	r.list()
+}
+
+// list makes the cost of a row the list price where the caller's own credential
+// paid: the provider bills its account, or nothing but a subscription.
+func (r *Row) list() {
+	if r.Listed {
+		r.List = r.Cost
+		r.Cost = 0
+	}
 }
 
 // BillReserved bills a row at what was reserved for it, which is its Usage. Its
@@ -72,6 +83,8 @@ func (r *Row) priceReserved(prices *price.Table) {
 // whose price it is. The amount that the answer reports itself is the cost
 // where its provider charges what it reports, and where there is no other.
 //
+// What a caller's own credential paid is in List, and Cost is 0.
+//
 // An answer of the cache costs nothing and saves what it would have cost. A
 // request that failed and used nothing is free, and so are operations that
 // never cost anything, such as the list of models. Where an answer should have
@@ -80,13 +93,17 @@ func (r *Row) Bill(prices *price.Table) {
 	r.Priced = false
 	r.Cost = 0
 	r.Saved = 0
+	r.List = 0
 	r.bill(prices)
 	if r.Cache == "hit" {
-		r.Saved = r.Cost
+		if !r.Listed {
+			r.Saved = r.Cost
+		}
 		r.Priced = true
 		r.Unmetered = false
 		r.Cost = 0
 	}
+	r.list()
 }
 
 func (r *Row) bill(prices *price.Table) {

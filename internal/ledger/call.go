@@ -331,4 +331,5 @@ func (r *Row) bound() {
 	}
 	r.Cost = min(max(r.Cost, 0), price.MaxCall)
 	r.Saved = min(max(r.Saved, 0), price.MaxCall)
+	r.List = min(max(r.List, 0), price.MaxCall)
 }

@@ -232,6 +232,7 @@ func (r *Row) Defer() {
 	r.Unmetered = false
 	r.Priced = true
 	r.Cost = 0
+	r.List = 0
 	r.Price = deferredPrice
 }
 

@@ -14,14 +14,14 @@ import (
 var shownNames = []string{
 	"requests", "errors", "estimated", "unpriced", "input_tokens", "cached_read_tokens", "cached_write_tokens", "output_tokens",
 	"reasoning_tokens", "audio_tokens", "cost_nano_usd", "estimated_cost_nano_usd", "saved_nano_usd", "bytes_in", "bytes_out",
-	"unmetered", "cached_write_hour_tokens",
+	"unmetered", "cached_write_hour_tokens", "list_nano_usd",
 }
 
 // MarshalJSON writes sums with stable names, cost and savings also in dollars.
 func (s Sums) MarshalJSON() ([]byte, error) { return json.Marshal(s.named()) }
 
 func (s *Sums) named() map[string]any {
-	out := map[string]any{"cost_usd": s.Cost.Dollars(), "saved_usd": s.Saved.Dollars()}
+	out := map[string]any{"cost_usd": s.Cost.Dollars(), "saved_usd": s.Saved.Dollars(), "list_usd": s.List.Dollars()}
 	for i, n := range s.fields() {
 		out[shownNames[i]] = *n
 	}

@@ -167,7 +167,7 @@ func (r *Reader) rows(wholeDays bool) source {
 const rowSums = `COUNT(*), SUM(status >= 400 OR status = 0), SUM(estimated), SUM(cost IS NULL),
 	SUM(input), SUM(cached_read), SUM(cached_write), SUM(output), SUM(reasoning), SUM(audio),
 	COALESCE(SUM(cost), 0), COALESCE(SUM(CASE WHEN estimated THEN cost END), 0), SUM(saved), SUM(bytes_in), SUM(bytes_out),
-	SUM(unmetered), SUM(cached_write_hour)`
+	SUM(unmetered), SUM(cached_write_hour), COALESCE(SUM(list), 0)`
 
 func sumOf(columns []string) string {
 	out := make([]string, len(columns))

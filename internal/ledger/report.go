@@ -140,7 +140,7 @@ func sorted(by []Dimension, groups map[string]*Group) []Group {
 				return c
 			}
 		}
-		return cmp.Or(cmp.Compare(b.Cost, a.Cost), cmp.Compare(b.Requests, a.Requests), slices.Compare(a.Values, b.Values))
+		return cmp.Or(cmp.Compare(b.Cost, a.Cost), cmp.Compare(b.List, a.List), cmp.Compare(b.Requests, a.Requests), slices.Compare(a.Values, b.Values))
 	})
 	return out
 }

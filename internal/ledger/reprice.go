@@ -33,6 +33,9 @@ type Repriced struct {
 	Changed  int64       `json:"changed"`
 	Before   price.Money `json:"before_nano_usd"` // of all requests
 	After    price.Money `json:"after_nano_usd"`
+	// What callers' own credentials paid, by the price list.
+	ListBefore price.Money `json:"list_before_nano_usd"`
+	ListAfter  price.Money `json:"list_after_nano_usd"`
 	// Requests without a cost, before and after.
 	UnpricedBefore int64 `json:"unpriced_before"`
 	UnpricedAfter  int64 `json:"unpriced_after"`
@@ -63,7 +66,9 @@ func (p Reprice) Run(ctx context.Context, db *sql.DB, zone *time.Location) ([]Re
 	for _, m := range run.models {
 		list = append(list, *m)
 	}
-	difference := func(m Repriced) price.Money { return max(m.After-m.Before, m.Before-m.After) }
+	difference := func(m Repriced) price.Money {
+		return max(m.After-m.Before, m.Before-m.After) + max(m.ListAfter-m.ListBefore, m.ListBefore-m.ListAfter)
+	}
 	slices.SortFunc(list, func(a, b Repriced) int {
 		return cmp.Or(cmp.Compare(difference(b), difference(a)), cmp.Compare(b.Requests, a.Requests),
 			cmp.Compare(a.Upstream, b.Upstream), cmp.Compare(a.Model, b.Model))
@@ -173,7 +178,7 @@ func (r *Row) billAgain(prices *price.Table) {
 }
 
 func (r *repricedRow) changed() bool {
-	return r.is.Priced != r.was.Priced || r.is.Cost != r.was.Cost || r.is.Saved != r.was.Saved
+	return r.is.Priced != r.was.Priced || r.is.Cost != r.was.Cost || r.is.Saved != r.was.Saved || r.is.List != r.was.List
 }
 
 // count adds a row to the line of its model.
@@ -193,6 +198,8 @@ func (p *repricing) count(r *repricedRow) {
 	is.add(&r.is)
 	m.Before += was.Cost
 	m.After += is.Cost
+	m.ListBefore += was.List
+	m.ListAfter += is.List
 	m.UnpricedBefore += was.Unpriced
 	m.UnpricedAfter += is.Unpriced
 }
@@ -202,8 +209,8 @@ func (r *repricedRow) store(ctx context.Context, tx *sql.Tx) error {
 	if r.is.Priced {
 		cost = int64(r.is.Cost)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE usage_calls SET cost = ?, repriced = ?, saved = ?, trail = ? WHERE number = ?`,
-		cost, r.is.Price, int64(r.is.Saved), marshalTrail(r.is.Trail), r.number)
+	_, err := tx.ExecContext(ctx, `UPDATE usage_calls SET cost = ?, repriced = ?, saved = ?, list = ?, trail = ? WHERE number = ?`,
+		cost, r.is.Price, int64(r.is.Saved), orNull(int64(r.is.List), r.is.Listed), marshalTrail(r.is.Trail), r.number)
 	return err
 }
 

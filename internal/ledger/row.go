@@ -54,6 +54,9 @@ type Row struct {
 	Cost      price.Money
 	Price     string      // which price applied, or why there is none
 	Saved     price.Money // what an answer of the cache would have cost
+	Listed    bool        // the caller's own credential paid the provider, so nothing is billed: Cost is 0
+	List      price.Money // what a Listed row costs by the price list
+	CountList bool        // budgets in dollars count List; not kept
 	Trail     []Step      // what happened to the request, for `forward why`
 }
 
@@ -89,7 +92,7 @@ func (r *Row) size() int64 {
 var callColumns = []string{
 	"number", "id", "time", "kind", "user", "session", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
-	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail", "tags",
+	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail", "tags", "list",
 }
 
 // appendCall appends a row's values for the callColumns. An unpriced row has
@@ -102,7 +105,8 @@ func (r *Row) appendCall(args []any, number, kind int64) []any {
 		r.Queue.Microseconds(), r.Ask.Microseconds(), r.First.Microseconds(), r.Total.Microseconds(),
 		u.Input, u.CachedRead, u.CachedWrite, u.CachedWriteHour, u.Output, u.Reasoning, u.Audio, u.AudioOutput, u.Seconds,
 		marshalQuantities(u), string(u.Raw), orNull(int64(r.Cost), r.Priced), orNull(u.Terms.Reported, u.Terms.HasReported),
-		int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail), orNull(marshalTags(r.Tags), r.Added > 0))
+		int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail), orNull(marshalTags(r.Tags), r.Added > 0),
+		orNull(int64(r.List), r.Listed))
 }
 
 // keyTags returns the tags of the row's key.
@@ -122,7 +126,7 @@ var rowColumns = []string{
 	"status", "cause", "finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
 	"raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail", "tier",
-	"unmetered", "session", "reported", "quantities",
+	"unmetered", "session", "reported", "quantities", "list",
 }
 
 // scanRow reads a row, by a Scan of the rowColumns.
@@ -130,14 +134,14 @@ func scanRow(scan func(...any) error) (Row, error) {
 	var r Row
 	var at, queue, ask, first, total int64
 	var tags, raw, trail, quantities string
-	var cost, reported *int64
+	var cost, reported, listed *int64
 	u := &r.Usage
 	err := scan(
 		&r.ID, &at, &r.Key, &r.KeyName, &r.User, &tags, &r.Route, &r.Upstream, &r.Slot, &r.Operation, &r.Model, &r.Answered,
 		&r.Status, &r.Cause, &r.Finish, &r.Stream, &r.Cache, &r.Attempts, &queue, &ask, &first, &total,
 		&u.Input, &u.CachedRead, &u.CachedWrite, &u.CachedWriteHour, &u.Output, &u.Reasoning, &u.Audio, &u.AudioOutput, &u.Seconds,
 		&raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail, &r.Tier,
-		&r.Unmetered, &r.Session, &reported, &quantities)
+		&r.Unmetered, &r.Session, &reported, &quantities, &listed)
 	if err != nil {
 		return r, err
 	}
@@ -153,6 +157,10 @@ func scanRow(scan func(...any) error) (Row, error) {
 	if cost != nil {
 		r.Priced = true
 		r.Cost = price.Money(*cost)
+	}
+	if listed != nil {
+		r.Listed = true
+		r.List = price.Money(*listed)
 	}
 	unmarshalQuantities(u, quantities)
 	if reported != nil {

@@ -85,7 +85,7 @@ CREATE TABLE usage_deferred (
 	row TEXT PRIMARY KEY, host TEXT NOT NULL, id TEXT NOT NULL, request TEXT NOT NULL, key TEXT NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL,
 	expires INTEGER NOT NULL, data TEXT NOT NULL
 ) WITHOUT ROWID;
-`, tagRows}}
+`, tagRows, listRows}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -152,6 +152,22 @@ CREATE TABLE usage_tags (tag TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE usage_tag_spend (
 	tag TEXT NOT NULL, quarter INTEGER NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL, PRIMARY KEY (tag, quarter)
 ) WITHOUT ROWID;
+`
+
+// listRows is the step to version 8. list is NULL in rows that are billed.
+const listRows = `
+DROP VIEW usage_requests;
+ALTER TABLE usage_calls ADD COLUMN list INTEGER;
+ALTER TABLE usage_hours ADD COLUMN list INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_days ADD COLUMN list INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE usage_users ADD COLUMN list INTEGER NOT NULL DEFAULT 0;
+CREATE VIEW usage_requests AS SELECT
+	c.number, c.id, c.time, c.user, COALESCE(c.session, '') AS session, c.first_us, c.total_us, c.input, c.cached_read, c.output,
+	c.raw, c.cost, c.reported, c.bytes_in, c.bytes_out, c.trail, c.queue_us, c.ask_us, c.cached_write, c.cached_write_hour,
+	c.reasoning, c.audio, c.audio_output, c.seconds, COALESCE(c.quantities, '') AS quantities, c.saved, c.list, k.key, k.key_name,
+	COALESCE(c.tags, k.tags) AS tags, k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish,
+	k.stream, k.cache, k.attempts, k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
+	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
 `
 
 // columnsOf4 are the columns that a row of version 4 had.

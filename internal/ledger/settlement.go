@@ -27,6 +27,7 @@ type Settlement struct {
 	Batch    Batch
 	Prices   *price.Table
 	Upstream string // the provider whose prices apply
+	Listed   bool   // see Row.Listed
 
 	models map[string]*modelSum
 	lost   int // answers of more models than there are rows for
@@ -99,7 +100,7 @@ func (s *Settlement) row(model string, now time.Time, by string) Row {
 		ID: b.Host + "/" + b.ID + "/" + cmp.Or(model, "-"), Settles: b.ID, Time: now,
 		Key: b.Key, KeyName: b.KeyName, User: b.User, Tags: b.Tags,
 		Route: b.Route, Upstream: s.Upstream, Operation: BatchOperation, Model: cmp.Or(b.Model, model), Answered: model,
-		Status: 200, Cache: "bypass", Usage: m.usage,
+		Status: 200, Cache: "bypass", Usage: m.usage, Listed: s.Listed,
 	}
 	r.Usage.Total = price.Add(m.usage.Input, m.usage.Output)
 	raw, err := json.Marshal(batchUsage{m.parts})
@@ -129,6 +130,7 @@ func (s *Settlement) row(model string, now time.Time, by string) Row {
 func (r *Row) billBatch(m *modelSum) {
 	r.Priced = false
 	r.Cost = 0
+	r.List = 0
 	r.Price = m.why
 	if !m.ok {
 		return
@@ -144,4 +146,5 @@ func (r *Row) billBatch(m *modelSum) {
 	for _, l := range cost.Lines {
 		r.Trail = append(r.Trail, Step{Name: "price", Text: l.String()})
 	}
+	r.list()
 }

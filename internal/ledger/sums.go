@@ -22,12 +22,14 @@ type Sums struct {
 
 	Unmetered       int64 // that were sent, and nothing is known of what they used
 	CachedWriteHour int64 // the part of CachedWrite that is kept for an hour
+
+	List price.Money // what callers' own credentials paid, by the price list; it is not in Cost
 }
 
 // sumNames are the columns of the sums, in the order of their fields.
 var sumNames = []string{
 	"requests", "errors", "estimated", "unpriced", "input", "cached_read", "cached_write", "output", "reasoning", "audio",
-	"cost", "estimated_cost", "saved", "bytes_in", "bytes_out", "unmetered", "cached_write_hour",
+	"cost", "estimated_cost", "saved", "bytes_in", "bytes_out", "unmetered", "cached_write_hour", "list",
 }
 
 // fields returns pointers to the sums in the order of their columns.
@@ -35,7 +37,7 @@ func (s *Sums) fields() []*int64 {
 	return []*int64{
 		&s.Requests, &s.Errors, &s.Estimated, &s.Unpriced, &s.Input, &s.CachedRead, &s.CachedWrite, &s.Output, &s.Reasoning, &s.Audio,
 		(*int64)(&s.Cost), (*int64)(&s.EstimatedCost), (*int64)(&s.Saved), &s.BytesIn, &s.BytesOut,
-		&s.Unmetered, &s.CachedWriteHour,
+		&s.Unmetered, &s.CachedWriteHour, (*int64)(&s.List),
 	}
 }
 
@@ -104,6 +106,7 @@ func (s *Sums) add(r *Row) {
 		}
 	}
 	s.Saved += r.Saved
+	s.List += r.List
 	s.BytesIn += r.BytesIn
 	s.BytesOut += r.BytesOut
 }

@@ -49,6 +49,7 @@ type wireRow struct {
 	ReportedNano *int64          `json:"reported_nano_usd"` // the provider's own amount; null: none
 	Price        string          `json:"price"`
 	SavedNano    int64           `json:"saved_nano_usd"`
+	ListNano     *int64          `json:"list_nano_usd"` // by the price list, paid by the caller's own credential; null: what it costs is billed
 	BytesIn      int64           `json:"bytes_in"`
 	BytesOut     int64           `json:"bytes_out"`
 	Usage        json.RawMessage `json:"usage"` // as the provider reported it
@@ -74,6 +75,10 @@ func (r Row) MarshalJSON() ([]byte, error) {
 		usd := r.Cost.Dollars()
 		w.CostNano = &nano
 		w.CostUSD = &usd
+	}
+	if r.Listed {
+		nano := int64(r.List)
+		w.ListNano = &nano
 	}
 	if q, ok := quantitiesOf(u); ok {
 		w.Quantities = &q

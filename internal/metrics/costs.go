@@ -15,7 +15,10 @@ type costs struct {
 	series []*series
 }
 
-var costDesc = prometheus.NewDesc("forward_cost_usd_total", "What requests cost, in US dollars.", []string{"route", "model"}, nil)
+var (
+	costDesc = prometheus.NewDesc("forward_cost_usd_total", "What requests cost, in US dollars.", []string{"route", "model"}, nil)
+	listDesc = prometheus.NewDesc("forward_list_price_usd_total", "The list price of requests that callers' own credentials paid, not billed, in US dollars.", []string{"route", "model"}, nil)
+)
 
 func (c *costs) add(s *series) {
 	c.mu.Lock()
@@ -24,7 +27,10 @@ func (c *costs) add(s *series) {
 }
 
 // Describe implements prometheus.Collector.
-func (c *costs) Describe(ch chan<- *prometheus.Desc) { ch <- costDesc }
+func (c *costs) Describe(ch chan<- *prometheus.Desc) {
+	ch <- costDesc
+	ch <- listDesc
+}
 
 // Collect implements prometheus.Collector.
 func (c *costs) Collect(ch chan<- prometheus.Metric) {
@@ -34,6 +40,9 @@ func (c *costs) Collect(ch chan<- prometheus.Metric) {
 	for _, s := range all {
 		if nano := s.cost.Load(); nano > 0 {
 			ch <- prometheus.MustNewConstMetric(costDesc, prometheus.CounterValue, float64(nano)/1e9, s.route, s.model)
+		}
+		if nano := s.list.Load(); nano > 0 {
+			ch <- prometheus.MustNewConstMetric(listDesc, prometheus.CounterValue, float64(nano)/1e9, s.route, s.model)
 		}
 	}
 }

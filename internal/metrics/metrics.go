@@ -66,6 +66,7 @@ type Request struct {
 	Input, Output, CachedRead, Reasoning int64
 	Estimated                            bool  // the tokens are a count of the gateway's
 	CostNano                             int64 // nano-dollars
+	ListNano                             int64 // of what callers' own credentials paid, by the price list
 	Unpriced                             bool  // CostNano is not known, which is not the same as nothing
 	Unmetered                            bool  // it was sent, and nothing is known of what it used
 }

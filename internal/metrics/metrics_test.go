@@ -226,11 +226,23 @@ func TestInFlight(t *testing.T) {
 	}
 }
 
+// TestListPricesAreNoCost: what callers' own credentials paid has a counter of
+// its own.
+func TestListPricesAreNoCost(t *testing.T) {
+	m := metrics.New(metrics.Options{})
+	m.Observe(metrics.Request{Route: "claude", Model: "opus", Status: 200, Attempts: 1, ListNano: 2_500_000_000})
+	m.Observe(metrics.Request{Route: "claude", Model: "opus", Status: 200, Attempts: 1, CostNano: 1_000_000_000})
+	want := "forward_list_price_usd_total{model=\"opus\",route=\"claude\"} 2.5\n"
+	if got := text(t, m, "forward_list_price_usd_total", "forward_cost_usd_total"); !strings.Contains(got, want) || !strings.Contains(got, "forward_cost_usd_total{model=\"opus\",route=\"claude\"} 1\n") {
+		t.Errorf("metrics:\n%s", got)
+	}
+}
+
 // Names are part of what users build on, and the linter of Prometheus knows its
 // rules better than we do.
 func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
 	m := metrics.New(metrics.Options{Sources: everySource()})
-	m.Observe(metrics.Request{Route: "openai", Model: "gpt-4o", Status: 200, Stream: true, FirstToken: 1, Queued: 1, Cache: "miss", Input: 1, Estimated: true, Unpriced: true, CostNano: 1})
+	m.Observe(metrics.Request{Route: "openai", Model: "gpt-4o", Status: 200, Stream: true, FirstToken: 1, Queued: 1, Cache: "miss", Input: 1, Estimated: true, Unpriced: true, CostNano: 1, ListNano: 1})
 	m.Observe(metrics.Request{Route: "openai", Status: 429, Cause: "queue_full"})
 	m.Observe(metrics.Request{Route: "openai", Status: 504, Cause: "upstream_timeout", Attempts: 1})
 	var list []*dto.MetricFamily
@@ -239,8 +251,8 @@ func TestNamesFollowTheRulesOfPrometheus(t *testing.T) {
 			list = append(list, family)
 		}
 	}
-	if len(list) != 28 {
-		t.Errorf("%d names were looked at, not 28", len(list))
+	if len(list) != 29 {
+		t.Errorf("%d names were looked at, not 29", len(list))
 	}
 	problems, err := promlint.NewWithMetricFamilies(list).Lint()
 	if err != nil {

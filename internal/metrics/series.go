@@ -82,6 +82,7 @@ type series struct {
 	estimated, unpriced, unmetered       func() prometheus.Counter
 
 	cost atomic.Int64 // nano-dollars; see costs
+	list atomic.Int64 // of callers' own credentials
 }
 
 func (m *Metrics) newSeries(route, model string) *series {
@@ -139,6 +140,9 @@ func (s *series) observe(q *Request) {
 	}
 	if q.CostNano > 0 {
 		s.cost.Add(q.CostNano)
+	}
+	if q.ListNano > 0 {
+		s.list.Add(q.ListNano)
 	}
 }
 
