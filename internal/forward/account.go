@@ -9,9 +9,9 @@ import (
 	"forward/internal/upstream"
 )
 
-// openAccount reserves what the request may cost in the budgets of its key, and
-// writes it to the ledger as under way. It is written once, also when another
-// model is asked in the end.
+// openAccount reserves what the request may cost in the budgets of its key and
+// of its tags, and writes it to the ledger as under way. It is written once,
+// also when another model is asked in the end.
 func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error) {
 	if a.req.Absurd != "" && to.counts(&a.who) {
 		return nil, &refusal{status: http.StatusBadRequest, code: "invalid_body", param: a.req.Absurd,
@@ -25,13 +25,28 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		return nil, nil // it may be anything, and counts for no key of ours
 	}
 	if g.Ledger == nil {
-		if len(a.who.policy.Budgets) > 0 {
+		if a.who.hasBudgets() {
 			return nil, refused(http.StatusServiceUnavailable, "ledger_unavailable",
-				"Your key has a budget, and the gateway keeps no ledger to hold it to. Its administrator can take the budget away, or set LEDGER and DATA_DIR so that there is one.")
+				"Your key, or a tag of your request, has a budget, and the gateway keeps no ledger to hold it to. Its administrator can take the budget away, or set LEDGER and DATA_DIR so that there is one.")
 		}
 		return nil, nil
 	}
+	return g.Ledger.Reserve(work, g.reservation(a, to))
+}
+
+// moveAccount reserves in the budgets of the request what it may cost at
+// another model, instead of what is reserved.
+func (g *Gateway) moveAccount(work life, call *ledger.Call, a *ask, to target) error {
+	if call == nil {
+		return nil
+	}
+	return call.Move(work, g.reservation(a, to))
+}
+
+// reservation returns what a request reserves for the model that is asked.
+func (g *Gateway) reservation(a *ask, to target) ledger.Reservation {
 	r := g.newReservation(a, to)
+	use, _ := g.batchUse(a, to.route)
 	switch {
 	case use == dialect.MakesBatch:
 		r.Row.Priced = true // its price is known when its results are; a spent budget makes none
@@ -44,27 +59,16 @@ func (g *Gateway) openAccount(work life, a *ask, to target) (*ledger.Call, error
 		}
 		r.Row.Estimate(g.Prices, prompt, to.demand.most())
 	default:
-		g.estimate(&r, to.demand, a.who.policy.Overrun != "allow")
+		g.estimate(&r, to.demand)
 	}
 	g.redactRow(&r.Row, a, nil)
-	return g.Ledger.Reserve(work, r)
-}
-
-// moveAccount reserves in the budgets of the key what the request may cost at
-// another model, instead of what is reserved.
-func (g *Gateway) moveAccount(work life, call *ledger.Call, a *ask, to target) error {
-	if call == nil || len(a.who.policy.Budgets) == 0 {
-		return nil
-	}
-	r := g.newReservation(a, to)
-	g.estimate(&r, to.demand, a.who.policy.Overrun != "allow")
-	return call.Move(work, r)
+	return r
 }
 
 // newReservation returns the reservation of a request with all that the request
 // itself decides of its price.
 func (g *Gateway) newReservation(a *ask, to target) ledger.Reservation {
-	r := ledger.Reservation{Row: g.newRow(a, to), Budgets: g.Ledger.Budgets(a.who.policy, g.Location)}
+	r := ledger.Reservation{Row: g.newRow(a, to), Budgets: append(g.Ledger.Budgets(a.who.policy, g.Location), a.who.budgets...)}
 	r.Row.Usage = a.asked()
 	r.Row.Answered = g.answering(to.route, to.model)
 	r.Row.Tier = a.tier()
@@ -75,17 +79,15 @@ func (g *Gateway) newReservation(a *ask, to target) ledger.Reservation {
 	return r
 }
 
-// estimate sets what the budgets of a key hold for a request. Where it is
-// capped, all that the request is likely to cost has to be left of them.
-func (g *Gateway) estimate(r *ledger.Reservation, d *demand, capped bool) {
+// estimate sets what budgets hold for a request, and what has to be left of
+// those that it may not overrun: all that the request is likely to cost.
+func (g *Gateway) estimate(r *ledger.Reservation, d *demand) {
 	count, bounded := d.atMost()
 	r.Row.Estimate(g.Prices, count.Prompt+d.unread(), d.most())
 	if bounded {
 		r.Exact = func(row *ledger.Row) { row.Estimate(g.Prices, d.exact().Prompt+d.unread(), d.most()) }
 	}
-	if capped {
-		r.Least = func(row *ledger.Row) { row.Estimate(g.Prices, row.Usage.Input, d.least()) }
-	}
+	r.Least = func(row *ledger.Row) { row.Estimate(g.Prices, row.Usage.Input, d.least()) }
 }
 
 // tier is the service tier that the request asks for, in OpenAI's field:

@@ -23,7 +23,7 @@ func (g *Gateway) readForm(a *ask, scan *form.Scanner) error {
 		length = maxFormAhead
 	}
 	defer g.timed(a, length)()
-	whole := len(a.who.policy.Budgets) > 0
+	whole := a.who.hasBudgets()
 	from := &countedBody{Reader: a.in.r.Body, all: &g.bodies, limit: g.MaxBodies, own: &a.counted}
 	var ahead []byte
 	for scan.Err() == nil && len(ahead) < maxFormAhead && (whole || !namesModel(scan)) {
@@ -71,9 +71,9 @@ func (g *Gateway) passForm(a *ask, scan *form.Scanner, ahead []byte) error {
 	switch {
 	case a.raw != nil:
 		return g.checkForm(a, scan)
-	case len(a.who.policy.Budgets) > 0 && len(ahead) > 0 && !namesModel(scan):
+	case a.who.hasBudgets() && len(ahead) > 0 && !namesModel(scan):
 		return refused(http.StatusRequestEntityTooLarge, "request_too_large",
-			"Your key has a budget, and the form names no model in its first part. Send the field model before the files.")
+			"Your key, or a tag of your request, has a budget, and the form names no model in its first part. Send the field model before the files.")
 	}
 	f := &formBody{Closer: r.Body, ahead: ahead, rest: r.Body, scan: scan, left: r.ContentLength - int64(len(ahead))}
 	if r.ContentLength < 0 {

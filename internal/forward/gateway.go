@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"forward/internal/dialect"
+	"forward/internal/ledger"
 	"forward/internal/limits"
 	"forward/internal/upstream"
 )
@@ -36,6 +37,7 @@ type Gateway struct {
 	Options
 	*running
 	cacheRoutes map[string]bool
+	tagBudgets  map[string][]ledger.Budget
 	catalogue   catalogue
 	noUsage     sync.Map // *upstream.Route → time.Time until which it is not asked for usage, which it refuses
 }
@@ -91,7 +93,7 @@ func build(o Options, r *running) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{Options: o, running: r, cacheRoutes: make(map[string]bool, len(o.CacheRoutes))}
+	g := &Gateway{Options: o, running: r, cacheRoutes: make(map[string]bool, len(o.CacheRoutes)), tagBudgets: ledger.TagBudgets(o.TagBudgets, o.Location)}
 	for _, path := range o.CacheRoutes {
 		g.cacheRoutes[dialect.FoldPath(dialect.JudgedPath(path))] = true
 	}

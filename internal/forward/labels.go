@@ -12,6 +12,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/ledger"
 )
 
 // A request may name its session and add tags to those of its key. Both are for
@@ -28,13 +29,19 @@ const (
 // of its key and its user.
 type labels struct {
 	session string
-	tags    []string // those of the key, then those that the request brought
-	added   int      // how many of tags the request brought
+	tags    []string        // those of the key, then those that the request brought
+	added   int             // how many of tags the request brought
+	budgets []ledger.Budget // of the tags
 }
+
+// hasBudgets reports whether what a request costs is to fit into budgets: those
+// of the caller's key, or of a tag of the request.
+func (who *caller) hasBudgets() bool { return len(who.policy.Budgets)+len(who.budgets) > 0 }
 
 // label reads the labels of a request in its headers.
 func (g *Gateway) label(r *http.Request, who *caller) (err error) {
 	who.tags = who.policy.Tags
+	defer func() { who.budgets = g.budgetsOf(who.tags) }()
 	session := r.Header.Get("X-Forward-Session")
 	if session != "" && !isSession(session) {
 		return refused(http.StatusBadRequest, "invalid_session",
@@ -47,11 +54,26 @@ func (g *Gateway) label(r *http.Request, who *caller) (err error) {
 	}
 	if g.redacts(who) {
 		for i, tag := range added {
-			added[i] = g.redactTag(tag)
+			if g.tagBudgets[tag] == nil { // else the administrator has written it
+				added[i] = g.redactTag(tag)
+			}
 		}
 	}
 	who.addTags(added)
 	return nil
+}
+
+// budgetsOf returns the budgets of tags.
+func (g *Gateway) budgetsOf(tags []string) (list []ledger.Budget) {
+	if len(g.tagBudgets) == 0 {
+		return nil
+	}
+	for i, tag := range tags {
+		if !slices.Contains(tags[:i], tag) {
+			list = append(list, g.tagBudgets[tag]...)
+		}
+	}
+	return list
 }
 
 // redactTag returns a tag whose name and value are names, or pseudonyms.

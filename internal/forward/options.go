@@ -67,19 +67,20 @@ type Access struct {
 
 // Limiting bounds what requests take.
 type Limiting struct {
-	Gate             *limits.Gate      // request limits
-	Quotas           *limits.Quotas    // requests and tokens a minute and a day; nil: none
-	Scheduler        *queue.Scheduler  // the queues of models with rpm or tpm; nil: none has any
-	QueueKeepalive   time.Duration     // between comments to a stream that waits in a queue; 0: none
-	Paces            *limits.Paces     // of streamed answers
-	Estimation       tokens.Estimation // of prompts by their length, where it is on
-	DefaultMaxTokens int64             // reserved for the completion of a request that names no bound; 1024 by default
-	ReserveMaxOutput int64             // the most that limits of tokens reserve for a completion, unless the model answered more lately; 4096 by default
-	BudgetStatus     int               // of the answer to a key whose budget is spent; 429 by default
-	MaxParallel      int               // requests of one caller at the same time; 0: no bound
-	MaxBody          int64             // bytes of a request body that is read; by default as many as the provider takes
-	MaxBodies        int64             // bytes of all such bodies together; 0: no bound
-	WriteTimeout     time.Duration     // one write to a client that does not read; 30 s by default
+	Gate             *limits.Gate       // request limits
+	Quotas           *limits.Quotas     // requests and tokens a minute and a day; nil: none
+	Scheduler        *queue.Scheduler   // the queues of models with rpm or tpm; nil: none has any
+	QueueKeepalive   time.Duration      // between comments to a stream that waits in a queue; 0: none
+	Paces            *limits.Paces      // of streamed answers
+	Estimation       tokens.Estimation  // of prompts by their length, where it is on
+	DefaultMaxTokens int64              // reserved for the completion of a request that names no bound; 1024 by default
+	ReserveMaxOutput int64              // the most that limits of tokens reserve for a completion, unless the model answered more lately; 4096 by default
+	BudgetStatus     int                // of the answer to a key whose budget is spent; 429 by default
+	TagBudgets       []ledger.TagBudget // what all requests with a tag may use together
+	MaxParallel      int                // requests of one caller at the same time; 0: no bound
+	MaxBody          int64              // bytes of a request body that is read; by default as many as the provider takes
+	MaxBodies        int64              // bytes of all such bodies together; 0: no bound
+	WriteTimeout     time.Duration      // one write to a client that does not read; 30 s by default
 }
 
 // Caching configures which answers are cached, and for which callers.

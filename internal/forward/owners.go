@@ -41,7 +41,7 @@ func (g *Gateway) ownsOnly(who *caller, to target) bool {
 // not hold where they are used.
 func (g *Gateway) checkEphemeral(a *ask, to target) error {
 	who := &a.who
-	if !to.swap || !who.known || !dialect.HandsOutSecrets(a.in.r.Method, a.from.plain) || who.policy.AllowsEphemeral(g.Levels.Restricted(who.level)) {
+	if !to.swap || !who.known || !dialect.HandsOutSecrets(a.in.r.Method, a.from.plain) || who.policy.AllowsEphemeral(g.Levels.Restricted(who.level) || who.hasBudgets()) {
 		return nil
 	}
 	return refused(http.StatusForbidden, "operation_not_allowed",

@@ -50,7 +50,7 @@ func (g *Gateway) allowsUnknown(who *caller) bool {
 	case "deny":
 		return false
 	}
-	return len(who.policy.Budgets) == 0 && !g.restricted(who)
+	return !who.hasBudgets() && !g.restricted(who)
 }
 
 // checkUpgrade refuses every change of the protocol but that to WebSocket: on

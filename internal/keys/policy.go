@@ -60,7 +60,8 @@ func (p *Policy) AllowsModel(model string) bool { return allows(p.Models, model)
 func (p *Policy) RestrictsModels() bool { return len(p.Models) > 0 }
 
 // AllowsEphemeral reports whether the key may have ephemeral credentials made.
-// restricted is whether its level limits it to some models.
+// restricted is whether its level limits it to some models, or a tag of the
+// request has a budget.
 func (p *Policy) AllowsEphemeral(restricted bool) bool {
 	if p.Ephemeral != "" {
 		return p.Ephemeral == "allow"

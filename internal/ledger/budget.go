@@ -49,6 +49,31 @@ func (l *Ledger) Budgets(p *keys.Policy, zone *time.Location) []Budget {
 	return list
 }
 
+// TagBudget is a budget of a tag as the settings have it.
+type TagBudget struct {
+	Tag          string
+	Limit        keys.Budget
+	UnknownPrice string // as in keys.Policy, as is Overrun
+	Overrun      string
+}
+
+// TagBudgets returns the budgets of tags. zone is the calendar of those that
+// name none.
+func TagBudgets(list []TagBudget, zone *time.Location) map[string][]Budget {
+	byTag := map[string][]Budget{}
+	for _, b := range list {
+		budget := Budget{
+			Tag: b.Tag, Unit: Unit(b.Limit.Unit), Amount: b.Limit.Amount, Period: Period(b.Limit.Period), Zone: zone,
+			AllowUnpriced: b.UnknownPrice == "allow", Overrun: b.Overrun == "allow",
+		}
+		if z, err := time.LoadLocation(b.Limit.Zone); err == nil && b.Limit.Zone != "" {
+			budget.Zone = z
+		}
+		byTag[b.Tag] = append(byTag[b.Tag], budget)
+	}
+	return byTag
+}
+
 // zone returns the time zone of a name, or the default. A zone is a file, so
 // each is read once.
 func (l *Ledger) zone(name string, otherwise *time.Location) *time.Location {
