@@ -32,6 +32,8 @@ type answer struct {
 	cut       bool // the length limit was reached
 	choices   int
 	in, out   int // tokens: words, which is near enough for a toy
+
+	cached, written, written1h, thoughts int // further tokens, beside in and out
 }
 
 type toolCall struct{ id, name, arguments string }
@@ -48,6 +50,9 @@ func contents() map[string]func(*answer) {
 
 // compose returns the answer to the request's last message.
 func (x *exchange) compose() answer {
+	if x.loop {
+		return x.composeLoop()
+	}
 	prompt := x.prompt()
 	a := answer{
 		id: fmt.Sprint(x.rec.Seq), model: x.model(), text: "You said: " + prompt, choices: max(1, int(x.field("n").Int())),

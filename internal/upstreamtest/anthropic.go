@@ -24,7 +24,7 @@ func (x *exchange) messages() reply {
 		return streamReply(a.messageEvents())
 	}
 	m := a.message()
-	m["content"], m["stop_reason"], m["usage"] = a.blocks(), a.stopReason(), obj{"input_tokens": a.in, "output_tokens": a.out}
+	m["content"], m["stop_reason"], m["usage"] = a.blocks(), a.stopReason(), a.messageUsage(a.out)
 	return jsonReply(200, marshal(m))
 }
 
@@ -35,8 +35,18 @@ const signature = "c2lnbmVk"
 func (a answer) message() obj {
 	return obj{
 		"id": "msg_" + a.id, "type": "message", "role": "assistant", "model": a.model, "content": []obj{},
-		"stop_reason": nil, "stop_sequence": nil, "usage": obj{"input_tokens": a.in, "output_tokens": 1},
+		"stop_reason": nil, "stop_sequence": nil, "usage": a.messageUsage(1),
 	}
+}
+
+func (a answer) messageUsage(out int) obj {
+	u := obj{"input_tokens": a.in, "output_tokens": out}
+	if a.cached+a.written+a.written1h > 0 {
+		u["cache_read_input_tokens"] = a.cached
+		u["cache_creation_input_tokens"] = a.written + a.written1h
+		u["cache_creation"] = obj{"ephemeral_5m_input_tokens": a.written, "ephemeral_1h_input_tokens": a.written1h}
+	}
+	return u
 }
 
 func (a answer) blocks() []obj {

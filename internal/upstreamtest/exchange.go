@@ -20,6 +20,7 @@ type exchange struct {
 
 	bodyRead bool
 	socket   bool // it is a message of a WebSocket
+	loop     bool // the script is "agent"
 }
 
 // reply is an answer before it is delivered: a body, or a stream's events.

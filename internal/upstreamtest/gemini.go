@@ -94,8 +94,19 @@ func (a answer) candidate(parts []obj, finish string) obj {
 	}
 	return obj{
 		"candidates": []obj{c}, "modelVersion": a.model, "responseId": a.id,
-		"usageMetadata": obj{"promptTokenCount": a.in, "candidatesTokenCount": a.out, "totalTokenCount": a.in + a.out},
+		"usageMetadata": a.usageMetadata(),
 	}
+}
+
+func (a answer) usageMetadata() obj {
+	u := obj{"promptTokenCount": a.in + a.cached, "candidatesTokenCount": a.out, "totalTokenCount": a.in + a.cached + a.out + a.thoughts}
+	if a.cached > 0 {
+		u["cachedContentTokenCount"] = a.cached
+	}
+	if a.thoughts > 0 {
+		u["thoughtsTokenCount"] = a.thoughts
+	}
+	return u
 }
 
 func (x *exchange) geminiModels() reply {

@@ -15,9 +15,9 @@ func (a answer) finish() string {
 
 func (a answer) usage() obj {
 	return obj{
-		"prompt_tokens": a.in, "completion_tokens": a.out, "total_tokens": a.in + a.out,
-		"prompt_tokens_details":     obj{"cached_tokens": 0},
-		"completion_tokens_details": obj{"reasoning_tokens": len(pieces(a.reasoning))},
+		"prompt_tokens": a.in + a.cached, "completion_tokens": a.out + a.thoughts, "total_tokens": a.in + a.cached + a.out + a.thoughts,
+		"prompt_tokens_details":     obj{"cached_tokens": a.cached},
+		"completion_tokens_details": obj{"reasoning_tokens": len(pieces(a.reasoning)) + a.thoughts},
 	}
 }
 

@@ -30,7 +30,9 @@ type Request struct {
 	BodySHA256 string `json:"body_sha256,omitempty"` // hex; "" if the body was not read to its end
 	Body       string `json:"body,omitempty"`        // at most the first MiB
 
-	Extensions string `json:"extensions,omitempty"` // of a WebSocket, as they were agreed
+	Extensions string  `json:"extensions,omitempty"` // of a WebSocket, as they were agreed
+	Model      string  `json:"model,omitempty"`      // of an answer by the script "agent"
+	Usage      *Tokens `json:"usage,omitempty"`      // what this answer reports
 
 	Script  string    `json:"script,omitempty"` // the script played, "" for the ordinary answer
 	Events  int       `json:"events,omitempty"` // stream events written so far

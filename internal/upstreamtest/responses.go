@@ -57,8 +57,8 @@ func (a answer) response(status string) obj {
 	if status == "completed" {
 		r["output"] = a.items()
 		r["usage"] = obj{
-			"input_tokens": a.in, "output_tokens": a.out, "total_tokens": a.in + a.out,
-			"input_tokens_details": obj{"cached_tokens": 0}, "output_tokens_details": obj{"reasoning_tokens": 0},
+			"input_tokens": a.in + a.cached, "output_tokens": a.out + a.thoughts, "total_tokens": a.in + a.cached + a.out + a.thoughts,
+			"input_tokens_details": obj{"cached_tokens": a.cached}, "output_tokens_details": obj{"reasoning_tokens": a.thoughts},
 		}
 	}
 	return r

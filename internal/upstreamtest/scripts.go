@@ -31,6 +31,7 @@ func behaviours() []behaviour {
 		{name: "malformed-json", means: "200 with a body that is not JSON", deliver: (*exchange).malformedJSON},
 		{name: "private-headers", means: "an ordinary answer with cookies, CORS and internal headers", deliver: (*exchange).privateHeaders},
 		{name: "gzip", means: "an ordinary answer in gzip", deliver: (*exchange).gzip},
+		{name: "agent", means: "a tool loop: a call of the tool that runs commands, then a sentence", deliver: (*exchange).agent},
 		{name: "delay-#-ms", means: "an ordinary answer after # ms", deliver: (*exchange).delay},
 
 		{name: "burst-#", means: "# events and the end mark in one write, before the request body is read", early: true, deliver: (*exchange).burst},

@@ -66,6 +66,7 @@ func TestEveryScript(t *testing.T) {
 		"malformed-json":   {"malformed-json", func(a answered) bool { return a.status == 200 && !bytes.HasSuffix(a.body, []byte("}")) }},
 		"private-headers":  {"private-headers", func(a answered) bool { return a.header.Get("Set-Cookie") != "" && ended(a) }},
 		"gzip":             {"gzip", func(a answered) bool { return a.header.Get("Content-Encoding") == "gzip" && gunzips(a.body) }},
+		"agent":            {"agent", ended},
 		"delay-#-ms":       {"delay-20-ms", func(a answered) bool { return a.elapsed >= 20*time.Millisecond && ended(a) }},
 		"burst-#":          {"burst-20", func(a answered) bool { return bytes.Equal(a.body, upstreamtest.NumberedStream(20)) }},
 		"burst-wait-#":     {"burst-wait-20", func(a answered) bool { return bytes.Equal(a.body, upstreamtest.NumberedStream(20)) }},

@@ -55,7 +55,7 @@ func (x *exchange) converse(answer func(*exchange)) {
 		if err != nil {
 			panic(http.ErrAbortHandler) // the connection is no longer HTTP's
 		}
-		turn := &exchange{s: x.s, w: &messageWriter{ctx: ctx, conn: conn, header: http.Header{}}, r: x.r, body: message, bodyRead: true, socket: true}
+		turn := &exchange{s: x.s, w: &messageWriter{ctx: ctx, conn: conn, header: http.Header{}}, r: x.r, body: message, bodyRead: true, socket: true, loop: x.loop}
 		turn.rec = x.s.record(x.r)
 		sum := sha256.Sum256(message)
 		x.s.update(turn.rec, func(q *Request) {
