@@ -1,10 +1,14 @@
-.PHONY: build test e2e fault fault-root soak bench bench-go lint check
+.PHONY: build test agents e2e fault fault-root soak bench bench-go lint check
 
 build: ## the binary, built as in the image
 	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
 
 test: ## unit tests
 	go test ./...
+
+agents: ## the coding agents of npm; they take two gigabytes in test/agents/node_modules
+	npm ci --prefix test/agents --ignore-scripts --no-audit --no-fund --silent
+	go test -tags agents -count=1 -parallel=4 ./test/agents
 
 e2e: ## the binary in a process of its own, with the official SDKs
 	npm ci --prefix test/sdk
@@ -26,7 +30,7 @@ bench-go: ## Go's own benchmarks, against a bare gin and ReverseProxy in the sam
 	go test -run='^$$' -bench=. ./internal/forward
 
 lint: ## staticcheck
-	go tool -modfile=tools/go.mod staticcheck -tags e2e,fault -checks inherit,-SA4000,-ST1013 ./...
+	go tool -modfile=tools/go.mod staticcheck -tags e2e,fault,agents -checks inherit,-SA4000,-ST1013 ./...
 
 check: ## all of CI
 	.ci/run
