@@ -214,3 +214,36 @@ func TestRecipesLeadToTheirProviders(t *testing.T) {
 		t.Errorf("calls of %d clients, and %d recipes", len(clientCalls), len(guide.Clients))
 	}
 }
+
+// TestLLMsOfAGateway: the page names the address behind a proxy, needs no key,
+// and is kept from addresses that may not ask.
+func TestLLMsOfAGateway(t *testing.T) {
+	const settings = "OPENAI_API_KEY=sk-canary-0123456789\nFORWARD_KEY=fk-canary-0123456789\nADMIN_KEY=admin-canary-0123456789\n"
+	for name, test := range map[string]struct {
+		env    string
+		status int
+		want   string
+	}{
+		"behind a proxy":   {"TRUSTED_PROXIES=127.0.0.1\n", 200, `base_url = "https://llm.example.com/v1"`},
+		"an untrusted one": {"", 200, `base_url = "http://llm.example.com/v1"`},
+		"refused address":  {"IP_BLACKLIST=127.0.0.1\n", 403, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := http.NewRequest("GET", serveSettings(t, settings+test.env)+"/_/llms.txt", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.Host = "llm.example.com"
+			r.Header.Set("X-Forwarded-Proto", "https")
+			res, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer res.Body.Close()
+			text, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != test.status || !strings.Contains(string(text), test.want) || strings.Contains(string(text), "canary") {
+				t.Errorf("%v %s\n%s", err, res.Status, text)
+			}
+		})
+	}
+}
