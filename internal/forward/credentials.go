@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"forward/internal/dialect"
+	"forward/internal/dialects"
 	"forward/internal/keys"
 	"forward/internal/upstream"
 )
@@ -21,6 +23,36 @@ import (
 // or the key wants it, or the route is open, where none is ever set.
 func sendsOwn(key *keys.Key, route *upstream.Route) bool {
 	return route.Open || route.Client || key.Policy.BringsOwn()
+}
+
+// clientRoute returns the route whose setting decides about the credentials of
+// a request. On / that may be the route of the protocol that the path shows.
+func (g *Gateway) clientRoute(from *match) *upstream.Route {
+	if from.mount != "/" || from.dialect == from.route.Dialect || from.route.Client {
+		return from.route
+	}
+	routes := RoutesOf(g.Routes, from.dialect)
+	if len(routes) > 0 && routes[0].Client {
+		return routes[0]
+	}
+	return from.route
+}
+
+// checkOwn refuses to send a client's own credential to a route that a model
+// leads to: it is for the provider of the protocol in which the client asks, or
+// for where an administrator lets it go.
+func checkOwn(a *ask, route *upstream.Route, d *dialect.Dialect) error {
+	who := &a.who
+	switch {
+	case route != a.from.route && route.Client && who.known && !who.own:
+		return noCredential(who, route)
+	case !who.own, route.Client, route.Open:
+		return nil
+	case who.policy.BringsOwn() && (route == a.from.route || route.Prefix == "/"+d.Name || dialects.OfHost(route.Base.Hostname()) == d):
+		return nil
+	}
+	return refused(http.StatusForbidden, "route_not_allowed",
+		"The model leads to the route '"+route.Name+"', to which your own credential does not go. An administrator of the gateway can let it: credentials: client.")
 }
 
 // named returns the valid forward key of X-Forward-Key, nil for none.

@@ -335,6 +335,70 @@ func TestAKeyIsLimitedWhateverItsToken(t *testing.T) {
 	}
 }
 
+// TestOwnCredentialsOnOneAddress sends them to /, where the path shows the
+// protocol: they go to the provider of that one, and nowhere that only a model
+// leads to.
+func TestOwnCredentialsOnOneAddress(t *testing.T) {
+	target := start(t, vendors, nil)
+	home := func() *upstream.Route { // as in use, where it does not speak Messages
+		r := target.route("openai", "/", []string{canary})
+		r.Base = mustParse("https://api.openai.com")
+		r.Transport = towards(target.upstream.URL)
+		return r
+	}
+	for name, test := range map[string]struct {
+		path, model string
+		byKey       bool
+		status      int
+		upstream    string
+	}{
+		"Messages to the route of clients": {"/v1/messages", "claude-haiku-4-5", false, 200, "anthropic"},
+		"Messages by the key":              {"/v1/messages", "claude-haiku-4-5", true, 200, "anthropic"},
+		"chats are not for clients here":   {"/v1/chat/completions", "gpt-4o-mini", false, 401, ""},
+		"chats by the key":                 {"/v1/chat/completions", "gpt-4o-mini", true, 200, "openai"},
+		"a chat that its model leads away": {"/v1/chat/completions", "deep-1", true, 403, ""},
+		"a message that is led away":       {"/v1/messages", "deep-1", true, 403, ""},
+		"led away from a route of clients": {"/v1/messages", "deep-1", false, 403, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := start(t, vendors, func(s *setup) {
+				claude := target.route("anthropic", "/anthropic", []string{canary})
+				claude.Dialect = anthropic.Dialect
+				claude.Client = !test.byKey
+				deep := target.route("deep", "/deep", []string{canary})
+				deepClaude := target.route("deep-claude", "/deep-claude", []string{canary})
+				deepClaude.Dialect = anthropic.Dialect
+				s.routes = []*upstream.Route{home(), claude, deep, deepClaude}
+				s.Models = []forward.ModelRoute{{Models: "deep-*", Dialect: anthropic.Dialect, Route: deepClaude}, {Models: "deep-*", Route: deep}}
+				if test.byKey {
+					s.keys[0].Policy.Credentials = "client"
+				}
+			})
+			before := target.calls()
+			a := b.do("POST", test.path, `{"model":"`+test.model+`","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`,
+				"Authorization", "Bearer "+oauthToken, "X-Forward-Key", "fk-alice")
+			a.want(t, test.status)
+			if test.status != 200 {
+				if target.calls() != before {
+					t.Error("the upstream was called")
+				}
+				return
+			}
+			if r, _ := target.last(); r.Header.Get("Authorization") != "Bearer "+oauthToken || a.Header.Get("X-Forward-Upstream") != test.upstream {
+				t.Errorf("%s got %v", a.Header.Get("X-Forward-Upstream"), r.Header)
+			}
+		})
+	}
+	b := start(t, vendors, func(s *setup) {
+		claude := target.route("anthropic", "/anthropic", nil)
+		claude.Dialect = anthropic.Dialect
+		claude.Client = true
+		s.routes = []*upstream.Route{home(), claude}
+	})
+	b.do("POST", "/v1/messages", `{"model":"claude-haiku-4-5"}`, "Authorization", "Bearer "+oauthToken).want(t, 401, "X-Forward-Key: fk-…")
+	b.do("POST", "/v1/messages", `{"model":"claude-haiku-4-5"}`).want(t, 401, "and this request has none")
+}
+
 // TestA401OfAClientsTokenIsItsOwn: the verdicts of upstreams on credentials of
 // the clients' own condemn no API key of ours, and pass as they are.
 func TestA401OfAClientsTokenIsItsOwn(t *testing.T) {

@@ -66,7 +66,7 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 			return from, who, err
 		}
 	}
-	who, err = g.authenticate(in.r, from.route, ip)
+	who, err = g.authenticate(in.r, &from, ip)
 	if err != nil {
 		return from, who, err
 	}
@@ -91,13 +91,14 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 // authenticate decides who the caller is, by the rules of "Access" in the
 // README: open routes need no key, an empty ring needs none, and otherwise a
 // forward key is needed.
-func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.Addr) (caller, error) {
+func (g *Gateway) authenticate(r *http.Request, from *match, ip netip.Addr) (caller, error) {
 	who := caller{ip: ip, policy: &unrestricted}
+	route := from.route
 	needed := g.Ring.Len() > 0 && (!route.Open || g.ExtraAuth)
 	named := g.named(r)
-	if named != nil && sendsOwn(named, route) {
+	if named != nil && (sendsOwn(named, route) || g.clientRoute(from).Client) {
 		who.know(named)
-		return who, g.bringOwn(&who, r, route)
+		return who, g.bringOwn(&who, r, g.clientRoute(from))
 	}
 	presented, slot, err := g.presented(r)
 	who.presented = presented
@@ -105,7 +106,7 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 	if err != nil {
 		who.others = keys.Credentials(r.Header, r.URL.RawQuery)
 		if needed || g.mayHoldForwardKey(r) {
-			return who, g.wrongKey(&who, r, route, err)
+			return who, g.wrongKey(&who, r, from, err)
 		}
 		presented = credentials(r.Header) + r.URL.RawQuery // all of them are the upstream's to judge
 	}
@@ -122,7 +123,7 @@ func (g *Gateway) authenticate(r *http.Request, route *upstream.Route, ip netip.
 		}
 		return who, nil
 	case needed && (who.ours || !g.passes(presented)):
-		return who, g.wrongKey(&who, r, route, err)
+		return who, g.wrongKey(&who, r, from, err)
 	}
 	if g.target(&who, route, "").strip || who.ephemeral {
 		presented = "" // it does not go upstream, or names no account
@@ -143,9 +144,9 @@ func (who *caller) know(key *keys.Key) {
 
 // wrongKey returns why a credential is refused. One that is no key of ours may
 // be a guess, and guesses are slowed down by their address.
-func (g *Gateway) wrongKey(who *caller, r *http.Request, route *upstream.Route, err error) error {
+func (g *Gateway) wrongKey(who *caller, r *http.Request, from *match, err error) error {
 	wrong := &keyError{err: err, presented: who.presented, authorization: r.Header.Get("Authorization")}
-	g.blameNamed(wrong, who, r, route)
+	g.blameNamed(wrong, who, r, g.clientRoute(from))
 	guess := (errors.Is(wrong.err, keys.ErrConflict) && g.named(r) == nil) || (errors.Is(wrong.err, keys.ErrUnknown) && who.presented != "" && !g.Ring.Former(who.presented))
 	if guess {
 		wrong.wait = g.Guard.Fail(who.ip, who.presented, time.Now())

@@ -76,15 +76,15 @@ func (g *Gateway) place(a *ask, model string) (target, error) {
 		model = ""
 	}
 	route, err := g.routeOf(a, d, from.op, model)
+	if err == nil {
+		err = checkOwn(a, route, d)
+	}
 	if err != nil || route == from.route {
 		return to, err
 	}
 	err = a.who.checkRoute(route)
 	if err != nil {
 		return to, err
-	}
-	if route.Client && a.who.known && !a.who.own {
-		return to, noCredential(&a.who, route)
 	}
 	rest := from.rest
 	if from.dialect == dialects.Default {
@@ -118,6 +118,8 @@ func (g *Gateway) routeOf(a *ask, d *dialect.Dialect, op dialect.Operation, mode
 	own, usable := g.firstOf(a, d)
 	beside := speaks && home.Dialect != d
 	switch {
+	case usable && own.Client && a.who.own && !home.Client:
+		return own, nil
 	case beside && (!usable || !g.target(&a.who, own, "").swap):
 		return home, nil // the client's own credential is for the host of /
 	case beside && model != "" && d.Provider.Beside:
@@ -186,6 +188,8 @@ func notServed(a *ask, d *dialect.Dialect, own, other *upstream.Route, model str
 			model, other.Prefix, what, example)
 	case own != nil && a.who.checkRoute(own) != nil:
 		return a.who.checkRoute(own)
+	case own != nil && own.Client && a.who.known && !a.who.own:
+		return noCredential(&a.who, own)
 	case own != nil:
 		message = fmt.Sprintf("The route at / does not serve %s, and the one at %s has no API key. Set %s_API_KEY, or the keys of that route.",
 			what, own.Prefix, strings.ToUpper(d.Name))
