@@ -171,8 +171,8 @@ func requestOptions(cfg *config.Config) forward.Options {
 		Limiting: forward.Limiting{
 			QueueKeepalive: cfg.Limits.QueueKeepalive, DefaultMaxTokens: cfg.Limits.DefaultMaxTokens, ReserveMaxOutput: cfg.Limits.ReserveMaxOutput,
 			Estimation: cfg.Limits.Estimation, MaxParallel: cfg.Limits.MaxParallel,
-			BudgetStatus: budgetStatus(cfg),
-			MaxBody:      cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare,
+			BudgetStatus: budgetStatus(cfg), TagBudgets: cfg.Limits.Budgets,
+			MaxBody: cfg.Upstream.MaxBody, MaxBodies: debug.SetMemoryLimit(-1) / bodyShare,
 		},
 		Caching: forward.Caching{
 			CacheChat: cfg.Cache.Chat, CacheEmbedding: cfg.Cache.Embedding, CacheRoutes: cfg.Cache.Routes,

@@ -19,6 +19,7 @@ import (
 
 	"forward/internal/config"
 	"forward/internal/keys"
+	"forward/internal/ledger"
 	"forward/internal/price"
 	"forward/internal/queue"
 	"forward/internal/upstream"
@@ -134,6 +135,11 @@ func printRoutes(w io.Writer, cfg *config.Config) {
 		rows = append(rows, []string{m.Models, m.Route, boundsText(m.Model)})
 	}
 	section(w, rows)
+	rows = [][]string{{"TAG", "BUDGET", ""}}
+	for _, b := range cfg.Limits.Budgets {
+		rows = append(rows, []string{b.Tag, b.Limit.String(), tagRules(b)})
+	}
+	section(w, rows)
 	rows = [][]string{{"PRICED MODEL", "PRICE", ""}}
 	for _, p := range cfg.Ledger.Prices {
 		rows = append(rows, []string{p.Model, priceText(p), ""})
@@ -163,6 +169,18 @@ func boundsText(m queue.Model) string {
 		parts = append(parts, fmt.Sprintf("%d wait up to %v", m.MaxQueue, m.MaxWait))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// tagRules are the settings of a tag's budget that differ from the defaults.
+func tagRules(b ledger.TagBudget) string {
+	var rules []string
+	if b.Overrun != "" {
+		rules = append(rules, "overrun "+b.Overrun)
+	}
+	if b.UnknownPrice != "" {
+		rules = append(rules, "unknown price "+b.UnknownPrice)
+	}
+	return strings.Join(rules, ", ")
 }
 
 func priceText(p price.Override) string {

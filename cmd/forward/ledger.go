@@ -35,6 +35,14 @@ func (a *app) setLedger(c *change) (err error) {
 		a.closers = append(a.closers, opened)
 	}
 	c.Ledger = a.accounts.Ledger
+	var tags []string
+	for _, b := range c.cfg.Limits.Budgets {
+		tags = append(tags, b.Tag)
+	}
+	err = c.Ledger.TrackTags(context.Background(), tags...) // bounded by the database's own waits
+	if err != nil {
+		return fmt.Errorf("BUDGETS: %w", err)
+	}
 	c.Location = c.cfg.Location
 	if c.before != nil && reflect.DeepEqual(c.cfg.Ledger.Prices, c.before.cfg.Ledger.Prices) {
 		c.Prices = c.before.Prices // unpacking the table is nine tenths of the cost of a reload

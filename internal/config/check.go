@@ -21,6 +21,7 @@ func (l *loader) check() {
 	l.checkKeyRoles()
 	l.checkObjects()
 	l.checkLevels()
+	l.checkBudgets()
 	l.checkLoop()
 	l.checkTLS()
 	if l.cfg.Location == nil {
@@ -72,6 +73,13 @@ func (l *loader) checkKeyHosts() {
 			l.warn(l.chosen[r.setting], fmt.Sprintf("the API key %v goes to two hosts: to %s on %s, and to %s on %s; give the route a key of its own (routes.NAME.keys in forward.yaml) unless both are meant to have it",
 				k.Secret, before.host, before.prefix, host, r.Prefix))
 		}
+	}
+}
+
+// checkBudgets warns where nothing counts what budgets of tags limit.
+func (l *loader) checkBudgets() {
+	if len(l.cfg.Limits.Budgets) > 0 && !l.cfg.Ledger.On {
+		l.warn(l.chosen["BUDGETS"], "LEDGER=false keeps no account, so requests with these tags are refused: set LEDGER=true, or take the budgets away")
 	}
 }
 

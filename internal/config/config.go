@@ -162,6 +162,7 @@ type Limits struct {
 	Paces            []limits.Rule
 	Quotas           []limits.Quota
 	Estimation       tokens.Estimation
+	Budgets          []ledger.TagBudget
 	DefaultMaxTokens int64         // reserved for the answer of a request that sets no limit
 	ReserveMaxOutput int64         // the most that limits of tokens reserve for an answer, unless the model answered more lately
 	BudgetStatus     string        // of the answer to a key whose budget is spent: 429 or 402

@@ -108,6 +108,7 @@ func limitSettings() []setting {
 		{name: "TOKEN_RATE_LIMIT", tree: true, set: rates(func(c *Config) *[]limits.Rule { return &c.Limits.Paces })},
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
+		{name: "BUDGETS", tree: true, set: budgets},
 		{name: "BUDGET_STATUS", def: "429", set: oneOf(func(c *Config) *string { return &c.Limits.BudgetStatus }, "429", "402")},
 		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: number(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
 		{name: "RESERVE_MAX_OUTPUT", def: "4096", set: number(1, 1<<40, func(c *Config) *int64 { return &c.Limits.ReserveMaxOutput })},

@@ -12,6 +12,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/keys"
 	"forward/internal/ledger"
 )
 
@@ -19,11 +20,8 @@ import (
 // reports, so every caller may; neither is in a sum or a metric, so names that
 // a client makes up take no more than the request's own row.
 
-const (
-	maxSession = 256 // bytes of the name of a session
-	maxTags    = 16  // that a request brings
-	maxTag     = 64  // bytes of a tag, as of those of a key
-)
+// maxSession bounds the name of a session, in bytes.
+const maxSession = 256
 
 // labels are the names under which a request is found in reports, beside those
 // of its key and its user.
@@ -115,14 +113,15 @@ func readTags(values []string) (tags []string, err error) {
 			if tag == "" {
 				continue
 			}
-			if len(tag) > maxTag || !utf8.ValidString(tag) || strings.ContainsFunc(tag, func(c rune) bool { return !unicode.IsGraphic(c) || c == '"' }) {
-				return nil, badTags(fmt.Sprintf("has a tag of more than %d bytes, or with quotes or control characters", maxTag))
+			err := keys.CheckTag(tag)
+			if err != nil {
+				return nil, badTags("is not understood: " + err.Error())
 			}
 			tags = append(tags, tag)
 		}
 	}
-	if len(tags) > maxTags {
-		return nil, badTags(fmt.Sprintf("has %d tags, more than %d", len(tags), maxTags))
+	if len(tags) > keys.MaxTags {
+		return nil, badTags(fmt.Sprintf("has %d tags, more than %d", len(tags), keys.MaxTags))
 	}
 	return tags, nil
 }

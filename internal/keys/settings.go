@@ -227,14 +227,29 @@ func setBudgets(s *Settings, text string, _ time.Time) error {
 func setTags(s *Settings, text string, _ time.Time) error {
 	items := list(text)
 	for _, item := range items {
-		if len(item) > 64 || strings.ContainsFunc(item, func(r rune) bool { return !unicode.IsGraphic(r) || r == '"' }) {
-			return fmt.Errorf("%q cannot be a tag; write up to 64 bytes without quotes and control characters", item)
+		if err := CheckTag(item); err != nil {
+			return err
 		}
 	}
-	if len(items) > 16 {
-		return fmt.Errorf("%d tags; write 16 at most", len(items))
+	if len(items) > MaxTags {
+		return fmt.Errorf("%d tags; write %d at most", len(items), MaxTags)
 	}
 	s.Policy.Tags = items
+	return nil
+}
+
+const (
+	// MaxTags bounds the tags of a key, and those that one request brings.
+	MaxTags = 16
+	maxTag  = 64 // bytes
+)
+
+// CheckTag returns what is wrong with a tag.
+func CheckTag(tag string) error {
+	wrong := func(r rune) bool { return !unicode.IsGraphic(r) || r == '"' || r == ',' }
+	if tag == "" || len(tag) > maxTag || !utf8.ValidString(tag) || strings.ContainsFunc(tag, wrong) {
+		return fmt.Errorf("%.80q cannot be a tag; write up to %d bytes without commas, quotes and control characters", tag, maxTag)
+	}
 	return nil
 }
 
