@@ -195,13 +195,10 @@ type Provider struct {
 	Words     []string // words of a route prefix that suggest the dialect
 	Models    string   // a glob of the model names that only this provider has
 	Marks     Marks
+	Lists     *Lists // how it lists its models
 	Beside    bool   // local servers and resellers serve the protocol beside OpenAI's
 	MaxBody   int64  // bytes of a request that the provider takes, or more than its models read; 0: unknown
 	PriceName string // the provider's name in price tables, if it is not that of the dialect
-
-	// ModelsQuery and ModelsHeader are what the list of models is asked with.
-	ModelsQuery  string
-	ModelsHeader http.Header
 
 	// AccountHeaders are the request headers that name the account of the
 	// client's own credential, in canonical form. They go with it when it is

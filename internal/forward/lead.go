@@ -70,12 +70,18 @@ func (g *Gateway) place(a *ask, model string) (target, error) {
 	if !from.op.RunsModel() || from.op == dialect.Unknown {
 		model = ""
 	}
+	if from.op == dialect.Models {
+		_, model = modelsPath(from.plain)
+	}
 	d := from.dialect
 	if named := dialects.Named(from.plain); named != nil {
 		d = named
 		model = ""
 	}
 	route, err := g.routeOf(a, d, from.op, model)
+	if err != nil && from.op == dialect.Models && to.swap {
+		return to, nil // the gateway answers, see listsModels
+	}
 	if err == nil {
 		err = checkOwn(a, route, d)
 	}

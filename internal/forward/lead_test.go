@@ -57,11 +57,14 @@ func (p place) without() place {
 // be empty.
 func mounted(t *testing.T, places []place, led [][3]string, change func(*setup)) *bench {
 	t.Helper()
-	answer := func(w http.ResponseWriter, r *http.Request) {
+	up := start(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, `{}`)
-	}
-	up := start(t, answer, nil)
+		list, ok := modelsAt[r.Header.Get("X-Dialled")+r.URL.Path]
+		if !ok {
+			list = `{}`
+		}
+		io.WriteString(w, list)
+	}, nil)
 	b := start(t, nil, func(s *setup) {
 		s.routes = nil
 		at := map[string]*upstream.Route{}

@@ -26,11 +26,11 @@ func lists(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(400)
 		}
 		io.WriteString(w, `{"data":[{"type":"model","id":"claude-1","display_name":"Claude 1","created_at":"2025-02-19T00:00:00Z"},{"type":"model","id":"gpt-of-anthropic"}],"has_more":false}`)
-	case r.URL.Path == "/gemini/v1beta/openai/models":
-		if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ") {
+	case r.URL.Path == "/gemini/v1beta/models":
+		if r.URL.RawQuery != "pageSize=1000" || r.Header.Get("X-Goog-Api-Key") == "" {
 			w.WriteHeader(400)
 		}
-		io.WriteString(w, `{"object":"list","data":[{"id":"models/gemini-1","object":"model","owned_by":"google"}]}`)
+		io.WriteString(w, `{"models":[{"name":"models/gemini-1","displayName":"Gemini 1"}]}`)
 	case r.URL.Path == "/v1/models":
 		io.WriteString(w, `{"object":"list","data":[{"id":"gpt-1","object":"model","created":1,"owned_by":"openai","extra":[1.0]},{"id":"claude-of-openai","object":"model"},{"id":"gpt-2","object":"model","created":2,"owned_by":"openai"}]}`)
 	default:
@@ -82,7 +82,7 @@ func TestOneListOfAllModels(t *testing.T) {
 	})
 	a := b.do("GET", "/v1/models", "")
 	a.want(t, 200, `{"id":"gpt-1","object":"model","created":1,"owned_by":"openai","extra":[1.0]}`, `{"id":"claude-1","object":"model","created":1739923200,"owned_by":"anthropic"}`,
-		`{"id":"gemini-1","object":"model","created":0,"owned_by":"google"}`)
+		`{"id":"gemini-1","object":"model","created":0,"owned_by":"gemini"}`)
 	got := strings.Fields(ids(t, a.body))
 	if len(got) != 4 || got[0] != "gpt-1" || got[1] != "gpt-2" || !strings.Contains(a.body, "claude-1") || !strings.Contains(a.body, "gemini-1") {
 		t.Errorf("models %v: one that leads elsewhere is listed, or one is missing", got)

@@ -59,6 +59,9 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 	}),
 	is(dialect.ErrMembers, dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_body",
 		Message: fmt.Sprintf("The request body has more than %d members at its top, which is more than any provider's API has.", dialect.MaxMembers)}),
+	when(func(e *dialect.PageError) dialect.Problem {
+		return dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_query", Param: e.Param, Message: e.Error()}
+	}),
 	when(problemOfCut),
 	is(errShuttingDown, shuttingDown("The gateway is shutting down.")),
 	when(problemOfUpstream),

@@ -38,18 +38,15 @@ var Dialect = &dialect.Dialect{
 	// https://docs.anthropic.com/en/api/openai-sdk
 	Compatible: &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1", Operations: []dialect.Operation{dialect.Chat}},
 	Provider: dialect.Provider{
-		MaxBody: 32 << 20, // https://docs.anthropic.com/en/api/overview, "Request size limits"
-		BaseURL: "https://api.anthropic.com",
-		Hosts:   []string{"anthropic.com"},
-		Words:   []string{"anthropic", "claude"},
-		Models:  "claude-*",
-		Marks:   dialect.Marks{Header: "Anthropic-Version", Slot: "X-Api-Key"},
-		Beside:  true, // https://docs.vllm.ai, "Anthropic Messages API"; https://openrouter.ai/docs; Ollama, LM Studio
-		// Its own list has 20 models on a page, and 1,000 at most:
-		// https://docs.anthropic.com/en/api/models-list.
-		ModelsQuery:  "limit=1000",
-		ModelsHeader: http.Header{"Anthropic-Version": {"2023-06-01"}},
-		Addresses:    []string{"results_url", "data.#.results_url"}, // of batches; the SDKs send their key there
+		MaxBody:   32 << 20, // https://docs.anthropic.com/en/api/overview, "Request size limits"
+		BaseURL:   "https://api.anthropic.com",
+		Hosts:     []string{"anthropic.com"},
+		Words:     []string{"anthropic", "claude"},
+		Models:    "claude-*",
+		Lists:     &lists,
+		Marks:     dialect.Marks{Header: "Anthropic-Version", Slot: "X-Api-Key"},
+		Beside:    true,                                          // https://docs.vllm.ai, "Anthropic Messages API"; https://openrouter.ai/docs; Ollama, LM Studio
+		Addresses: []string{"results_url", "data.#.results_url"}, // of batches; the SDKs send their key there
 	},
 }
 

@@ -46,6 +46,7 @@ var Dialect = &dialect.Dialect{
 		Hosts:     []string{"googleapis.com"},
 		Words:     []string{"gemini"},
 		Models:    "gemini-*",
+		Lists:     &lists,
 		PriceName: "google",
 		Marks: dialect.Marks{
 			Segments: []string{"v[0-9]beta*", "v[0-9]alpha*", "google.ai.generativelanguage.*"},

@@ -38,7 +38,7 @@ var Dialect = &dialect.Dialect{
 	Errors:          dialect.Errors{Body: writeError, Event: writeErrorEvent, Header: openai.Dialect.Errors.Header},
 	Objects:         &dialect.Objects{},
 	Compatible:      &dialect.Compatible{Dialect: openai.Dialect, Base: "/v1"},
-	Provider:        dialect.Provider{MaxBody: 256 << 20, Beside: true},
+	Provider:        dialect.Provider{MaxBody: 256 << 20, Beside: true, Lists: &lists},
 }
 
 // paths are the operations below /api. What is free neither runs a model nor

@@ -33,6 +33,7 @@ var Dialect = &dialect.Dialect{
 	Results:         &dialect.Results{Line: readResult},
 	Provider: dialect.Provider{
 		BaseURL: "https://api.openai.com",
+		Lists:   &lists,
 		Hosts:   []string{"openai.com", "openai.azure.com"},
 		MaxBody: 256 << 20, // it takes 512 MB of images, which is beyond what any model reads
 
