@@ -161,7 +161,7 @@ func requestOptions(cfg *config.Config) forward.Options {
 	return forward.Options{
 		Routing: forward.Routing{
 			Fallbacks: cfg.Fallbacks, Retries: cfg.Upstream.Retries, RetryStatus: cfg.Upstream.RetryStatus,
-			StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout),
+			StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout), SocketIdle: orForever(cfg.Upstream.SocketIdle),
 		},
 		Access: forward.Access{
 			Levels: cfg.Access.Levels, ExtraAuth: cfg.Access.ExtraAuth, UnknownOperations: cfg.Access.UnknownOperations, Passthrough: cfg.Access.Passthrough, TrustUserIDs: cfg.Access.TrustUserIDs,

@@ -147,6 +147,7 @@ func (a *app) serve(ctx context.Context, server *http.Server, listener net.Liste
 func drain(server *http.Server, gateway *forward.Gateway, bound time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), bound)
 	defer cancel()
+	gateway.EndSockets()
 	err := server.Shutdown(ctx)
 	end, _ := ctx.Deadline()
 	gateway.Wait(time.Until(end)) // for upgraded connections, which Shutdown does not know

@@ -34,6 +34,7 @@ func TestSettingsReachTheGateway(t *testing.T) {
 		{"RESERVE_MAX_OUTPUT", "100", func(g *generation) any { return g.ReserveMaxOutput }, int64(4096), int64(100)},
 		{"MAX_BODY_BYTES", "2MiB", func(g *generation) any { return g.MaxBody }, int64(0), int64(2 << 20)},
 		{"STREAM_IDLE_TIMEOUT", "7s", func(g *generation) any { return g.StreamIdleTimeout }, 15 * time.Minute, 7 * time.Second},
+		{"WEBSOCKET_IDLE_TIMEOUT", "7s", func(g *generation) any { return g.SocketIdle }, time.Hour, 7 * time.Second},
 		{"HEADER_TIMEOUT", "7s", func(g *generation) any { return g.Transport.(*http.Transport).ResponseHeaderTimeout }, time.Hour, 7 * time.Second},
 		{"NO_PROXY", ".internal.example", proxyOf, "http://proxy.example:3128 <nil>", "<nil> <nil>"},
 	} {

@@ -209,6 +209,7 @@ type Ledger struct {
 type Upstream struct {
 	upstream.Options                // Proxy, ConnectTimeout (TIMEOUT) and HeaderTimeout
 	StreamIdleTimeout time.Duration // between two reads of a streamed answer
+	SocketIdle        time.Duration // for which nothing may come over a WebSocket
 	Retries           int           // further attempts after a failure in which nothing was sent
 	RetryStatus       []int         // 5xx answers to retry before the first byte
 	MaxBody           int64         // bytes of a request body that is read; 0: as many as the provider takes

@@ -92,7 +92,7 @@ func TestExampleFile(t *testing.T) {
 		c, _ := mustLoad(t)
 		for _, s := range c.Effective() {
 			switch s.Name {
-			case "HOST", "PORT", "CACHE_TTL", "CACHE_MAX_BYTES", "CACHE_MAX_ENTRY_BYTES", "TIMEOUT", "HEADER_TIMEOUT", "STREAM_IDLE_TIMEOUT", "SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT",
+			case "HOST", "PORT", "CACHE_TTL", "CACHE_MAX_BYTES", "CACHE_MAX_ENTRY_BYTES", "TIMEOUT", "HEADER_TIMEOUT", "STREAM_IDLE_TIMEOUT", "WEBSOCKET_IDLE_TIMEOUT", "SHUTDOWN_DELAY", "SHUTDOWN_TIMEOUT",
 				"RETRIES", "LOG_MAX_SIZE", "LOG_MAX_TOTAL", "LOG_MEDIA", "LOG_REPEATS", "LOG_LEVEL", "LOG_FORMAT", "GLOBAL_RATE_LIMIT", "RATE_LIMIT_STRATEGY", "DEFAULT_MAX_TOKENS", "RESERVE_MAX_OUTPUT", "QUEUE_KEEPALIVE", "DATA_DIR":
 				if !strings.Contains(text, "# "+s.Name+"="+s.Value+"\n") {
 					t.Errorf("%s: the example is not the default %s", s.Name, s.Value)

@@ -170,6 +170,7 @@ func upstreamSettings() []setting {
 		{name: "NO_PROXY", set: text(func(c *Config) *string { return &c.Upstream.NoProxy })},
 		{name: "TIMEOUT", def: "10s", set: period(time.Millisecond, func(c *Config) *time.Duration { return &c.Upstream.ConnectTimeout })},
 		{name: "HEADER_TIMEOUT", def: "3600s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.HeaderTimeout })},
+		{name: "WEBSOCKET_IDLE_TIMEOUT", def: "3600s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.SocketIdle })},
 		{name: "STREAM_IDLE_TIMEOUT", def: "900s", set: period(0, func(c *Config) *time.Duration { return &c.Upstream.StreamIdleTimeout })},
 		{name: "SHUTDOWN_TIMEOUT", def: "30s", set: period(0, func(c *Config) *time.Duration { return &c.Listen.ShutdownTimeout })},
 		{name: "SHUTDOWN_DELAY", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Listen.ShutdownDelay })},

@@ -9,6 +9,7 @@ type Draft struct {
 	calls                    []*CallDraft
 	reasoningField           string
 	finish                   string
+	rounds                   rounds
 }
 
 // A CallDraft is a tool call of a [Draft].

@@ -23,6 +23,7 @@ const (
 	Generate     Operation = "generate"      // Gemini: POST …:generateContent and …:streamGenerateContent
 	EmbedContent Operation = "embed_content" // Gemini: POST …:embedContent and …:batchEmbedContents
 	Rerank       Operation = "rerank"        // POST …/rerank
+	Realtime     Operation = "realtime"      // a response on a WebSocket: GET …/realtime, Gemini: …BidiGenerateContent
 	Video        Operation = "video"         // POST …/videos and …/videos/ID/remix, Gemini: POST …:predictLongRunning
 )
 
@@ -40,7 +41,7 @@ func (op Operation) Parsed() bool {
 // it likes. A complete answer of this kind has a finish reason.
 func (op Operation) AnswersText() bool {
 	switch op {
-	case Chat, Completion, Responses, Messages, Generate:
+	case Chat, Completion, Responses, Messages, Generate, Realtime:
 		return true
 	}
 	return false
@@ -69,7 +70,7 @@ func (op Operation) Paid() bool { return op.Generates() && op != Moderation }
 // dialect.
 func (op Operation) OpenAI() bool {
 	switch op {
-	case Messages, CountTokens, Generate, EmbedContent:
+	case Messages, CountTokens, Generate, EmbedContent, Realtime:
 		return false
 	}
 	return true

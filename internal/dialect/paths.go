@@ -9,7 +9,8 @@ import (
 // Paths is the table of a protocol's own operations. It does not change after
 // NewPaths.
 type Paths struct {
-	by map[string]map[string][]pattern // method → first segment → what starts with it
+	by      map[string]map[string][]pattern // method → first segment → what starts with it
+	sockets *Sockets
 }
 
 // pattern is a method and the end of a path.

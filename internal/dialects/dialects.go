@@ -144,3 +144,21 @@ func Serve(home *dialect.Dialect, host string, d *dialect.Dialect, op dialect.Op
 	c := home.Compatible
 	return c != nil && c.Dialect == d && c.Serves(op)
 }
+
+// ReadSocket returns the protocol that a request asks for which changes to
+// WebSocket, at a host whose own dialect is home, and its dialect. It is nil
+// where no dialect knows what would be spoken.
+func ReadSocket(home *dialect.Dialect, path string) (*dialect.Socket, *dialect.Dialect) {
+	home = home.At(path)
+	folded := dialect.Fold(path)
+	best, most := home.Socket(&folded)
+	spoken := home
+	for _, d := range All {
+		if found, weight := d.Socket(&folded); found != nil && weight > most {
+			best = found
+			most = weight
+			spoken = d
+		}
+	}
+	return best, spoken
+}

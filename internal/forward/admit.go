@@ -10,8 +10,8 @@ import (
 
 // admission records which request limits hold for a request.
 type admission struct {
-	entered bool // it counts as one of the caller's parallel requests
-	limited bool // the answer carries the gateway's limit headers, not the upstream's
+	entered string // under which name it counts as one of the caller's parallel requests; "": it does not
+	limited bool   // the answer carries the gateway's limit headers, not the upstream's
 }
 
 // admit asks the request limits of the route and of the caller. What is left of
@@ -22,11 +22,18 @@ func (g *Gateway) admit(a *ask) (admission, error) {
 	if own := who.policy.Parallel; own > 0 && (most == 0 || own < most) {
 		most = own
 	}
-	if !g.parallel.Enter(who.id, most) {
+	name := who.id
+	if a.from.socket != nil {
+		name = "sockets of " + name // they are as many as may run, beside what runs
+	}
+	if !g.parallel.Enter(name, most) {
 		return admission{}, &refusal{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", retryAfter: time.Second,
 			message: fmt.Sprintf("%d requests of yours are running, which is as many as may at the same time. Wait for one to end.", most)}
 	}
-	admitted := admission{entered: true}
+	admitted := admission{entered: name}
+	if a.session != nil && a.session.admitted {
+		return admitted, nil // the connection was, for its first response
+	}
 	status, err := g.Gate.Admit(a.in, a.from.paths, a.from.route.Name, limits.Caller{ID: who.id, Level: who.level})
 	if err != nil {
 		return admitted, err

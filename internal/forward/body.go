@@ -23,6 +23,9 @@ import (
 // decide, because servers differ in how far they trust its type. A form is read
 // as it passes; see formBody.
 func (g *Gateway) learn(a *ask, to target) error {
+	if a.session != nil {
+		return nil // a message was read before it was judged
+	}
 	r := a.in.r
 	op := a.from.op
 	empty := r.ContentLength == 0

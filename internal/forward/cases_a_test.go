@@ -158,6 +158,8 @@ func ephemeralCountForTheirKey(t *testing.T) {
 	if head.StatusCode != http.StatusSwitchingProtocols || seen.Header.Get("Sec-WebSocket-Protocol") != "realtime, openai-insecure-api-key.ek_session" || seen.Header.Get("Authorization") != "" {
 		t.Errorf("%d, and the upstream got %v", head.StatusCode, seen.Header)
 	}
+	// A WebSocket is no request: its responses are.
+	b.do("POST", "/v1/realtime/calls", "v=0", "Authorization", "Bearer ek_first").want(t, http.StatusOK)
 	b.do("POST", "/v1/realtime/calls", "v=0", "Authorization", "Bearer ek_first").want(t, http.StatusTooManyRequests)
 	// Gemini's come in the query.
 	b.do("POST", "/gemini/v1alpha/auth_tokens", `{}`, "Authorization", "Bearer fk-bob").want(t, http.StatusOK)

@@ -146,14 +146,20 @@ func TestCasesOfPaths(t *testing.T) {
 		}
 		b.do("POST", "/something/new", model, "Authorization", "Bearer fk-narrow").want(t, 403, "operation_not_allowed", "POST /something/new", "--unknown-operations allow", "UNKNOWN_OPERATIONS=allow")
 	})
-	t.Run("F1 a WebSocket that falls back to POST", func(t *testing.T) {
-		for key, want := range map[string]int{"spent": 426, "narrow": 426, "spender": 429} {
-			if head := b.handshake("GET /v1/responses", "Authorization: Bearer fk-"+key); head.StatusCode != want || (want == 426) != (head.Header.Get("Upgrade") == "HTTP/1.1") {
+	t.Run("F1 a WebSocket", func(t *testing.T) {
+		// The messages of these are judged, see
+		// TestMessagesOfAWebSocketAreRefused.
+		for _, key := range []string{"spent", "narrow", "spender"} {
+			if head := b.handshake("GET /v1/responses", "Authorization: Bearer fk-"+key); head.StatusCode != 101 {
 				t.Errorf("key %s got %d %v", key, head.StatusCode, head.Header)
 			}
 		}
-		if head := b.handshake("GET /v1/realtime?model=cheap", "Authorization: Bearer fk-narrow"); head.StatusCode != 403 {
+		if head := b.handshake("GET /v1/realtime?model=dear", "Authorization: Bearer fk-narrow"); head.StatusCode != 403 {
 			t.Errorf("realtime got %d", head.StatusCode)
+		}
+		// Where nothing is read, clients that can do both go on with POST.
+		if head := b.handshake("GET /v1/chat/completions", "Authorization: Bearer fk-narrow"); head.StatusCode != 426 || head.Header.Get("Upgrade") != "HTTP/1.1" {
+			t.Errorf("a chat got %d", head.StatusCode)
 		}
 		// What is free as GET is anything on a WebSocket.
 		if head := b.handshake("GET /v1/models", "Authorization: Bearer fk-narrow"); head.StatusCode != 403 {

@@ -71,6 +71,9 @@ func (t *tap) count() *dialect.Usage {
 	}
 	if u.Input == 0 {
 		u.Input = t.demand.exact().Prompt
+		if t.ask.session != nil {
+			u.Input += t.ask.session.context
+		}
 	}
 	if u.Input+u.Output == 0 {
 		return nil // a body that could not be read has no prompt that could be counted

@@ -73,6 +73,9 @@ func (d *demand) atMost() (count tokens.Demand, bounded bool) {
 // read. Budgets reserve them; limits of tokens learn them from the answer.
 // Sound of the lowest usual bit rate has 2 KB a second, which is 10 tokens.
 func (d *demand) unread() int64 {
+	if d.ask.session != nil {
+		return d.ask.session.context
+	}
 	if d.ask.body != nil {
 		return 0
 	}

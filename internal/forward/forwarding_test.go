@@ -307,7 +307,7 @@ func TestUploadsStreamAndEarlyAnswersPass(t *testing.T) {
 	}
 }
 
-func TestWebSocketUpgradePassesWithTheKeySwapped(t *testing.T) {
+func TestAnUnknownWebSocketPassesWithTheKeySwapped(t *testing.T) {
 	b := start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Upgrade") != "websocket" {
 			t.Errorf("no upgrade: %v", r.Header)
@@ -320,7 +320,7 @@ func TestWebSocketUpgradePassesWithTheKeySwapped(t *testing.T) {
 	}, nil)
 	conn := must(net.Dial("tcp", strings.TrimPrefix(b.url, "http://")))(t)
 	defer conn.Close()
-	io.WriteString(conn, "GET /v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fk-alice\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"+
+	io.WriteString(conn, "GET /v1/new/socket?model=gpt-realtime HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer fk-alice\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"+
 		"hel") // before the answer has come
 	reader := bufio.NewReader(conn)
 	res := must(http.ReadResponse(reader, nil))(t)

@@ -51,9 +51,11 @@ type running struct {
 	calls       calls
 	requests    tally // requests that are not settled yet
 	underway    underway
-	lengths     lengths     // of the answers of each model
-	deployments deployments // and which model answers to which name
-	life                    // ends when streams still open are to end because the gateway stops
+	sockets     sockets
+	current     atomic.Pointer[Gateway] // of the latest settings
+	lengths     lengths                 // of the answers of each model
+	deployments deployments             // and which model answers to which name
+	life                                // ends when streams still open are to end because the gateway stops
 }
 
 // errShuttingDown is the cause with which streams that outlive the drain end.
@@ -67,7 +69,8 @@ func New(o Options) (*Gateway, error) {
 }
 
 // With returns a Gateway that serves o in the place of g. Requests that g has
-// started finish under its own options. Drain, Abort and Wait of either concern
+// started finish under its own options; the messages of a WebSocket are
+// requests of their own. Drain, Abort and Wait of either concern
 // both, parallel requests of one caller are counted together, and callers of
 // either share calls. Other state is in the stores of o, and it is for the
 // caller to hand them on.
@@ -97,6 +100,7 @@ func build(o Options, r *running) (*Gateway, error) {
 	for _, path := range o.CacheRoutes {
 		g.cacheRoutes[dialect.FoldPath(dialect.JudgedPath(path))] = true
 	}
+	r.current.Store(g)
 	return g, nil
 }
 

@@ -18,6 +18,7 @@ type match struct {
 	paths   []string // the request's path on each mount of the route, in lower case; limits go by these
 	op      dialect.Operation
 	dialect *dialect.Dialect // which the client speaks; never nil
+	socket  *dialect.Socket  // what is spoken on the WebSocket that it is to become; nil: nothing that is read
 }
 
 // match finds the route, and the user that the path names. Only the path
@@ -53,6 +54,14 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 		home = dialects.Asked(home, r.Header, r.Method, from.plain)
 	}
 	from.op, from.dialect = operationOf(r, home, from.plain)
+	if r.ContentLength == 0 && upgradeOf(r.Header) != "" {
+		socket, spoken := dialects.ReadSocket(home, from.plain)
+		if socket != nil { // what costs is asked for by its messages
+			from.socket = socket
+			from.op = dialect.Other
+			from.dialect = spoken
+		}
+	}
 	from.paths = make([]string, 1, 2+len(route.Aliases))
 	from.paths[0] = route.Prefix
 	from.paths = append(from.paths, route.Aliases...)

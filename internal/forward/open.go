@@ -25,6 +25,7 @@ type ask struct {
 	judged  bool            // rules of the key are about what the body names
 	packed  bool            // raw has a Content-Encoding, and goes upstream as it is
 	counted int64           // bytes that count in Gateway.bodies
+	session *session        // the WebSocket whose message it is; nil: it came over HTTP
 }
 
 // open learns what is asked. The body is read as far as the gateway needs it;
@@ -32,6 +33,10 @@ type ask struct {
 func (g *Gateway) open(a *ask) (target, error) {
 	who := &a.who
 	to, err := g.heading(a)
+	if a.from.socket != nil && !g.readsSockets(who, to) {
+		a.from.socket = nil
+		a.from.op = dialect.Unknown
+	}
 	if err == nil {
 		err = g.checkEphemeral(a, to)
 	}
@@ -76,6 +81,9 @@ func (g *Gateway) open(a *ask) (target, error) {
 func (a *ask) read() {
 	from := &a.from
 	a.req = from.dialect.Request(from.op, from.plain, a.in.r.URL.RawQuery, a.content())
+	if a.session != nil {
+		a.req.Stream = true
+	}
 	if a.req.Model != "" || !from.op.Generates() {
 		return
 	}
@@ -83,6 +91,9 @@ func (a *ask) read() {
 		a.req.Model = strings.Clone(strings.TrimPrefix(model, "models/"))
 		return false
 	})
+	if a.req.Model == "" && a.session != nil {
+		a.req.Model = a.session.model
+	}
 }
 
 // content is what was read of the body: JSON, or the fields of a form; nil if

@@ -44,6 +44,7 @@ type Routing struct {
 	Transport         http.RoundTripper  // to every route without a transport of its own
 	Retries           int                // further tries after a failure in which nothing was sent
 	RetryStatus       []int              // 5xx answers to try again before the first byte
+	SocketIdle        time.Duration      // for which nothing may come over a WebSocket; an hour by default
 	StreamIdleTimeout time.Duration      // silence of an upstream in the middle of an answer; 15 minutes by default
 }
 
@@ -126,6 +127,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.DefaultMaxTokens = cmp.Or(o.DefaultMaxTokens, 1024)
 	o.ReserveMaxOutput = cmp.Or(o.ReserveMaxOutput, 4096)
 	o.StreamIdleTimeout = cmp.Or(o.StreamIdleTimeout, 15*time.Minute)
+	o.SocketIdle = cmp.Or(o.SocketIdle, time.Hour)
 	o.WriteTimeout = cmp.Or(o.WriteTimeout, 30*time.Second)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -60,10 +60,6 @@ func (g *Gateway) checkObjects(a *ask, to target) error {
 		return refused(http.StatusUnsupportedMediaType, "unsupported_encoding",
 			"Your key may use only what it made, so the request body must not be compressed.")
 	}
-	if upgradeOf(r.Header) != "" && a.from.dialect.Operation(http.MethodPost, a.from.plain) == dialect.Responses {
-		return refused(http.StatusForbidden, "operation_not_allowed",
-			"Your key may use only what it made, which the gateway cannot check in the messages of a WebSocket. Send requests by POST.")
-	}
 	ids, whole, complete := a.from.dialect.Names(a.from.op, a.from.plain, a.body)
 	if !complete {
 		return refused(http.StatusBadRequest, "too_many_objects", "The request names more objects of the provider's than the gateway checks.")

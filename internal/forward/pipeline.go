@@ -28,20 +28,21 @@ type inbound struct {
 // writes to the chat log, the ledger, the metrics and the access log. Fields
 // are zero until their step was reached.
 type record struct {
-	in       *inbound
-	ask      *ask
-	to       target
-	admitted admission
-	memory   *memory
-	bill     *ledger.Call // open in the ledger
-	turn     *turn
-	queued   time.Duration // waited in queues, for all targets together
-	answer   *answer
-	tap      *tap
-	logged   bool   // the request's line is in the chat log
-	status   int    // what the client got; 499 when it left first
-	cause    string // an error code when the request did not go well
-	err      error  // the refusal, for callers that share the answer
+	in        *inbound
+	ask       *ask
+	to        target
+	admitted  admission
+	memory    *memory
+	bill      *ledger.Call // open in the ledger
+	turn      *turn
+	queued    time.Duration // waited in queues, for all targets together
+	answer    *answer
+	tap       *tap
+	conversed bool   // it became a WebSocket whose messages are requests
+	logged    bool   // the request's line is in the chat log
+	status    int    // what the client got; 499 when it left first
+	cause     string // an error code when the request did not go well
+	err       error  // the refusal, for callers that share the answer
 }
 
 // handle serves one request and settles it, whatever happens.

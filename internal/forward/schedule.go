@@ -31,7 +31,7 @@ func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, erro
 	t := &turn{demand: to.demand}
 	counted := g.isCounted(&a.who)
 	queued := g.isQueued(a)
-	if a.from.op == dialect.Models || (!counted && !queued) {
+	if a.from.op == dialect.Models || a.from.socket != nil || (!counted && !queued) {
 		return t, nil
 	}
 	patience, err := maxWait(a.in.r.Header)
@@ -67,7 +67,7 @@ func (g *Gateway) queueDemand(a *ask, to target, m *memory, patience time.Durati
 		Route: to.route.Name, Model: to.model, Caller: a.who.id, Priority: a.who.policy.Priority, MaxWait: patience,
 		Tokens: to.demand.exact().Prompt + output, Spare: spare,
 	}
-	if a.req.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil && a.from.dialect.Framings == nil {
+	if a.req.Stream && a.in.r.ProtoAtLeast(1, 1) && m.call == nil && a.from.dialect.Framings == nil && a.session == nil {
 		d.Keepalive = g.QueueKeepalive
 		d.OnKeepalive = func() { g.keepalive(a, m) }
 	}
@@ -102,7 +102,10 @@ func (g *Gateway) isCounted(who *caller) bool {
 }
 
 // isQueued reports whether the request may have to wait in a queue.
-func (g *Gateway) isQueued(a *ask) bool { return g.Scheduler != nil && a.from.op.Generates() }
+func (g *Gateway) isQueued(a *ask) bool {
+	runs := a.session != nil && a.session.unasked
+	return g.Scheduler != nil && a.from.op.Generates() && !runs
+}
 
 // ofCaller reports whether a refusal is about the caller itself: others that
 // ask the same may be let through.

@@ -53,6 +53,11 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	}
 	r := g.outgoing(work, a, to, body)
 	r.Header = g.outgoingHeader(a, to, uses.read())
+	if a.from.socket != nil && r.Header["Sec-Websocket-Extensions"] != nil {
+		// What they change is the frames, which are read.
+		delete(r.Header, "Sec-Websocket-Extensions")
+		ans.modified = append(ans.modified, "websocket_extensions")
+	}
 	ans.batch = g.batchOf(a, to, r.Header)
 	ans.work = g.workOf(a, to, r.Header)
 	if out.body != nil {
@@ -60,7 +65,7 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 	}
 	res, err := ans.attempts.RoundTrip(r)
 	if err == nil {
-		err = checkSwitch(a.in.r, res, to.route.Name)
+		err = checkSwitch(a, res, to.route.Name)
 	}
 	if err != nil {
 		_, kept := errors.AsType[*refusal](err) // the end of the body was kept back
@@ -79,17 +84,19 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 }
 
 // checkSwitch refuses, and closes, an answer that changes the protocol to one
-// that the client has not asked for.
-func checkSwitch(r *http.Request, res *http.Response, route string) error {
+// that was not asked for.
+func checkSwitch(a *ask, res *http.Response, route string) error {
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		return nil
 	}
-	asked := upgradeOf(r.Header)
-	if asked != "" && strings.EqualFold(asked, upgradeOf(res.Header)) {
+	asked := upgradeOf(a.in.r.Header)
+	agreed := asked != "" && strings.EqualFold(asked, upgradeOf(res.Header))
+	extended := a.from.socket != nil && res.Header["Sec-Websocket-Extensions"] != nil
+	if agreed && !extended {
 		return nil
 	}
 	res.Body.Close()
-	return &upstream.Error{Cause: upstream.BadResponse, Err: errors.New("the upstream changed to a protocol for which it was not asked"), Route: route}
+	return &upstream.Error{Cause: upstream.BadResponse, Err: errors.New("the upstream changed to a protocol, or to an extension of it, for which it was not asked"), Route: route}
 }
 
 // neverSent reports whether it is certain that the upstream has seen nothing of

@@ -21,7 +21,7 @@ import (
 func (g *Gateway) logRequest(a *ask, to target) bool {
 	who := &a.who
 	op := a.from.op
-	if g.ChatLog == nil || who.policy.Log == "off" || (a.body == nil && op != dialect.Audio) || !chatlog.Logs(op) {
+	if g.ChatLog == nil || who.policy.Log == "off" || (a.body == nil && op != dialect.Audio && op != dialect.Realtime) || !chatlog.Logs(op) {
 		return false
 	}
 	g.ChatLog.Request(chatlog.Request{
@@ -43,7 +43,7 @@ func (g *Gateway) settle(rec *record) {
 	rec.turn.settle(used)
 	row := g.closeAccount(rec, used, elapsed)
 	g.observe(rec, used, row, elapsed)
-	entered := rec.admitted.entered
+	entered := rec.admitted.entered != ""
 	if rec.memory != nil && rec.memory.call != nil {
 		abandoned := rec.memory.call.finish(rec.err)
 		entered = entered && !abandoned
@@ -66,7 +66,7 @@ func (g *Gateway) settle(rec *record) {
 	}
 	g.bodies.Add(-rec.ask.counted)
 	if entered {
-		g.parallel.Leave(rec.ask.who.id)
+		g.parallel.Leave(rec.admitted.entered)
 	}
 	g.underway.leave(in.life)
 }
@@ -99,8 +99,8 @@ func (rec *record) delivered() bool {
 // share a call the leader has the row of the call; the others have theirs as
 // hits: they cost nothing, and what they would have cost is saved.
 func (g *Gateway) closeAccount(rec *record, used outcome, elapsed time.Duration) *ledger.Row {
-	if g.Ledger == nil || rec.ask.who.id == "" {
-		return nil // the caller was not identified
+	if g.Ledger == nil || rec.ask.who.id == "" || rec.conversed {
+		return nil // the caller was not identified, or the messages have rows
 	}
 	row := g.newRow(rec.ask, rec.to)
 	row.Status = rec.status
@@ -171,6 +171,9 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 	if rec.memory != nil && rec.memory.detail != "" {
 		step("cache", rec.memory.detail)
 	}
+	if rec.ask.session != nil {
+		step("websocket", "a message on the connection of "+rec.ask.session.id)
+	}
 	if rec.queued > 0 {
 		step("queue", fmt.Sprintf("waited %d ms", rec.queued.Milliseconds()))
 	}
@@ -198,6 +201,10 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 // observe counts the request for Prometheus; row is nil where none was written.
 func (g *Gateway) observe(rec *record, used outcome, row *ledger.Row, elapsed time.Duration) {
 	if g.Metrics == nil {
+		return
+	}
+	if rec.conversed {
+		g.Metrics.Leave()
 		return
 	}
 	r := metrics.Request{Model: rec.model(), Status: rec.status, Duration: elapsed, Queued: rec.queued, Stream: rec.ask.req.Stream,
@@ -285,7 +292,7 @@ func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
 	}
 	secrets := rec.ask.who.secrets(rec.answer)
 	masked := func(name, value string) slog.Attr { return slog.String(name, chatlog.WithoutKeys(value, secrets)) }
-	attrs := make([]slog.Attr, 0, 13)
+	attrs := make([]slog.Attr, 0, 14)
 	attrs = append(attrs, slog.String("id", in.id), slog.String("method", in.r.Method), masked("path", in.r.URL.Path),
 		slog.Int("status", rec.status), slog.String("ip", rec.ask.who.ip.String()), slog.Float64("ms", float64(elapsed.Microseconds())/1000))
 	if rec.to.route != nil {
@@ -296,6 +303,9 @@ func (g *Gateway) logLine(rec *record, elapsed time.Duration) {
 	}
 	if rec.tap != nil {
 		attrs = append(attrs, slog.Int64("bytes", rec.tap.passed), slog.Float64("first_ms", float64(rec.tap.first.Microseconds())/1000))
+	}
+	if rec.ask.session != nil {
+		attrs = append(attrs, slog.String("socket", rec.ask.session.id))
 	}
 	if rec.ask.who.user != "" {
 		attrs = append(attrs, masked("user", rec.ask.who.user))

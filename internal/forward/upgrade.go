@@ -49,6 +49,10 @@ func (g *Gateway) switchProtocol(rec *record) error {
 		rec.cause = clientGone
 		return nil
 	}
+	if rec.ask.from.socket != nil {
+		g.converse(rec, conn, buffered.Reader, back)
+		return nil
+	}
 	// A client may send before it has the head; net/http has read that already.
 	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	fromClient := io.MultiReader(bytes.NewReader(early), conn)

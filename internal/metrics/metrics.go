@@ -149,6 +149,13 @@ func (m *Metrics) Start() {
 	}
 }
 
+// Leave ends a request that is not observed.
+func (m *Metrics) Leave() {
+	if m != nil {
+		m.inFlight.Dec()
+	}
+}
+
 // StartStream counts a streamed answer in. EndStream counts it out.
 func (m *Metrics) StartStream() {
 	if m != nil {

@@ -62,6 +62,13 @@ func searchable(secret string) bool {
 	return strings.ContainsAny(secret, "0123456789")
 }
 
+// ScrubBytes replaces the secret in p by as many asterisks.
+func ScrubBytes(p []byte, s keys.Secret) {
+	if text := s.Reveal(); searchable(text) {
+		mask(p, []byte(text))
+	}
+}
+
 type scrubber struct {
 	body    io.ReadCloser
 	secrets [][]byte

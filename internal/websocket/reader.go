@@ -38,6 +38,9 @@ func NewReader(from *bufio.Reader, clients bool) *Reader {
 // Within reports whether a fragmented message has started and not ended.
 func (r *Reader) Within() bool { return r.within }
 
+// Left returns how many bytes of the frame's payload were not read yet.
+func (r *Reader) Left() int64 { return r.frame.Length - r.at }
+
 // Next reads the head of the next frame, which is valid until the next call.
 // The error is io.EOF where the peer ended between two frames, and a
 // *ProtocolError for what is no frame.

@@ -14,6 +14,7 @@
 package websocket
 
 import (
+	"crypto/rand"
 	"encoding/binary"
 	"unicode/utf8"
 )
@@ -53,7 +54,7 @@ const maxControl = 125
 // ProtocolError reports bytes that are no frame, or one that may not come now.
 type ProtocolError struct{ Reason string }
 
-func (e *ProtocolError) Error() string { return "not a WebSocket frame: " + e.Reason }
+func (e *ProtocolError) Error() string { return "a frame that RFC 6455 does not allow: " + e.Reason }
 
 // Append appends a whole frame to dst. A client's frames are masked: key is
 // their masking key. Those of a server have none.
@@ -79,6 +80,14 @@ func Append(dst []byte, op Opcode, payload []byte, key *[4]byte) []byte {
 	dst = append(dst, payload...)
 	xor(dst[start:], key, 0)
 	return dst
+}
+
+// NewKey returns a masking key that the peer cannot foresee (RFC 6455, section
+// 10.3).
+func NewKey() *[4]byte {
+	key := new([4]byte)
+	rand.Read(key[:]) // never fails, see its documentation
+	return key
 }
 
 // ClosePayload returns the payload of a close frame. A reason that is too long

@@ -26,7 +26,7 @@ var Dialect = &dialect.Dialect{
 	SetCredential:   func(h http.Header, key string) { h.Set("X-Goog-Api-Key", key) },
 	VersionHeaders:  []string{"X-Goog-User-Project"},
 	TransportFields: openai.Dialect.TransportFields,
-	Paths:           paths,
+	Paths:           paths.WithSockets(&sockets),
 	Request:         readRequest,
 	PlainForm:       plainForm,
 	Event:           readEvent,
@@ -106,8 +106,17 @@ func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) d
 			bounds.Read(&r, config.Get)
 		}
 	}
+	if op == dialect.Realtime {
+		r.Model = modelName(jsonscan.String(b.Get("setup").Get("model")))
+	}
 	r.Media = pieces(op, r.N, b)
 	return r
+}
+
+// modelName returns the name of a model without its collection, such as models/
+// or Vertex' projects/P/locations/L/publishers/google/models/.
+func modelName(name string) string {
+	return strings.Clone(name[strings.LastIndexByte(name, '/')+1:])
 }
 
 // readEvent reads one chunk. There is no end marker: the last chunk has the
@@ -124,7 +133,10 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	data := bytes.TrimSpace(ev.Data)
 	if data[0] == '[' && jsonscan.Valid(data) { // errors come as an array of one from some of Google's front ends
 		reader{a}.chunks(jsonscan.View(data))
-	} else if root, ok := a.Object(data); ok {
+	} else if root, ok := a.Object(data); ok && op == dialect.Realtime {
+		reader{a}.live(root)
+		return
+	} else if ok {
 		reader{a}.candidates(root)
 	}
 	a.Ended = a.Ended || a.Finished()

@@ -37,6 +37,10 @@ func readEvent(op dialect.Operation, a *dialect.Answer, ev framing.Event) {
 	case !ok:
 	case op == dialect.Responses:
 		reader{a}.responseEvent(root)
+	case op == dialect.Realtime:
+		reader{a}.realtimeEvent(root)
+	case op == dialect.Audio && root.Get("transcript").Exists():
+		reader{a}.inputTranscript(root)
 	case op == dialect.Speech || op == dialect.Audio || op == dialect.Image || op == dialect.ImageEdit:
 		reader{a}.mediaEvent(root)
 	default:

@@ -3,6 +3,8 @@
 package openai
 
 import (
+	"cmp"
+	"net/url"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -19,7 +21,7 @@ var Dialect = &dialect.Dialect{
 	SetCredential:   dialect.SetBearer,
 	VersionHeaders:  []string{"OpenAI-Organization", "OpenAI-Project", "OpenAI-Beta"},
 	TransportFields: transportFields,
-	Paths:           paths,
+	Paths:           paths.WithSockets(&sockets),
 	Request:         readRequest,
 	PlainForm:       dialect.SamePath,
 	Event:           readEvent,
@@ -51,7 +53,7 @@ var transportFields = []string{
 	"user", "metadata", "safety_identifier", "prompt_cache_key", // the caller
 }
 
-func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.Request {
+func readRequest(op dialect.Operation, path, rawQuery string, b *dialect.Body) dialect.Request {
 	var r dialect.Request
 	if b != nil {
 		r = dialect.Request{
@@ -64,6 +66,9 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 			Store:   stores(op, b),
 		}
 		boundsOf(op).Read(&r, b.Get)
+		if op == dialect.Realtime {
+			boundsOf(op).Read(&r, b.Get("response").Get)
+		}
 		if op == dialect.Completion {
 			if prompts := dialect.Prompts(b.Get("prompt")); prompts > 1 {
 				r.N = min(max(r.N, 1), dialect.MaxBound) * prompts
@@ -76,6 +81,10 @@ func readRequest(op dialect.Operation, path, _ string, b *dialect.Body) dialect.
 	}
 	if model := pathModel(path); model != "" {
 		r.Model = model
+	}
+	if op == dialect.Realtime && r.Model == "" {
+		query, _ := url.ParseQuery(rawQuery) // what can be read of it
+		r.Model = cmp.Or(query.Get("model"), query.Get("deployment"))
 	}
 	r.Stream = r.Stream || streams(path)
 	return r
@@ -91,7 +100,7 @@ var (
 
 func boundsOf(op dialect.Operation) *dialect.Bounds {
 	switch op {
-	case dialect.Responses:
+	case dialect.Responses, dialect.Realtime:
 		return &responsesBounds
 	case dialect.Messages:
 		return &messagesBounds
