@@ -39,7 +39,8 @@ func convertCommand() *cobra.Command {
 	flags.StringVar(&o.since, "since", "", "only what was asked since an age (12h, 30d, 8w), a day (2026-11-01) or a time (RFC 3339)")
 	flags.StringVar(&o.Filter.Key, "key", "", "only what a key of this name asked")
 	flags.StringVar(&o.Filter.Model, "model", "", "only what this model was asked")
-	flags.BoolVar(&o.Filter.Dedupe, "dedupe", false, "of equal conversations with the same model and answer only the first")
+	flags.BoolVar(&o.Filter.Dedupe, "dedupe", false, "of equal conversations only the first, and of the turns of one only the last")
+	flags.StringVar(&o.Filter.Session, "session", "", "only what belongs to this session")
 	flags.StringVar(&o.folder, "log_folder", "", "INPUT, as openai-forward called it")
 	flags.StringVar(&o.output, "target_path", "", "--output, as openai-forward called it")
 	flags.Lookup("log_folder").Hidden = true
@@ -97,6 +98,7 @@ func (o *conversion) run(c *cobra.Command, zone *time.Location) error {
 		{", %d without an answer", summary.Unanswered},
 		{", %d left out that the format has no place for" + reasons(summary.Reasons), summary.Omitted},
 		{", %d not asked for", summary.Filtered},
+		{", %d turns that a later one has", summary.Folded},
 		{", %d answers without a request", summary.Orphans},
 		{", %d left out whose earlier lines are missing or changed", summary.Lost},
 		{", %d lines skipped that are torn or not of a chat log", summary.Skipped},

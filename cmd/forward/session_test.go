@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidwall/gjson"
+
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
 	"forward/internal/dialect/anthropic"
@@ -131,11 +133,17 @@ func secretText(turn, n int) string {
 }
 
 // agentTools are as long as those of a coding agent.
-func agentTools(r *rand.Rand) string {
+func agentTools(r *rand.Rand, op dialect.Operation) string {
+	form := map[dialect.Operation]string{
+		dialect.Messages:  `{"name":"tool_%d","description":%s,"input_schema":%s}`,
+		dialect.Responses: `{"type":"function","name":"tool_%d","description":%s,"strict":false,"parameters":%s}`,
+		dialect.Chat:      `{"type":"function","function":{"name":"tool_%d","description":%s,"parameters":%s}}`,
+		dialect.Generate:  `{"name":"tool_%d","description":%s,"parametersJsonSchema":%s}`,
+	}[op]
 	var list []string
 	for i := range 20 {
-		list = append(list, fmt.Sprintf(`{"name":"tool_%d","description":%s,"input_schema":{"type":"object","properties":{"command":{"type":"string","description":%s}},"required":["command"]}}`,
-			i, quoted(prose(r, 2200)), quoted(prose(r, 300))))
+		schema := fmt.Sprintf(`{"type":"object","properties":{"command":{"type":"string","description":%s}},"required":["command"]}`, quoted(prose(r, 300)))
+		list = append(list, fmt.Sprintf(form, i, quoted(prose(r, 2200)), schema))
 	}
 	return "[" + strings.Join(list, ",") + "]"
 }
@@ -146,7 +154,7 @@ func agentTools(r *rand.Rand) string {
 func (w wire) session(turns int, f func(turn int, request, reply string)) (fresh int) {
 	r := rand.New(rand.NewPCG(1, 2))
 	system := prose(r, 20_000)
-	tools := agentTools(r)
+	tools := agentTools(r, w.op)
 	item := func(role, text string) string {
 		switch w.op {
 		case dialect.Generate:
@@ -222,6 +230,66 @@ func TestSessionIsWrittenOnce(t *testing.T) {
 	}
 }
 
+// TestTurnsAreFolded converts a session of each protocol in which the agent
+// also asks for a title, a second agent works, and an answer is asked for
+// again. --dedupe leaves the whole conversation and what is none of its turns.
+func TestTurnsAreFolded(t *testing.T) {
+	for name, w := range wires {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, err := chatlog.Open(chatlog.Options{Dir: dir, Location: time.UTC})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			last := ""
+			w.session(20, func(turn int, request, reply string) {
+				last = request
+				switch turn {
+				case 0:
+					logTurn(t, l, w, "title", request, w.answer(0, "A title", "none"))
+				case 10:
+					logTurn(t, l, w, "other answer", request, w.answer(10, "Something else", "false"))
+				}
+				logTurn(t, l, w, fmt.Sprint("turn ", turn), request, reply)
+				logTurn(t, l, w, fmt.Sprint("second ", turn), strings.Replace(request, "Fix the bug.", "Read the code.", 1), reply)
+			})
+			l.Close()
+			out, stderr, err := execute("convert", dir, "-o", "-", "--format", "jsonl", "--dedupe")
+			if err != nil || !strings.Contains(stderr, "4 conversations from 1 files, 38 turns that a later one has") {
+				t.Errorf("%v, %s", err, stderr)
+			}
+			var uids []string
+			for line := range strings.Lines(out) {
+				uids = append(uids, gjson.Get(line, "uid").Str)
+			}
+			if got := strings.Join(uids, ", "); got != "title, other answer, turn 19, second 19" {
+				t.Errorf("left are %s", got)
+			}
+			lessons, stderr, err := execute("convert", dir, "-o", "-", "--format", "openai-ft", "--dedupe", "--session", "one")
+			lines := strings.Split(strings.TrimSpace(lessons), "\n")
+			if err != nil || len(lines) != 4 {
+				t.Fatalf("%v, %s", err, stderr)
+			}
+			main := gjson.Parse(lines[2])
+			if n := main.Get("messages.#").Int(); n != 2+2*19+1 {
+				t.Errorf("%d messages of %.2000s", n, last)
+			}
+			for _, path := range []string{"messages.2.tool_calls.0.function.arguments", "messages.3.content", "messages.40.tool_calls.0.function.name", "tools.19.function.description"} {
+				if main.Get(path).Str == "" {
+					t.Errorf("no %s in %.300s", path, lines[2])
+				}
+			}
+			if main.Get("messages.3.role").Str != "tool" || main.Get("messages.3.tool_call_id").Str != main.Get("messages.2.tool_calls.0.id").Str {
+				t.Errorf("the output %s is not of the call %s", main.Get("messages.3.tool_call_id"), main.Get("messages.2.tool_calls.0.id"))
+			}
+			if out, _, _ := execute("convert", dir, "-o", "-", "--session", "two"); out != "[]\n" {
+				t.Errorf("another session has %s", out)
+			}
+		})
+	}
+}
+
 // logTurn logs a turn of a session and its answer, one after the other, so that
 // two logs of a session are equal.
 func logTurn(t testing.TB, l *chatlog.Log, w wire, uid, request, reply string) {
@@ -235,7 +303,7 @@ func logTurn(t testing.TB, l *chatlog.Log, w wire, uid, request, reply string) {
 		t.Fatal(err)
 	}
 	at := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
-	l.Request(chatlog.Request{Route: "openai", UID: uid, IP: "127.0.0.1", Key: "alice", Time: at, Operation: w.op, Body: b, Model: "m"})
+	l.Request(chatlog.Request{Route: "openai", UID: uid, IP: "127.0.0.1", Key: "alice", Time: at, Operation: w.op, Body: b, Model: "m", Session: "one"})
 	l.Result(chatlog.Result{Route: "openai", UID: uid, Operation: w.op, Answer: &a, Status: 200, Complete: true})
 }
 

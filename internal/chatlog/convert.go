@@ -30,6 +30,7 @@ type Summary struct {
 	Omitted    int            // not fit for the format: training data needs a whole answer
 	Reasons    map[string]int // why they are not, and how many
 	Filtered   int            // not selected by the filter
+	Folded     int            // turns of a conversation that goes on in a later one
 	Orphans    int            // result lines without a request
 	Lost       int            // left out because an earlier line that they refer to is missing or was changed
 	Skipped    int            // lines that are torn, too long or no chat log, and compressed files that end too early
@@ -174,17 +175,28 @@ func (c *converter) scan(s *source) error {
 func (c *converter) write(w io.Writer, f format, filter *filtering) error {
 	entries, orphans := c.index.exchanges()
 	c.summary.Orphans = orphans
+	c.restorer.sources = c.sources
+	lines := lineLoader{restorer: c.restorer}
+	var folded map[int]struct{}
+	if filter.Dedupe {
+		var err error
+		if folded, err = c.fold(entries, &lines, filter); err != nil {
+			return err
+		}
+	}
 	c.progress.start("writing", int64(len(entries)), false)
 	out := bufio.NewWriterSize(w, 256<<10)
 	out.WriteString(f.open)
-	c.restorer.sources = c.sources
-	lines := lineLoader{restorer: c.restorer}
 	var buf []byte
 	for i, e := range entries {
 		if i%256 == 0 && c.ctx.Err() != nil {
 			return c.ctx.Err()
 		}
 		c.progress.advance(1)
+		if _, ok := folded[i]; ok {
+			c.summary.Folded++
+			continue
+		}
 		x, err := lines.exchange(e)
 		if errors.Is(err, errLost) {
 			c.summary.Lost++

@@ -94,18 +94,24 @@ func (d *dialogue) call(id, name, arguments string) toolCall {
 	return toolCall{id: id, name: name, arguments: arguments, open: true}
 }
 
-// openCall returns the id of the first call of a tool that has no output yet,
-// for outputs that only name the tool.
-func (d *dialogue) openCall(name string) string {
+// callOf returns the id of the call whose output has a name and perhaps an id:
+// the one with the id, else the first of the tool that has no output yet, for
+// calls may have none.
+func (d *dialogue) callOf(name, id string) string {
+	var found *toolCall
 	for i := range d.messages {
 		for j := range d.messages[i].calls {
-			if c := &d.messages[i].calls[j]; c.open && c.name == name {
-				c.open = false
-				return c.id
+			c := &d.messages[i].calls[j]
+			if c.open && ((id != "" && c.id == id) || (found == nil && c.name == name)) {
+				found = c
 			}
 		}
 	}
-	return ""
+	if found == nil {
+		return nameOf(id)
+	}
+	found.open = false
+	return found.id
 }
 
 // text returns what a message has of text.

@@ -10,10 +10,13 @@ import (
 type Filter struct {
 	// Since selects exchanges that started then or later. Logs have no time
 	// zone, so it counts as a local time in its own location.
-	Since  time.Time
-	Key    string // the name of the caller's key
-	Model  string // the requested model
-	Dedupe bool   // selects only the first of exchanges with equal model, conversation and answer
+	Since   time.Time
+	Key     string // the name of the caller's key
+	Session string // the client's name for its conversation
+	Model   string // the requested model
+	// Dedupe selects only the first of exchanges with equal model, conversation
+	// and answer, and of the turns of a conversation only the last.
+	Dedupe bool
 }
 
 // filtering is a filter with its state in one conversion.
@@ -35,9 +38,9 @@ func (f Filter) start() *filtering {
 	return w
 }
 
-// takes reports whether an exchange that started at a time is selected. One
-// without a time is older than any Since.
-func (f *filtering) takes(x exchange, at int64) bool {
+// selects reports whether an exchange that started at a time has what the
+// filter wants. One without a time is older than any Since.
+func (f *filtering) selects(x exchange, at int64) bool {
 	if !f.Since.IsZero() && at < f.since {
 		return false
 	}
@@ -47,7 +50,12 @@ func (f *filtering) takes(x exchange, at int64) bool {
 	if f.Model != "" && x.request.Get("model").Str != f.Model {
 		return false
 	}
-	return !f.Dedupe || f.isNew(x)
+	return f.Session == "" || x.request.Get("session").Str == f.Session
+}
+
+// takes reports whether an exchange is selected, given that it was not folded.
+func (f *filtering) takes(x exchange, at int64) bool {
+	return f.selects(x, at) && (!f.Dedupe || f.isNew(x))
 }
 
 // isNew reports whether no equal exchange was taken before. Exchanges of meta

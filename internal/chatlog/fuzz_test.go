@@ -13,6 +13,7 @@ import (
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect"
+	"forward/internal/dialect/openai"
 )
 
 // FuzzRequest: whatever a client sends, its request is one line of valid JSON
@@ -51,6 +52,51 @@ func FuzzRequest(f *testing.F) {
 					t.Fatalf("%s: %+v, %v: %q", format, sum, err, out.Bytes())
 				}
 				if format != "csv" && out.Len() > 0 && !json.Valid(out.Bytes()) {
+					t.Fatalf("%s is no JSON: %q", format, out.Bytes())
+				}
+			}
+		}
+	})
+}
+
+// FuzzAgents: whatever items a conversation of any API has, every format makes
+// valid JSON of it.
+func FuzzAgents(f *testing.F) {
+	f.Add([]byte(`[{"type":"reasoning","summary":[{"text":"x"}]},{"type":"a_call","call_id":"1"},{"type":"a_call_output","call_id":"1","output":{"x":1}},{"type":"x"}]`))
+	f.Add([]byte(`[{"role":"assistant","content":[{"type":"tool_use","input":[1]},{"type":"thinking","thinking":"x"},{}]},{"role":"user","content":[{"type":"tool_result","content":[{"type":"image"}]}]}]`))
+	f.Add([]byte(`[{"role":"model","parts":[{"functionCall":{"name":"f"}},{"text":"x","thought":true}]},{"parts":[{"functionResponse":{"name":"f","response":{"a":"b"}}},{"inlineData":{"mimeType":"image/png","data":"x"}},{}]}]`))
+	f.Add([]byte(`["\ud800",[[]],null,{"role":7,"content":{"a":[{}]},"parts":"x","type":[],"tool_calls":[{}]}]`))
+	operations := map[dialect.Operation]string{dialect.Chat: "messages", dialect.Responses: "input", dialect.Messages: "messages", dialect.Generate: "contents"}
+	f.Fuzz(func(t *testing.T, items []byte) {
+		for op, field := range operations {
+			raw := []byte(`{"tools":` + string(items) + `,"` + field + `":` + string(items) + `}`)
+			b, err := dialect.Scan(raw)
+			if err != nil {
+				return
+			}
+			dir := t.TempDir()
+			l := open(t, chatlog.Options{Dir: dir})
+			var a dialect.Answer
+			if err := openai.Dialect.Body(dialect.Chat, &a, []byte(hello)); err != nil {
+				t.Fatal(err)
+			}
+			for _, uid := range []string{"1", "2"} {
+				l.Request(chatlog.Request{Route: "r", UID: uid, Time: noon, Operation: op, Body: b})
+				l.Result(chatlog.Result{Route: "r", UID: uid, Operation: op, Status: 200, Answer: &a, Complete: true})
+			}
+			l.Close()
+			for _, format := range []string{"openai-forward", "jsonl", "sharegpt", "openai-ft", "csv", "log"} {
+				var out bytes.Buffer
+				sum, err := chatlog.Convert(t.Context(), &out, chatlog.ConvertOptions{Dir: dir, Format: format, Filter: chatlog.Filter{Dedupe: true}})
+				if err != nil || sum.Skipped+sum.Lost != 0 || sum.Exchanges+sum.Omitted+sum.Filtered+sum.Folded != 2 || !utf8.Valid(out.Bytes()) {
+					t.Fatalf("%s: %+v, %v: %q", format, sum, err, out.Bytes())
+				}
+				for line := range bytes.Lines(out.Bytes()) {
+					if (format == "jsonl" || format == "openai-ft" || format == "log") && !json.Valid(line) {
+						t.Fatalf("%s is no JSON: %q", format, line)
+					}
+				}
+				if (format == "sharegpt" || format == "openai-forward") && !json.Valid(out.Bytes()) {
 					t.Fatalf("%s is no JSON: %q", format, out.Bytes())
 				}
 			}

@@ -156,11 +156,8 @@ func (d *dialogue) gemini(item gjson.Result) {
 		case call.Exists():
 			m.calls = append(m.calls, d.call(call.Get("id").Str, call.Get("name").Str, oneLine(call.Get("args"))))
 		case output.Exists():
-			id := output.Get("id").Str
-			if open := d.openCall(output.Get("name").Str); id == "" {
-				id = open
-			}
-			d.add(message{role: "tool", answers: nameOf(id), parts: []part{{text: outputText(output.Get("response"))}}})
+			id := d.callOf(output.Get("name").Str, output.Get("id").Str)
+			d.add(message{role: "tool", answers: id, parts: []part{{text: outputText(output.Get("response"))}}})
 		case data.Exists() && strings.HasPrefix(kind, "image/"):
 			m.parts = append(m.parts, imageOf("", kind, data.Get("data").Str))
 		default:
