@@ -114,7 +114,7 @@ func printRoutes(w io.Writer, cfg *config.Config) {
 		case r.Open:
 			access = "open"
 		case r.Client:
-			access = "the clients' own credentials, callers by X-Forward-Key"
+			access = "client credentials"
 		case len(r.APIKeys) == 0:
 			access = "no API key"
 		case len(r.APIKeys) == 1:
