@@ -64,7 +64,7 @@ func (a *app) setAdmin(c *change) (err error) {
 	ring := c.Ring
 	trusted := c.cfg.Access.TrustedProxies
 	c.Admin, err = admin.New(admin.Options{
-		Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard, Location: c.cfg.Location, Log: a.log,
+		Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, TagBudgets: c.cfg.Limits.Budgets, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard, Location: c.cfg.Location, Log: a.log,
 		Address: func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
 		Origin:  func(r *http.Request) string { return clientip.Origin(r, trusted) },
 		Caller: func(r *http.Request) (*keys.Key, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,7 +23,11 @@ type usageFlags struct {
 	key, model, route, user string
 	tag, session            string
 	unmetered               bool
+	top                     int
 }
+
+// shownSessions is how many sessions a table has without --top.
+const shownSessions = 1000
 
 // usageCommand shows what was used and what it cost, out of the ledger. It
 // works beside a running gateway.
@@ -32,7 +37,7 @@ func usageCommand() *cobra.Command {
 		Use:   "usage",
 		Short: "Show what was used and what it cost",
 		Long: "usage adds up the ledger's requests, also while the gateway runs.\n\n" +
-			"--by takes a comma list of: " + dimensions() + ".\nThose up to month, and user with key and days, come out of sums; all others look at single requests, as far back\nas LEDGER_RETENTION goes. By day and month, times are taken to whole days.",
+			"--by takes a comma list of: " + dimensions() + ".\nThose up to month, and user with key and days, come out of sums; all others look at single requests, as far back\nas LEDGER_RETENTION goes, which takes some seconds for each million. A request counts in the group of each of its tags, and once in the total. By day and month, times are taken to whole days.",
 		Example: "  forward usage --by key,model,day --since 30d\n  forward usage --by user --key alice --since 2026-11-01 -o csv",
 	}
 	flags := c.Flags()
@@ -46,13 +51,21 @@ func usageCommand() *cobra.Command {
 	flags.StringVar(&f.tag, "tag", "", "only requests with this tag")
 	flags.StringVar(&f.session, "session", "", "only this session")
 	flags.BoolVar(&f.unmetered, "unmetered", false, "only requests that were sent and whose usage is not known")
+	flags.IntVar(&f.top, "top", 0, "only that many groups, the dearest, and the sum of the others (0: 1,000 in a table of sessions, 100,000 elsewhere)")
 	frame{forms: []string{"table", "csv", "json"}}.command(c, func(c *call) error {
 		q, err := f.query(time.Now().In(c.cfg.Location))
 		if err != nil {
 			return &usageError{err}
 		}
 		return withReader(c.cfg, func(r *ledger.Reader) error {
+			if c.form == "table" && f.top == 0 && slices.Contains(q.By, ledger.BySession) {
+				q.Top = shownSessions
+			}
 			groups, err := r.Report(c.Context(), q)
+			if err != nil {
+				return err
+			}
+			total, err := r.Total(c.Context(), q, groups)
 			if err != nil {
 				return err
 			}
@@ -60,9 +73,9 @@ func usageCommand() *cobra.Command {
 			case "csv":
 				return ledger.WriteCSV(c.OutOrStdout(), q, groups)
 			case "json":
-				return ledger.WriteJSON(c.OutOrStdout(), q, groups)
+				return ledger.WriteJSON(c.OutOrStdout(), q, groups, total)
 			}
-			usageTable(c.OutOrStdout(), q, groups)
+			usageTable(c.OutOrStdout(), q, groups, total)
 			return nil
 		})
 	})
@@ -93,6 +106,10 @@ func (f *usageFlags) query(now time.Time) (q ledger.Query, err error) {
 	}
 	q.Filter = map[ledger.Dimension]string{}
 	q.Unmetered = f.unmetered
+	if f.top < 0 {
+		return q, fmt.Errorf("--top is %d: write how many groups to show, or 0", f.top)
+	}
+	q.Top = f.top
 	for d, value := range map[ledger.Dimension]string{
 		ledger.ByKey: f.key, ledger.ByModel: f.model, ledger.ByRoute: f.route, ledger.ByUser: f.user,
 		ledger.ByTag: f.tag, ledger.BySession: f.session,
@@ -167,12 +184,11 @@ func withLedger(cfg *config.Config, do func(*sql.DB) error) error {
 
 // usageTable writes a report as a table. Columns that are zero everywhere are
 // left out.
-func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
+func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group, total ledger.Sums) {
 	if len(groups) == 0 {
 		fmt.Fprintln(w, "nothing was used in this time")
 		return
 	}
-	total := ledger.SumUp(groups)
 	columns := sumColumns(total)
 	t := table{right: make([]bool, len(q.By))}
 	foot := make([]string, len(q.By))
@@ -191,6 +207,9 @@ func usageTable(w io.Writer, q ledger.Query, groups []ledger.Group) {
 		t.foot = foot
 	}
 	t.write(w)
+	if slices.Contains(q.By, ledger.ByTag) && ledger.SumUp(groups).Requests > total.Requests {
+		fmt.Fprintln(w, "A request counts in the group of each of its tags, and once in the total.")
+	}
 	if total.Unpriced > 0 {
 		fmt.Fprintf(w, "%d requests used models without a price or reported no usage, which are not in the cost: see `forward usage prices MODEL`.\n", total.Unpriced)
 	}

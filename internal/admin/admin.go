@@ -34,11 +34,12 @@ import (
 // Options set up a handler. Ledger and Caller are required; other zero fields
 // mean the defaults.
 type Options struct {
-	Keys     *keys.Store   // managed keys; nil: there are none
-	Declared keys.Declared // those of the settings
-	Ledger   *ledger.Ledger
-	AdminKey keys.Secret // without one there is no administrator
-	Guard    *keys.Guard // of wrong credentials; by default one of its own
+	Keys       *keys.Store   // managed keys; nil: there are none
+	Declared   keys.Declared // those of the settings
+	Ledger     *ledger.Ledger
+	TagBudgets []ledger.TagBudget // what all requests with a tag may use together
+	AdminKey   keys.Secret        // without one there is no administrator
+	Guard      *keys.Guard        // of wrong credentials; by default one of its own
 	// Caller returns the forward key of a request; its errors are those of
 	// keys.Ring.Lookup and keys.Presented.
 	Caller func(*http.Request) (*keys.Key, error)
@@ -94,6 +95,7 @@ func New(o Options) (http.Handler, error) {
 	s := &server{o}
 	mux := http.NewServeMux()
 	mux.Handle("/_/api/usage", s.answer(s.administrator(s.usage)))
+	mux.Handle("/_/api/budgets", s.answer(s.administrator(s.budgets)))
 	mux.Handle("/_/api/keys", s.answer(s.administrator(s.listKeys)))
 	mux.Handle("/_/api/keys/{key}", s.answer(s.administrator(s.showKey)))
 	mux.Handle("/_/api/me", s.answer(s.holder(s.me)))

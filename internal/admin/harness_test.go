@@ -29,6 +29,14 @@ const (
 // now is when all tests happen.
 var now = time.Date(2026, 11, 21, 15, 0, 0, 0, time.UTC)
 
+// tagBudgets are those of the settings: alice's key has the first tag.
+var tagBudgets = []ledger.TagBudget{
+	{Tag: "team-red", Limit: keys.Budget{Unit: "usd", Amount: 9 * int64(price.Dollar), Period: "month"}},
+	{Tag: "nightly", Limit: keys.Budget{Unit: "tokens", Amount: 1000, Period: "day", Zone: "Europe/Berlin"}},
+}
+
+func withTagBudgets(o *admin.Options) { o.TagBudgets = tagBudgets }
+
 // fixture is a handler on real stores: alice has budgets, bob has none, carol's
 // key is disabled, and one key is of the settings.
 type fixture struct {
@@ -104,7 +112,11 @@ func (h *fixture) add(name string, texts map[string]string) {
 
 // spend writes a request down.
 func (h *fixture) spend(id, name, model string, at time.Time, cost price.Money) {
-	h.ledger.Record(ledger.Row{ID: id, Time: at, Key: h.ids[name], KeyName: name, Route: "openai", Operation: dialect.Chat, Model: model, Status: 200,
+	var tags []string
+	if name == "alice" {
+		tags = []string{"team-red"}
+	}
+	h.ledger.Record(ledger.Row{Tags: tags, ID: id, Time: at, Key: h.ids[name], KeyName: name, Route: "openai", Operation: dialect.Chat, Model: model, Status: 200,
 		Usage: dialect.Usage{Input: 100, Output: 20, Total: 120}, Priced: true, Cost: cost})
 }
 

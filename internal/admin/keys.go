@@ -35,6 +35,7 @@ type keyDetail struct {
 
 // budgetView is the state of a budget, in nano-dollars or tokens.
 type budgetView struct {
+	Tag    string     `json:"tag"`    // whose budget it is; empty: the key's own
 	Budget string     `json:"budget"` // as `forward keys` reads it
 	Unit   string     `json:"unit"`   // usd or tokens
 	Limit  int64      `json:"limit"`
@@ -129,21 +130,67 @@ func (s *server) detail(ctx context.Context, v keyView) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keyDetail{v, standing(v.Policy, balances), used}, nil
+	return keyDetail{v, s.standing(v.Policy, balances), used}, nil
 }
 
-// balances returns the state of a key's budgets, in their order.
+// balances returns the state of a key's budgets, and of those of its tags, in
+// their order.
 func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]ledger.Balance, error) {
-	return s.Ledger.Balances(ctx, id, s.Ledger.Budgets(&p, s.Location))
+	budgets := s.Ledger.Budgets(&p, s.Location)
+	for _, b := range s.ofTags(p) {
+		budgets = append(budgets, ledger.TagBudgets([]ledger.TagBudget{b}, s.Location)[b.Tag]...)
+	}
+	return s.Ledger.Balances(ctx, id, budgets)
 }
 
-func standing(p keys.Policy, balances []ledger.Balance) []budgetView {
+// ofTags returns the budgets of a key's tags.
+func (s *server) ofTags(p keys.Policy) (list []ledger.TagBudget) {
+	for _, b := range s.TagBudgets {
+		if slices.Contains(p.Tags, b.Tag) {
+			list = append(list, b)
+		}
+	}
+	return list
+}
+
+// standing shows what balances returned.
+func (s *server) standing(p keys.Policy, balances []ledger.Balance) []budgetView {
+	var texts []string
+	for _, b := range p.Budgets {
+		texts = append(texts, b.String())
+	}
+	for _, b := range s.ofTags(p) {
+		texts = append(texts, b.Limit.String())
+	}
 	views := []budgetView{}
 	for i, b := range balances {
-		views = append(views, budgetView{Budget: p.Budgets[i].String(), Unit: string(b.Budget.Unit), Limit: b.Budget.Amount, Spent: b.Spent, Held: b.Held,
-			Left: left(b), Reset: when(b.Reset)})
+		views = append(views, viewOf(texts[i], b))
 	}
 	return views
+}
+
+func viewOf(text string, b ledger.Balance) budgetView {
+	return budgetView{Tag: b.Budget.Tag, Budget: text, Unit: string(b.Budget.Unit), Limit: b.Budget.Amount, Spent: b.Spent, Held: b.Held,
+		Left: left(b), Reset: when(b.Reset)}
+}
+
+// budgets shows the budgets of all tags, also of those that no key has and
+// requests bring.
+func (s *server) budgets(r *http.Request) (any, error) {
+	if _, err := query(r); err != nil {
+		return nil, err
+	}
+	views := []budgetView{}
+	for _, b := range s.TagBudgets {
+		balances, err := s.Ledger.Balances(r.Context(), "", ledger.TagBudgets([]ledger.TagBudget{b}, s.Location)[b.Tag])
+		if err != nil {
+			return nil, err
+		}
+		views = append(views, viewOf(b.Limit.String(), balances[0]))
+	}
+	return struct {
+		Budgets []budgetView `json:"budgets"`
+	}{views}, nil
 }
 
 func left(b ledger.Balance) int64 { return max(0, b.Budget.Amount-b.Spent-b.Held) }

@@ -40,7 +40,7 @@ func (s *server) me(r *http.Request, k *keys.Key) (any, error) {
 		return nil, err
 	}
 	p := k.Policy
-	return meView{ID: k.ID(), Name: k.Name, Level: k.Level, Expires: when(k.Expires), Budgets: standing(p, balances), Used: used,
+	return meView{ID: k.ID(), Name: k.Name, Level: k.Level, Expires: when(k.Expires), Budgets: s.standing(p, balances), Used: used,
 		Limits: limitsView{append([]string{}, p.Models...), append([]string{}, p.Routes...), p.RPM, p.TPM, p.Parallel}}, nil
 }
 

@@ -89,7 +89,7 @@ func decode(t *testing.T, text string) (v schema) {
 // Every answer is as openapi.json describes it, which has every path and no
 // other.
 func TestAnswersAreAsDescribed(t *testing.T) {
-	h := newFixture(t).spent()
+	h := newFixture(t, withTagBudgets).spent()
 	bound := newFixture(t, func(o *admin.Options) {
 		o.Caller = func(*http.Request) (*keys.Key, error) {
 			return &keys.Key{Policy: keys.Policy{IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}}, nil
@@ -108,6 +108,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 		{"/_/api/usage", "/_/api/usage?by=user,upstream,slot,answered,cause,finish,tag,hour,month&since=all&until=1h&limit=1", "admin", "200"},
 		{"/_/api/usage", "/_/api/usage?by=colour", "admin", "400"},
 		{"/_/api/usage", "/_/api/usage", "", "401"},
+		{"/_/api/budgets", "/_/api/budgets", "admin", "200"},
+		{"/_/api/budgets", "/_/api/budgets", "alice", "401"},
+		{"/_/api/usage", "/_/api/usage?by=session&tag=team-red&session=s", "admin", "200"},
 		{"/_/api/keys", "/_/api/keys?limit=4", "admin", "200"},
 		{"/_/api/keys", "/_/api/keys", "bob", "401"},
 		{"/_/api/keys/{key}", "/_/api/keys/alice", "admin", "200"},

@@ -66,8 +66,12 @@ func (s *server) usage(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	total, err := s.Ledger.Total(r.Context(), q, groups)
+	if err != nil {
+		return nil, err
+	}
 	out := usagePage{By: append([]ledger.Dimension{}, q.By...), Since: when(q.Since), Until: when(q.Until), Groups: []map[string]any{},
-		Total: ledger.SumUp(groups), Count: len(groups), Next: p.next(len(groups))}
+		Total: total, Count: len(groups), Next: p.next(len(groups))}
 	for _, g := range of(p, groups) {
 		named, err := flat(g.Sums)
 		if err != nil {

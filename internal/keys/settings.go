@@ -234,7 +234,12 @@ func setTags(s *Settings, text string, _ time.Time) error {
 	if len(items) > MaxTags {
 		return fmt.Errorf("%d tags; write %d at most", len(items), MaxTags)
 	}
-	s.Policy.Tags = items
+	s.Policy.Tags = nil
+	for _, item := range items {
+		if !slices.Contains(s.Policy.Tags, item) {
+			s.Policy.Tags = append(s.Policy.Tags, item)
+		}
+	}
 	return nil
 }
 

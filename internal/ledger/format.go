@@ -30,7 +30,7 @@ func (s *Sums) named() map[string]any {
 
 // WriteJSON writes a report as one object: {"by": […], "since": …, "until": …,
 // "groups": [{"key": …, "requests": …}], "total": {…}}.
-func WriteJSON(w io.Writer, q Query, groups []Group) error {
+func WriteJSON(w io.Writer, q Query, groups []Group, total Sums) error {
 	list := make([]map[string]any, 0, len(groups))
 	for _, g := range groups {
 		named := g.Sums.named()
@@ -51,7 +51,7 @@ func WriteJSON(w io.Writer, q Query, groups []Group) error {
 		Until  time.Time        `json:"until,omitzero"`
 		Groups []map[string]any `json:"groups"`
 		Total  Sums             `json:"total"`
-	}{append([]Dimension{}, q.By...), q.Since, q.Until, list, SumUp(groups)})
+	}{append([]Dimension{}, q.By...), q.Since, q.Until, list, total})
 }
 
 // WriteCSV writes a report as a table with a head: the dimensions, the sums,

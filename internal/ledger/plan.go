@@ -26,12 +26,27 @@ type source struct {
 	numbered    bool // its times are found by the numbers of rows
 }
 
-// plan builds the SQL of a query.
+// plan builds the SQL of a query. The dearest groups come first.
 func (r *Reader) plan(q Query) (plan, error) {
 	if err := q.Check(); err != nil {
 		return plan{}, err
 	}
+	return q.in(r.source(q)), nil
+}
+
+// planTotal builds the SQL of the sum of all requests that a query is about,
+// each counted once, out of the same table.
+func (r *Reader) planTotal(q Query) (plan, error) {
+	if err := q.Check(); err != nil {
+		return plan{}, err
+	}
 	s := r.source(q)
+	q.By = nil
+	return q.in(s), nil
+}
+
+// in builds the SQL of a query to a table.
+func (q *Query) in(s source) plan {
 	p := plan{instant: s.instant}
 	from := s.table
 	timed := false
@@ -92,12 +107,16 @@ func (r *Reader) plan(q Query) (plan, error) {
 		where("unmetered")
 	}
 	if len(grouped) > 0 {
-		p.query += " GROUP BY " + list(grouped)
+		sums := len(selected) + 1 // the first sum is the count of requests
+		p.query += fmt.Sprintf(" GROUP BY %s ORDER BY %d DESC, %d DESC", list(grouped), sums+costSum, sums)
 	} else {
 		p.query += " HAVING COUNT(*) > 0"
 	}
-	return p, nil
+	return p
 }
+
+// costSum is the position of the cost in the sums.
+var costSum = slices.Index(sumNames, "cost")
 
 // source picks the smallest table that has all the dimensions.
 func (r *Reader) source(q Query) source {

@@ -49,7 +49,14 @@ type Query struct {
 	Filter map[Dimension]string
 	// Unmetered keeps the requests that were sent and whose usage is unknown.
 	Unmetered bool
+	// Top bounds the groups: beyond that many, about the dearest, all others of
+	// a time are added up as "(other)". 0 is 100,000, which is also the most:
+	// clients choose how many sessions, users and tags there are.
+	Top int
 }
+
+// maxGroups bounds the groups of a report, because all are in memory.
+const maxGroups = 100_000
 
 // Check returns what is wrong with a query.
 func (q Query) Check() error {
@@ -96,6 +103,10 @@ func (r *Reader) Report(ctx context.Context, q Query) ([]Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	most := maxGroups
+	if q.Top > 0 {
+		most = min(q.Top, maxGroups)
+	}
 	groups := map[string]*Group{} // by their values: several hours of the database can be of one day
 	err = r.query(ctx, p.query, p.args, func(rows *sql.Rows) error {
 		g := Group{Values: make([]string, len(q.By))}
@@ -108,14 +119,24 @@ func (r *Reader) Report(ctx context.Context, q Query) ([]Group, error) {
 			return err
 		}
 		for i, d := range q.By {
-			if d == ByKey {
-				g.KeyName = names[g.Values[i]]
-			}
 			if layout := layouts[d]; layout != "" {
 				g.Values[i] = p.instant(bucket).Format(layout)
 			}
 		}
 		id := strings.Join(g.Values, "\x00")
+		if groups[id] == nil && len(groups) >= most {
+			for i, d := range q.By {
+				if layouts[d] == "" {
+					g.Values[i] = others
+				}
+			}
+			id = strings.Join(g.Values, "\x00")
+		}
+		for i, d := range q.By {
+			if d == ByKey {
+				g.KeyName = names[g.Values[i]]
+			}
+		}
 		if have := groups[id]; have != nil {
 			have.merge(&g.Sums)
 			return nil
@@ -157,8 +178,25 @@ func (r *Reader) keyNames(ctx context.Context) (map[string]string, error) {
 	return names, err
 }
 
-// SumUp adds groups up. By tag, where a request can be in several groups, the
-// sum is more than there was.
+// Total adds up the groups of a report. By tag, where a request can be in
+// several groups, it asks for the sum of the requests instead, which counts
+// each once.
+func (r *Reader) Total(ctx context.Context, q Query, groups []Group) (s Sums, err error) {
+	if !slices.Contains(q.By, ByTag) {
+		return SumUp(groups), nil
+	}
+	p, err := r.planTotal(q)
+	if err != nil {
+		return s, err
+	}
+	err = r.query(ctx, p.query, p.args, func(rows *sql.Rows) error {
+		var bucket int64
+		return rows.Scan(append([]any{&bucket}, s.targets()...)...)
+	})
+	return s, err
+}
+
+// SumUp adds groups up. By tag the sum is more than there was, see Total.
 func SumUp(groups []Group) Sums {
 	var s Sums
 	for i := range groups {

@@ -235,7 +235,7 @@ func TestReportsOfFewRequests(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	if err := ledger.WriteJSON(&out, ledger.Query{}, mustReport(t, l.Reader, ledger.Query{})); err != nil || !strings.Contains(out.String(), `"unmetered": 2`) ||
+	if err := ledger.WriteJSON(&out, ledger.Query{}, mustReport(t, l.Reader, ledger.Query{}), ledger.SumUp(mustReport(t, l.Reader, ledger.Query{}))); err != nil || !strings.Contains(out.String(), `"unmetered": 2`) ||
 		!strings.Contains(out.String(), `"cached_write_hour_tokens": 0`) {
 		t.Errorf("%v\n%s", err, out.String())
 	}
