@@ -186,10 +186,10 @@ func requestOptions(cfg *config.Config) forward.Options {
 
 // budgetStatus is the status of the answer to a key whose budget is spent.
 func budgetStatus(cfg *config.Config) int {
-	if cfg.Limits.BudgetStatus == "402" {
-		return http.StatusPaymentRequired
+	if cfg.Limits.BudgetStatus == "429" {
+		return http.StatusTooManyRequests
 	}
-	return http.StatusTooManyRequests
+	return http.StatusPaymentRequired
 }
 
 // orForever maps a time of 0, which settings write for "no bound", to one that

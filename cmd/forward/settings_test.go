@@ -30,7 +30,7 @@ func TestSettingsReachTheGateway(t *testing.T) {
 		{"OBJECTS", "own", func(g *generation) any { return g.Objects }, "all", "own"},
 		{"METRICS_KEY", "a-key-of-metrics", func(g *generation) any { return g.MetricsKey.Reveal() }, "", "a-key-of-metrics"},
 		{"ADMIN_KEY", "a-key-of-the-administrator", func(g *generation) any { return g.AdminKey.Reveal() }, "", "a-key-of-the-administrator"},
-		{"BUDGET_STATUS", "402", func(g *generation) any { return g.BudgetStatus }, 429, 402},
+		{"BUDGET_STATUS", "429", func(g *generation) any { return g.BudgetStatus }, 402, 429},
 		{"RESERVE_MAX_OUTPUT", "100", func(g *generation) any { return g.ReserveMaxOutput }, int64(4096), int64(100)},
 		{"MAX_BODY_BYTES", "2MiB", func(g *generation) any { return g.MaxBody }, int64(0), int64(2 << 20)},
 		{"STREAM_IDLE_TIMEOUT", "7s", func(g *generation) any { return g.StreamIdleTimeout }, 15 * time.Minute, 7 * time.Second},

@@ -165,7 +165,7 @@ type Limits struct {
 	Budgets          []ledger.TagBudget
 	DefaultMaxTokens int64         // reserved for the answer of a request that sets no limit
 	ReserveMaxOutput int64         // the most that limits of tokens reserve for an answer, unless the model answered more lately
-	BudgetStatus     string        // of the answer to a key whose budget is spent: 429 or 402
+	BudgetStatus     string        // of the answer to a key whose budget is spent: 402 or 429
 	QueueKeepalive   time.Duration // between SSE comments to a stream that waits in a queue; 0 sends none
 	MaxParallel      int           // requests of one caller at the same time; 0: no bound
 }

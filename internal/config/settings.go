@@ -109,7 +109,7 @@ func limitSettings() []setting {
 		{name: "QUOTAS", tree: true, set: quotas},
 		{name: "TOKEN_ESTIMATION", tree: true, set: estimation},
 		{name: "BUDGETS", tree: true, set: budgets},
-		{name: "BUDGET_STATUS", def: "429", set: oneOf(func(c *Config) *string { return &c.Limits.BudgetStatus }, "429", "402")},
+		{name: "BUDGET_STATUS", def: "402", set: oneOf(func(c *Config) *string { return &c.Limits.BudgetStatus }, "402", "429")},
 		{name: "DEFAULT_MAX_TOKENS", def: "1024", set: number(0, 1<<20, func(c *Config) *int64 { return &c.Limits.DefaultMaxTokens })},
 		{name: "RESERVE_MAX_OUTPUT", def: "4096", set: number(1, 1<<40, func(c *Config) *int64 { return &c.Limits.ReserveMaxOutput })},
 		{name: "QUEUE_KEEPALIVE", def: "0", set: period(0, func(c *Config) *time.Duration { return &c.Limits.QueueKeepalive })},

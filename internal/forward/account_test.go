@@ -188,7 +188,7 @@ func TestBudgetsHold(t *testing.T) {
 			a := ask("fk-carol", "gpt-4o-mini")
 			mu.Lock()
 			defer mu.Unlock()
-			if statuses[a.StatusCode]++; a.StatusCode == 429 {
+			if statuses[a.StatusCode]++; a.StatusCode == 402 {
 				if a.Header.Get("X-Should-Retry") != "false" || a.Header.Get("Retry-After")+a.Header.Get("Retry-After-Ms") != "" || !strings.Contains(a.body, "insufficient_quota") {
 					t.Errorf("%v: %s", a.Header, a.body)
 				}
@@ -200,7 +200,7 @@ func TestBudgetsHold(t *testing.T) {
 	for _, r := range rows(b) {
 		spent += r.Usage.Input + r.Usage.Output
 	}
-	if spent > 500+62 || statuses[200] == 0 || statuses[429] == 0 || statuses[200]+statuses[429] != 100 {
+	if spent > 500+62 || statuses[200] == 0 || statuses[402] == 0 || statuses[200]+statuses[402] != 100 {
 		t.Errorf("%d tokens spent of 500, %v", spent, statuses)
 	}
 	ask("fk-dave", "gpt-4o-mini").want(t, 200)

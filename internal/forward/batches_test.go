@@ -265,7 +265,7 @@ func TestBatchesAreChargedToBudgets(t *testing.T) {
 	b.do("GET", "/anthropic/v1/messages/batches/msgbatch_1", "", "Authorization", "Bearer fk-bob").want(t, 200)
 	b.do("POST", "/anthropic/v1/messages/batches", `{}`, carol...).want(t, 200)
 	b.do("GET", "/anthropic/v1/messages/batches/msgbatch_1/results", "", "Authorization", "Bearer fk-bob").want(t, 200)
-	b.do("POST", "/anthropic/v1/messages/batches", `{}`, carol...).want(t, 429, "budget")
+	b.do("POST", "/anthropic/v1/messages/batches", `{}`, carol...).want(t, 402, "budget")
 	b.do("GET", "/anthropic/v1/messages/batches/msgbatch_1/results", "", carol...).want(t, 200) // what is paid can be fetched
 	if got, want := o.settled(b), strings.ReplaceAll(anthropicSettled, "alice", "carol"); got != want {
 		t.Errorf("settled: %s, want %s", got, want)

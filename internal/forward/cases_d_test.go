@@ -176,7 +176,7 @@ func TestDeferredReservationStands(t *testing.T) {
 	if held := o.held(carol); held != 0 {
 		t.Errorf("%d nano-dollars are held after its end", held)
 	}
-	b.do("POST", "/v1/responses", create, as...).want(t, 429) // 9,000 tokens spent it
+	b.do("POST", "/v1/responses", create, as...).want(t, 402) // 9,000 tokens spent it
 }
 
 // TestDeferredStreams streams work that goes on when the client, or the

@@ -130,7 +130,7 @@ func TestBudgetsHoldForPieces(t *testing.T) {
 			})
 			refused := 0
 			for range 20 {
-				if b.do("POST", c.path, c.body, "Authorization", "Bearer fk-carol").StatusCode == 429 {
+				if b.do("POST", c.path, c.body, "Authorization", "Bearer fk-carol").StatusCode == 402 {
 					refused++
 				}
 			}

@@ -131,7 +131,7 @@ func TestCasesOfPaths(t *testing.T) {
 			if method != "GET" {
 				body = model
 			}
-			for key, want := range map[string]int{"spent": 403, "narrow": 403, "spender": 429} {
+			for key, want := range map[string]int{"spent": 403, "narrow": 403, "spender": 402} {
 				if a := b.do(method, path, body, "Authorization", "Bearer fk-"+key); a.StatusCode != want {
 					t.Errorf("%s: key %s got %d %s", ask, key, a.StatusCode, a.body)
 				}

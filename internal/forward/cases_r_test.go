@@ -191,10 +191,10 @@ func TestCasesOfSmallBudgets(t *testing.T) {
 		status     int
 		words      []string
 	}{
-		{"M9 more than is left", "usd", dollar / 20, ask(`,"max_tokens":1000000000`), 429, []string{"insufficient_quota", "$600.00", "$0.05", "max_tokens"}},
-		{"M9 of a real bound", "usd", dollar / 1000, ask(`,"max_tokens":16000`), 429, []string{"insufficient_quota", "$0.0096", "$0.001 is left"}},
-		{"M9 of many answers", "usd", dollar / 100, ask(`,"n":100`), 429, []string{"insufficient_quota"}},
-		{"M9 in tokens", "tokens", 2000, ask(`,"max_tokens":5000`), 429, []string{"2000 tokens is left", "max_tokens"}},
+		{"M9 more than is left", "usd", dollar / 20, ask(`,"max_tokens":1000000000`), 402, []string{"insufficient_quota", "$600.00", "$0.05", "max_tokens"}},
+		{"M9 of a real bound", "usd", dollar / 1000, ask(`,"max_tokens":16000`), 402, []string{"insufficient_quota", "$0.0096", "$0.001 is left"}},
+		{"M9 of many answers", "usd", dollar / 100, ask(`,"n":100`), 402, []string{"insufficient_quota"}},
+		{"M9 in tokens", "tokens", 2000, ask(`,"max_tokens":5000`), 402, []string{"2000 tokens is left", "max_tokens"}},
 		{"M9 an ordinary request starts", "usd", dollar / 1000, ask(``), 200, nil},
 		{"M9 what fits", "usd", dollar / 100, ask(`,"max_tokens":16000`), 200, nil},
 		{"absurd max_tokens", "usd", dollar, ask(`,"max_tokens":1e12`), 400, []string{"invalid_body", `"param":"max_tokens"`}},
@@ -209,7 +209,7 @@ func TestCasesOfSmallBudgets(t *testing.T) {
 			if calls := b.calls(); calls != map[bool]int{true: 1}[c.status == 200] {
 				t.Errorf("%d calls", calls)
 			}
-			if a.StatusCode == 429 && a.Header.Get("X-Should-Retry") != "false" {
+			if a.StatusCode == 402 && a.Header.Get("X-Should-Retry") != "false" {
 				t.Errorf("%v", a.Header)
 			}
 		})
@@ -225,13 +225,13 @@ func TestCasesOfSmallBudgets(t *testing.T) {
 		account, _ := accounting(t)
 		b := start(t, provider, carol(budget("usd", dollar/200), account))
 		agent := ask(`,"max_tokens":16000`) // $0.0096
-		b.asCarol(chatPath, agent).want(t, 429)
+		b.asCarol(chatPath, agent).want(t, 402)
 		for range 16 {
 			b.chat("").want(t, 200)
 		}
 		b.gateway.Wait(10 * time.Second)
 		b.asCarol(chatPath, agent).want(t, 200)
-		b.asCarol(chatPath, ask(`,"max_tokens":1000000000`)).want(t, 429) // which the model cannot mean
+		b.asCarol(chatPath, ask(`,"max_tokens":1000000000`)).want(t, 402) // which the model cannot mean
 	})
 }
 
@@ -332,7 +332,7 @@ func TestABudgetHoldsForTheFallback(t *testing.T) {
 	}
 	ask("gpt-4o-mini").want(t, 200)
 	ask("gpt-4.1-mini").want(t, 403, "model_not_allowed", "mystery")
-	ask("gpt-4.1-nano").want(t, 429, "insufficient_quota", "$0.60")
+	ask("gpt-4.1-nano").want(t, 402, "insufficient_quota", "$0.60")
 	if got := rows(b); len(got) != 3 || got[0].Cost == 0 || got[1].Cost != 0 || got[2].Cost != 0 {
 		t.Errorf("%+v", got)
 	}

@@ -71,7 +71,7 @@ func TestCasesOfVerdicts(t *testing.T) {
 			b.chat("").want(t, 200)
 			want := status
 			if want == 0 {
-				want = 429
+				want = 402
 			}
 			for _, path := range []string{"/v1/chat/completions", "/anthropic/v1/messages", "/gemini/v1beta/models/gemini-2.5-flash:generateContent"} {
 				a := b.do("POST", path, `{"model":"gpt-4o-mini","max_tokens":9,"messages":[],"contents":[]}`)

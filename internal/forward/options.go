@@ -76,7 +76,7 @@ type Limiting struct {
 	Estimation       tokens.Estimation  // of prompts by their length, where it is on
 	DefaultMaxTokens int64              // reserved for the completion of a request that names no bound; 1024 by default
 	ReserveMaxOutput int64              // the most that limits of tokens reserve for a completion, unless the model answered more lately; 4096 by default
-	BudgetStatus     int                // of the answer to a key whose budget is spent; 429 by default
+	BudgetStatus     int                // of the answer to a key whose budget is spent; 402 by default
 	TagBudgets       []ledger.TagBudget // what all requests with a tag may use together
 	MaxParallel      int                // requests of one caller at the same time; 0: no bound
 	MaxBody          int64              // bytes of a request body that is read; by default as many as the provider takes

@@ -24,9 +24,11 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 		if e.Needed > 0 {
 			what = "Your budget has too little left for this request: "
 		}
-		// Without Retry-After, as OpenAI sends it: some agents wait for the
-		// days until the budget starts again, without a word.
-		return dialect.Problem{Status: http.StatusTooManyRequests, Code: spentBudget, Message: what + e.Error()}
+		// 429 is tried again by agents that do not know x-should-retry, for
+		// minutes and without a word; 402 ends them with this sentence.
+		// Without Retry-After, as OpenAI sends it: some wait for the days until
+		// the budget starts again.
+		return dialect.Problem{Status: http.StatusPaymentRequired, Code: spentBudget, Message: what + e.Error()}
 	}),
 	when(func(e *ledger.UnpricedError) dialect.Problem {
 		return dialect.Problem{Status: http.StatusForbidden, Code: "model_not_allowed", Param: "model", Message: e.Error()}

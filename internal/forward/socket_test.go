@@ -169,9 +169,9 @@ func TestMessagesOfAWebSocketAreRefused(t *testing.T) {
 		c.send(create("gpt-4o-mini", "one"))
 		c.last()
 		c.send(create("gpt-4o-mini", "one"))
-		wantError(t, c.last(), 429, "insufficient_quota", "budget")
+		wantError(t, c.last(), 402, "insufficient_quota", "budget")
 		c.send(create("gpt-4o-mini", "one"))
-		wantError(t, c.last(), 429, "insufficient_quota", "budget")
+		wantError(t, c.last(), 402, "insufficient_quota", "budget")
 		c.bye(b)
 	})
 	t.Run("narrow", func(t *testing.T) {

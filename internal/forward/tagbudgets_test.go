@@ -54,7 +54,7 @@ func TestTagBudgetsHoldInEveryDialect(t *testing.T) {
 				ask().want(t, 200)
 				rows(b) // all is settled
 				refused := ask()
-				refused.want(t, 429, "the budget of 12 tokens/month for tag 'team=search' is spent", "starts again at")
+				refused.want(t, 402, "the budget of 12 tokens/month for tag 'team=search' is spent", "starts again at")
 				if refused.Header.Get("Retry-After") != "" {
 					t.Error("Retry-After is sent with a spent budget")
 				}
@@ -86,7 +86,7 @@ func TestTagBudgetsAreRulesOfAKey(t *testing.T) {
 		"a model without a price":  {"/v1/chat/completions", `{"model":"mystery","messages":[]}`, 403, "for tag 'team=search' cannot hold"},
 		"an unknown operation":     {"/v1/fine_tuning/jobs", `{"model":"gpt-4o"}`, 403, "operation_not_allowed"},
 		"an ephemeral credential":  {"/v1/realtime/client_secrets", `{"session":{"type":"realtime","model":"gpt-realtime"}}`, 403, "operation_not_allowed"},
-		"more than is left":        {"/v1/chat/completions", `{"model":"gpt-4o","max_tokens":16000,"n":100,"messages":[]}`, 429, "allow the tag to overrun"},
+		"more than is left":        {"/v1/chat/completions", `{"model":"gpt-4o","max_tokens":16000,"n":100,"messages":[]}`, 402, "allow the tag to overrun"},
 		"what fits is not refused": {"/v1/chat/completions", `{"model":"gpt-4o-mini","messages":[]}`, 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestTagBudgetsAreRulesOfAKey(t *testing.T) {
 		b := start(t, provider, inTeam(t, "1usd/month", account, func(s *setup) {
 			s.TagBudgets[0].UnknownPrice = "allow"
 			s.TagBudgets[0].Overrun = "allow"
-			s.BudgetStatus = 402
+			s.BudgetStatus = 429
 		}))
 		b.do("POST", "/v1/chat/completions", `{"model":"mystery","messages":[]}`).want(t, 200)
 		b.do("POST", "/v1/chat/completions", `{"model":"gpt-4o","max_tokens":16000,"n":100,"messages":[]}`).want(t, 200)
@@ -127,10 +127,10 @@ func TestTagBudgetsChange(t *testing.T) {
 	o := b.gateway.Options
 	o.TagBudgets = append(o.TagBudgets, tagBudget(t, "run=42", "12tokens/total"))
 	next := b.other(o)
-	next.chat(`,"max_tokens":2`, "X-Forward-Tags", "run=42").want(t, 429, "12 tokens in total for tag 'run=42' is spent: 12 tokens used")
+	next.chat(`,"max_tokens":2`, "X-Forward-Tags", "run=42").want(t, 402, "12 tokens in total for tag 'run=42' is spent: 12 tokens used")
 	next.chat(`,"max_tokens":2`, "X-Forward-Tags", "run=43").want(t, 200)
 	o.TagBudgets = []ledger.TagBudget{tagBudget(t, "run=42", "13tokens/total")}
-	b.other(o).chat(`,"max_tokens":1`, "X-Forward-Tags", "run=42").want(t, 429, "1 tokens is left")
+	b.other(o).chat(`,"max_tokens":1`, "X-Forward-Tags", "run=42").want(t, 402, "1 tokens is left")
 	o.TagBudgets[0].Overrun = "allow"
 	b.other(o).chat(`,"max_tokens":2`, "X-Forward-Tags", "run=42").want(t, 200)
 	o.TagBudgets = nil
@@ -152,7 +152,7 @@ func TestTagBudgetsHoldForTheFallback(t *testing.T) {
 		s.Fallbacks = []forward.Fallback{{Models: "gpt-4o-mini", Instead: []string{"o1-pro"}}}
 	}))
 	ask := `{"model":"gpt-4o-mini","max_tokens":1000,"messages":[]}`
-	b.do("POST", "/v1/chat/completions", ask).want(t, 429, "for tag 'team=search'", "$0.60")
+	b.do("POST", "/v1/chat/completions", ask).want(t, 402, "for tag 'team=search'", "$0.60")
 	b.do("POST", "/v1/chat/completions", ask, "Authorization", "Bearer fk-bob").want(t, 200)
 	if got := rows(b); len(got) != 2 || got[0].Cost != 0 || got[1].Cost == 0 {
 		t.Errorf("%+v", got)
