@@ -146,7 +146,11 @@ func TestAttacksOnIdentity(t *testing.T) {
 		{"A10 a cookie", "", append(none, "Cookie", "Authorization=Bearer fk-alice; key=fk-alice"), "fk-alice"},
 		{"A10 a body field", "", none, "fk-alice"},
 		{"A10 another query field", "?api_key=fk-alice&KEY=fk-alice", none, "fk-alice"},
-		{"A10 a header of ours", "", append(none, "X-Forward-Key", "fk-alice", "Proxy-Authorization", "Bearer fk-alice"), "fk-alice"},
+		{"A10 a header of ours", "", append(none, "X-Forward-User", "fk-alice", "Proxy-Authorization", "Bearer fk-alice"), "fk-alice"},
+		{"A06 X-Forward-Key and another", "", []string{"X-Forward-Key", "fk-bob"}, "fk-bob"},
+		{"A06 X-Forward-Key and a provider's key", "", []string{"X-Forward-Key", "fk-bob", "Authorization", "Bearer sk-proj-0123456789abcdefghij"}, "sk-proj-0123456789"},
+		{"A07 a provider's key in X-Forward-Key", "", append(none, "X-Forward-Key", "sk-proj-0123456789abcdefghij"), "sk-proj-0123456789"},
+		{"A10 a wrong key in X-Forward-Key", "", append(none, "X-Forward-Key", "fk-alice0"), "fk-alice0"},
 		{"A65 an upgrade without a key", "", append(none, "Connection", "Upgrade", "Upgrade", "websocket"), ""},
 	} {
 		b := start(t, provider, every)
