@@ -84,7 +84,7 @@ func TestKill(t *testing.T) {
 		}
 	}
 	summary, err := chatlog.Convert(t.Context(), new(bytes.Buffer), chatlog.ConvertOptions{Dir: dir})
-	if err != nil || summary.Skipped != torn || summary.Unanswered > rounds || summary.Orphans != 0 {
+	if err != nil || summary.Skipped != torn || summary.Unanswered > rounds || summary.Orphans+summary.Lost != 0 {
 		t.Errorf("converted %+v, %v", summary, err)
 	}
 	t.Logf("%d torn lines, %+v", torn, len(lines))

@@ -62,10 +62,9 @@ type remembered struct {
 
 // known is a line that was written.
 type known struct {
-	uid     string
-	segment uint64
-	stale   bool // another line has its uid
-	items   []item
+	uid   string
+	stale bool // another line has its uid
+	items []item
 }
 
 // run is a part of a line that repeats: the bytes from start on are those of
@@ -109,7 +108,7 @@ func (m *memory) append(dst []byte, n line, segment uint64) []byte {
 		text:   n.text,
 		items:  items,
 		salt:   digest{maphash.String(m.seeds[0], n.caller), segment},
-		line:   &known{uid: n.uid, segment: segment, items: make([]item, 0, len(items))},
+		line:   &known{uid: n.uid, items: make([]item, 0, len(items))},
 	}
 	m.runs = m.runs[:0]
 	c.compare(0, int32(len(items)), 1)
@@ -182,10 +181,10 @@ func (m *memory) remember(n *known) {
 	}
 }
 
-// find returns where a value was written last in a segment.
-func (m *memory) find(sum digest, segment uint64) (remembered, bool) {
+// find returns where a value was written last.
+func (m *memory) find(sum digest) (remembered, bool) {
 	for _, g := range [...]generation{m.young, m.old} {
-		if r, ok := g.values[sum]; ok && r.line.segment == segment && !r.line.stale {
+		if r, ok := g.values[sum]; ok && !r.line.stale {
 			return r, true
 		}
 	}
@@ -247,7 +246,7 @@ func (c *comparison) repeats(v item) bool {
 			}
 		}
 	}
-	found, ok := c.find(v.sum, c.line.segment)
+	found, ok := c.find(v.sum)
 	c.at = found
 	if ok {
 		c.runs = append(c.runs, run{found.line, v.start, found.line.items[found.item].start, v.end - v.start})

@@ -101,6 +101,51 @@ func TestRepeats(t *testing.T) {
 	}), got)
 }
 
+// TestNeighbours: a run of elements ends where what is between two of them
+// differs from the line before.
+func TestNeighbours(t *testing.T) {
+	big := func(i int) string {
+		return fmt.Sprintf(`{"type":"text","text":"%d%s"}`, i, strings.Repeat(" long", 150))
+	}
+	contents := []string{
+		big(1) + "," + big(2) + "," + big(3),
+		big(1) + `,{"small":1},` + big(2) + "," + big(3),
+		big(1) + "," + big(2) + "," + big(3),
+		big(1) + ", " + big(2) + ", " + big(3),
+		big(1) + " ," + big(2) + ",\t" + big(3),
+		big(1) + "," + big(2) + "," + big(3),
+		big(3) + "," + big(2) + "," + big(1),
+		big(1) + "," + big(1) + "," + big(2) + "," + big(2),
+		`1,2,` + big(2) + `,3,4`,
+	}
+	for _, form := range []string{
+		`{"messages":[{"role":"user","content":[%s],"n":%d}]}`, // another message each time
+		`{"messages":[%s],"n":%d}`,
+		`{"messages":[],"other":[{"deep":[%s],"n":%d}]}`,
+	} {
+		writeAll := func(l *chatlog.Log) {
+			n := 0
+			for _, a := range contents {
+				for _, b := range contents {
+					for _, content := range []string{a, b} {
+						n++
+						logAsk(t, l, fmt.Sprint(n), "alice", fmt.Sprintf(form, content, n))
+					}
+				}
+			}
+		}
+		dir := t.TempDir()
+		l := open(t, chatlog.Options{Dir: dir})
+		writeAll(l)
+		l.Close()
+		got, sum := restored(t, chatlog.ConvertOptions{Dir: dir})
+		if sum.Lost != 0 {
+			t.Errorf("%s: %+v", form, sum)
+		}
+		sameLines(t, wholeLines(t, writeAll), got)
+	}
+}
+
 // TestSmallRequestsAreWhole: what is short is written as it always was, also
 // when it repeats.
 func TestSmallRequestsAreWhole(t *testing.T) {
