@@ -46,6 +46,7 @@ const (
 // Asked is what a message of a client's is for.
 type Asked struct {
 	Kind  AskedKind
+	Model string // that the session uses from here on; "": as before
 	Event string // by which the server's errors refer to the message
 	Twice string // the member that occurs twice, so that the message may be read in two ways
 }

@@ -2,6 +2,7 @@ package forward
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -168,13 +169,14 @@ func (g *Gateway) readsSockets(who *caller, to target) bool {
 
 // converse passes the messages of both sides on and reads them, until one side
 // has ended. early is what came from the client already.
-func (g *Gateway) converse(rec *record, conn net.Conn, early *bufio.Reader, back io.ReadWriteCloser) {
+func (g *Gateway) converse(rec *record, conn net.Conn, early []byte, back io.ReadWriteCloser) {
 	rec.conversed = true
 	from := &rec.ask.from
+	sent := bufio.NewReader(io.MultiReader(bytes.NewReader(early), conn))
 	reader := bufio.NewReaderSize(back, 256) // what is below has a buffer of its own
 	s := &socket{
 		g: g, rec: rec, protocol: from.socket, header: socketHeader(rec.in.r.Header), freed: make(chan struct{}, 1),
-		client:   &side{conn: conn, from: early, frames: websocket.NewReader(early, true), extend: extender(conn, g.WriteTimeout)},
+		client:   &side{conn: conn, from: sent, frames: websocket.NewReader(sent, true), extend: extender(conn, g.WriteTimeout)},
 		upstream: &side{conn: back, from: reader, frames: websocket.NewReader(reader, false), masks: true},
 		session:  session{id: rec.in.id, model: from.dialect.Request(from.socket.Operation, from.plain, rec.in.r.URL.RawQuery, nil).Model, admitted: true},
 		idle:     g.SocketIdle,

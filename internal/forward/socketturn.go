@@ -343,8 +343,8 @@ func (s *socket) setSession(now dialect.Reported) {
 	s.session.transcriber = cmp.Or(now.Transcriber, s.session.transcriber)
 }
 
-// note counts what a message adds to the conversation, roughly: of sound, a
-// second is 64 KB of base64 and 10 tokens.
+// note keeps the model that a message sets, and counts what it adds to the
+// conversation, roughly: of sound, a second is 64 KB of base64 and 10 tokens.
 func (s *socket) note(asked dialect.Asked, payload []byte) {
 	bytes := 4
 	if asked.Kind == dialect.AsksNothing {
@@ -353,6 +353,7 @@ func (s *socket) note(asked dialect.Asked, payload []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.session.context += int64(len(payload) / bytes)
+	s.session.model = cmp.Or(asked.Model, s.session.model)
 }
 
 // startUnasked opens the account of a response that the server has started by

@@ -49,12 +49,14 @@ func (g *Gateway) switchProtocol(rec *record) error {
 		rec.cause = clientGone
 		return nil
 	}
+	// A client may send before it has the head; net/http has read that already.
+	// Its reader is not used any more: at the end of the client's half it ends
+	// the context of the request.
+	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	if rec.ask.from.socket != nil {
-		g.converse(rec, conn, buffered.Reader, back)
+		g.converse(rec, conn, bytes.Clone(early), back)
 		return nil
 	}
-	// A client may send before it has the head; net/http has read that already.
-	early, _ := buffered.Peek(buffered.Reader.Buffered())
 	fromClient := io.MultiReader(bytes.NewReader(early), conn)
 	ended := make(chan error, 2)
 	go func() { ended <- passOn(back, fromClient) }()

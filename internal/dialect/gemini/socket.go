@@ -33,6 +33,7 @@ func asks(b *dialect.Body) (a dialect.Asked) {
 		case n == 0:
 		case name == "setup":
 			a.Kind = dialect.AsksSettings
+			a.Model = modelName(jsonscan.String(b.Get(name).Get("model")))
 		case strings.HasPrefix(name, "realtime"):
 		default:
 			a.Kind = dialect.AsksResponse
