@@ -1,4 +1,4 @@
-.PHONY: build test agents e2e fault fault-root soak bench bench-go lint check
+.PHONY: build test agents e2e fault fault-root soak bench lint check
 
 build: ## the binary, built as in the image
 	CGO_ENABLED=0 go build -tags nomsgpack -trimpath -o forward ./cmd/forward
@@ -25,9 +25,6 @@ soak: ## half an hour of mixed load with faults, watching memory, goroutines and
 
 bench: ## forward beside nginx, HAProxy, Caddy, gin and Portkey; writes bench/RESULTS.md. Needs nginx, haproxy, caddy, node and npm
 	go run ./bench
-
-bench-go: ## Go's own benchmarks, against a bare gin and ReverseProxy in the same process
-	go test -run='^$$' -bench=. ./internal/forward
 
 lint: ## staticcheck
 	go tool -modfile=tools/go.mod staticcheck -tags e2e,fault,agents -checks inherit,-SA4000,-ST1013 ./...
