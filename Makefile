@@ -8,7 +8,7 @@ test: ## unit tests
 
 agents: ## the coding agents of npm; they take two gigabytes in test/agents/node_modules
 	npm ci --prefix test/agents --ignore-scripts --no-audit --no-fund --silent
-	go test -tags agents -count=1 -parallel=4 ./test/agents
+	FORWARD_AGENTS_FULL=1 go test -tags agents -count=1 -parallel=4 -timeout=30m ./test/agents
 
 e2e: ## the binary in a process of its own, with the official SDKs
 	npm ci --prefix test/sdk

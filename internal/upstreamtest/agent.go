@@ -57,6 +57,9 @@ func (x *exchange) composeLoop() answer {
 		a.calls = []toolCall{{id: "call_" + a.id, name: shell.name, arguments: marshal(shell.fill(string(task[1])))}}
 		a.text = ""
 	}
+	if x.prepares() {
+		a.out = 0
+	}
 	x.s.update(x.rec, func(q *Request) {
 		q.Model = a.model
 		q.Usage = &Tokens{Input: a.in, CacheRead: a.cached, CacheWrite: a.written, CacheWrite1h: a.written1h, Output: a.out, Thoughts: a.thoughts}

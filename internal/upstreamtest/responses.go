@@ -6,7 +6,7 @@ import "fmt"
 // named events instead of chunks.
 func (x *exchange) responses() reply {
 	a := x.compose()
-	if x.socket && x.field("generate").Raw == "false" { // prepares the state for the next turn
+	if x.prepares() {
 		a.text = ""
 		a.calls = nil
 		a.out = 0
@@ -15,6 +15,10 @@ func (x *exchange) responses() reply {
 	}
 	return streamReply(a.responseEvents())
 }
+
+// prepares reports whether a message of a WebSocket only prepares the state for
+// the next turn.
+func (x *exchange) prepares() bool { return x.socket && x.field("generate").Raw == "false" }
 
 // responseEvents is a Responses stream.
 func (a answer) responseEvents() []event {

@@ -64,6 +64,7 @@ func setups() []setup {
 	return []setup{
 		{name: "Claude Code", program: "@anthropic-ai/claude-code-*-*/claude", prepare: claudeCode},
 		{name: "Codex", program: codexBinary, prepare: codex},
+		{name: "Codex WebSocket", program: codexBinary, prepare: codexSocket},
 		{name: "Gemini CLI", program: "@google/gemini-cli/bundle/gemini.js", prepare: geminiCLI},
 		{name: "opencode Messages", program: openCode, prepare: opencode("anthropic/" + claudeModel)},
 		{name: "opencode Chat", program: openCode, prepare: opencode("forward/" + gptModel)},
