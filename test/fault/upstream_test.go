@@ -184,7 +184,7 @@ func upstreamFaults() []scenario {
 			promise: "The very bytes reach you, and memory stays bounded although the answer is read for the log.",
 			run:     compressed},
 		{id: "F57", fault: "a client upgrades to a WebSocket",
-			promise: "It gets 101 on routes that speak it and its frames pass; it is closed when the gateway drains.",
+			promise: "It gets 101 on routes that speak it and its frames pass; its responses are judged and counted one by one; it is closed with code 1012 when the gateway drains.",
 			run:     webSocket},
 	}
 }
