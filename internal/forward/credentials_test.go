@@ -500,6 +500,41 @@ func TestCostsWithoutAForwardKey(t *testing.T) {
 	}
 }
 
+// TestOwnCredentialsOnAWebSocket: the handshake has the forward key, each
+// message is judged by it, and its row has a list price.
+func TestOwnCredentialsOnAWebSocket(t *testing.T) {
+	accounts, rows := accounting(t)
+	up := playing(t)
+	b := start(t, up.ServeHTTP, func(s *setup) {
+		accounts(s)
+		s.client = true
+		s.keys[0].Policy = keys.Policy{Models: []string{"gpt-4o*"}, Budgets: []keys.Budget{{Unit: "usd", Amount: 1, Period: "month"}}}
+	})
+	c := b.dial("/v1/responses", "X-Forward-Key", "fk-alice", "Authorization", "Bearer "+jwtToken, "Chatgpt-Account-Id", "account-of-alice")
+	c.send(create("gpt-4o-mini", "one two three"))
+	if got := c.last(); !strings.Contains(got, `"response.completed"`) {
+		t.Error(got)
+	}
+	c.send(create("o1-pro", "one two three"))
+	wantError(t, c.last(), 403, "model_not_allowed", "may not use model")
+	c.bye(b)
+	got := rows(b)
+	if len(got) == 0 || !got[0].Listed || got[0].List == 0 || got[0].Cost != 0 || got[0].KeyName != "alice" || got[0].Usage.Output == 0 {
+		t.Errorf("rows %+v", got)
+	}
+	for _, r := range up.Requests() {
+		if text := fmt.Sprint(r.Header, r.URI, r.Body); strings.Contains(text, "fk-alice") || strings.Contains(text, "X-Forward") || strings.Contains(text, canary) {
+			t.Errorf("went upstream: %s", text)
+		}
+	}
+	if r := up.Requests()[0]; r.Header.Get("Authorization") != "Bearer "+jwtToken || r.Header.Get("Chatgpt-Account-Id") != "account-of-alice" {
+		t.Errorf("the handshake had %v", r.Header)
+	}
+	if written := fmt.Sprint(got, b.logged()); strings.Contains(written, jwtToken) || strings.Contains(written, "fk-alice") {
+		t.Errorf("written: %s", written)
+	}
+}
+
 // TestPagesMaySendXForwardKey is about browsers, which ask before they send a
 // header of ours.
 func TestPagesMaySendXForwardKey(t *testing.T) {
