@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"forward/internal/chatlog"
 	"forward/internal/dialect/anthropic"
@@ -18,6 +19,7 @@ import (
 	"forward/internal/keys"
 	"forward/internal/metrics"
 	"forward/internal/price"
+	"forward/internal/queue"
 	"forward/internal/upstream"
 )
 
@@ -533,6 +535,29 @@ func TestOwnCredentialsOnAWebSocket(t *testing.T) {
 	if written := fmt.Sprint(got, b.logged()); strings.Contains(written, jwtToken) || strings.Contains(written, "fk-alice") {
 		t.Errorf("written: %s", written)
 	}
+}
+
+// TestTheQueueLearnsNothingOfAClientsAccount: what an upstream reports is left
+// of a client's own account holds no request of others up.
+func TestTheQueueLearnsNothingOfAClientsAccount(t *testing.T) {
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.Header.Get("Authorization"), canary) {
+			provider(w, r)
+			return
+		}
+		w.Header().Set("Retry-After", "60")
+		w.Header().Set("X-Ratelimit-Remaining-Requests", "0")
+		w.Header().Set("X-Ratelimit-Limit-Requests", "1")
+		w.Header().Set("X-Ratelimit-Reset-Requests", "60s")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}, func(s *setup) {
+		lined(queue.Rule{Models: "*", Model: queue.Model{RPM: 1000, MaxQueue: 5, MaxWait: time.Second}})(s)
+		s.keys[0].Policy.Credentials = "client"
+		s.Passthrough = true
+	})
+	b.chat("", "Authorization", "Bearer "+oauthToken, "X-Forward-Key", "fk-alice").want(t, 429)
+	b.chat("", "Authorization", "Bearer "+ownKey).want(t, 429)
+	b.chat("", "Authorization", "Bearer fk-bob").want(t, 200)
 }
 
 // TestPagesMaySendXForwardKey is about browsers, which ask before they send a

@@ -43,7 +43,7 @@ func (g *Gateway) send(work life, a *ask, to target, t *turn, uses uses) (*answe
 		Transport: g.Transport, Retries: g.Retries, RetryStatus: g.RetryStatus,
 		Replay: replay,
 		OnAnswer: func(res *http.Response) {
-			if !a.who.own { // the allowance of another account
+			if to.swap || (!a.who.own && to.route.Keys.Len() == 0) { // else it is the allowance of another account
 				t.learn(res, &ans.attempts)
 			}
 		},
