@@ -23,19 +23,23 @@ type alteration struct {
 func (a *alteration) request(r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.overloaded > 0 && r.Method == http.MethodPost {
+	if a.overloaded > 0 && (r.Method == http.MethodPost || r.Header.Get("Upgrade") != "") {
 		a.overloaded--
 		r.Header.Set("X-Script", "err-"+strconv.Itoa(a.status))
 	}
 }
 
-// answer cuts a stream.
+// answer cuts a stream, or a WebSocket in the middle of its second response.
 func (a *alteration) answer(resp *http.Response) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.cuts > 0 && resp.Header.Get("Content-Type") == "text/event-stream" {
 		a.cuts--
 		resp.Body = &cutBody{ReadCloser: resp.Body, events: 3}
+	}
+	if conn, ok := resp.Body.(io.ReadWriteCloser); ok && a.cuts > 0 && resp.StatusCode == http.StatusSwitchingProtocols {
+		a.cuts--
+		resp.Body = &cutSocket{ReadWriteCloser: conn, left: 2500}
 	}
 }
 
@@ -63,4 +67,19 @@ func (c *cutBody) Read(p []byte) (int, error) {
 			return at, nil
 		}
 	}
+}
+
+// cutSocket is a connection that breaks after so many bytes.
+type cutSocket struct {
+	io.ReadWriteCloser
+	left int
+}
+
+func (c *cutSocket) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, errCut
+	}
+	n, err := c.ReadWriteCloser.Read(p[:min(len(p), c.left)])
+	c.left -= n
+	return n, err
 }

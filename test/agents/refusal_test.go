@@ -21,6 +21,7 @@ type refusal struct {
 	c     func(a setup) circumstances
 	ready func(s *scene) // before the agent starts
 	words string         // that its user reads; "": it tries again and finishes
+	code  string         // of the event on a WebSocket, which stays open; "": none
 }
 
 func refusals() []refusal {
@@ -28,15 +29,15 @@ func refusals() []refusal {
 	return []refusal{
 		{name: "wrong key", c: none, words: "Incorrect API key provided",
 			ready: func(s *scene) { s.key = "fk-" + strings.Repeat("wrong", 9) }},
-		{name: "spent budget", words: "You exceeded your budget", ready: (*scene).spend,
+		{name: "spent budget", code: "insufficient_quota", words: "You exceeded your budget", ready: (*scene).spend,
 			c: func(setup) circumstances {
 				return circumstances{key: []string{"--budget", "0.0001usd/month", "--overrun", "allow"}}
 			}},
-		{name: "model not allowed", words: "may not use model",
+		{name: "model not allowed", code: "model_not_allowed", words: "may not use model",
 			c: func(setup) circumstances { return circumstances{key: []string{"--models", "none-*"}} }},
-		{name: "rate limit",
+		{name: "rate limit", code: "rate_limit_exceeded",
 			c: func(setup) circumstances { return circumstances{env: []string{"GLOBAL_RATE_LIMIT=1/4seconds"}} }},
-		{name: "queue", ready: (*scene).occupy,
+		{name: "queue", code: "queue_", ready: (*scene).occupy,
 			c: func(setup) circumstances {
 				return circumstances{models: "{max_parallel: 1, maxQueueSize: 1, maxQueueWait: 1}"}
 			}},
@@ -110,6 +111,11 @@ func TestRefusals(t *testing.T) {
 				}
 				if n == 0 {
 					t.Error("it has not asked the gateway")
+				}
+				if a.name == "Codex WebSocket" && r.code != "" && !slices.ContainsFunc(s.front.all(), func(x *exchange) bool {
+					return x.socket && strings.Contains(x.down.start(), r.code)
+				}) {
+					t.Errorf("no event on a WebSocket has the code %s", r.code)
 				}
 				if t.Failed() {
 					t.Logf("it wrote:\n%s", o.output)
