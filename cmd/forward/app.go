@@ -160,7 +160,7 @@ func (a *app) prepare(cfg *config.Config) (*change, error) {
 func requestOptions(cfg *config.Config) forward.Options {
 	return forward.Options{
 		Routing: forward.Routing{
-			Fallbacks: cfg.Fallbacks, Retries: cfg.Upstream.Retries, RetryStatus: cfg.Upstream.RetryStatus,
+			Fallbacks: cfg.Fallbacks, Aliases: cfg.Aliases, Retries: cfg.Upstream.Retries, RetryStatus: cfg.Upstream.RetryStatus,
 			StreamIdleTimeout: orForever(cfg.Upstream.StreamIdleTimeout), SocketIdle: orForever(cfg.Upstream.SocketIdle),
 		},
 		Access: forward.Access{

@@ -129,6 +129,9 @@ func printRoutes(w io.Writer, cfg *config.Config) {
 		}
 		rows = append(rows, []string{"model " + m.Model, "to " + m.Prefix, asked})
 	}
+	for _, alias := range slices.Sorted(maps.Keys(cfg.Aliases)) {
+		rows = append(rows, []string{"model " + alias, "is " + cfg.Aliases[alias], "alias"})
+	}
 	section(w, rows)
 	rows = [][]string{{"MODEL", "ROUTE", "BOUNDS"}}
 	for _, m := range cfg.Models {

@@ -58,14 +58,14 @@ func TestCheckShowsWhatTheSettingsBecame(t *testing.T) {
 		".env": "OPENAI_API_KEY=sk-1\nFORWARD_KEY=alice=fk-alice,fk-b,fk-c\nQUOTAS={" + strings.Repeat(`"key": {"*": {"requests_per_minute": 60, "tokens_per_day": 1000000}, "team-a": {"tokens_per_day": 0}}`, 1) + "}\n" +
 			"LEVEL_MODELS={\"1\": [\"" + strings.Repeat("gpt-4o-mini-", 20) + "\"]}\n",
 		"forward.yaml": "routes:\n  local: {forward: ['http://gpu-1:8000', 'http://gpu-2:8000'], keys: sk-local, models: {llama: {rpm: 200, tpm: 40000, max_parallel: 3}}}\n" +
-			"model_routes: {'llama-*': /local, anthropic: {'qwen*': /local}}\nprices:\n  big: {input: 1, output: 2.50, tiers: [{above: 200000, input: 2, output: 5}]}\n  team: openai/gpt-4o\n" +
+			"model_aliases: {quick: llama}\nmodel_routes: {'llama-*': /local, anthropic: {'qwen*': /local}}\nprices:\n  big: {input: 1, output: 2.50, tiers: [{above: 200000, input: 2, output: 5}]}\n  team: openai/gpt-4o\n" +
 			"  pictures: {image/1024x1024/hd: 0.08, image: 0.04}\n  fast: {input: 3, batch: {input: 1.50}, priority: {input: 6}, times: {speed/fast: 2}}\n",
 	})
 	out, _, err := execute("check")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"/local", "http://gpu-1:8000, then http://gpu-2:8000", "openai, 1 API key", "model llama-*", "to /local", "model qwen*", "anthropic requests", "llama", "rpm 200, tpm 40000, max_parallel 3",
+	for _, want := range []string{"/local", "http://gpu-1:8000, then http://gpu-2:8000", "openai, 1 API key", "model llama-*", "to /local", "model qwen*", "model quick", "is llama", "anthropic requests", "llama", "rpm 200, tpm 40000, max_parallel 3",
 		"big", "input $1", "above 200000 prompt tokens:", "as openai/gpt-4o", "image $0.04, image/1024x1024/hd $0.08", "input $3.00, in a batch: input $1.50, priority: input $6.00, speed/fast times 2", "https://api.openai.com", "/, /openai"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("no %q in\n%s", want, out)

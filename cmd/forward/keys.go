@@ -60,7 +60,7 @@ func keysVerb(c *cobra.Command, operand string, do func(*keysCall, string) error
 func fieldFlags(c *cobra.Command) func() map[string]string {
 	for _, f := range keys.Fields() {
 		switch f.Name {
-		case "models", "routes", "ips", "budget", "tags":
+		case "models", "alias", "routes", "ips", "budget", "tags":
 			c.Flags().StringArray(f.Name, nil, f.Usage)
 		default:
 			c.Flags().String(f.Name, "", f.Usage)

@@ -46,7 +46,10 @@ func TestKeysByCommand(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &v); err != nil || v.State != "active" || v.Policy.RPM != 60 || v.Policy.Budgets[0].Amount != 20e9 || v.Expires == nil || strings.Contains(out, secret) {
 		t.Errorf("%v %s", err, out)
 	}
-	must("set", "alice", "--rpm", "", "--level", "2")
+	must("set", "alice", "--rpm", "", "--level", "2", "--alias", "fast=gpt-4o-mini", "--alias", "best=o9")
+	if out, _ := must("show", "alice"); !strings.Contains(out, "best=o9,fast=gpt-4o-mini") {
+		t.Error(out)
+	}
 	must("disable", v.ID)
 	if out, _ := must("show", "alice"); !strings.Contains(out, "disabled") || strings.Contains(out, "rpm") {
 		t.Error(out)
@@ -87,6 +90,7 @@ func TestKeysByCommand(t *testing.T) {
 		{[]string{"add"}, "forward keys add NAME", true},
 		{[]string{"add", "bob", "--rpm", "x", "--budget", "1eur"}, "usd or tokens", true},
 		{[]string{"set", "alice"}, "--rpm 60", true},
+		{[]string{"add", "bob", "--alias", "a=b,b=c"}, "name the model", true},
 		{[]string{"list", "-o", "xml"}, "table, json or csv", true},
 		{[]string{"rotate", "alice", "--grace", "soon"}, "24h", true},
 		{nil, "whois", true},

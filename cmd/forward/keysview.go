@@ -149,7 +149,7 @@ func (c *keysCall) print(views []keyView) error {
 
 // columns are the names of what row returns.
 func columns() []string {
-	return strings.Split("key id name state origin level models routes ips expires rpm tpm parallel budget unknown_price unknown_operations overrun ephemeral objects cache log priority tags set_user grace created updated", " ")
+	return strings.Split("key id name state origin level models alias routes ips expires rpm tpm parallel budget unknown_price unknown_operations overrun ephemeral objects cache log priority tags set_user grace created updated", " ")
 }
 
 func (v keyView) row() []string {
@@ -161,7 +161,7 @@ func (v keyView) row() []string {
 	if p.Priority != 0 {
 		priority = strconv.Itoa(p.Priority)
 	}
-	return []string{v.Key, v.ID, v.Name, v.State, v.Origin, strconv.Itoa(v.Level), strings.Join(p.Models, ","), strings.Join(p.Routes, ","),
+	return []string{v.Key, v.ID, v.Name, v.State, v.Origin, strconv.Itoa(v.Level), strings.Join(p.Models, ","), keys.AliasText(p.Aliases), strings.Join(p.Routes, ","),
 		joined[netip.Prefix](p.IPs), stamp(v.Expires), positive(p.RPM), positive(p.TPM), positive(int64(p.Parallel)), joined(p.Budgets), p.UnknownPrice, p.UnknownOperations,
 		p.Overrun, p.Ephemeral, p.Objects, p.CacheScope, p.Log, priority, strings.Join(p.Tags, ","), user, stamp(v.Grace), stamp(v.Created), stamp(v.Updated)}
 }

@@ -89,7 +89,7 @@ func printWhy(w io.Writer, r *ledger.Row, open bool, zone *time.Location) error 
 	line(at, r.Time.In(zone).Format("2006-01-02 15:04:05.000 MST"))
 	line("key", when(r.KeyName != "", "%s", r.KeyName), when(r.Key != "", "id %s", r.Key), when(r.User != "", "user %s", r.User), when(r.Session != "", "session %s", r.Session), when(len(r.Tags) > 0, "tags %s", strings.Join(r.Tags, " ")))
 	line("route", r.Route, when(r.Upstream != "", "upstream %s", r.Upstream), when(r.Slot != "", "API key %s", r.Slot))
-	line(map[bool]string{false: "asked", true: "answers"}[batch], when(!batch, "%s", r.Operation), when(r.Model != "", "model %s", r.Model), when(r.Answered != "" && r.Answered != r.Model, "answered by %s", r.Answered), when(r.Stream, "streamed"), when(r.Tier != "", "served as %s", r.Tier))
+	line(map[bool]string{false: "asked", true: "answers"}[batch], when(!batch, "%s", r.Operation), when(r.Model != "", "model %s", r.Model), when(r.Alias != "", "called %s", r.Alias), when(r.Answered != "" && r.Answered != r.Model, "answered by %s", r.Answered), when(r.Stream, "streamed"), when(r.Tier != "", "served as %s", r.Tier))
 	line("status", when(r.Status != 0 && !batch, "%d", r.Status), when(r.Cause != "", "cause %s", r.Cause), when(r.Finish != "", "finish reason %s", r.Finish))
 	line("cache", when(!batch, "%s", r.Cache), when(r.Saved > 0, "saved %s", r.Saved))
 	line("attempts", when(r.Attempts > 0, "%d", r.Attempts))

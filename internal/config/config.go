@@ -85,7 +85,8 @@ type Config struct {
 	Routes      []Route // in the order in which they were written, built-in ones last
 	ModelRoutes []ModelRoute
 	Fallbacks   []forward.Fallback
-	Models      []queue.Rule // rpm and tpm of forward.yaml's routes
+	Aliases     map[string]string // other names of models
+	Models      []queue.Rule      // rpm and tpm of forward.yaml's routes
 
 	Access   Access
 	Limits   Limits

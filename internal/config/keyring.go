@@ -231,6 +231,14 @@ func keyPolicy(n node) (keys.Key, error) {
 			}
 			return keys.Key{}, bad(fmt.Sprintf("a key has no setting %q", shorten(p.key)), fix)
 		}
+		if name == "alias" && p.value.kind == object {
+			aliases, err := aliasMap(p.value)
+			if err != nil {
+				return keys.Key{}, err
+			}
+			texts[name] = keys.AliasText(aliases)
+			continue
+		}
 		items, err := p.value.split()
 		if err != nil {
 			return keys.Key{}, err

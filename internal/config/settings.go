@@ -56,6 +56,7 @@ func routeSettings() []setting {
 		{name: "EXTRA_ROUTE_PREFIX", older: []string{"GENERAL_ROUTE_PREFIX"}, tree: true, set: texts(func(l *loader) *[]string { return &l.extra.prefixes })},
 		{name: "EXTRA_AUTH", def: "open", set: extraAuth},
 		{name: "MODEL_ROUTES", tree: true, set: modelRoutes},
+		{name: "MODEL_ALIASES", tree: true, set: aliases},
 		{name: "MODEL_FALLBACKS", tree: true, set: fallbacks},
 	}...)
 }

@@ -75,6 +75,10 @@ func TestValues(t *testing.T) {
 			return strings.Join(list, " ")
 		}, "x-* /gemini gemini * /gemini gemini * /anthropic anthropic * /openai"},
 		{`OPENAI_BASE_URL=https://a.example|https://b.example/x/|http://c.example`, func(c *config.Config) any { return fmt.Sprint(c.Routes[0].BaseURL, c.Routes[0].Also) }, "https://a.example [https://b.example/x http://c.example]"},
+		{`MODEL_ALIASES={"fast": "gpt-4o-mini", "best": "openai/o9"}`, func(c *config.Config) any { return fmt.Sprint(c.Aliases) }, "map[best:openai/o9 fast:gpt-4o-mini]"},
+		{`FORWARD_KEY={"fk-a": {"alias": {"fast": "gpt-4o-mini"}}, "fk-b": {"alias": ["x=y", "z=w"]}}`, func(c *config.Config) any {
+			return fmt.Sprint(c.Access.Keys[0].Policy.Aliases, c.Access.Keys[1].Policy.Aliases)
+		}, "map[fast:gpt-4o-mini] map[x:y z:w]"},
 		{`MODEL_FALLBACKS={"gpt-4o*": ["gpt-4o-mini", "claude-x"], "o1": "o3"}`, func(c *config.Config) any { return fmt.Sprint(c.Fallbacks) }, "[{gpt-4o* [gpt-4o-mini claude-x]} {o1 [o3]}]"},
 		{`PRICES={"a": {"input": 2.50, "output": "10", "batch": {"input": 1.25}, "tiers": [{"above": 200000, "Input": 5, "cached_read": 0.000000001}]}, "openai/b": "openai/gpt-4o"}`, func(c *config.Config) any { return fmt.Sprint(c.Ledger.Prices) },
 			"[{a  [{0 map[input:$2.50 output:$10.00] map[input:$1.25] map[]} {200000 map[cached_read:$0.000000001 input:$5.00] map[] map[]}] map[]} {openai/b openai/gpt-4o [] map[]}]"},

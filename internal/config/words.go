@@ -11,6 +11,7 @@ import (
 
 	"forward/internal/dialects"
 	"forward/internal/forward"
+	"forward/internal/keys"
 )
 
 // host accepts an address or a name without scheme and port.
@@ -217,6 +218,36 @@ func fallbacks(l *loader, v value) (string, error) {
 		l.cfg.Fallbacks = append(l.cfg.Fallbacks, forward.Fallback{Models: p.key, Instead: instead})
 	}
 	return "", nil
+}
+
+// aliases reads {"alias": "model"}.
+func aliases(l *loader, v value) (string, error) {
+	const fix = `write {"fast": "gpt-4o-mini"}`
+	if v.kind != object {
+		return "", bad("a JSON object was expected", fix)
+	}
+	all, err := aliasMap(v.node)
+	if err != nil {
+		return "", err
+	}
+	wrong := keys.CheckAliases(all)
+	if wrong != nil {
+		return "", bad(wrong.Error(), fix)
+	}
+	l.cfg.Aliases = all
+	return "", nil
+}
+
+// aliasMap reads the object of aliases.
+func aliasMap(n node) (map[string]string, error) {
+	all := map[string]string{}
+	for _, p := range n.pairs {
+		if p.value.kind != scalar {
+			return nil, bad(fmt.Sprintf("the alias %q is not of one model", shorten(p.key)), `write {"fast": "gpt-4o-mini"}`)
+		}
+		all[strings.TrimSpace(p.key)] = strings.TrimSpace(p.value.text)
+	}
+	return all, nil
 }
 
 // modelRoutes reads {"model glob": "/prefix"}, also by dialect: {"anthropic":

@@ -105,7 +105,7 @@ func (g *Gateway) newRow(a *ask, to target) ledger.Row {
 	return ledger.Row{
 		ID: a.in.id, Time: a.in.start, Key: who.id, KeyName: who.name, User: who.user, Tags: who.tags, Added: who.added, Session: who.session,
 		Route: to.route.Name, Upstream: g.provider(to.route),
-		Operation: a.from.op, Model: to.model, Stream: a.req.Stream,
+		Operation: a.from.op, Model: to.model, Alias: a.alias, Stream: a.req.Stream,
 		BytesIn: max(a.in.r.ContentLength, int64(len(a.raw)), 0), Listed: who.own, CountList: who.policy.CountList,
 	}
 }

@@ -69,7 +69,7 @@ func (g *Gateway) needsModel(a *ask) bool {
 		return false
 	}
 	leads := a.from.mount == "/" && len(g.Models) > 0
-	return leads || a.who.hasBudgets() || g.isQueued(a) || g.isCounted(&a.who)
+	return leads || g.hasAliases(&a.who) || a.who.hasBudgets() || g.isQueued(a) || g.isCounted(&a.who)
 }
 
 // peek reads the body up to its first byte that is no white space, and returns

@@ -24,15 +24,18 @@ type composed struct {
 // purpose. store is true when the answer is going to be cached.
 func (g *Gateway) compose(a *ask, to target, store bool) composed {
 	read := a.from.op.Parsed() || g.isCacheRoute(a) // other bodies are read on the side
-	if a.body == nil || a.packed || !read {
-		return composed{body: a.raw}
-	}
 	var c composed
+	if a.alias != "" || to.instead {
+		c.modified = append(c.modified, "model")
+	}
+	if a.body == nil || a.packed || !read {
+		c.body = a.raw
+		return c
+	}
 	var drop, members []string
 	if to.instead {
 		drop = append(drop, "model")
 		members = append(members, `"model":`+quoted(to.model))
-		c.modified = append(c.modified, "model")
 	}
 	if g.asksUsage(a, to, store) {
 		c.addedUsage = true

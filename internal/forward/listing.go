@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -39,7 +40,10 @@ func (g *Gateway) listsModels(a *ask, to target) bool {
 		return false
 	}
 	list, id := modelsPath(from.plain)
-	usable := g.allowsModel(&a.who, id)
+	usable := g.mayName(&a.who, id)
+	if _, alias := g.aliasOf(&a.who, id); alias {
+		return true
+	}
 	if from.mount != "/" {
 		return g.restricted(&a.who) && (id == "" || !usable)
 	}
@@ -47,7 +51,7 @@ func (g *Gateway) listsModels(a *ask, to target) bool {
 	switch {
 	case id != "":
 		return !usable || to.route.Dialect != from.dialect
-	case g.restricted(&a.who) || from.dialect != from.route.Dialect:
+	case g.restricted(&a.who) || g.hasAliases(&a.who) || from.dialect != from.route.Dialect:
 		return true
 	}
 	return dialect.FoldPath(list) == lists.Path && len(g.listedRoutes(a)) > 1
@@ -86,13 +90,14 @@ func (g *Gateway) listedRoutes(a *ask) []*upstream.Route {
 // the answer is an error.
 func (g *Gateway) listModels(a *ask, to target) (status int, cause string, err error) {
 	_, id := modelsPath(a.from.plain)
-	if id != "" && !g.allowsModel(&a.who, id) {
+	if id != "" && !g.mayName(&a.who, id) {
 		return 0, "", noModel(id)
 	}
 	models, asked, err := g.modelsFor(a, to)
 	if err != nil {
 		return 0, "", err
 	}
+	models = g.withAliases(a, models)
 	lists := a.from.dialect.Provider.Lists
 	var body []byte
 	if id == "" {
@@ -169,6 +174,49 @@ func (g *Gateway) modelsFor(a *ask, to target) (models []dialect.Model, asked []
 		err = &upstream.Error{Cause: upstream.NoKey, Err: upstream.ErrNoKey, Route: to.route.Name}
 	}
 	return nil, nil, err
+}
+
+// mayName reports whether a caller may use the model of a name, which may be an
+// alias.
+func (g *Gateway) mayName(who *caller, name string) bool {
+	model, ok := g.aliasOf(who, name)
+	if !ok {
+		model = name
+	}
+	return g.allowsModel(who, model)
+}
+
+// withAliases adds the caller's aliases of models to a list: with the entries
+// of these, or of their own where no provider lists the model. A name that is
+// an alias is not that of a model any more.
+func (g *Gateway) withAliases(a *ask, models []dialect.Model) []dialect.Model {
+	all := maps.Clone(g.Aliases)
+	if all == nil {
+		all = map[string]string{}
+	}
+	maps.Copy(all, a.who.policy.Aliases)
+	listed := map[string]dialect.Model{}
+	for _, m := range models {
+		listed[m.ID] = m
+	}
+	models = slices.DeleteFunc(models, func(m dialect.Model) bool { return all[m.ID] != "" })
+	d := a.from.dialect
+	for _, alias := range slices.Sorted(maps.Keys(all)) {
+		m, ok := listed[all[alias]]
+		if !ok {
+			if !g.allowsModel(&a.who, all[alias]) || a.from.mount != "/" {
+				continue
+			}
+			r, err := g.routeOf(a, d, d.Provider.Lists.Operation, all[alias])
+			leads := func(m ModelRoute) bool { return m.Route == r && m.matches(d, all[alias]) }
+			if err != nil || (r != a.from.route && !slices.ContainsFunc(g.Models, leads)) {
+				continue
+			}
+			m = dialect.Model{ID: all[alias], Owner: "forward"}
+		}
+		models = append(models, m.Renamed(alias))
+	}
+	return models
 }
 
 // listPath returns where a route lists its models: as the client asks where it

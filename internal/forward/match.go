@@ -62,10 +62,18 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 			from.dialect = spoken
 		}
 	}
-	from.paths = make([]string, 1, 2+len(route.Aliases))
-	from.paths[0] = route.Prefix
-	from.paths = append(from.paths, route.Aliases...)
-	end := from.dialect.Unversioned(r.Method, from.plain)
+	from.setRest(from.rest, r.Method)
+	return from, user, nil
+}
+
+// setRest sets the path after the mount, and what follows from it.
+func (from *match) setRest(rest, method string) {
+	from.rest = rest
+	from.plain = dialect.JudgedPath(rest)
+	from.paths = make([]string, 1, 2+len(from.route.Aliases))
+	from.paths[0] = from.route.Prefix
+	from.paths = append(from.paths, from.route.Aliases...)
+	end := from.dialect.Unversioned(method, from.plain)
 	for i, prefix := range from.paths {
 		prefix = strings.TrimSuffix(prefix, "/")
 		from.paths[i] = dialect.FoldPath(prefix + from.plain)
@@ -73,7 +81,6 @@ func (g *Gateway) match(r *http.Request) (from match, user string, err error) {
 			from.paths = append(from.paths, dialect.FoldPath(prefix+"/v1"+end))
 		}
 	}
-	return from, user, nil
 }
 
 // mergeSlashes merges the slashes that a path starts with. A base URL with a

@@ -18,6 +18,7 @@ type ask struct {
 	from    match
 	who     caller
 	req     dialect.Request // what the body, or the path, asks
+	alias   string          // that the client called the model; "": it called it by its name
 	body    *dialect.Body   // nil when the body is not JSON that was read
 	fields  *dialect.Body   // the fields of a form, as JSON; nil when it is none, or was not read
 	form    *formBody       // the body of a form that streams; nil when it is none, or was read whole
@@ -51,6 +52,10 @@ func (g *Gateway) open(a *ask) (target, error) {
 		return to, err
 	}
 	a.read()
+	err = g.unalias(a)
+	if err != nil {
+		return to, err
+	}
 	if g.restricted(who) {
 		err := g.checkModels(a)
 		if err != nil {

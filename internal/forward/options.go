@@ -40,6 +40,7 @@ type Routing struct {
 	Routes            *upstream.Table
 	Models            []ModelRoute       // where requests on / go whose model matches; the first one wins
 	Fallbacks         []Fallback         // which models are asked instead; the first one that matches wins
+	Aliases           map[string]string  // other names of models, by which clients may ask for them
 	Affinity          *upstream.Affinity // which API key made what; nil: not remembered
 	Transport         http.RoundTripper  // to every route without a transport of its own
 	Retries           int                // further tries after a failure in which nothing was sent

@@ -178,7 +178,7 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 		step("queue", fmt.Sprintf("waited %d ms", rec.queued.Milliseconds()))
 	}
 	if rec.ask.from.route != rec.to.route {
-		step("route", "the model leads from "+rec.ask.from.route.Name+" to "+rec.to.route.Name)
+		step("route", "the request leads from "+rec.ask.from.route.Name+" to "+rec.to.route.Name)
 	}
 	if rec.to.instead {
 		step("fallback", rec.to.model+" was asked instead of "+g.redactName(rec.ask.req.Model, rec.ask, rec.answer))

@@ -44,7 +44,9 @@ type Policy struct {
 	Log        string   `json:"log,omitempty"`         // full, meta, redacted or off; "": LOG_CONTENT decides
 	Priority   int      `json:"priority,omitempty"`    // higher ones leave a queue first
 	Tags       []string `json:"tags,omitempty"`
-	SetUser    bool     `json:"set_user,omitempty"` // it may name the user of a request
+	// Aliases are the key's own names for models, each with the model.
+	Aliases map[string]string `json:"aliases,omitempty" xml:"-"` // xml has no maps
+	SetUser bool              `json:"set_user,omitempty"`        // it may name the user of a request
 }
 
 // BringsOwn reports whether the client's own credential goes upstream with the

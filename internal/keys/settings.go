@@ -46,6 +46,7 @@ func fields() []field {
 			return err
 		}},
 		{Field{"models", "models it may use: globs, ! takes away, as in gpt-*,!gpt-4*"}, globs(func(s *Settings) *[]string { return &s.Policy.Models })},
+		{Field{"alias", "names of its own for models, as in fast=gpt-4o-mini"}, setAliases},
 		{Field{"routes", "routes it may use, by name or prefix; ! takes away"}, globs(func(s *Settings) *[]string { return &s.Policy.Routes })},
 		{Field{"ips", "addresses or networks its requests may come from"}, setIPs},
 		{Field{"expires", "when it ends: 90d, 12h, 2026-12-31 (the whole day) or never"}, func(s *Settings, text string, now time.Time) (err error) {

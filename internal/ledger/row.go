@@ -28,6 +28,7 @@ type Row struct {
 	Slot      string // the API key of the route that was used, masked or by number
 	Operation dialect.Operation
 	Model     string // as requested
+	Alias     string // by which the client called it; "": by its name
 	Answered  string // the model that the answer names
 	Stream    bool
 	Cache     string // hit, miss or bypass
@@ -92,7 +93,7 @@ func (r *Row) size() int64 {
 var callColumns = []string{
 	"number", "id", "time", "kind", "user", "session", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
-	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail", "tags", "list",
+	"quantities", "raw", "cost", "reported", "saved", "bytes_in", "bytes_out", "trail", "tags", "list", "alias",
 }
 
 // appendCall appends a row's values for the callColumns. An unpriced row has
@@ -106,7 +107,7 @@ func (r *Row) appendCall(args []any, number, kind int64) []any {
 		u.Input, u.CachedRead, u.CachedWrite, u.CachedWriteHour, u.Output, u.Reasoning, u.Audio, u.AudioOutput, u.Seconds,
 		marshalQuantities(u), string(u.Raw), orNull(int64(r.Cost), r.Priced), orNull(u.Terms.Reported, u.Terms.HasReported),
 		int64(r.Saved), r.BytesIn, r.BytesOut, marshalTrail(r.Trail), orNull(marshalTags(r.Tags), r.Added > 0),
-		orNull(int64(r.List), r.Listed))
+		orNull(int64(r.List), r.Listed), orNull(r.Alias, r.Alias != ""))
 }
 
 // keyTags returns the tags of the row's key.
@@ -126,7 +127,7 @@ var rowColumns = []string{
 	"status", "cause", "finish", "stream", "cache", "attempts", "queue_us", "ask_us", "first_us", "total_us",
 	"input", "cached_read", "cached_write", "cached_write_hour", "output", "reasoning", "audio", "audio_output", "seconds",
 	"raw", "estimated", "cost", "price", "saved", "bytes_in", "bytes_out", "trail", "tier",
-	"unmetered", "session", "reported", "quantities", "list",
+	"unmetered", "session", "reported", "quantities", "list", "alias",
 }
 
 // scanRow reads a row, by a Scan of the rowColumns.
@@ -141,7 +142,7 @@ func scanRow(scan func(...any) error) (Row, error) {
 		&r.Status, &r.Cause, &r.Finish, &r.Stream, &r.Cache, &r.Attempts, &queue, &ask, &first, &total,
 		&u.Input, &u.CachedRead, &u.CachedWrite, &u.CachedWriteHour, &u.Output, &u.Reasoning, &u.Audio, &u.AudioOutput, &u.Seconds,
 		&raw, &r.Estimated, &cost, &r.Price, &r.Saved, &r.BytesIn, &r.BytesOut, &trail, &r.Tier,
-		&r.Unmetered, &r.Session, &reported, &quantities, &listed)
+		&r.Unmetered, &r.Session, &reported, &quantities, &listed, &r.Alias)
 	if err != nil {
 		return r, err
 	}

@@ -85,7 +85,7 @@ CREATE TABLE usage_deferred (
 	row TEXT PRIMARY KEY, host TEXT NOT NULL, id TEXT NOT NULL, request TEXT NOT NULL, key TEXT NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL,
 	expires INTEGER NOT NULL, data TEXT NOT NULL
 ) WITHOUT ROWID;
-`, tagRows, listRows}}
+`, tagRows, listRows, aliasRows}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -165,6 +165,20 @@ CREATE VIEW usage_requests AS SELECT
 	c.number, c.id, c.time, c.user, COALESCE(c.session, '') AS session, c.first_us, c.total_us, c.input, c.cached_read, c.output,
 	c.raw, c.cost, c.reported, c.bytes_in, c.bytes_out, c.trail, c.queue_us, c.ask_us, c.cached_write, c.cached_write_hour,
 	c.reasoning, c.audio, c.audio_output, c.seconds, COALESCE(c.quantities, '') AS quantities, c.saved, c.list, k.key, k.key_name,
+	COALESCE(c.tags, k.tags) AS tags, k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish,
+	k.stream, k.cache, k.attempts, k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
+	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
+`
+
+// aliasRows is the step to version 9. alias is NULL in rows whose client called
+// the model by its name.
+const aliasRows = `
+DROP VIEW usage_requests;
+ALTER TABLE usage_calls ADD COLUMN alias TEXT;
+CREATE VIEW usage_requests AS SELECT
+	c.number, c.id, c.time, c.user, COALESCE(c.session, '') AS session, c.first_us, c.total_us, c.input, c.cached_read, c.output,
+	c.raw, c.cost, c.reported, c.bytes_in, c.bytes_out, c.trail, c.queue_us, c.ask_us, c.cached_write, c.cached_write_hour,
+	c.reasoning, c.audio, c.audio_output, c.seconds, COALESCE(c.quantities, '') AS quantities, c.saved, c.list, COALESCE(c.alias, '') AS alias, k.key, k.key_name,
 	COALESCE(c.tags, k.tags) AS tags, k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish,
 	k.stream, k.cache, k.attempts, k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
 	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;

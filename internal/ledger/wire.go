@@ -20,6 +20,7 @@ type wireRow struct {
 	Slot         string          `json:"slot"`
 	Operation    string          `json:"operation"`
 	Model        string          `json:"model"`
+	Alias        string          `json:"alias,omitempty"` // by which the client called the model
 	Answered     string          `json:"answered"`
 	Status       int             `json:"status"`
 	Cause        string          `json:"cause"`
@@ -63,7 +64,7 @@ func (r Row) MarshalJSON() ([]byte, error) {
 	u := &r.Usage
 	w := wireRow{
 		ID: r.ID, Time: r.Time.UTC().Format(time.RFC3339Nano), Key: r.Key, KeyName: r.KeyName, User: r.User, Tags: r.Tags,
-		Route: r.Route, Upstream: r.Upstream, Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Answered: r.Answered,
+		Route: r.Route, Upstream: r.Upstream, Slot: r.Slot, Operation: string(r.Operation), Model: r.Model, Alias: r.Alias, Answered: r.Answered,
 		Status: r.Status, Cause: r.Cause, Finish: r.Finish, Tier: r.Tier, Stream: r.Stream, Cache: r.Cache, Attempts: r.Attempts,
 		QueueMS: ms(r.Queue), UpstreamMS: ms(r.Ask), FirstTokenMS: ms(r.First), TotalMS: ms(r.Total),
 		Input: u.Input, CachedRead: u.CachedRead, CachedWrite: u.CachedWrite,
