@@ -109,7 +109,7 @@ func (s *scene) write(path, text string) {
 // outcome is how a run of an agent ended.
 type outcome struct {
 	seconds float64
-	waited  float64 // seconds from its first request to its end
+	waited  float64 // seconds from its first request to its end, or to its last request if it finished
 	cpu     float64 // seconds
 	exit    int     // -1: it was killed after the time it had
 	output  string
@@ -144,14 +144,18 @@ func (s *scene) run(a setup, within time.Duration) outcome {
 	if c.ProcessState == nil {
 		s.t.Fatal(err)
 	}
-	if all := s.front.all(); len(all) > 0 {
-		o.waited = time.Since(all[0].time).Seconds()
-	}
 	o.cpu = (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
 	// An error means that none is left.
 	_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
 	_, err = os.Stat(marker)
 	o.ran = err == nil
+	if all := s.front.all(); len(all) > 0 {
+		end := time.Now()
+		if o.finished() { // what an agent does afterwards is its own
+			end = all[len(all)-1].time
+		}
+		o.waited = end.Sub(all[0].time).Seconds()
+	}
 	return o
 }
 
