@@ -119,7 +119,7 @@ func TestNeighbours(t *testing.T) {
 		`1,2,` + big(2) + `,3,4`,
 	}
 	for _, form := range []string{
-		`{"messages":[{"role":"user","content":[%s],"n":%d}]}`, // another message each time
+		`{"messages":[{"role":"user","content":[%s],"n":%d}]}`, // another one each time
 		`{"messages":[%s],"n":%d}`,
 		`{"messages":[],"other":[{"deep":[%s],"n":%d}]}`,
 	} {
@@ -129,7 +129,7 @@ func TestNeighbours(t *testing.T) {
 				for _, b := range contents {
 					for _, content := range []string{a, b} {
 						n++
-						logAsk(t, l, fmt.Sprint(n), "alice", fmt.Sprintf(form, content, n))
+						logAsk(t, l, fmt.Sprint(n), "alice", fmt.Sprintf(form, fmt.Sprint(content, ",", n), n))
 					}
 				}
 			}
