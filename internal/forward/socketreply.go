@@ -3,6 +3,9 @@ package forward
 import (
 	"context"
 	"io"
+	"net/http"
+
+	"github.com/tidwall/gjson"
 
 	"forward/internal/dialect"
 	"forward/internal/jsonscan"
@@ -259,4 +262,53 @@ func (s *socket) find(about dialect.Reported) *response {
 		}
 	}
 	return first
+}
+
+// startUnasked opens the account of a response that the server has started by
+// itself. Where the caller may have none, the connection is closed.
+func (s *socket) startUnasked() *response {
+	r := s.newResponse(nil, dialect.Asked{})
+	err := r.g.prepare(r.rec, s)
+	r.rec.answer = s.newAnswer(r.rec)
+	if r.rec.to.demand == nil { // it was not judged as far as that
+		r.rec.to = s.rec.to
+		r.rec.to.model = r.rec.ask.session.model
+		r.rec.to.demand = r.g.newDemand(r.rec.ask, r.rec.to.route, r.rec.to.model)
+	}
+	r.rec.tap = r.g.newTap(r.rec)
+	r.rec.status = http.StatusOK
+	s.mu.Lock()
+	s.running = append(s.running, r)
+	s.mu.Unlock()
+	if err != nil {
+		s.shut(websocket.PolicyViolation, problemOf(err).Message, err)
+	}
+	return r
+}
+
+// recordInput records what the reading of sound has cost, as a request of its
+// own.
+func (s *socket) recordInput(root gjson.Result, data []byte, size int64) {
+	if !root.Get("usage").Exists() {
+		return
+	}
+	r := s.newResponse(nil, dialect.Asked{})
+	a := r.rec.ask
+	a.session.model = a.session.transcriber
+	if s.identify(r.g, a) != nil {
+		a.from = s.rec.ask.from
+		a.who = s.rec.ask.who
+	}
+	a.from.op = dialect.Audio
+	a.read()
+	r.rec.to = s.rec.to
+	r.rec.to.model = a.session.transcriber
+	r.rec.to.demand = r.g.newDemand(a, r.rec.to.route, r.rec.to.model)
+	r.rec.answer = s.newAnswer(r.rec)
+	r.rec.tap = r.g.newTap(r.rec)
+	r.rec.status = http.StatusOK
+	r.rec.tap.message(data, size, false)
+	r.rec.tap.finish()
+	r.rec.tap.err = io.EOF
+	s.settle(r)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -100,7 +101,7 @@ func (g *Gateway) prepare(rec *record, s *socket) (err error) {
 	}
 	rec.to, err = g.open(ask)
 	if err == nil {
-		err = s.checkRoute(rec.to)
+		err = cmp.Or(s.checkRoute(rec.to), s.checkAlias(ask))
 	}
 	if err != nil {
 		return err
@@ -150,6 +151,16 @@ func (s *socket) checkRoute(to target) error {
 	}
 	return &refusal{status: http.StatusUpgradeRequired, code: "model_not_here", param: "model",
 		message: "Model '" + to.model + "' is served by the route '" + to.route.Name + "', and this WebSocket is one of '" + here.Name + "'. Send the request with POST."}
+}
+
+// checkAlias refuses an alias, which would have to be replaced in a frame that
+// passes as it came. Clients that can do both go on with POST.
+func (s *socket) checkAlias(a *ask) error {
+	if a.alias == "" {
+		return nil
+	}
+	return &refusal{status: http.StatusUpgradeRequired, code: "model_not_here", param: "model",
+		message: fmt.Sprintf("%q is an alias of the model %q, and is not replaced on a WebSocket. Name the model itself, or send the request with POST.", a.alias, a.req.Model)}
 }
 
 // judgeSettings judges what a message names that asks for no response.
@@ -354,53 +365,4 @@ func (s *socket) note(asked dialect.Asked, payload []byte) {
 	defer s.mu.Unlock()
 	s.session.context += int64(len(payload) / bytes)
 	s.session.model = cmp.Or(asked.Model, s.session.model)
-}
-
-// startUnasked opens the account of a response that the server has started by
-// itself. Where the caller may have none, the connection is closed.
-func (s *socket) startUnasked() *response {
-	r := s.newResponse(nil, dialect.Asked{})
-	err := r.g.prepare(r.rec, s)
-	r.rec.answer = s.newAnswer(r.rec)
-	if r.rec.to.demand == nil { // it was not judged as far as that
-		r.rec.to = s.rec.to
-		r.rec.to.model = r.rec.ask.session.model
-		r.rec.to.demand = r.g.newDemand(r.rec.ask, r.rec.to.route, r.rec.to.model)
-	}
-	r.rec.tap = r.g.newTap(r.rec)
-	r.rec.status = http.StatusOK
-	s.mu.Lock()
-	s.running = append(s.running, r)
-	s.mu.Unlock()
-	if err != nil {
-		s.shut(websocket.PolicyViolation, problemOf(err).Message, err)
-	}
-	return r
-}
-
-// recordInput records what the reading of sound has cost, as a request of its
-// own.
-func (s *socket) recordInput(root gjson.Result, data []byte, size int64) {
-	if !root.Get("usage").Exists() {
-		return
-	}
-	r := s.newResponse(nil, dialect.Asked{})
-	a := r.rec.ask
-	a.session.model = a.session.transcriber
-	if s.identify(r.g, a) != nil {
-		a.from = s.rec.ask.from
-		a.who = s.rec.ask.who
-	}
-	a.from.op = dialect.Audio
-	a.read()
-	r.rec.to = s.rec.to
-	r.rec.to.model = a.session.transcriber
-	r.rec.to.demand = r.g.newDemand(a, r.rec.to.route, r.rec.to.model)
-	r.rec.answer = s.newAnswer(r.rec)
-	r.rec.tap = r.g.newTap(r.rec)
-	r.rec.status = http.StatusOK
-	r.rec.tap.message(data, size, false)
-	r.rec.tap.finish()
-	r.rec.tap.err = io.EOF
-	s.settle(r)
 }
