@@ -7,7 +7,7 @@ test: ## unit tests
 	go test ./...
 
 agents: ## the coding agents of npm; they take two gigabytes in test/agents/node_modules
-	npm ci --prefix test/agents --ignore-scripts --no-audit --no-fund --silent
+	npm install --no-save --prefix test/agents --ignore-scripts --no-audit --no-fund --silent
 	FORWARD_AGENTS_FULL=1 go test -tags agents -count=1 -parallel=4 -timeout=30m ./test/agents
 
 e2e: ## the binary in a process of its own, with the official SDKs

@@ -2,7 +2,7 @@
 // shipped, against the binary and a scripted upstream. They need -tags agents,
 // and node_modules beside them:
 //
-//	npm ci --ignore-scripts --prefix test/agents
+//	npm install --no-save --ignore-scripts --prefix test/agents
 //	go test -tags agents ./test/agents
 //
 // A run is a tool loop: the model asks for a command, the agent executes it,

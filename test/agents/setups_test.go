@@ -94,7 +94,7 @@ func program(t testing.TB, glob string) string {
 		}
 		return path
 	}
-	harness.Missing(t, "test/agents/node_modules/"+glob+" (run `npm ci --ignore-scripts` in test/agents)")
+	harness.Missing(t, "test/agents/node_modules/"+glob+" (run `npm install --no-save --ignore-scripts` in test/agents)")
 	return ""
 }
 

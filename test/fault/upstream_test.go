@@ -18,6 +18,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"forward/internal/upstreamtest"
+	"forward/internal/websocket"
 )
 
 // upstreamFaults are those of the provider's side and of the way to it.
@@ -432,12 +433,12 @@ func webSocket(s *scene) {
 	}
 	defer conn.Close()
 	conn.SetDeadline(time.Now().Add(30 * time.Second))
-	r, _ := g.request(call{method: "GET", path: "/v1/realtime?model=gpt-realtime",
+	r, _ := g.request(call{method: "GET", path: "/v1/responses",
 		header: []string{"Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="}})
 	if err := r.Write(conn); err != nil {
 		s.Fatal(err)
 	}
-	frame := []byte{0x81, 0x85, 0, 0, 0, 0, 'h', 'e', 'l', 'l', 'o'} // masked with zeros
+	frame := websocket.Append(nil, websocket.Text, []byte(`{"type":"response.create","model":"gpt-4o-mini","input":"hi"}`), websocket.NewKey())
 	var got []byte
 	part := make([]byte, 4096)
 	for !bytes.Contains(got, []byte("\r\n\r\n")) {
@@ -450,7 +451,7 @@ func webSocket(s *scene) {
 		s.Fatalf("the upgrade was answered with %q", got)
 	}
 	conn.Write(frame)
-	for !bytes.HasSuffix(got, []byte("hello")) {
+	for !bytes.Contains(got, []byte(`"type":"response.completed"`)) {
 		n, err := conn.Read(part)
 		if got = append(got, part[:n]...); err != nil {
 			s.Fatalf("%v after %q", err, got)
@@ -462,9 +463,14 @@ func webSocket(s *scene) {
 	}
 	g.stop()
 	for err = nil; err == nil; {
-		_, err = conn.Read(part)
+		var n int
+		n, err = conn.Read(part)
+		got = append(got, part[:n]...)
 	}
 	if ne, ok := err.(net.Error); ok && ne.Timeout() {
 		s.Error("the connection outlives the gateway")
+	}
+	if !bytes.Contains(got, []byte{0x03, 0xf4}) { // 1012 in a close frame
+		s.Errorf("the connection was not closed with code 1012: %q", got[max(0, len(got)-200):])
 	}
 }
