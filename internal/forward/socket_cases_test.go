@@ -360,7 +360,7 @@ func FuzzSocket(f *testing.F) {
 // TestIdleWebSocketsTakeLittleMemory compares sockets that are read with those
 // that are tunnelled, in one process.
 func TestIdleWebSocketsTakeLittleMemory(t *testing.T) {
-	const n = 200
+	const n = 1000
 	measure := func(path string) float64 {
 		b := start(t, func(w http.ResponseWriter, r *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
