@@ -70,8 +70,8 @@ func (e *PageError) Error() string {
 	return fmt.Sprintf("%s: %q names no page of this list.", e.Param, e.Value)
 }
 
-// List writes the page of models that a query asks for. own are the models that
-// the protocol's own lists had.
+// List writes the page of models that a query asks for. The error is a
+// *PageError.
 func (l *Lists) List(models []Model, rawQuery string) ([]byte, error) {
 	query, _ := url.ParseQuery(rawQuery) // what can be read of it
 	entries := make([]json.RawMessage, len(models))

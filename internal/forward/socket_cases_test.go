@@ -205,7 +205,34 @@ func TestALongMessageOfTheUpstreamsIsRead(t *testing.T) {
 	if len(got) != 1 || got[0].Usage.Input != 7 || got[0].Usage.Output != 9 || got[0].Estimated {
 		t.Errorf("%+v", got)
 	}
+	if n := got[0].BytesOut - int64(len(text)); n < 0 || n > 1000 {
+		t.Errorf("%d bytes were counted beside the text", n)
+	}
 	t.Logf("%d MB were allocated, by the client too", (after.TotalAlloc-before.TotalAlloc)>>20)
+}
+
+// TestALongMessageShowsNoAPIKey: the key stands wherever a message that is too
+// long to be held is cut.
+func TestALongMessageShowsNoAPIKey(t *testing.T) {
+	echo := strings.Repeat(canary+" ", 1<<20/len(canary))
+	b := start(t, func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		conn.Write(r.Context(), websocket.MessageText, []byte(`{"type":"session.created","echo":"`+echo+`"}`))
+		conn.Read(r.Context())
+	}, nil)
+	c := b.dial("/v1/realtime?model=gpt-realtime")
+	got := c.next()
+	if len(got) < len(echo) {
+		t.Fatalf("%d bytes came", len(got))
+	}
+	rest := strings.Trim(strings.TrimPrefix(strings.TrimSuffix(got, `"}`), `{"type":"session.created","echo":"`), "* ")
+	if rest != "" {
+		t.Errorf("parts of the API key came: %.200q", rest)
+	}
 }
 
 // rawPair connects a client to an upstream through the gateway, after the

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -78,15 +79,19 @@ func (s *socket) stream(m *websocket.Message) error {
 	frames := s.upstream.frames
 	buf := s.g.buffers.Get()
 	defer s.g.buffers.Put(buf)
-	long := &longMessage{s: s, size: int64(len(m.Payload))}
+	long := &longMessage{s: s}
 	upstream.ScrubBytes(m.Payload, s.rec.answer.secret)
+	// The frame that is not whole passes with its rest, or a secret would not
+	// be found where it was cut.
+	payload := io.MultiReader(bytes.NewReader(m.Cut()), frames)
 	long.write(m.Payload)
 	s.client.mu.Lock()
 	defer s.client.mu.Unlock()
 	s.client.broken = true
 	err := m.WriteTo(s.client, buf)
 	for err == nil {
-		err = s.streamFrame(long, buf)
+		err = s.streamFrame(long, payload, buf)
+		payload = frames
 		if err != nil || !frames.Within() {
 			break
 		}
@@ -98,10 +103,10 @@ func (s *socket) stream(m *websocket.Message) error {
 	return err
 }
 
-// streamFrame passes the rest of the frame on.
-func (s *socket) streamFrame(long *longMessage, buf []byte) error {
+// streamFrame passes the payload of the frame on.
+func (s *socket) streamFrame(long *longMessage, payload io.Reader, buf []byte) error {
 	frames := s.upstream.frames
-	from := upstream.NewScrubber(io.NopCloser(frames), s.rec.answer.secret)
+	from := upstream.NewScrubber(io.NopCloser(payload), s.rec.answer.secret)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 {

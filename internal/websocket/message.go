@@ -104,6 +104,19 @@ func grow(p []byte, lacks int64) []byte {
 	return append(make([]byte, 0, size), p...)
 }
 
+// Cut takes what was read of the last frame's payload out of the message, and
+// returns it.
+func (m *Message) Cut() []byte {
+	p := &m.pieces[len(m.pieces)-1]
+	if p.Opcode.IsControl() {
+		return nil
+	}
+	cut := m.Payload[p.from:p.to]
+	m.Payload = m.Payload[:p.from]
+	p.to = p.from
+	return cut
+}
+
 // WriteTo writes the frames as they came. Masked payloads are masked through
 // space, so that the message is held once.
 func (m *Message) WriteTo(w io.Writer, space []byte) error {
