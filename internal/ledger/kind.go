@@ -46,7 +46,8 @@ func (r *Row) kind() rowKind {
 }
 
 // keptKind is a kind that is in the database. No row that started after until
-// names it, so that it can be removed together with its rows.
+// names it, so that it can be removed together with its rows, and none that
+// started more than kindSpan before it, so that the kinds of a time are few.
 type keptKind struct {
 	id    int64
 	until time.Time
@@ -54,6 +55,7 @@ type keptKind struct {
 
 const (
 	kindLife = 24 * time.Hour
+	kindSpan = 2 * kindLife
 	// maxKinds bounds the kinds in memory. When there are more, all are
 	// removed, and a kind can be in the database twice.
 	maxKinds = 10_000
@@ -67,7 +69,7 @@ func (t *transaction) kindOf(ctx context.Context, r *Row) (int64, error) {
 	if !ok {
 		kept, ok = t.writer.kinds[k]
 	}
-	if ok && !r.Time.After(kept.until) {
+	if ok && !r.Time.After(kept.until) && !r.Time.Before(kept.until.Add(-kindSpan)) {
 		return kept.id, nil
 	}
 	until := r.Time.Add(kindLife)
