@@ -2,6 +2,9 @@ module forward
 
 go 1.26.0
 
+// No folder of npm is walked for packages of Go.
+ignore node_modules
+
 require (
 	github.com/KimMachineGun/automemlimit v1.0.1
 	github.com/alicebob/miniredis/v2 v2.40.0

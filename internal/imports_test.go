@@ -16,6 +16,7 @@ var packages = []string{
 	"forward/internal/config",
 	"forward/internal/forward",
 	"forward/internal/upstream",
+	"forward/internal/dashboard",
 	"forward/internal/admin",
 	"forward/internal/clients",
 	"forward/internal/chatlog",

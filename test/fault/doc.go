@@ -7,11 +7,10 @@
 // goroutines and descriptors are back where they were, and the gateway serves
 // on and ends well.
 //
-//	make fault        # all that needs no rights
-//	make fault-root   # what needs root: network namespaces, small file systems, limits of the kernel
-//	make soak         # half an hour of mixed load with faults, and where memory, goroutines and descriptors go
+//	make fault   # all; what needs root (network namespaces, small file systems, limits of the kernel) only as root
+//	make soak    # half an hour of mixed load with faults, and where memory, goroutines and descriptors go
 //
-// The first two write docs/FAULTS.md. CI runs the same scenarios and leaves the
+// The first writes docs/FAULTS.md. CI runs the same scenarios and leaves the
 // file alone, but the table test fails where the file and the table differ.
 //
 // # Adding a scenario

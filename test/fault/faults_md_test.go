@@ -37,7 +37,7 @@ func (r *results) note(row scenario, t *testing.T) {
 
 const head = `# What goes wrong, and what you may count on
 
-Written by ` + "`make fault fault-root`" + `, which plays each fault against the binary that ships, with managed keys, budgets, limits, queues, the
+Written by ` + "`make fault`" + `, which plays each fault against the binary that ships, with managed keys, budgets, limits, queues, the
 ledger, chat logs, the cache and metrics on. After each fault the calls that the upstream counted equal the rows of the ledger, every
 remembered answer is whole, no API key and no prompt that must not be kept is in any answer, log or file, goroutines and descriptors
 are back where they were, and the gateway serves on and ends well. The tests are in test/fault.
@@ -116,7 +116,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s lacks its fault, promise, run or reason, or has a bar or a line break: %+v", row.id, row)
 		}
 		if want := row.fault + " | " + row.promise + " | " + row.test(); written[row.id] != want {
-			t.Errorf("docs/FAULTS.md has of %s\n  %s\nand the table\n  %s\nRun make fault fault-root.", row.id, written[row.id], want)
+			t.Errorf("docs/FAULTS.md has of %s\n  %s\nand the table\n  %s\nRun make fault.", row.id, written[row.id], want)
 		}
 	}
 	for id := range written {

@@ -1,0 +1,61 @@
+// The frame around the pages: navigation, sign-in, help.
+export const shell = {
+  skip: "Skip to the page",
+  menu: "Menu",
+  navigation: "Pages",
+  observe: "Observe",
+  manage: "Manage",
+  overview: "Overview", live: "Live", requests: "Requests", why: "Why 429?", usage: "Usage", keys: "Keys", upstreams: "Upstreams & models",
+  cache: "Cache", playground: "Playground", settings: "Settings", audit: "Audit & sessions", connect: "Connect",
+  signin: "Sign in", handover: "Your key",
+  administrator: "Administrator",
+  holder: "Key holder",
+  signOut: "Sign out",
+  theme: { auto: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" },
+  language: "Language",
+  help: "Keyboard and help",
+  version: (v: string) => `forward ${v}`,
+  notFound: "There is no such page",
+  notFoundHint: "The link may be of another version.",
+  toOverview: "To the overview",
+  notYours: "This page is the administrator's",
+  loadFailed: "This page cannot be loaded. The gateway may have been updated: reload the page.",
+};
+
+export const signin = {
+  title: "Sign in to forward",
+  intro: "Use the administrator's key (ADMIN_KEY) or your own key (fk-…).",
+  key: "Key",
+  submit: "Sign in",
+  code: "Signing in by the link …",
+  insecure: "This connection is not encrypted. Your key, and every request to this gateway, travels in the clear.",
+  own: "On the gateway's own machine, the command",
+  ownAfter: "opens this page signed in.",
+  off: "The dashboard cannot be reached",
+};
+
+export const help = {
+  title: "Keyboard",
+  keys: {
+    "/": "Search or filter this page",
+    "g o": "Overview",
+    "g r": "Requests",
+    "g k": "Keys",
+    "g u": "Usage",
+    "g l": "Live",
+    "g p": "Playground",
+    "j k": "Next and previous row",
+    Enter: "Open the row",
+    Esc: "Close a dialog",
+    "?": "This help",
+  },
+  about: "Words",
+  terms: {
+    "Forward key": "A key that this gateway issues (fk-…). Limits and budgets hang on it.",
+    Unpriced: "A request of a model without a known price: it costs nothing in the sums, and is marked.",
+    Unmetered: "A request whose answer had no readable usage, and that was not estimated.",
+    Estimated: "Tokens that the gateway counted itself, for the upstream did not report them.",
+    "Saved by cache": "What the answers from the gateway's cache would have cost.",
+    "First token": "The time from the start of a request to the first part of its answer.",
+  },
+};

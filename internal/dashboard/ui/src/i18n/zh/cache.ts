@@ -1,0 +1,3 @@
+import type { cache as en } from "../en/cache";
+
+export const cache: typeof en = {};

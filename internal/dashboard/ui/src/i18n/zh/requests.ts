@@ -1,0 +1,3 @@
+import type { requests as en } from "../en/requests";
+
+export const requests: typeof en = {};

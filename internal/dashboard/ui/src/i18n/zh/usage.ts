@@ -1,0 +1,3 @@
+import type { usage as en } from "../en/usage";
+
+export const usage: typeof en = {};

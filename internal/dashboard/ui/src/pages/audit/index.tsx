@@ -1,0 +1,5 @@
+import { Skeleton } from "../../components/states";
+
+export default function Page() {
+  return <Skeleton />;
+}
