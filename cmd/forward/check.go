@@ -218,36 +218,38 @@ func listText(rates price.Rates) string {
 	return strings.Join(parts, ", ")
 }
 
-// reach sends each upstream a request for its root, without a key: any answer
-// means that it can be reached.
+// reach makes a connect test of every upstream.
 func reach(ctx context.Context, w io.Writer, cfg *config.Config) error {
-	options := cfg.Upstream.Options
-	options.HeaderTimeout = 10 * time.Second
-	transport, err := upstream.NewTransport(options)
+	transport, err := reachTransport(cfg)
 	if err != nil {
 		return err
 	}
-	defer transport.CloseIdleConnections()
 	var errs []error
 	for _, route := range cfg.Routes {
-		for i, base := range append([]*url.URL{route.BaseURL}, route.Also...) {
+		results := upstream.Reach(ctx, transport, append([]*url.URL{route.BaseURL}, route.Also...))
+		for i, r := range results {
 			name := route.Name
 			if len(route.Also) > 0 {
 				name = fmt.Sprintf("%s, base URL %d", name, i+1)
 			}
-			r, err := http.NewRequestWithContext(ctx, http.MethodGet, base.String(), nil)
-			if err != nil {
-				return err
-			}
-			start := time.Now()
-			res, err := transport.RoundTrip(r)
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", name, upstream.Classify(err)))
+			if r.Err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", name, r.Err))
 				continue
 			}
-			res.Body.Close()
-			fmt.Fprintf(w, "%s: reached in %d ms\n", name, time.Since(start).Milliseconds())
+			fmt.Fprintf(w, "%s: reached in %d ms\n", name, r.Took.Milliseconds())
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// reachTransport connects as the gateway does, for each request again.
+func reachTransport(cfg *config.Config) (*http.Transport, error) {
+	options := cfg.Upstream.Options
+	options.HeaderTimeout = 10 * time.Second
+	transport, err := upstream.NewTransport(options)
+	if err != nil {
+		return nil, err
+	}
+	transport.DisableKeepAlives = true
+	return transport, nil
 }

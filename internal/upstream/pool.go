@@ -62,6 +62,8 @@ type KeyState struct {
 	Reason string `json:"reason,omitempty"` // of a rest that is not a rate limit: no_credit
 	Wait   int64  `json:"wait_seconds,omitempty"`
 	Key    string `json:"-"` // masked, for the operator's own terminal
+
+	Until time.Time `json:"-"` // when it is used again; zero: now
 }
 
 // NewPool returns a pool of ks. A nil now is time.Now.
@@ -224,6 +226,19 @@ func (k *PoolKey) Restore() {
 	}
 }
 
+// Wake makes the key of a place in the configuration, from 0, usable at once,
+// whatever it rests for. It reports whether there is a key of this place. An
+// answer of the upstream can make it rest again.
+func (p *Pool) Wake(index int) bool {
+	if index < 0 || index >= p.Len() {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*p.keys[index].condition = condition{}
+	return true
+}
+
 // Index returns the key's place in the configuration, from 0.
 func (k *PoolKey) Index() int { return k.index }
 
@@ -241,6 +256,7 @@ func (p *Pool) Report() []KeyState {
 		s := KeyState{Index: k.index, Levels: k.Levels, State: "ok", Key: k.Secret.String()}
 		if wait := k.until.Sub(now); wait > 0 {
 			s.Wait = int64((wait + time.Second - 1) / time.Second)
+			s.Until = k.until
 			s.State = "resting"
 			if k.unfunded {
 				s.Reason = "no_credit"

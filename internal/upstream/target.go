@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/failsafe-go/failsafe-go/circuitbreaker"
@@ -28,7 +29,22 @@ type target struct {
 	base    *url.URL
 	index   int  // place in the configuration, from 0
 	only    bool // of its route
-	breaker circuitbreaker.CircuitBreaker[any]
+	breaker *breaker
+}
+
+// breaker is a circuit breaker that remembers when its state changed.
+type breaker struct {
+	circuitbreaker.CircuitBreaker[any]
+	changed atomic.Int64 // Unix nanoseconds; 0: it never did
+}
+
+// newBreaker returns a breaker that opens after a few failures.
+func newBreaker(few uint) *breaker {
+	b := &breaker{}
+	b.CircuitBreaker = circuitbreaker.NewBuilder[any]().WithFailureRateThreshold(breakerRate, few, breakerWindow).
+		WithDelay(breakerDelay).WithSuccessThreshold(1).
+		OnStateChanged(func(circuitbreaker.StateChangedEvent) { b.changed.Store(time.Now().UnixNano()) }).Build()
+	return b
 }
 
 // newTargets returns what a route's requests can be sent to, in the order in
@@ -40,9 +56,7 @@ func newTargets(bases []*url.URL) []*target {
 		if len(bases) == 1 {
 			few = breakerFewOnly
 		}
-		b := circuitbreaker.NewBuilder[any]().WithFailureRateThreshold(breakerRate, few, breakerWindow).
-			WithDelay(breakerDelay).WithSuccessThreshold(1).Build()
-		list = append(list, &target{base: base, index: i, only: len(bases) == 1, breaker: b})
+		list = append(list, &target{base: base, index: i, only: len(bases) == 1, breaker: newBreaker(few)})
 	}
 	return list
 }
