@@ -178,7 +178,7 @@ func (l *loader) checkTLS() {
 		l.problems = append(l.problems, Problem{Name: "TLS_CERT", Problem: "TLS needs a certificate and a key, and only one is set", Fix: "set TLS_CERT and TLS_KEY, or neither"})
 	}
 	for _, file := range []struct{ name, path string }{{"TLS_CERT", l.cfg.Listen.TLSCert}, {"TLS_KEY", l.cfg.Listen.TLSKey}} {
-		if file.path == "" {
+		if file.path == "" || l.closed(l.chosen[file.name]) {
 			continue
 		}
 		l.cfg.files = append(l.cfg.files, file.path)

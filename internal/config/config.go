@@ -222,6 +222,7 @@ type Setting struct {
 	Value  string // the current one; secrets masked
 	Source Source
 	Where  string // file:line, or ""
+	Fixed  bool   // only a restart can change it
 }
 
 // Effective returns every setting in the order of .env.example: its current

@@ -27,14 +27,22 @@ func (p Problem) String() string {
 	if p.Where != "" {
 		fmt.Fprintf(&b, " (%s)", p.Where)
 	}
-	fmt.Fprintf(&b, ": %s", p.Problem)
+	b.WriteString(": ")
+	b.WriteString(p.Text())
+	return b.String()
+}
+
+// Text is what is wrong and what to do about it, without the name and the
+// place.
+func (p Problem) Text() string {
+	text := p.Problem
 	if p.DidYouMean != "" {
-		fmt.Fprintf(&b, "; did you mean %s?", p.DidYouMean)
+		text += "; did you mean " + p.DidYouMean + "?"
 	}
 	if p.Fix != "" {
-		fmt.Fprintf(&b, "; %s", p.Fix)
+		text += "; " + p.Fix
 	}
-	return b.String()
+	return text
 }
 
 // Errors is everything Load found wrong, in the order of the settings.

@@ -59,7 +59,7 @@ func apiKeys(d *dialect.Dialect) setter {
 func (l *loader) parseAPIKeys(v value) ([]upstream.APIKey, error) {
 	var out []upstream.APIKey
 	add := func(secret string, levels []int) error {
-		s, err := newSecret(secret)
+		s, err := l.newSecret(v, secret)
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func forwardKeys(l *loader, v value) (string, error) {
 	var err error
 	add := func(secret string, k keys.Key) {
 		secret, k.Name = cutName(secret, k.Name)
-		s, wrong := newSecret(secret)
+		s, wrong := l.newSecret(v, secret)
 		if wrong != nil {
 			err = wrong
 			return
@@ -257,7 +257,7 @@ func keyPolicy(n node) (keys.Key, error) {
 
 // keySecret reads KEY_SECRET.
 func keySecret(l *loader, v value) (string, error) {
-	s, err := newSecret(v.text)
+	s, err := l.newSecret(v, v.text)
 	if err == nil && len(s.Reveal()) < 16 {
 		return "", bad("the secret is shorter than 16 characters", "write 32 random ones, such as openssl rand -hex 16 prints")
 	}

@@ -24,6 +24,8 @@ type loader struct {
 	onlyRoutes  bool // the file mounts its routes and no others, as LLProxy does
 	managedKeys func(dataDir string) bool
 	running     *Config          // nil at the start
+	sealed      bool             // the file's text comes from a client: its files and references are not read, see Propose
+	unread      bool             // it has some of them
 	file        string           // the YAML file read, "" for none
 	chosen      map[string]value // by setting name: the value that counts
 	problems    []Problem
@@ -40,7 +42,16 @@ type loader struct {
 // wrong; the warnings hold also then.
 func Load(f Flags, environ []string) (*Config, []Warning, error) {
 	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}, managedKeys: f.ManagedKeys, running: f.Running}
-	l.readLayers(f, environ)
+	l.readLayers(f, environ, func() layer { return l.readConfigFile(f) })
+	l.load(f)
+	if len(l.problems) > 0 {
+		return nil, l.warnings, &Errors{l.problems}
+	}
+	return l.cfg, l.warnings, nil
+}
+
+// load makes the Config of the layers.
+func (l *loader) load(f Flags) {
 	for _, s := range table() {
 		l.apply(s)
 	}
@@ -49,15 +60,11 @@ func Load(f Flags, environ []string) (*Config, []Warning, error) {
 	l.buildRoutes()
 	l.check()
 	l.noteIgnored(f)
-	if len(l.problems) > 0 {
-		return nil, l.warnings, &Errors{l.problems}
-	}
-	return l.cfg, l.warnings, nil
 }
 
-// readLayers reads flags, environment, .env and forward.yaml, and complains
-// about unknown names.
-func (l *loader) readLayers(f Flags, environ []string) {
+// readLayers reads flags, environment and .env, which are above the settings of
+// forward.yaml, and complains about unknown names.
+func (l *loader) readLayers(f Flags, environ []string, file func() layer) {
 	flags := layer{}
 	if f.Host != nil {
 		flags["HOST"] = value{node: node{text: *f.Host}, name: "--host", source: Flag, where: string(Flag)}
@@ -68,8 +75,7 @@ func (l *loader) readLayers(f Flags, environ []string) {
 	env, warnings := readEnviron(environ)
 	l.warnings = append(l.warnings, warnings...)
 	l.dotenv = l.readEnvFile(f)
-	file := l.readConfigFile(f)
-	l.layers = []layer{flags, env, l.dotenv, file}
+	l.layers = []layer{flags, env, l.dotenv, file()}
 	l.expand = expander(environ, l.dotenv)
 	l.noteUnknown(environ)
 }
@@ -118,13 +124,19 @@ func (l *loader) readConfigFile(f Flags) layer {
 		l.problems = append(l.problems, Problem{Name: "--config", Value: path, Problem: "the file cannot be read: " + cause(err), Fix: "write the path of a readable YAML file"})
 		return layer{}
 	}
+	return l.parseConfig(path, text, f.ConfigFile != "")
+}
+
+// parseConfig makes a layer of the text of a file. The file of openai-forward
+// is pointed out, unless it was chosen.
+func (l *loader) parseConfig(path string, text []byte, chosen bool) layer {
 	root, err := readYAML(text)
 	var form *yamlError
 	if errors.As(err, &form) {
 		l.problems = append(l.problems, Problem{Name: "line", Where: fmt.Sprintf("%s:%d", path, form.line), Problem: "not valid YAML: " + form.reason, Fix: cmp.Or(form.fix, "see forward.yaml in the README")})
 		return layer{}
 	}
-	if strings.HasSuffix(path, "openai-forward-config.yaml") && f.ConfigFile == "" && !root.empty() {
+	if strings.HasSuffix(path, "openai-forward-config.yaml") && !chosen && !root.empty() {
 		l.warnings = append(l.warnings, Warning{Message: "settings were read from " + path + "; the environment and .env win over it, and forward.yaml would replace it"})
 	}
 	found := flatten(path, root)
@@ -182,6 +194,7 @@ func (l *loader) pick(s setting) value {
 func (l *loader) apply(s setting) {
 	v := l.pick(s)
 	l.chosen[s.name] = v
+	l.keep(s, v)
 	shown := v.compact()
 	if v.empty() {
 		if l.note(s, v) {
@@ -193,7 +206,7 @@ func (l *loader) apply(s setting) {
 			if l.note(s, resolved) {
 				return
 			}
-			shown, err = s.set(l, resolved)
+			shown, err = l.set(s, v, resolved)
 		}
 		if err != nil {
 			l.fail(s, v, err)
@@ -209,7 +222,7 @@ func (l *loader) apply(s setting) {
 	if where == string(v.source) {
 		where = ""
 	}
-	l.cfg.settings = append(l.cfg.settings, Setting{Name: s.name, Value: shown, Source: v.source, Where: where})
+	l.cfg.settings = append(l.cfg.settings, Setting{Name: s.name, Value: shown, Source: v.source, Where: where, Fixed: s.fixed})
 }
 
 // resolve replaces ${NAME} and file:PATH and parses JSON where the setting may
@@ -226,10 +239,10 @@ func (l *loader) resolve(s setting, v value) (value, error) {
 	}
 	parse()
 	if err == nil {
-		v.node, err = v.mapText(l.expand)
+		v.node, err = v.mapText(l.expanderOf(v))
 	}
 	if err == nil && v.kind == scalar && (s.secret || s.url) && !strings.Contains(v.text, ",") {
-		v.text, err = readSecret(v.text)
+		v.text, err = l.readSecret(v, v.text)
 	}
 	parse()
 	if err == nil && v.kind != scalar && !s.tree {

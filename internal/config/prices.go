@@ -221,7 +221,7 @@ func webhook(field func(*Config) *keys.Secret) setter {
 
 func secret(field func(*Config) *keys.Secret) setter {
 	return func(l *loader, v value) (string, error) {
-		s, err := newSecret(v.text)
+		s, err := l.newSecret(v, v.text)
 		*field(l.cfg) = s
 		return s.String(), err
 	}

@@ -12,15 +12,18 @@ import (
 type reading struct {
 	sums    map[string][sha256.Size]byte // of what settings were set to, by name, and of routes
 	again   map[string]func(*loader)     // set a fixed setting to what it is
+	written map[string]written           // what settings and routes were set to, as written
 	restart []string                     // fixed settings that are written otherwise by now
-	files   []string                     // from which was read, or would be if they were there
+	// onlyRoutes reports whether the file mounts its routes and no others.
+	onlyRoutes bool
+	files      []string // from which was read, or would be if they were there
 }
 
 // routesName is what `routes` of forward.yaml is called among settings.
 const routesName = "routes"
 
 func newReading() reading {
-	return reading{sums: map[string][sha256.Size]byte{}, again: map[string]func(*loader){}}
+	return reading{sums: map[string][sha256.Size]byte{}, again: map[string]func(*loader){}, written: map[string]written{}}
 }
 
 // note remembers what a setting is set to, the empty value included. A fixed
@@ -53,6 +56,7 @@ func (l *loader) note(s setting, v value) (kept bool) {
 	again := l.running.again[s.name]
 	again(l)
 	l.cfg.sums[s.name], l.cfg.again[s.name] = l.running.sums[s.name], again
+	l.cfg.written[s.name] = l.running.written[s.name]
 	for _, shown := range l.running.settings {
 		if shown.Name == s.name {
 			l.cfg.settings = append(l.cfg.settings, shown)
@@ -63,6 +67,7 @@ func (l *loader) note(s setting, v value) (kept bool) {
 
 func (l *loader) noteRoutes() {
 	l.cfg.sums[routesName] = sha256.Sum256([]byte(l.routes.compact()))
+	l.keepRoutes()
 	l.noteFiles(l.routes)
 }
 
@@ -118,7 +123,7 @@ func (c *Config) Changed(before *Config) []string {
 // command that asks the running gateway needs no more.
 func DataDir(f Flags, environ []string) (string, error) {
 	l := &loader{cfg: &Config{reading: newReading()}, chosen: map[string]value{}}
-	l.readLayers(f, environ)
+	l.readLayers(f, environ, func() layer { return l.readConfigFile(f) })
 	l.problems = nil // of other settings: the gateway reports them
 	for _, s := range table() {
 		if s.name == "DATA_DIR" {

@@ -71,6 +71,9 @@ func parseBases(s string) (list []*url.URL, err error) {
 // query.
 func parseBase(s string) (*url.URL, error) {
 	s = strings.TrimSpace(s)
+	if strings.HasPrefix(s, unreadPrefix) {
+		s = "https://" + s
+	}
 	shown := shorten(hideSecrets(s))
 	if !strings.Contains(s, "://") {
 		return nil, bad(fmt.Sprintf("%q has no scheme", shown), "write https://"+shown)

@@ -45,12 +45,15 @@ func expander(environ []string, dotenv layer) func(string) (string, error) {
 // /dev/zero must not fill the memory.
 const maxSecretFile = 1 << 20
 
-// readSecret resolves file:PATH, less one trailing newline; any other text is
-// itself.
-func readSecret(s string) (string, error) {
+// readSecret resolves file:PATH in a value, less one trailing newline; any
+// other text is itself.
+func (l *loader) readSecret(v value, s string) (string, error) {
 	path, ok := strings.CutPrefix(s, "file:")
 	if !ok {
 		return s, nil
+	}
+	if l.closed(v) {
+		return unread(path), nil
 	}
 	info, err := os.Stat(path)
 	switch {
@@ -72,12 +75,12 @@ func readSecret(s string) (string, error) {
 // newSecret makes a Secret of one list item: quotes left over from a list of
 // quoted items go, file:PATH is read. A space or a control byte can be in no
 // HTTP credential, so it is a mistake in the list and not part of the key.
-func newSecret(s string) (keys.Secret, error) {
+func (l *loader) newSecret(v value, s string) (keys.Secret, error) {
 	s = strings.TrimSpace(s)
 	if n := len(s); n >= 2 && leadingQuote(s) != 0 && s[n-1] == s[0] {
 		s = s[1 : n-1]
 	}
-	s, err := readSecret(s)
+	s, err := l.readSecret(v, s)
 	if err != nil {
 		return keys.Secret{}, err
 	}

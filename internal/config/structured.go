@@ -108,7 +108,7 @@ func (l *loader) readRoute(path string, p pair) {
 		l.failFile(path+".provider", p.value, fmt.Sprintf("%q is not a provider", shorten(t.kind)), "write "+names)
 		return
 	}
-	base, err := l.expand(t.base)
+	base, err := l.expanderOf(value{source: File})(t.base)
 	if err != nil {
 		l.failFile(path+".forward", p.value, err.(*fault).problem, err.(*fault).fix)
 		return
