@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"forward/internal/database"
-	"forward/internal/duration"
 	"forward/internal/keys"
 )
 
@@ -23,17 +22,17 @@ func keysCommand() *cobra.Command {
 			"A key is named by its name or its id. Keys of FORWARD_KEY and forward.yaml are listed too, and changed only there.",
 		Example: "  forward keys add alice --models 'gpt-*' --rpm 60 --budget 20usd/month --expires 90d\n  forward keys rotate alice --grace 24h",
 		RunE: func(*cobra.Command, []string) error {
-			return &usageError{errors.New("choose what to do with the keys: add, list, show, set, rotate, disable, enable, revoke or whois")}
+			return &usageError{errors.New("choose what to do with the keys: add, list, show, set, rotate, handover, disable, enable, revoke or whois")}
 		},
 	}
-	c.AddCommand(keysAdd(), keysList(), keysShow(), keysSet(), keysRotate(), keysSwitch(true), keysSwitch(false), keysRevoke(), keysWhois())
+	c.AddCommand(keysAdd(), keysList(), keysShow(), keysSet(), keysRotate(), keysHandover(), keysSwitch(true), keysSwitch(false), keysRevoke(), keysWhois())
 	return c
 }
 
 // keysCall is one call of a command on the keys.
 type keysCall struct {
 	*call
-	store *keys.Store
+	keys.Editor
 }
 
 // keysVerb makes one command with one operand, or none. It opens the keys, and
@@ -51,8 +50,17 @@ func keysVerb(c *cobra.Command, operand string, do func(*keysCall, string) error
 		if err != nil {
 			return err
 		}
-		return do(&keysCall{c, store}, strings.Join(c.args, ""))
+		editor := keys.Editor{Store: store, Declared: c.cfg.Access.Keys, Zone: c.cfg.Location}
+		return asUsage(do(&keysCall{c, editor}, strings.Join(c.args, "")))
 	})
+}
+
+// asUsage makes wrong texts an error of the command line.
+func asUsage(err error) error {
+	if wrong, ok := errors.AsType[*keys.InputError](err); ok {
+		return &usageError{wrong}
+	}
+	return err
 }
 
 // fieldFlags adds a flag for each setting of a key, and returns the function
@@ -91,18 +99,11 @@ func keysAdd() *cobra.Command {
 	return keysVerb(c, "NAME", func(c *keysCall, name string) error {
 		texts := given()
 		texts["name"] = name
-		var s keys.Settings
-		if err := s.Apply(texts, c.now()); err != nil {
-			return &usageError{err}
-		}
-		if err := c.cfg.Access.Keys.MayChange(name); err != nil {
-			return err
-		}
-		m, secret, err := c.store.Add(c.Context(), s)
+		made, err := c.Create(c.Context(), texts, keys.Creation{})
 		if err != nil {
 			return err
 		}
-		return c.hand(m, secret, "Key %s of %s is valid. It cannot be shown again.\n", m.ID, m.Name)
+		return c.hand(made.Key, made.Secret, "Key %s of %s is valid. It cannot be shown again.\n", made.Key.ID, made.Key.Name)
 	})
 }
 
@@ -114,12 +115,7 @@ func keysSet() *cobra.Command {
 		if len(texts) == 0 {
 			return &usageError{errors.New("name what to change, such as --rpm 60; forward keys set --help lists it all")}
 		}
-		return c.change(ref, "changed", func(m *keys.Managed) error {
-			if err := m.Apply(texts, c.now()); err != nil {
-				return &usageError{err}
-			}
-			return nil
-		})
+		return c.change(ref, "changed", keys.Change{Texts: texts})
 	})
 }
 
@@ -127,18 +123,40 @@ func keysRotate() *cobra.Command {
 	c := &cobra.Command{Use: "rotate", Short: "Give a key a new secret; the old one is good until the grace is over"}
 	grace := c.Flags().String("grace", "24h", "how long the old one is good, such as 12h, 7d or 0")
 	return keysVerb(c, "KEY", func(c *keysCall, ref string) error {
-		d, err := duration.Parse(*grace)
-		if err != nil {
-			return &usageError{fmt.Errorf("--grace: %w", err)}
-		}
-		if err := c.cfg.Access.Keys.MayChange(ref); err != nil {
-			return err
-		}
-		m, secret, err := c.store.Rotate(c.Context(), ref, d)
+		done, secret, err := c.Rotate(c.Context(), ref, *grace)
 		if err != nil {
 			return c.hint(err)
 		}
+		m := done.After
+		if m.Grace.IsZero() {
+			return c.hand(m, secret, "Key %s of %s has a secret, which cannot be shown again.\n", m.ID, m.Name)
+		}
 		return c.hand(m, secret, "Key %s of %s has a new secret, which cannot be shown again. The old one is good until %s.\n", m.ID, m.Name, m.Grace.In(c.cfg.Location).Format(time.RFC3339))
+	})
+}
+
+// keysHandover prints a link, which the dashboard opens.
+func keysHandover() *cobra.Command {
+	c := &cobra.Command{Use: "handover", Short: "Print a link that gives the key a secret and shows it to its holder, once, within 7 days"}
+	url := c.Flags().String("url", "", "address at which the holder reaches the gateway; by default that of the settings")
+	return keysVerb(c, "KEY", func(c *keysCall, ref string) (err error) {
+		address := *url
+		if address == "" {
+			address, err = listenAddress(&c.cfg.Listen)
+			if err != nil {
+				return &usageError{err}
+			}
+		}
+		m, link, err := c.Handover(c.Context(), ref)
+		if err != nil {
+			return c.hint(err)
+		}
+		_, err = fmt.Fprintln(c.OutOrStdout(), strings.TrimRight(address, "/")+"/_/"+link.Path())
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.ErrOrStderr(), "The link is for key %s of %s, opens once, and ends at %s.\n", m.ID, m.Name, link.Until.In(c.cfg.Location).Format(time.RFC3339))
+		return nil
 	})
 }
 
@@ -148,10 +166,8 @@ func keysSwitch(on bool) *cobra.Command {
 		c, done = &cobra.Command{Use: "enable", Short: "Let a disabled key in again"}, "enabled"
 	}
 	return keysVerb(c, "KEY", func(c *keysCall, ref string) error {
-		return c.change(ref, done, func(m *keys.Managed) error {
-			m.Disabled = !on
-			return nil
-		})
+		disabled := !on
+		return c.change(ref, done, keys.Change{Disabled: &disabled})
 	})
 }
 
@@ -162,7 +178,7 @@ func keysRevoke() *cobra.Command {
 		if err := c.cfg.Access.Keys.MayChange(ref); err != nil {
 			return err
 		}
-		m, err := c.store.Find(c.Context(), ref)
+		m, err := c.Store.Find(c.Context(), ref)
 		if err != nil {
 			return c.hint(err)
 		}
@@ -171,23 +187,22 @@ func keysRevoke() *cobra.Command {
 				return err
 			}
 		}
-		return c.change(m.ID, "revoked", func(m *keys.Managed) error {
-			m.Revoked = true
-			return nil
-		})
+		done, err := c.Revoke(c.Context(), m.ID)
+		return c.report(done, "revoked", err)
 	})
 }
 
-// change edits a key and reports it on stderr.
-func (c *keysCall) change(ref, done string, edit func(*keys.Managed) error) error {
-	if err := c.cfg.Access.Keys.MayChange(ref); err != nil {
-		return err
-	}
-	m, err := c.store.Update(c.Context(), ref, edit)
+// change changes a key and reports it on stderr.
+func (c *keysCall) change(ref, word string, change keys.Change) error {
+	done, err := c.Change(c.Context(), ref, change)
+	return c.report(done, word, err)
+}
+
+func (c *keysCall) report(done keys.Changed, word string, err error) error {
 	if err != nil {
 		return c.hint(err)
 	}
-	fmt.Fprintf(c.ErrOrStderr(), "Key %s of %s is %s.\n", m.ID, m.Name, done)
+	fmt.Fprintf(c.ErrOrStderr(), "Key %s of %s is %s.\n", done.After.ID, done.After.Name, word)
 	return nil
 }
 

@@ -65,6 +65,11 @@ func TestKeysByCommand(t *testing.T) {
 	if out, _ := must("whois", "fk-declared-0123456789"); !strings.Contains(out, "carol") || !strings.Contains(out, "!gpt-4*") {
 		t.Error(out)
 	}
+	link, stderr := must("handover", "alice", "--url", "https://llm.example.com/")
+	code, ok := strings.CutPrefix(link, "https://llm.example.com/_/#/handover/")
+	if !ok || len(strings.TrimSpace(code)) != 32 || !strings.Contains(stderr, "alice") || strings.Contains(stderr, strings.TrimSpace(code)) {
+		t.Errorf("%q and %q", link, stderr)
+	}
 	if _, _, err := run("revoke", "alice"); !errors.As(err, new(*usageError)) || !strings.Contains(err.Error(), "--yes") {
 		t.Errorf("revoked without being asked: %v", err)
 	}

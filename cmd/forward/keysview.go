@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
-	"net/netip"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -36,7 +35,7 @@ func keysList() *cobra.Command {
 	c := &cobra.Command{Use: "list", Short: "List the keys"}
 	all := c.Flags().Bool("all", false, "revoked ones too")
 	return keysVerb(c, "", func(c *keysCall, _ string) error {
-		managed, err := c.store.List(c.Context())
+		managed, err := c.Store.List(c.Context())
 		if err != nil {
 			return err
 		}
@@ -52,14 +51,11 @@ func keysList() *cobra.Command {
 
 func keysShow() *cobra.Command {
 	return keysVerb(&cobra.Command{Use: "show", Short: "Show all that is known of a key"}, "KEY", func(c *keysCall, ref string) error {
-		if v, ok := c.cfg.Access.Keys.Find(ref, c.now()); ok {
-			return c.show(keyView{View: v})
-		}
-		m, err := c.store.Find(c.Context(), ref)
+		v, err := c.Find(c.Context(), ref)
 		if err != nil {
 			return c.hint(err)
 		}
-		return c.show(c.view(m))
+		return c.show(keyView{View: v})
 	})
 }
 
@@ -73,19 +69,14 @@ func keysWhois() *cobra.Command {
 			}
 			presented = strings.TrimSpace(string(text))
 		}
-		for i, k := range c.cfg.Access.Keys {
-			if k.Secret.Reveal() == presented {
-				return c.show(c.declaredViews()[i])
-			}
-		}
-		m, replaced, err := c.store.Whois(c.Context(), presented)
+		v, replaced, err := c.Whois(c.Context(), presented)
 		if err != nil {
 			return c.hint(fmt.Errorf("%s: %w", keys.Mask(presented), err))
 		}
 		if replaced {
 			fmt.Fprintf(c.ErrOrStderr(), "This secret was replaced since; forward keys rotate gave the key another.\n")
 		}
-		return c.show(c.view(m))
+		return c.show(keyView{View: v})
 	})
 }
 
@@ -140,46 +131,25 @@ func (c *keysCall) print(views []keyView) error {
 	t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "ID\tNAME\tSTATE\tLEVEL\tMODELS\tRPM\tTPM\tBUDGET\tEXPIRES")
 	for _, v := range views {
-		p := v.Policy
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.State, v.Level, cmp.Or(strings.Join(p.Models, ","), "*"),
-			cmp.Or(positive(p.RPM), "-"), cmp.Or(positive(p.TPM), "-"), cmp.Or(joined(p.Budgets), "-"), cmp.Or(stamp(v.Expires), "never"))
+		f := v.Fields
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Name, v.State, v.Level, cmp.Or(f["models"], "*"),
+			cmp.Or(f["rpm"], "-"), cmp.Or(f["tpm"], "-"), cmp.Or(f["budget"], "-"), cmp.Or(f["expires"], "never"))
 	}
 	return t.Flush()
 }
 
 // columns are the names of what row returns.
 func columns() []string {
-	return strings.Split("key id name state origin level models alias routes ips expires rpm tpm parallel budget unknown_price unknown_operations overrun ephemeral objects cache log priority tags set_user grace created updated", " ")
+	return strings.Split("key id name state origin level models alias routes ips expires rpm tpm parallel budget unknown_price unknown_operations overrun ephemeral objects credentials count_list cache log priority tags set_user grace created updated", " ")
 }
 
 func (v keyView) row() []string {
-	p := v.Policy
-	user, priority := "", ""
-	if p.SetUser {
-		user = "true"
+	row := []string{v.Key, v.ID, v.Name, v.State, v.Origin, strconv.Itoa(v.Level)}
+	names := columns()
+	for _, name := range names[len(row) : len(names)-3] {
+		row = append(row, v.Fields[strings.ReplaceAll(name, "_", "-")])
 	}
-	if p.Priority != 0 {
-		priority = strconv.Itoa(p.Priority)
-	}
-	return []string{v.Key, v.ID, v.Name, v.State, v.Origin, strconv.Itoa(v.Level), strings.Join(p.Models, ","), keys.AliasText(p.Aliases), strings.Join(p.Routes, ","),
-		joined[netip.Prefix](p.IPs), stamp(v.Expires), positive(p.RPM), positive(p.TPM), positive(int64(p.Parallel)), joined(p.Budgets), p.UnknownPrice, p.UnknownOperations,
-		p.Overrun, p.Ephemeral, p.Objects, p.CacheScope, p.Log, priority, strings.Join(p.Tags, ","), user, stamp(v.Grace), stamp(v.Created), stamp(v.Updated)}
-}
-
-func joined[T fmt.Stringer](items []T) string {
-	var texts []string
-	for _, item := range items {
-		texts = append(texts, item.String())
-	}
-	return strings.Join(texts, ",")
-}
-
-// positive is a number, "" for 0.
-func positive(n int64) string {
-	if n == 0 {
-		return ""
-	}
-	return strconv.FormatInt(n, 10)
+	return append(row, stamp(v.Grace), stamp(v.Created), stamp(v.Updated))
 }
 
 func stamp(t *time.Time) string {

@@ -26,6 +26,10 @@ type keyView struct {
 	Policy  keys.Policy `json:"policy"`
 }
 
+func keyViewOf(v keys.View) keyView {
+	return keyView{ID: v.ID, Name: v.Name, State: v.State, Origin: v.Origin, Level: v.Level, Expires: v.Expires, Grace: v.Grace, Created: v.Created, Updated: v.Updated, Policy: v.Policy}
+}
+
 // keyDetail is a key with the state of its budgets.
 type keyDetail struct {
 	keyView
@@ -56,7 +60,7 @@ func (s *server) now() time.Time { return s.Now().In(s.Location) }
 func (s *server) views(ctx context.Context) ([]keyView, error) {
 	views := []keyView{}
 	for _, v := range s.Declared.Views(s.now()) {
-		views = append(views, keyView(v))
+		views = append(views, keyViewOf(v))
 	}
 	if s.Keys == nil {
 		return views, nil
@@ -66,7 +70,7 @@ func (s *server) views(ctx context.Context) ([]keyView, error) {
 		return nil, err
 	}
 	for _, m := range managed {
-		views = append(views, keyView(m.View(s.now())))
+		views = append(views, keyViewOf(m.View(s.now())))
 	}
 	return views, nil
 }
@@ -104,7 +108,7 @@ func (s *server) showKey(r *http.Request) (any, error) {
 	}
 	ref := r.PathValue("key")
 	if v, ok := s.Declared.Find(ref, s.now()); ok {
-		return s.detail(r.Context(), keyView(v))
+		return s.detail(r.Context(), keyViewOf(v))
 	}
 	if s.Keys == nil {
 		return nil, noSuchKey
@@ -116,7 +120,7 @@ func (s *server) showKey(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.detail(r.Context(), keyView(m.View(s.now())))
+	return s.detail(r.Context(), keyViewOf(m.View(s.now())))
 }
 
 var noSuchKey = &problem{status: http.StatusNotFound, code: "key_not_found", message: "There is no key of this id or name.", param: "key"}

@@ -14,7 +14,10 @@ import (
 // keys_keys has a row a key, and keeps it: a revoked key must stay known. Its
 // version is the number of the key's last change, so that only what changed is
 // read again. keys_secrets has a row for each secret a key ever had, as its
-// HMAC; ends is when the grace of a replaced one is over. keys_state has one
+// HMAC; ends is when the grace of a replaced one is over, and tail has its last
+// four characters, out of its checksum, by which people recognise it.
+// keys_links has the hand-over links, keys_made the creations that may be
+// repeated; both are kept for a while after they have ended. keys_state has one
 // row: the number of the last change of all, by which a running gateway notices
 // it, and an HMAC of a fixed text, by which a wrong secret is noticed. Times
 // are Unix seconds.
@@ -28,6 +31,11 @@ CREATE INDEX keys_versions ON keys_keys (version);
 CREATE TABLE keys_secrets (mac BLOB PRIMARY KEY, key TEXT NOT NULL REFERENCES keys_keys (id), created INTEGER NOT NULL, ends INTEGER) WITHOUT ROWID;
 CREATE INDEX keys_secrets_key ON keys_secrets (key);
 CREATE TABLE keys_state (version INTEGER NOT NULL, proof BLOB NOT NULL);
+`, `
+ALTER TABLE keys_secrets ADD COLUMN tail TEXT NOT NULL DEFAULT '';
+CREATE TABLE keys_links (mac BLOB PRIMARY KEY, key TEXT NOT NULL REFERENCES keys_keys (id), until INTEGER NOT NULL, used INTEGER) WITHOUT ROWID;
+CREATE INDEX keys_links_key ON keys_links (key);
+CREATE TABLE keys_made (token BLOB PRIMARY KEY, request BLOB NOT NULL, key TEXT NOT NULL REFERENCES keys_keys (id), made INTEGER NOT NULL) WITHOUT ROWID;
 `}}
 
 // ErrOtherSecret is returned by Open when the keys in the database were made

@@ -81,6 +81,9 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // its secret; longer ones first.
 var publicPrefixes = [...]string{"sk-ant-api03-", "sk-svcacct-", "sk-or-v1-", "sk-proj-", "fk-", "sk-"}
 
+// maskedHalf is how many characters of a managed key are shown at each end.
+const maskedHalf = 4
+
 // Mask returns s so that its owner recognises it and no reader can use it:
 // "fk-a1B2…x9Zt". Of the secret itself, without a prefix that only shows its
 // kind, it shows at most 8 characters and at most a third, and none when s is
@@ -95,7 +98,7 @@ func Mask(s string) string {
 		}
 	}
 	secret := s[len(prefix):]
-	half := min(8, len(secret)/3) / 2
+	half := min(maskedHalf, len(secret)/6)
 	if len(s) < 16 || half == 0 {
 		return prefix + "…"
 	}

@@ -1,14 +1,12 @@
 package keys
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -24,67 +22,6 @@ type Settings struct {
 	Level   int
 	Expires time.Time // zero: never
 	Policy  Policy
-}
-
-// Field is a setting of a key, as the command line and forward.yaml name it.
-type Field struct{ Name, Usage string }
-
-// field is a Field with what it does. An empty text takes the setting away.
-type field struct {
-	Field
-	set func(s *Settings, text string, now time.Time) error
-}
-
-func fields() []field {
-	return []field{
-		{Field{"name", "what lists and logs call the key"}, func(s *Settings, text string, _ time.Time) error {
-			s.Name = text
-			return checkName(text)
-		}},
-		{Field{"level", "level, as in LEVEL_MODELS; 0 may use all models"}, func(s *Settings, text string, _ time.Time) (err error) {
-			s.Level, err = whole[int](text, 1000)
-			return err
-		}},
-		{Field{"models", "models it may use: globs, ! takes away, as in gpt-*,!gpt-4*"}, globs(func(s *Settings) *[]string { return &s.Policy.Models })},
-		{Field{"alias", "names of its own for models, as in fast=gpt-4o-mini"}, setAliases},
-		{Field{"routes", "routes it may use, by name or prefix; ! takes away"}, globs(func(s *Settings) *[]string { return &s.Policy.Routes })},
-		{Field{"ips", "addresses or networks its requests may come from"}, setIPs},
-		{Field{"expires", "when it ends: 90d, 12h, 2026-12-31 (the whole day) or never"}, func(s *Settings, text string, now time.Time) (err error) {
-			s.Expires, err = parseExpiry(text, now)
-			return err
-		}},
-		{Field{"rpm", "requests a minute; 0 is no limit"}, func(s *Settings, text string, _ time.Time) (err error) {
-			s.Policy.RPM, err = whole[int64](text, 1e9)
-			return err
-		}},
-		{Field{"tpm", "tokens a minute; 0 is no limit"}, func(s *Settings, text string, _ time.Time) (err error) {
-			s.Policy.TPM, err = whole[int64](text, 1e12)
-			return err
-		}},
-		{Field{"parallel", "requests at the same time; 0 is no limit"}, func(s *Settings, text string, _ time.Time) (err error) {
-			s.Policy.Parallel, err = whole[int](text, 1e6)
-			return err
-		}},
-		{Field{"budget", "what it may spend: 20usd/month, 500ktokens/day, 100usd/total; a list is several"}, setBudgets},
-		{Field{"unknown-price", "models without a price under a budget in usd: deny or allow"}, oneOf(func(s *Settings) *string { return &s.Policy.UnknownPrice }, "deny", "allow")},
-		{Field{"overrun", "a request that may cost more than is left of a budget: deny or allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Overrun }, "deny", "allow")},
-		{Field{"ephemeral", "credentials for clients that dial the provider themselves: deny or allow; a key with a budget or models needs allow"}, oneOf(func(s *Settings) *string { return &s.Policy.Ephemeral }, "deny", "allow")},
-		{Field{"objects", "files, responses, batches and the like that it may use: own or all"}, oneOf(func(s *Settings) *string { return &s.Policy.Objects }, "own", "all")},
-		{Field{"credentials", "client: its holder's own credential goes upstream, and the key comes in X-Forward-Key"}, oneOf(func(s *Settings) *string { return &s.Policy.Credentials }, "client")},
-		{Field{"count-list", "whether budgets in usd count the list price of requests with a credential of the client's own: true or false"}, truth(func(s *Settings) *bool { return &s.Policy.CountList })},
-		{Field{"unknown-operations", "requests whose model and cost cannot be read: deny or allow; without it deny under budgets and models"}, oneOf(func(s *Settings) *string { return &s.Policy.UnknownOperations }, "deny", "allow")},
-		{Field{"cache", "who shares its cached answers: key or shared"}, oneOf(func(s *Settings) *string { return &s.Policy.CacheScope }, "key", "shared")},
-		{Field{"log", "what the chat log keeps: full, meta, redacted or off"}, oneOf(func(s *Settings) *string { return &s.Policy.Log }, "full", "meta", "redacted", "off")},
-		{Field{"priority", "from -100 to 100; higher ones leave a queue first"}, func(s *Settings, text string, _ time.Time) (err error) {
-			n, err := strconv.Atoi(cmp.Or(text, "0"))
-			if s.Policy.Priority = n; err != nil || n < -100 || n > 100 {
-				return fmt.Errorf("%q is not a priority; write a whole number from -100 to 100", text)
-			}
-			return nil
-		}},
-		{Field{"tags", "words for reports, such as team=search"}, setTags},
-		{Field{"set-user", "whether it may name the user it asks for: true or false"}, truth(func(s *Settings) *bool { return &s.Policy.SetUser })},
-	}
 }
 
 // Fields returns every setting of a key, in the order in which they are shown.
@@ -123,6 +60,18 @@ func (s *Settings) Apply(texts map[string]string, now time.Time) error {
 	return nil
 }
 
+// Texts returns the settings that are not empty as Apply reads them, by the
+// names of their fields: applied to the zero Settings, they make the same ones.
+func (s *Settings) Texts() map[string]string {
+	texts := map[string]string{}
+	for _, f := range fields() {
+		if text := f.text(s); text != "" {
+			texts[f.Name] = text
+		}
+	}
+	return texts
+}
+
 // maxName bounds names, in bytes.
 const maxName = 64
 
@@ -136,55 +85,6 @@ func checkName(s string) error {
 		return fmt.Errorf("%q looks like a key or a flag; write who uses the key, such as alice", Mask(s))
 	}
 	return nil
-}
-
-func whole[T int | int64](text string, most T) (T, error) {
-	n, err := strconv.ParseInt(cmp.Or(text, "0"), 10, 64)
-	if err != nil || n < 0 || n > int64(most) {
-		return 0, fmt.Errorf("%q is not a whole number; write one from 0 to %d", text, most)
-	}
-	return T(n), nil
-}
-
-func oneOf(at func(*Settings) *string, words ...string) func(*Settings, string, time.Time) error {
-	return func(s *Settings, text string, _ time.Time) error {
-		if *at(s) = strings.ToLower(text); text != "" && !slices.Contains(words, strings.ToLower(text)) {
-			return fmt.Errorf("%q is not known; write %s", text, strings.Join(words, ", "))
-		}
-		return nil
-	}
-}
-
-func truth(at func(*Settings) *bool) func(*Settings, string, time.Time) error {
-	return func(s *Settings, text string, _ time.Time) (err error) {
-		if *at(s), err = strconv.ParseBool(cmp.Or(text, "false")); err != nil {
-			return fmt.Errorf("%q is neither yes nor no; write true or false", text)
-		}
-		return nil
-	}
-}
-
-// list cuts at commas; the empty text is the empty list.
-func list(text string) (items []string) {
-	for item := range strings.SplitSeq(text, ",") {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
-		}
-	}
-	return items
-}
-
-func globs(at func(*Settings) *[]string) func(*Settings, string, time.Time) error {
-	return func(s *Settings, text string, _ time.Time) error {
-		items := list(text)
-		for _, item := range items {
-			if strings.TrimPrefix(item, "!") == "" || strings.ContainsFunc(item, unicode.IsSpace) {
-				return fmt.Errorf("%q is no pattern; write names with * for anything, separated by commas, such as gpt-*,!gpt-4*", item)
-			}
-		}
-		*at(s) = items
-		return nil
-	}
 }
 
 func setIPs(s *Settings, text string, _ time.Time) error {

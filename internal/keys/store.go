@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
+	"forward/internal/bounded"
 	"forward/internal/database"
 )
 
@@ -27,6 +29,9 @@ type Store struct {
 	mac func(string) digest
 	pep []byte
 	now func() time.Time
+
+	mu    sync.Mutex // guards fresh
+	fresh bounded.Map[creation]
 }
 
 // Managed is a key as the store has it.
@@ -36,6 +41,17 @@ type Managed struct {
 	Disabled, Revoked bool
 	Created, Updated  time.Time
 	Grace             time.Time // until when the secret before the last rotation is good; zero: there is none
+	Version           int64     // of the last change; each makes it larger
+	Pending           bool      // it has no secret yet: that is made when a hand-over link is opened
+	Tail              string    // the last characters of its secret; "": not known
+}
+
+// Masked returns the secret of the key as logs show it, "" where none is known.
+func (m *Managed) Masked() string {
+	if m.Tail == "" {
+		return ""
+	}
+	return keyPrefix + m.ID[:maskedHalf] + "…" + m.Tail
 }
 
 // State returns a word for the state of the key: active, disabled, expired or
@@ -108,66 +124,83 @@ func Find(ctx context.Context, db *sql.DB, ref string) (*Managed, error) {
 }
 
 // Add makes a key and returns its secret, which cannot be shown again.
-func (s *Store) Add(ctx context.Context, settings Settings) (m *Managed, secret Secret, err error) {
-	now := s.now().Truncate(time.Second)
-	m = &Managed{ID: newID(), Settings: settings, Created: now}
-	secret = newSecretOf(m.ID)
-	err = s.change(ctx, func(tx *sql.Tx) error {
-		if err := checkName(settings.Name); err != nil {
-			return err
-		}
-		if err := put(ctx, tx, m, now); err != nil {
-			return err
-		}
-		return s.addSecret(ctx, tx, m.ID, secret)
-	})
+func (s *Store) Add(ctx context.Context, settings Settings) (*Managed, Secret, error) {
+	made, err := s.Create(ctx, Creation{Settings: settings})
 	if err != nil {
-		return nil, Secret{}, fmt.Errorf("adding key %q: %w", settings.Name, err)
+		return nil, Secret{}, err
 	}
-	return m, secret, nil
+	return made.Key, made.Secret, nil
 }
 
 // Update changes a key, found by its id or its name, by edit.
 func (s *Store) Update(ctx context.Context, ref string, edit func(*Managed) error) (*Managed, error) {
-	return s.update(ctx, ref, func(_ *sql.Tx, m *Managed) error { return edit(m) })
+	done, err := s.update(ctx, ref, func(_ *sql.Tx, m *Managed) error { return edit(m) })
+	return done.After, err
 }
 
 // Rotate gives a key a new secret and returns it. The secret before it is good
 // until the grace is over.
-func (s *Store) Rotate(ctx context.Context, ref string, grace time.Duration) (m *Managed, secret Secret, err error) {
-	ends := s.now().Add(grace).Truncate(time.Second)
-	m, err = s.update(ctx, ref, func(tx *sql.Tx, m *Managed) error {
-		// A secret that was replaced before keeps its own end, if that is
-		// sooner.
-		if _, err := tx.ExecContext(ctx, `UPDATE keys_secrets SET ends = MIN(COALESCE(ends, ?1), ?1) WHERE key = ?2`, ends.Unix(), m.ID); err != nil {
-			return err
-		}
-		m.Grace, secret = ends, newSecretOf(m.ID)
-		return s.addSecret(ctx, tx, m.ID, secret)
-	})
-	if err != nil {
-		return nil, Secret{}, err
-	}
-	return m, secret, nil
+func (s *Store) Rotate(ctx context.Context, ref string, grace time.Duration) (*Managed, Secret, error) {
+	done, secret, err := s.rotate(ctx, ref, grace)
+	return done.After, secret, err
 }
 
-func (s *Store) update(ctx context.Context, ref string, edit func(*sql.Tx, *Managed) error) (m *Managed, err error) {
-	err = s.change(ctx, func(tx *sql.Tx) error {
-		if m, err = find(ctx, tx, ref); err != nil {
+func (s *Store) rotate(ctx context.Context, ref string, grace time.Duration) (done Changed, secret Secret, err error) {
+	ends := s.now().Add(grace).Truncate(time.Second)
+	done, err = s.update(ctx, ref, func(tx *sql.Tx, m *Managed) error {
+		_, err := tx.ExecContext(ctx, endLinks, s.now().Unix(), m.ID)
+		if err != nil {
 			return err
 		}
-		if m.Revoked {
-			return ErrGone
-		}
-		if err := edit(tx, m); err != nil {
-			return err
-		}
-		return put(ctx, tx, m, s.now())
+		secret, err = s.replaceSecret(ctx, tx, m, ends)
+		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("changing key %q: %w", ref, err)
+		return Changed{}, Secret{}, err
 	}
-	return m, nil
+	return done, secret, nil
+}
+
+// replaceSecret gives a key a new secret. The one before it is good until it
+// ends.
+func (s *Store) replaceSecret(ctx context.Context, tx *sql.Tx, m *Managed, ends time.Time) (Secret, error) {
+	// A secret that was replaced before keeps its own end, if that is sooner.
+	_, err := tx.ExecContext(ctx, `UPDATE keys_secrets SET ends = MIN(COALESCE(ends, ?1), ?1) WHERE key = ?2`, ends.Unix(), m.ID)
+	if err != nil {
+		return Secret{}, err
+	}
+	if !m.Pending {
+		m.Grace = ends
+	}
+	secret := newSecretOf(m.ID)
+	return secret, s.addSecret(ctx, tx, m, secret)
+}
+
+func (s *Store) update(ctx context.Context, ref string, edit func(*sql.Tx, *Managed) error) (done Changed, err error) {
+	err = s.change(ctx, func(tx *sql.Tx) error {
+		done, err = s.updateIn(ctx, tx, ref, edit)
+		return err
+	})
+	if err != nil {
+		return Changed{}, fmt.Errorf("changing key %q: %w", ref, err)
+	}
+	return done, nil
+}
+
+func (s *Store) updateIn(ctx context.Context, tx *sql.Tx, ref string, edit func(*sql.Tx, *Managed) error) (Changed, error) {
+	m, err := find(ctx, tx, ref)
+	if err != nil {
+		return Changed{}, err
+	}
+	if m.Revoked {
+		return Changed{}, ErrGone
+	}
+	before := *m // its lists are replaced and never changed
+	err = edit(tx, m)
+	if err != nil {
+		return Changed{}, err
+	}
+	return Changed{&before, m}, put(ctx, tx, m, s.now())
 }
 
 // Find returns the key with this id or name. Where a name was given to several
@@ -222,24 +255,30 @@ func (s *Store) change(ctx context.Context, f func(*sql.Tx) error) error {
 	})
 }
 
-func (s *Store) addSecret(ctx context.Context, tx *sql.Tx, id string, secret Secret) error {
-	mac := s.mac(secret.Reveal())
-	_, err := tx.ExecContext(ctx, `INSERT INTO keys_secrets (mac, key, created) VALUES (?, ?, ?)`, mac[:], id, s.now().Unix())
+func (s *Store) addSecret(ctx context.Context, tx *sql.Tx, m *Managed, secret Secret) error {
+	text := secret.Reveal()
+	mac := s.mac(text)
+	m.Tail = text[len(text)-maskedHalf:]
+	m.Pending = false
+	_, err := tx.ExecContext(ctx, `INSERT INTO keys_secrets (mac, key, created, tail) VALUES (?, ?, ?, ?)`, mac[:], m.ID, s.now().Unix(), m.Tail)
 	return err
 }
 
 // selectKeys reads keys as scan expects them.
-const selectKeys = `SELECT id, name, level, disabled, revoked, expires, policy, created, updated,
-	(SELECT MAX(ends) FROM keys_secrets WHERE key = id) FROM keys_keys`
+const selectKeys = `SELECT id, name, level, disabled, revoked, expires, policy, created, updated, version,
+	(SELECT MAX(ends) FROM keys_secrets WHERE key = id), NOT EXISTS (SELECT 1 FROM keys_secrets WHERE key = id),
+	(SELECT MAX(tail) FROM keys_secrets WHERE key = id AND ends IS NULL) FROM keys_keys`
 
 func scan(row interface{ Scan(...any) error }) (*Managed, error) {
 	var m Managed
 	var expires, grace sql.NullInt64
 	var created, updated int64
 	var policy string
-	if err := row.Scan(&m.ID, &m.Name, &m.Level, &m.Disabled, &m.Revoked, &expires, &policy, &created, &updated, &grace); err != nil {
+	var tail sql.NullString
+	if err := row.Scan(&m.ID, &m.Name, &m.Level, &m.Disabled, &m.Revoked, &expires, &policy, &created, &updated, &m.Version, &grace, &m.Pending, &tail); err != nil {
 		return nil, err
 	}
+	m.Tail = tail.String
 	m.Created, m.Updated = time.Unix(created, 0), time.Unix(updated, 0)
 	if expires.Valid {
 		m.Expires = time.Unix(expires.Int64, 0)
@@ -278,10 +317,9 @@ func put(ctx context.Context, tx *sql.Tx, m *Managed, now time.Time) error {
 	}
 	expires := sql.NullInt64{Int64: m.Expires.Unix(), Valid: !m.Expires.IsZero()}
 	m.Updated = now.Truncate(time.Second)
-	_, err = tx.ExecContext(ctx, `INSERT INTO keys_keys (id, name, level, disabled, revoked, expires, policy, created, updated, version)
+	return tx.QueryRowContext(ctx, `INSERT INTO keys_keys (id, name, level, disabled, revoked, expires, policy, created, updated, version)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT version + 1 FROM keys_state)) ON CONFLICT (id) DO UPDATE SET name = excluded.name,
 		level = excluded.level, disabled = excluded.disabled, revoked = excluded.revoked, expires = excluded.expires,
-		policy = excluded.policy, updated = excluded.updated, version = excluded.version`,
-		m.ID, m.Name, m.Level, m.Disabled, m.Revoked, expires, policy, m.Created.Unix(), m.Updated.Unix())
-	return err
+		policy = excluded.policy, updated = excluded.updated, version = excluded.version
+		RETURNING version`, m.ID, m.Name, m.Level, m.Disabled, m.Revoked, expires, policy, m.Created.Unix(), m.Updated.Unix()).Scan(&m.Version)
 }

@@ -19,7 +19,12 @@ type View struct {
 	Grace   *time.Time `json:"grace,omitempty"` // until when the secret before the last rotation is good
 	Created *time.Time `json:"created,omitempty"`
 	Updated *time.Time `json:"updated,omitempty"`
+	Masked  string     `json:"masked,omitempty"`  // its secret as logs show it; "": not known
+	Version int64      `json:"version,omitempty"` // of the last change; 0 for keys of the settings
+	Pending bool       `json:"pending,omitempty"` // its secret is made when a hand-over link is opened
 	Policy  Policy     `json:"policy"`
+	// Fields are the settings as texts, by the names that Fields returns.
+	Fields map[string]string `json:"fields"`
 }
 
 // View returns the key as it is shown at a time, whose zone is that of the
@@ -32,6 +37,10 @@ func (m *Managed) View(now time.Time) View {
 		t = t.In(now.Location())
 		return &t
 	}
+	settings := m.Settings
+	if !m.Expires.IsZero() {
+		settings.Expires = m.Expires.In(now.Location())
+	}
 	return View{
 		ID:      m.ID,
 		Name:    m.Name,
@@ -42,7 +51,11 @@ func (m *Managed) View(now time.Time) View {
 		Grace:   local(m.Grace),
 		Created: local(m.Created),
 		Updated: local(m.Updated),
+		Masked:  m.Masked(),
+		Version: m.Version,
+		Pending: m.Pending,
 		Policy:  m.Policy,
+		Fields:  settings.Texts(),
 	}
 }
 
@@ -87,6 +100,7 @@ func (d Declared) Views(now time.Time) []View {
 		m.Settings = Settings{Name: cmp.Or(k.Name, k.Secret.String()), Level: k.Level, Expires: k.Expires, Policy: k.Policy}
 		views[i] = m.View(now)
 		views[i].Origin = "settings"
+		views[i].Masked = k.Secret.String()
 	}
 	return views
 }
@@ -96,7 +110,7 @@ func (d Declared) Views(now time.Time) []View {
 func (d Declared) MayChange(ref string) error {
 	for _, k := range d.Numbered() {
 		if ref == k.Name || ref == k.ID() {
-			return fmt.Errorf("key %q is declared in FORWARD_KEY or forward.yaml: change it there", ref)
+			return fmt.Errorf("key %q is declared in FORWARD_KEY or forward.yaml: %w", ref, ErrDeclared)
 		}
 	}
 	return nil

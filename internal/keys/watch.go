@@ -24,7 +24,7 @@ func (s *Store) load(ctx context.Context, r *Ring, since int64) (version int64, 
 		return 0, fmt.Errorf("reading the forward keys: %w", err)
 	}
 	defer tx.Rollback()
-	changed, entries, err := entries(ctx, tx, since)
+	changed, entries, err := s.entries(ctx, tx, since)
 	if err == nil {
 		err = tx.QueryRowContext(ctx, `SELECT version FROM keys_state`).Scan(&version)
 	}
@@ -41,7 +41,7 @@ func (s *Store) load(ctx context.Context, r *Ring, since int64) (version int64, 
 
 // entries returns the keys that changed after a version, by id, and all their
 // secrets.
-func entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key, list []*entry, err error) {
+func (s *Store) entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key, list []*entry, err error) {
 	rows, err := tx.QueryContext(ctx, selectKeys+` WHERE version > ?`, since)
 	if err != nil {
 		return nil, nil, err
@@ -54,6 +54,9 @@ func entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key,
 			return nil, nil, err
 		}
 		byID[m.ID] = Key{Name: m.Name, PublicID: m.ID, Level: m.Level, Disabled: m.Disabled, Revoked: m.Revoked, Expires: m.Expires, Policy: m.Policy}
+		if m.Pending {
+			list = append(list, s.withoutSecret(byID[m.ID]))
+		}
 	}
 	if err := rows.Err(); err != nil {
 		return nil, nil, err
@@ -78,6 +81,13 @@ func entries(ctx context.Context, tx *sql.Tx, since int64) (byID map[string]Key,
 		list = append(list, e)
 	}
 	return byID, list, secrets.Err()
+}
+
+// withoutSecret is the entry of a pending key. No request can present what it
+// is found by, which has a space in it. The ring has an entry all the same: a
+// gateway whose only key is pending must ask for one.
+func (s *Store) withoutSecret(k Key) *entry {
+	return &entry{Key: k, mac: s.mac("pending " + k.PublicID), ends: time.Unix(1, 0)}
 }
 
 // Watcher carries changes of a store into a ring. Close ends it.
