@@ -37,7 +37,7 @@ export const common = {
   filterHint: "Filter by this; with Alt, exclude it",
   filters: {
     key: "key", model: "model", route: "route", operation: "operation", status: "status", cache: "cache", user: "user", tag: "tag", session: "session",
-    upstream: "upstream", answered: "answered by", cause: "cause", finish: "finish reason", min_ms: "at least ms", min_cost: "at least nano-$", id: "id", unpriced: "unpriced", unmetered: "unmetered",
+    upstream: "upstream", answered: "answered by", cause: "cause", finish: "finish reason", min_ms: "at least ms", min_cost: "cost of at least", id: "id", unpriced: "unpriced", unmetered: "unmetered",
   },
   sums: {
     requests: "Requests", errors: "Errors", estimated: "Estimated", unpriced: "Unpriced", unmetered: "Unmetered",

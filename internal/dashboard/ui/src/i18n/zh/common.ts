@@ -38,7 +38,7 @@ export const common: typeof en = {
   filterHint: "按此筛选；按住 Alt 则排除",
   filters: {
     key: "密钥", model: "模型", route: "路由", operation: "操作", status: "状态", cache: "缓存", user: "用户", tag: "标签", session: "会话",
-    upstream: "上游", answered: "应答模型", cause: "原因", finish: "结束原因", min_ms: "至少毫秒", min_cost: "至少纳美元", id: "编号", unpriced: "无价格", unmetered: "未计量",
+    upstream: "上游", answered: "应答模型", cause: "原因", finish: "结束原因", min_ms: "至少毫秒", min_cost: "费用至少", id: "编号", unpriced: "无价格", unmetered: "未计量",
   },
   sums: {
     requests: "请求", errors: "错误", estimated: "估算", unpriced: "无价格", unmetered: "未计量",

@@ -1,3 +1,37 @@
 import type { live as en } from "../en/live";
 
-export const live: typeof en = {};
+export const live: typeof en = {
+  title: "实时",
+  running: "进行中",
+  runningCount: (n) => `${n} 个进行中`,
+  queues: "队列",
+  done: "已完成",
+  nothing: "没有进行中的请求",
+  nothingHint: "请求到达时会立即出现在这里。",
+  noneDone: "本页打开期间完成的请求会出现在这里。",
+  noQueues: "没有排队的请求。",
+  filter: "按密钥、模型、用户或路由筛选",
+  pause: "暂停",
+  resume: "继续",
+  paused: "已暂停：画面保持不变。",
+  dropped: (n) => `有 ${n} 个事件被略过，因为它们来得比浏览器读取得快。列表已重新读取。`,
+  states: {
+    connecting: "正在连接",
+    open: "实时",
+    shared: "实时（由另一个标签页接收）",
+    broken: "未连接",
+    closed: "已关闭",
+    hidden: "标签页隐藏时关闭",
+  },
+  brokenHint: "事件流已结束。网关可能正在重启，或打开的控制台过多。",
+  connect: "重新连接",
+  cols: { age: "已用时间", key: "密钥", model: "模型", phase: "阶段", tokens: "词元", speed: "词元/秒", route: "路由", user: "用户" },
+  phases: { start: "开始", queue: "排队中", upstream: "连接中", waiting: "等待应答", streaming: "应答中" },
+  queue: { model: "模型", route: "路由", waiting: "等待中", longest: "最长等待" },
+  stop: "停止",
+  stopTitle: "停止这个请求？",
+  stopText: "对提供商的调用会被终止。客户端会在应答中收到错误，到目前为止的用量照常计费。",
+  stopAction: "停止请求",
+  stopped: "请求已停止。",
+  gone: "请求已经结束。",
+};

@@ -1,1 +1,0 @@
-import{a as e,h as t}from"./states-DXRawuDX.js";function n(){return t(e,{})}export{n as default};

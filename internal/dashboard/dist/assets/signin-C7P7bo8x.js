@@ -1,0 +1,1 @@
+export{t as default}from"./signin-B8o773ZG.js";
