@@ -18,6 +18,8 @@ var packages = []string{
 	"forward/internal/upstream",
 	"forward/internal/dashboard",
 	"forward/internal/admin",
+	"forward/internal/session",
+	"forward/internal/audit",
 	"forward/internal/clients",
 	"forward/internal/chatlog",
 	"forward/internal/ledger/sink",

@@ -47,18 +47,21 @@ func (a *app) setRing(c *change) (err error) {
 	return nil
 }
 
-// openKeys opens the managed keys with the secret of KEY_SECRET, or the one in
-// DATA_DIR.
+// openKeys opens the managed keys.
 func openKeys(ctx context.Context, cfg *config.Config, db *sql.DB) (*keys.Store, error) {
-	secret := cfg.Access.KeySecret
-	if secret.IsZero() {
-		var err error
-		secret, err = keys.LoadSecret(cfg.DataDir)
-		if err != nil {
-			return nil, err
-		}
+	secret, err := keySecret(cfg)
+	if err != nil {
+		return nil, err
 	}
 	return keys.Open(ctx, db, secret, nil)
+}
+
+// keySecret is the secret of KEY_SECRET, or the one in DATA_DIR.
+func keySecret(cfg *config.Config) (keys.Secret, error) {
+	if !cfg.Access.KeySecret.IsZero() {
+		return cfg.Access.KeySecret, nil
+	}
+	return keys.LoadSecret(cfg.DataDir)
 }
 
 // hasManagedKeys reports whether there are keys in a DATA_DIR. It creates

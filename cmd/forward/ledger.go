@@ -6,15 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/netip"
 	"reflect"
 	"time"
 
-	"forward/internal/admin"
-	"forward/internal/clientip"
 	"forward/internal/config"
-	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/ledger/sink"
 	"forward/internal/price"
@@ -53,32 +48,6 @@ func (a *app) setLedger(c *change) (err error) {
 		return fmt.Errorf("PRICES: %w", err)
 	}
 	return nil
-}
-
-// setAdmin makes the handler that shows keys and usage to the administrator and
-// to the holders of keys.
-func (a *app) setAdmin(c *change) (err error) {
-	if c.Ledger == nil {
-		return nil
-	}
-	ring := c.Ring
-	trusted := c.cfg.Access.TrustedProxies
-	c.Admin, err = admin.New(admin.Options{
-		Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, TagBudgets: c.cfg.Limits.Budgets, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard, Location: c.cfg.Location, Log: a.log,
-		Address: func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
-		Origin:  func(r *http.Request) string { return clientip.Origin(r, trusted) },
-		Caller: func(r *http.Request) (*keys.Key, error) {
-			presented, err := keys.Named(r.Header) // beside a credential of the client's own
-			if presented == "" && err == nil {
-				presented, _, err = keys.Presented(r.Header, r.URL.RawQuery)
-			}
-			if err != nil {
-				return nil, err
-			}
-			return ring.Lookup(presented)
-		},
-	})
-	return err
 }
 
 // ledgerPatience is how long a stop waits for the ledger's last rows to be

@@ -15,6 +15,7 @@ import (
 // from sends a request from an address, with a key.
 func (h *fixture) from(address, target, key string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r.Host = "127.0.0.1:8000"
 	r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(address), 4000).String()
 	if key != "" {
 		r.Header.Set("Authorization", "Bearer "+key)
@@ -81,10 +82,7 @@ func TestKeysAreBoundToAddresses(t *testing.T) {
 			t.Errorf("%s: %d", door, w.Code)
 		}
 	}
-	var err error
-	if h.ring, err = h.store.Ring(t.Context(), nil); err != nil {
-		t.Fatal(err)
-	}
+	h.reread()
 	for _, door := range []string{"/_/api/me", "/dashboard/billing/subscription", "/dashboard/billing/usage"} {
 		if w := h.from("192.0.2.7", door, h.secrets["office"]); w.Code != 200 {
 			t.Errorf("%s: %d %s", door, w.Code, w.Body)

@@ -44,7 +44,7 @@ type fixture struct {
 	t       *testing.T
 	store   *keys.Store
 	ledger  *ledger.Ledger
-	ring    *keys.Ring
+	options admin.Options
 	secrets map[string]string
 	ids     map[string]string
 }
@@ -68,7 +68,8 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 		t.Fatal(err)
 	}
 	declared := []keys.Key{{Name: "ci", Secret: keys.NewSecret(declaredKey), Level: 1}, {Secret: keys.NewSecret("fk-nameless-canary-9876543210")}}
-	if h.ring, err = h.store.Ring(t.Context(), declared); err != nil {
+	ring, err := h.store.Ring(t.Context(), declared)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if h.ledger, err = ledger.Open(db, ledger.Options{Location: time.UTC, Now: clock, Retention: -1}); err != nil {
@@ -80,21 +81,32 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 		}
 	})
 	h.ids["ci"] = declared[0].ID()
-	o := admin.Options{Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock,
-		Caller: func(r *http.Request) (*keys.Key, error) {
-			presented, _, err := keys.Presented(r.Header, r.URL.RawQuery)
-			if err != nil {
-				return nil, err
-			}
-			return h.ring.Lookup(presented)
-		}}
+	h.options = admin.Options{Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock}
 	for _, f := range change {
-		f(&o)
+		f(&h.options)
 	}
-	if h.Handler, err = admin.New(o); err != nil {
-		t.Fatal(err)
-	}
+	h.rebuild()
 	return h
+}
+
+// rebuild makes the handler again, as a reload does.
+func (h *fixture) rebuild() {
+	h.t.Helper()
+	var err error
+	if h.Handler, err = admin.New(h.options); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// reread makes the handler know the keys as the store has them.
+func (h *fixture) reread() {
+	h.t.Helper()
+	ring, err := h.store.Ring(h.t.Context(), h.options.Declared)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.options.Ring = ring
+	h.rebuild()
 }
 
 func (h *fixture) add(name string, texts map[string]string) {
@@ -138,6 +150,7 @@ func (h *fixture) spent() *fixture {
 // ask sends a request with the key of a name; "" is none.
 func (h *fixture) ask(method, target, name string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, nil)
+	r.Host = "127.0.0.1:8000"
 	if name != "" {
 		r.Header.Set("Authorization", "Bearer "+h.secrets[name])
 	}

@@ -10,6 +10,16 @@ import (
 	"forward/internal/price"
 )
 
+func (s *server) meRoutes() []route {
+	list := []route{{method: http.MethodGet, pattern: "/_/api/me", who: holders, ask: s.me, inQuery: true}}
+	for _, prefix := range []string{"", "/v1"} {
+		list = append(list,
+			route{method: http.MethodGet, pattern: prefix + "/dashboard/billing/subscription", who: holders, ask: s.subscription, inQuery: true, program: true, needs: hasLedger},
+			route{method: http.MethodGet, pattern: prefix + "/dashboard/billing/usage", who: holders, ask: s.billed, inQuery: true, program: true, needs: hasLedger})
+	}
+	return list
+}
+
 // limitsView is the part of a policy that concerns the key's holder; tags,
 // priority and what the chat log keeps are the administrator's.
 type limitsView struct {
@@ -30,7 +40,8 @@ type meView struct {
 	Used    usedView     `json:"used"`
 }
 
-func (s *server) me(r *http.Request, k *keys.Key) (any, error) {
+func (s *server) me(r *http.Request, v *viewer) (any, error) {
+	k := v.key
 	balances, err := s.balances(r.Context(), k.ID(), k.Policy)
 	if err != nil {
 		return nil, err
@@ -53,7 +64,8 @@ const unlimited = 100_000_000
 // other period. So it is what was used this month and what the tightest budget
 // has left: the difference is what the key can still spend, whatever the period
 // of its budgets. For a budget by month it is the budget.
-func (s *server) subscription(r *http.Request, k *keys.Key) (any, error) {
+func (s *server) subscription(r *http.Request, v *viewer) (any, error) {
+	k := v.key
 	limit, err := s.hardLimit(r.Context(), k)
 	if err != nil {
 		return nil, err
@@ -104,7 +116,8 @@ type costItem struct {
 // billed answers as OpenAI's old endpoint of usage: cents from start_date until
 // end_date, which is not part of the period any more, and this month when they
 // are missing.
-func (s *server) billed(r *http.Request, k *keys.Key) (any, error) {
+func (s *server) billed(r *http.Request, v *viewer) (any, error) {
+	k := v.key
 	values := r.URL.Query() // clients send more than this, such as normalized_usage
 	now := s.now()
 	q := ledger.Query{

@@ -1,16 +1,16 @@
 package admin_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
-	"forward/internal/admin"
 	"forward/internal/keys"
 )
 
@@ -86,82 +86,175 @@ func decode(t *testing.T, text string) (v schema) {
 	return v
 }
 
-// Every answer is as openapi.json describes it, which has every path and no
-// other.
+// The bearers of TestEveryPathRoleAndMethod: no credential, a wrong one, and
+// those of the fixture's callers.
+var bearers = []string{"", "wrong", "alice", "bob", "admin"}
+
+// pathValues stand for the parameters of paths.
+var pathValues = strings.NewReplacer("{key}", "alice", "{id}", "none")
+
+// roleOf returns the name of the role of a bearer in a description.
+func roleOf(bearer string) string {
+	switch bearer {
+	case "alice", "bob":
+		return "forwardKey"
+	case "admin":
+		return "adminKey"
+	}
+	return ""
+}
+
+// mayAsk reports whether an operation is described as one for a role.
+func mayAsk(operation schema, role string) bool {
+	security, restricted := operation["security"]
+	if !restricted {
+		return true
+	}
+	for _, one := range asList(security) {
+		if _, ok := one.(schema)[role]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// wrongAnswer reports in what an answer is not as its operation describes it.
+func wrongAnswer(doc, operation schema, w *httptest.ResponseRecorder, at string) []string {
+	answer, ok := operation["responses"].(schema)[fmt.Sprint(w.Code)].(schema)
+	if !ok {
+		return []string{fmt.Sprintf("%s: status %d is not described: %s", at, w.Code, w.Body)}
+	}
+	kind, _, _ := strings.Cut(w.Header().Get("Content-Type"), ";")
+	content, ok := answer["content"].(schema)
+	if !ok {
+		if w.Body.Len() > 0 {
+			return []string{fmt.Sprintf("%s: status %d is described without a body: %s", at, w.Code, w.Body)}
+		}
+		return nil
+	}
+	form, ok := content[kind].(schema)
+	if !ok {
+		return []string{fmt.Sprintf("%s: status %d in %q is not described", at, w.Code, kind)}
+	}
+	if kind != "application/json" {
+		return nil
+	}
+	var v any
+	d := json.NewDecoder(w.Body)
+	d.UseNumber()
+	if err := d.Decode(&v); err != nil {
+		return []string{fmt.Sprintf("%s: %v", at, err)}
+	}
+	return fits(doc, form["schema"].(schema), v, at)
+}
+
+// D07: what each caller gets at each path with each method is as openapi.json
+// describes it, which has every path and no other.
+func TestEveryPathRoleAndMethod(t *testing.T) {
+	h := newFixture(t, withTagBudgets).spent()
+	h.secrets["wrong"] = "fk-wrong-credential"
+	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
+	asked := 0
+	for path, item := range doc["paths"].(schema) {
+		allow := []string{}
+		for method := range item.(schema) {
+			allow = append(allow, strings.ToUpper(method))
+		}
+		if slices.Contains(allow, http.MethodGet) {
+			allow = append(allow, http.MethodHead)
+		}
+		slices.Sort(allow)
+		// Reading comes first: what is removed cannot be read.
+		for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS", "TRACE", "PATCH", "POST", "DELETE"} {
+			for _, bearer := range bearers {
+				asked++
+				at := fmt.Sprintf("%s %s asked by %q", method, path, bearer)
+				// Streams of events end with the time of the request.
+				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+				r := httptest.NewRequestWithContext(ctx, method, pathValues.Replace(path), strings.NewReader("{}"))
+				r.Header.Set("Content-Type", "application/json")
+				r.Host = "127.0.0.1:8000"
+				if bearer != "" {
+					r.Header.Set("Authorization", "Bearer "+h.secrets[bearer])
+				}
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				cancel()
+				if !slices.Contains(allow, method) {
+					if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != strings.Join(allow, ", ") {
+						t.Errorf("%s: status %d, Allow %q, want %v", at, w.Code, w.Header().Get("Allow"), allow)
+					}
+					continue
+				}
+				described := strings.ToLower(method)
+				if method == http.MethodHead {
+					described = "get"
+				}
+				operation := item.(schema)[described].(schema)
+				refused := w.Code == http.StatusUnauthorized
+				if may := mayAsk(operation, roleOf(bearer)); may == refused {
+					t.Errorf("%s: status %d, may ask: %v: %s", at, w.Code, may, w.Body)
+				}
+				for _, wrong := range wrongAnswer(doc, operation, w, at) {
+					t.Error(wrong)
+				}
+			}
+		}
+	}
+	if asked < 10*8*len(bearers) {
+		t.Errorf("only %d requests were made", asked)
+	}
+}
+
+// Answers to requests with parameters are as described too, and so are
+// refusals.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	h := newFixture(t, withTagBudgets).spent()
-	bound := newFixture(t, func(o *admin.Options) {
-		o.Caller = func(*http.Request) (*keys.Key, error) {
-			return &keys.Key{Policy: keys.Policy{IPs: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}}}, nil
-		}
-	})
-	guessing := newFixture(t)
-	for i := range keys.MaxFailures {
-		r := httptest.NewRequest(http.MethodGet, "/_/api/me", nil)
-		r.Header.Set("Authorization", fmt.Sprint("Bearer fk-guess", i))
-		guessing.ServeHTTP(httptest.NewRecorder(), r)
-	}
 	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
-	asked := map[string]bool{}
 	for _, test := range []struct{ path, target, name, status string }{
 		{"/_/api/usage", "/_/api/usage?by=key,model,route,operation,status,cache,day", "admin", "200"},
 		{"/_/api/usage", "/_/api/usage?by=user,upstream,slot,answered,cause,finish,tag,hour,month&since=all&until=1h&limit=1", "admin", "200"},
 		{"/_/api/usage", "/_/api/usage?by=colour", "admin", "400"},
-		{"/_/api/usage", "/_/api/usage", "", "401"},
-		{"/_/api/budgets", "/_/api/budgets", "admin", "200"},
-		{"/_/api/budgets", "/_/api/budgets", "alice", "401"},
+		{"/_/api/usage", "/_/api/usage?by=key,model", "alice", "200"},
 		{"/_/api/usage", "/_/api/usage?by=session&tag=team-red&session=s", "admin", "200"},
 		{"/_/api/keys", "/_/api/keys?limit=4", "admin", "200"},
-		{"/_/api/keys", "/_/api/keys", "bob", "401"},
-		{"/_/api/keys/{key}", "/_/api/keys/alice", "admin", "200"},
 		{"/_/api/keys/{key}", "/_/api/keys/ci", "admin", "200"},
 		{"/_/api/keys/{key}", "/_/api/keys/dave", "admin", "404"},
-		{"/_/api/me", "/_/api/me", "alice", "200"},
 		{"/_/api/me", "/_/api/me", "ci", "200"},
 		{"/_/api/me", "/_/api/me", "carol", "401"},
-		{"/dashboard/billing/subscription", "/dashboard/billing/subscription", "alice", "200"},
-		{"/v1/dashboard/billing/subscription", "/v1/dashboard/billing/subscription", "bob", "200"},
-		{"/dashboard/billing/usage", "/dashboard/billing/usage", "alice", "200"},
 		{"/dashboard/billing/usage", "/dashboard/billing/usage?start_date=x", "alice", "400"},
 		{"/v1/dashboard/billing/usage", "/v1/dashboard/billing/usage", "carol", "401"},
-		{"/_/api/openapi.json", "/_/api/openapi.json", "", "200"},
 	} {
-		asked[test.path] = true
 		w := h.ask(http.MethodGet, test.target, test.name)
 		if fmt.Sprint(w.Code) != test.status {
 			t.Errorf("%s: status %d: %s", test.target, w.Code, w.Body)
 			continue
 		}
-		path, ok := doc["paths"].(schema)[test.path].(schema)
-		if !ok {
-			t.Errorf("%s is not described", test.path)
-			continue
-		}
-		answer, ok := path["get"].(schema)["responses"].(schema)[test.status].(schema)
-		if !ok {
-			t.Errorf("status %s of %s is not described", test.status, test.path)
-			continue
-		}
-		s := answer["content"].(schema)["application/json"].(schema)["schema"].(schema)
-		for _, wrong := range fits(doc, s, decode(t, w.Body.String()), test.target) {
+		for _, wrong := range wrongAnswer(doc, doc["paths"].(schema)[test.path].(schema)["get"].(schema), w, test.target) {
 			t.Error(wrong)
 		}
 	}
+	h.add("office", map[string]string{"ips": "203.0.113.0/24"})
+	h.reread()
+	guessing := newFixture(t)
+	guessing.secrets["wrong"] = "fk-wrong-credential"
+	for i := range keys.MaxFailures {
+		guessing.from("192.0.2.1", "/_/api/me", fmt.Sprint("fk-guess", i))
+	}
 	for path, item := range doc["paths"].(schema) {
-		if !asked[path] {
-			t.Errorf("%s is described and was not asked", path)
+		operation, ok := item.(schema)["get"].(schema)
+		if !ok {
+			continue
 		}
-		target := strings.ReplaceAll(path, "{key}", "alice")
-		described := item.(schema)["get"].(schema)["responses"].(schema)
-		for status, w := range map[string]*httptest.ResponseRecorder{"403": bound.ask(http.MethodGet, target, "alice"), "429": guessing.ask(http.MethodGet, target, "carol")} {
-			answer, ok := described[status].(schema)
-			if got := fmt.Sprint(w.Code) == status; got != ok {
-				t.Errorf("%s answers %d, described %v: %v", path, w.Code, status, ok)
+		target := pathValues.Replace(path)
+		for status, w := range map[string]*httptest.ResponseRecorder{"403": h.ask(http.MethodGet, target, "office"), "429": guessing.ask(http.MethodGet, target, "wrong")} {
+			_, restricted := operation["security"]
+			want := restricted && (status == "429" || mayAsk(operation, "forwardKey"))
+			if got := fmt.Sprint(w.Code) == status; got != want {
+				t.Errorf("%s answers %d, and %s is expected: %v", path, w.Code, status, want)
 			}
-			if ok {
-				for _, wrong := range fits(doc, answer["content"].(schema)["application/json"].(schema)["schema"].(schema), decode(t, w.Body.String()), target) {
-					t.Error(wrong)
-				}
+			for _, wrong := range wrongAnswer(doc, operation, w, target) {
+				t.Error(wrong)
 			}
 		}
 	}

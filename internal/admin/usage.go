@@ -3,11 +3,19 @@ package admin
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"forward/internal/ledger"
 )
+
+func (s *server) usageRoutes() []route {
+	return []route{
+		{method: http.MethodGet, pattern: "/_/api/usage", who: both, ask: s.usage, needs: hasLedger},
+		{method: http.MethodGet, pattern: "/_/api/budgets", who: administrators, ask: s.budgets, needs: hasLedger},
+	}
+}
 
 // filters are the parameters that keep only some requests.
 var filters = []string{"key", "model", "route", "operation", "status", "cache", "user", "upstream", "slot", "answered", "cause", "finish", "tag", "session"}
@@ -23,7 +31,7 @@ type usagePage struct {
 	Next   *int               `json:"next_offset"`
 }
 
-func (s *server) usage(r *http.Request) (any, error) {
+func (s *server) usage(r *http.Request, v *viewer) (any, error) {
 	values, err := query(r, append([]string{"by", "since", "until", "limit", "offset", "unmetered"}, filters...)...)
 	if err != nil {
 		return nil, err
@@ -51,6 +59,9 @@ func (s *server) usage(r *http.Request) (any, error) {
 		if values.Has(name) {
 			q.Filter[ledger.Dimension(name)] = values.Get(name)
 		}
+	}
+	if err := own(v, &q); err != nil {
+		return nil, err
 	}
 	switch values.Get("unmetered") {
 	case "", "false":
@@ -86,6 +97,24 @@ func (s *server) usage(r *http.Request) (any, error) {
 		out.Groups = append(out.Groups, named)
 	}
 	return out, nil
+}
+
+// own restricts a holder's query to the requests of its key. Which API key and
+// which base URL answered is the administrator's.
+func own(v *viewer, q *ledger.Query) error {
+	if v.isAdministrator() {
+		return nil
+	}
+	for _, hidden := range []ledger.Dimension{ledger.ByUpstream, ledger.BySlot} {
+		if _, ok := q.Filter[hidden]; ok || slices.Contains(q.By, hidden) {
+			return invalid(string(hidden), "is for the administrator only")
+		}
+	}
+	if key, ok := q.Filter[ledger.ByKey]; ok && key != v.key.ID() && key != v.key.Name {
+		return noSuchKey
+	}
+	q.Filter[ledger.ByKey] = v.key.ID()
+	return nil
 }
 
 // flat returns sums by their names, for a group has the names of what it is

@@ -43,7 +43,7 @@ func (g *Gateway) Handler() http.Handler {
 	if g.Admin != nil {
 		e.Any("/_/*path", g.onlyAllowed, gin.WrapH(g.Admin))
 		billing := func(c *gin.Context) {
-			if g.Ring.Len() == 0 { // there is no key for which the gateway could answer
+			if g.Ring.Len() == 0 || g.Ledger == nil { // there is nothing that the gateway could answer
 				forward(c)
 				return
 			}
@@ -115,6 +115,12 @@ func (g *Gateway) recovery(c *gin.Context) {
 // anything.
 func (g *Gateway) cors(c *gin.Context) {
 	origin := c.GetHeader("Origin")
+	if g.Admin != nil && strings.HasPrefix(c.Request.URL.Path, "/_/") { // no page but its own may read the dashboard
+		if isPreflight(c.Request) {
+			c.AbortWithStatus(http.StatusForbidden)
+		}
+		return
+	}
 	if origin == "" || len(g.CORSOrigins) == 0 {
 		return
 	}

@@ -190,6 +190,29 @@ func (r *Ring) ByID(id string) (*Key, error) {
 	return nil, refused
 }
 
+// Digest returns what stands for a secret where the secret is not kept, such as
+// in a session that it opened.
+func (r *Ring) Digest(secret string) []byte {
+	d := r.sum(secret)
+	return d[:]
+}
+
+// ByDigest returns the key whose secret has this digest, or an error as Lookup
+// does: of a secret that was replaced, once its grace is over.
+func (r *Ring) ByDigest(d []byte) (*Key, error) {
+	if r == nil || len(d) != sha256.Size {
+		return nil, &RefusedError{Err: ErrUnknown}
+	}
+	e, known := r.current().byMAC[digest(d)]
+	if !known {
+		return nil, &RefusedError{Err: ErrUnknown}
+	}
+	if err := e.verdict(true, time.Now()); err != nil {
+		return nil, &RefusedError{ID: e.PublicID, Name: e.Name, Err: err}
+	}
+	return &e.Key, nil
+}
+
 // Separates reports whether there is a key that may use only the objects that
 // it made.
 func (r *Ring) Separates() bool { return r != nil && r.current().separates }

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"forward/internal/admin"
+	"forward/internal/audit"
+	"forward/internal/clientip"
+	"forward/internal/config"
+	"forward/internal/dashboard"
+	"forward/internal/session"
+)
+
+// setAdmin makes the handler of the API below /_/ and of the dashboard, for the
+// administrator and the holders of keys. Without a database and an
+// administrator there is nothing that it could show.
+func (a *app) setAdmin(c *change) (err error) {
+	if a.db == nil && c.cfg.Access.AdminKey.IsZero() {
+		return nil
+	}
+	err = a.openSessions(c.cfg)
+	if err != nil {
+		return err
+	}
+	pages, err := dashboard.New("/_/")
+	if err != nil {
+		return err
+	}
+	trusted := c.cfg.Access.TrustedProxies
+	c.Admin, err = admin.New(admin.Options{
+		Ring: c.Ring, Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, TagBudgets: c.cfg.Limits.Budgets, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard,
+		Sessions: a.sessions, Audit: a.audit, Pages: pages,
+		Features: admin.Features{
+			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, ManagedKeys: a.keys != nil, Version: buildVersion(),
+		},
+		Address:  func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
+		Origin:   func(r *http.Request) string { return clientip.Origin(r, trusted) },
+		Location: c.cfg.Location, Log: a.log,
+	})
+	return err
+}
+
+// openSessions opens what the dashboard keeps in the database.
+func (a *app) openSessions(cfg *config.Config) (err error) {
+	if a.db == nil || a.sessions != nil {
+		return nil
+	}
+	ctx := context.Background()
+	secret, err := keySecret(cfg)
+	if err != nil {
+		return err
+	}
+	retention := cfg.Ledger.Retention
+	if retention == 0 {
+		retention = -1 // keep all
+	}
+	a.audit, err = audit.Open(ctx, a.db, audit.Options{Retention: retention})
+	if err != nil {
+		return err
+	}
+	a.sessions, err = session.Open(ctx, a.db, []byte(secret.Reveal()), nil)
+	return err
+}
