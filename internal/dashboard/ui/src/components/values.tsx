@@ -47,7 +47,7 @@ export function Badge({ tone = "", dot, children }: { tone?: Tone; dot?: boolean
 }
 
 /** A button that copies a text and says so. */
-export function Copy({ text, label, small = true }: { text: string; label?: string; small?: boolean }) {
+export function Copy({ text, label, small = true, primary }: { text: string; label?: string; small?: boolean; primary?: boolean }) {
   const [done, setDone] = useState(false);
   const copy = async () => {
     await copyText(text);
@@ -56,7 +56,7 @@ export function Copy({ text, label, small = true }: { text: string; label?: stri
   };
   const shown = done ? t.common.copied : label;
   return (
-    <button type="button" class={`button ${small ? "small" : ""} ${shown ? "" : "icon"} ${label ? "" : "quiet"}`} onClick={copy} aria-label={shown ?? t.common.copy} title={t.common.copy}>
+    <button type="button" class={`button ${primary ? "primary" : ""} ${small ? "small" : ""} ${shown ? "" : "icon"} ${label ? "" : "quiet"}`} onClick={copy} aria-label={shown ?? t.common.copy} title={t.common.copy}>
       <Icon name={done ? "check" : "copy"} />
       {shown && <span aria-live="polite">{shown}</span>}
     </button>

@@ -1,1 +1,0 @@
-import{g as e,o as t}from"./states-DID_UE9e.js";function n(){return e(t,{})}export{n as default};
