@@ -43,12 +43,13 @@ type cells struct {
 	users       map[userDay]*Sums
 	tags        map[string]bool // that budgets name
 	spend       map[spendQuarter]spent
+	latencies   map[latencyCell]*latency
 }
 
 func newCells(zone *time.Location, names *dayNames, tags map[string]bool) *cells {
 	return &cells{
 		zone: zone, names: names, hours: map[hourOrDay]*Sums{}, days: map[hourOrDay]*Sums{}, users: map[userDay]*Sums{},
-		tags: tags, spend: map[spendQuarter]spent{},
+		tags: tags, spend: map[spendQuarter]spent{}, latencies: map[latencyCell]*latency{},
 	}
 }
 
@@ -76,6 +77,7 @@ func (c *cells) add(r *Row) {
 	cell(c.hours, hour).add(r)
 	cell(c.days, day).add(r)
 	cell(c.users, user).add(r)
+	c.time(r, hour)
 	if s := spentBy(r); s != (spent{}) {
 		for _, id := range r.accounts(c.tags) {
 			at := spendQuarter{id, floor(r.booked().Unix(), quarter) / quarter}
@@ -84,11 +86,18 @@ func (c *cells) add(r *Row) {
 	}
 }
 
+// time counts how long a row took in its hour.
+func (c *cells) time(r *Row, hour hourOrDay) {
+	if r.isTimed() {
+		cell(c.latencies, latencyCell{hour.at, hour.key, hour.route, hour.model}).add(r)
+	}
+}
+
 // cell returns the sums of a cell.
-func cell[K comparable](m map[K]*Sums, k K) *Sums {
+func cell[K comparable, V any](m map[K]*V, k K) *V {
 	s := m[k]
 	if s == nil {
-		s = &Sums{}
+		s = new(V)
 		m[k] = s
 	}
 	return s

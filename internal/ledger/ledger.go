@@ -142,8 +142,16 @@ func migrate(ctx context.Context, db *sql.DB, o *Options) error {
 		o.Log.Info("the ledger's tables are brought up to date", "from", was, "to", schema.Version())
 	}
 	s := schema
-	if was == 4 {
-		s.Finish = func(tx *sql.Tx) error { return recount(ctx, tx, o.Location) }
+	s.Finish = func(tx *sql.Tx) error {
+		if was == 4 {
+			if err := recount(ctx, tx, o.Location); err != nil {
+				return err
+			}
+		}
+		if was > 0 && was < 10 {
+			return fillLatencies(ctx, tx, o.Location)
+		}
+		return nil
 	}
 	return s.Migrate(ctx, db)
 }

@@ -22,6 +22,8 @@ import (
 // the start of a quarter, so the sum since the start of a budget's period is
 // exact, also after the period or the zone was changed.
 //
+// usage_latency has how long requests took, by hours.
+//
 // usage_batches has the batches that answers reported, and usage_settled the
 // rows that settle them, which makes each count once. usage_deferred has the
 // work that providers go on with after an answer; row is the id of the row that
@@ -85,7 +87,7 @@ CREATE TABLE usage_deferred (
 	row TEXT PRIMARY KEY, host TEXT NOT NULL, id TEXT NOT NULL, request TEXT NOT NULL, key TEXT NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL,
 	expires INTEGER NOT NULL, data TEXT NOT NULL
 ) WITHOUT ROWID;
-`, tagRows, listRows, aliasRows}}
+`, tagRows, listRows, aliasRows, latencyRows}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -229,6 +231,7 @@ var (
 // small batch costs as much as to run them.
 var statements = []string{
 	insertCall, insertKind, insertOpen, deleteOpen, insertWarning, insertSettled, deleteDeferred, setKeyName, addHours, addDays, addUsers, addSpend, addTagSpend,
+	selectLatency, putLatency,
 }
 
 // insert returns the statement that adds a row to a table.

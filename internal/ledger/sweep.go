@@ -59,6 +59,7 @@ func (l *Ledger) sweep(ctx context.Context) {
 		{`DELETE FROM usage_kinds WHERE id IN (SELECT id FROM usage_kinds WHERE until < ? LIMIT ?)`, rows.UnixMicro()},
 		{`DELETE FROM usage_hours WHERE (hour, key, route, model, operation, status, cache) IN
 			(SELECT hour, key, route, model, operation, status, cache FROM usage_hours WHERE hour < ? LIMIT ?)`, hours.Unix()},
+		{`DELETE FROM usage_latency WHERE (hour, key, route, model) IN (SELECT hour, key, route, model FROM usage_latency WHERE hour < ? LIMIT ?)`, hours.Unix()},
 		{`DELETE FROM usage_batches WHERE (host, id) IN (SELECT host, id FROM usage_batches WHERE seen < ? LIMIT ?)`, rest.UnixMicro()},
 		// A batch may be settled as long as it is known, and a day longer.
 		{`DELETE FROM usage_settled WHERE row IN (SELECT row FROM usage_settled WHERE time < ? LIMIT ?)`, rest.Add(-24 * time.Hour).UnixMicro()},

@@ -56,6 +56,7 @@ type writer struct {
 	names      dayNames
 	statements map[string]*sql.Stmt            // prepared, by their text
 	kinds      map[rowKind]keptKind            // kinds that are in the database
+	latencies  map[latencyCell]latency         // cells as they are in the database
 	keyNames   map[string]string               // names of keys that are in the database, by key
 	tags       atomic.Pointer[map[string]bool] // whose spending is added up; see TrackTags
 }
@@ -63,6 +64,7 @@ type writer struct {
 func newWriter(ctx context.Context, db *sql.DB, zone *time.Location) (*writer, error) {
 	w := &writer{
 		db: db, zone: zone, statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{},
+		latencies: map[latencyCell]latency{},
 	}
 	for _, text := range statements {
 		prepared, err := db.PrepareContext(ctx, text)
@@ -101,12 +103,13 @@ func (w *writer) start(ctx context.Context) (err error) {
 func (w *writer) store(ctx context.Context, batch []*entry) ([]*Row, error) {
 	t := &transaction{
 		writer: w, cells: newCells(w.zone, &w.names, *w.tags.Load()),
-		statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{},
+		statements: map[string]*sql.Stmt{}, kinds: map[rowKind]keptKind{}, keyNames: map[string]string{}, latencies: map[latencyCell]latency{},
 	}
 	if err := t.store(ctx, batch); err != nil {
 		return nil, fmt.Errorf("writing the ledger: %w", err)
 	}
 	w.keepKinds(t.kinds)
+	w.keepLatencies(t.latencies)
 	maps.Copy(w.keyNames, t.keyNames)
 	return t.rows, nil
 }
@@ -116,11 +119,12 @@ type transaction struct {
 	*writer
 	tx         *sql.Tx
 	cells      *cells
-	rows       []*Row               // that are new
-	statements map[string]*sql.Stmt // the writer's, as they run in the transaction, which closes them
-	kinds      map[rowKind]keptKind // that are new
-	keyNames   map[string]string    // that are new
-	args       []any                // of the current row
+	rows       []*Row                  // that are new
+	statements map[string]*sql.Stmt    // the writer's, as they run in the transaction, which closes them
+	kinds      map[rowKind]keptKind    // that are new
+	keyNames   map[string]string       // that are new
+	latencies  map[latencyCell]latency // that changed
+	args       []any                   // of the current row
 }
 
 // store writes a batch and commits it.
@@ -139,6 +143,9 @@ func (t *transaction) store(ctx context.Context, batch []*entry) error {
 		}
 	}
 	if err := t.storeCells(ctx); err != nil {
+		return fmt.Errorf("the sums %w", err)
+	}
+	if err := t.storeLatencies(ctx); err != nil {
 		return fmt.Errorf("the sums %w", err)
 	}
 	if err := t.storeKeyNames(ctx); err != nil {
