@@ -58,6 +58,7 @@ type socket struct {
 	running  []*response // asked for and not ended, the oldest first
 	session  session
 	draining bool  // it closes when no response is running
+	passing  bool  // a message of the upstream is read and passed on
 	closing  bool  // the gateway has closed it, or is about to
 	why      error // for which reason
 	over     bool  // the upstream's side has ended
@@ -275,13 +276,30 @@ func (s *socket) lookForSilence() {
 // gateway returns the gateway of the current settings.
 func (s *socket) gateway() *Gateway { return s.g.current.Load() }
 
+// setPassing notes that a message of the upstream is read and passed on. The
+// response that it ends is settled before the client has it, so a drain waits
+// for both.
+func (s *socket) setPassing(passing bool) {
+	s.mu.Lock()
+	s.passing = passing
+	drains := s.draining && s.isIdle()
+	s.mu.Unlock()
+	if drains {
+		go s.drain()
+	}
+}
+
+// isIdle reports whether no response is running and none is being passed on.
+// The caller holds s.mu.
+func (s *socket) isIdle() bool { return len(s.running) == 0 && !s.passing }
+
 // drain closes the connection when no response is running.
 func (s *socket) drain() {
 	s.mu.Lock()
 	s.draining = true
-	running := len(s.running)
+	idle := s.isIdle()
 	s.mu.Unlock()
-	if running == 0 {
+	if idle {
 		s.shut(websocket.ServiceRestart, "The gateway is shutting down. Connect again.", errShuttingDown)
 	}
 }

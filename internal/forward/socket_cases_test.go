@@ -138,6 +138,25 @@ func TestADrainClosesWebSockets(t *testing.T) {
 	}
 }
 
+// TestADrainLetsTheLastMessageOut ends many responses while the gateway drains:
+// what ends a response reaches the client before the close frame.
+func TestADrainLetsTheLastMessageOut(t *testing.T) {
+	b := start(t, playing(t).ServeHTTP, nil)
+	busy := make([]*talk, 40)
+	for i := range busy {
+		busy[i] = b.dial("/v1/responses")
+		busy[i].send(create("slow-stream-2-ms", "one"))
+		busy[i].next()
+	}
+	b.gateway.EndSockets()
+	for _, c := range busy {
+		if got := c.last(); gjson.Get(got, "type").Str != "response.completed" {
+			t.Errorf("the running response ended with %s", got)
+		}
+		c.closed()
+	}
+}
+
 func TestAnAbortEndsTheResponsesOfAWebSocket(t *testing.T) {
 	b := start(t, playing(t).ServeHTTP, nil)
 	c := b.dial("/v1/responses")

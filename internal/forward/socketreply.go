@@ -37,14 +37,17 @@ func (s *socket) fromUpstream() error {
 			m.Opcode = f.Opcode
 		}
 		err = m.Add(frames, maxHeldEvent)
-		switch {
-		case err == websocket.ErrTooBig:
-			err = s.stream(&m)
-		case err == nil && (m.Whole || alone):
-			err = s.deliver(&m)
-		case err == nil:
+		if err == nil && !m.Whole && !alone {
 			continue
 		}
+		s.setPassing(true)
+		switch err {
+		case websocket.ErrTooBig:
+			err = s.stream(&m)
+		case nil:
+			err = s.deliver(&m)
+		}
+		s.setPassing(false)
 		if err != nil {
 			return err
 		}

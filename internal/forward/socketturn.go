@@ -232,11 +232,7 @@ func (s *socket) finish(r *response) {
 	if used != nil && used.Usage != nil && used.Usage.Total > 0 {
 		s.session.context = used.Usage.Total
 	}
-	drains := s.draining && len(s.running) == 0
 	s.mu.Unlock()
-	if drains {
-		go s.drain()
-	}
 }
 
 // remove takes a response out of those that run.
