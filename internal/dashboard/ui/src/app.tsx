@@ -68,14 +68,14 @@ function Frame({ page, params }: { page: Page | null; params: Record<string, str
         <a class="brand" href={href("/")}><Logo />forward</a>
       </header>
       {menu && <button type="button" class="veil" aria-label={t.common.close} onClick={() => setMenu(false)} />}
-      <div class={`side${menu ? " open" : ""}`} onKeyDown={(e) => e.key === "Escape" && setMenu(false)}>
+      <aside class={`side${menu ? " open" : ""}`} aria-label={t.shell.menu} onKeyDown={(e) => e.key === "Escape" && setMenu(false)}>
         <a class="brand" href={href("/")}><Logo />forward</a>
         <Navigation at={page} />
         <div class="foot">
           <Tools />
           <Who />
         </div>
-      </div>
+      </aside>
       <main class="main" id="main" tabIndex={-1}>
         {page === null ? (
           <Empty icon="search" title={t.shell.notFound}>{t.shell.notFoundHint} <a href={href(home(me()))}>{t.shell.toOverview}</a></Empty>

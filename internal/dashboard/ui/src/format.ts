@@ -36,16 +36,16 @@ export function moneyCompact(nano: number): string {
   return number({ style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", notation: "compact", maximumFractionDigits: 1 }).format(usd);
 }
 
-/** 350 -> 350 ms, 12300 -> 12.3 s, 200000 -> 3 min 20 s */
+/** 350 -> 350ms, 12300 -> 12.3s, 200000 -> 3m 20s */
 export function duration(ms: number): string {
-  if (ms < 1000) return number({ style: "unit", unit: "millisecond", maximumFractionDigits: 0 }).format(ms);
-  if (ms < 60_000) return number({ style: "unit", unit: "second", maximumFractionDigits: ms < 10_000 ? 2 : 1 }).format(ms / 1000);
+  if (ms < 1000) return number({ style: "unit", unit: "millisecond", unitDisplay: "narrow", maximumFractionDigits: 0 }).format(ms);
+  if (ms < 60_000) return number({ style: "unit", unit: "second", unitDisplay: "narrow", maximumFractionDigits: ms < 10_000 ? 2 : 1 }).format(ms / 1000);
   const parts: string[] = [];
   let seconds = Math.round(ms / 1000);
   for (const [unit, size] of [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]] as const) {
     const n = Math.floor(seconds / size);
     seconds -= n * size;
-    if (n && parts.length < 2) parts.push(number({ style: "unit", unit, unitDisplay: "short" }).format(n));
+    if (n && parts.length < 2) parts.push(number({ style: "unit", unit, unitDisplay: "narrow" }).format(n));
   }
   return parts.join(" ");
 }

@@ -17,7 +17,7 @@ export default function Help() {
         </dl>
         <section>
           <h3>{t.help.about}</h3>
-          {Object.entries(t.help.terms).map(([name, text]) => <p key={name} class="small-text"><b>{name}</b> <span class="muted">{text}</span></p>)}
+          {t.help.terms.map(({ name, text }) => <p key={name} class="small-text"><b>{name}</b> <span class="muted">{text}</span></p>)}
         </section>
       </div>
     </Dialog>

@@ -25,7 +25,7 @@ export function draw(box: HTMLElement, props: ChartProps, onHover: (index: numbe
   const order = series.map((_, i) => i);
   if (kind === "bars") order.reverse();
   const axis = { stroke: muted, font: `11px ${style.fontFamily}`, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
-  const bars = uPlot.paths.bars!({ size: [0.72, 48], radius: [0.12, 0] });
+  const bars = uPlot.paths.bars!({ size: [0.72, 48] });
 
   const plot = new uPlot(
     {
@@ -39,7 +39,7 @@ export function draw(box: HTMLElement, props: ChartProps, onHover: (index: numbe
         y: { range: (_, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
       },
       axes: [
-        { ...axis, grid: { show: false }, space: 64, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 48, 96, 168], values: (_, at) => at.map((i) => (Number.isInteger(i) ? labels[i] ?? "" : "")) },
+        { ...axis, size: 26, grid: { show: false }, space: 64, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 48, 96, 168], values: (_, at) => at.map((i) => (Number.isInteger(i) ? labels[i] ?? "" : "")) },
         { ...axis, size: (u, values) => Math.max(44, ...(values ?? []).map((v) => 14 + u.ctx.measureText(v).width / devicePixelRatio)), space: 44, values: (_, at) => at.map(format) },
       ],
       series: [

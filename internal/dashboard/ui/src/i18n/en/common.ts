@@ -23,6 +23,7 @@ export const common = {
   resets: "resets",
   time: "Time",
   total: "Total",
+  budget: "Budget",
   other: "other",
   older: "Older",
   newer: "Newer",

@@ -50,12 +50,12 @@ export const help = {
     "?": "This help",
   },
   about: "Words",
-  terms: {
-    "Forward key": "A key that this gateway issues (fk-…). Limits and budgets hang on it.",
-    Unpriced: "A request of a model without a known price: it costs nothing in the sums, and is marked.",
-    Unmetered: "A request whose answer had no readable usage, and that was not estimated.",
-    Estimated: "Tokens that the gateway counted itself, for the upstream did not report them.",
-    "Saved by cache": "What the answers from the gateway's cache would have cost.",
-    "First token": "The time from the start of a request to the first part of its answer.",
-  },
+  terms: [
+    { name: "Forward key", text: "A key that this gateway issues (fk-…). Limits and budgets hang on it." },
+    { name: "Unpriced", text: "A request of a model without a known price: it costs nothing in the sums, and is marked." },
+    { name: "Unmetered", text: "A request whose answer had no readable usage, and that was not estimated." },
+    { name: "Estimated", text: "Tokens that the gateway counted itself, for the upstream did not report them." },
+    { name: "Saved by cache", text: "What the answers from the gateway's cache would have cost." },
+    { name: "First token", text: "The time from the start of a request to the first part of its answer." },
+  ],
 };

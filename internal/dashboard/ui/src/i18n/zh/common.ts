@@ -24,6 +24,7 @@ export const common: typeof en = {
   resets: "重置于",
   time: "时间",
   total: "合计",
+  budget: "预算",
   other: "其他",
   older: "更早",
   newer: "更新",
