@@ -48,6 +48,7 @@ var packages = []string{
 	"forward/internal/database",
 	"forward/internal/duration",
 	"forward/internal/glob",
+	"forward/internal/live",
 	"forward/internal/lockfile",
 	"forward/internal/websocket",
 	"forward/docs",

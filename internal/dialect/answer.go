@@ -139,6 +139,9 @@ func (a *Answer) Choices() []Choice {
 	return out
 }
 
+// Size returns how many bytes of text, reasoning and tool arguments were kept.
+func (a *Answer) Size() int { return a.kept }
+
 // Finish returns the finish reason of choice 0, "" when there is none.
 func (a *Answer) Finish() string {
 	for _, c := range a.choices {

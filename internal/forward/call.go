@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"forward/internal/cache"
+	"forward/internal/live"
 	"forward/internal/upstream"
 )
 
@@ -38,12 +39,11 @@ type callKey struct {
 // and it goes on as fast as its slowest reader. It outlives a leader whose
 // client leaves, and ends when no caller is left.
 type call struct {
-	calls  *calls
-	key    callKey
-	most   int
-	by     *ask // the leader's; its answer may be in another form than a follower's
-	life        // of the upstream call; set by start
-	stop   func() bool
+	calls *calls
+	key   callKey
+	most  int
+	by    *ask // the leader's; its answer may be in another form than a follower's
+	callLife
 	onLeft func() // called once when the leader's client leaves and the call goes on
 
 	mu        sync.Mutex
@@ -59,6 +59,13 @@ type call struct {
 	closed    bool  // to new followers
 	err       error // how the body ended: io.EOF, or why it broke off
 	over      error // why there is no answer, if no head was published; nil before finish
+}
+
+// callLife is the life of an upstream call, set by start.
+type callLife struct {
+	life
+	under live.Request // its place among what is under way
+	stop  func() bool
 }
 
 // callHead is the start of a shared answer.
@@ -83,7 +90,7 @@ func (cs *calls) join(key callKey, by *ask, most int64) (*call, *callReader) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	if c := cs.byKey[key]; c != nil {
-		if r := c.attach(); r != nil {
+		if r := c.attach(by.who.id); r != nil {
 			return c, r
 		}
 	}
@@ -150,15 +157,30 @@ func (c *call) closeUnlessFollowed() bool {
 	return followed
 }
 
-// attach adds a follower, and returns nil when the first bytes are gone, or no
-// caller was left.
-func (c *call) attach() *callReader {
+// halt ends the call, which was stopped: for all that follow it, and therefore
+// not at the word of one holder where others do.
+func (c *call) halt(cause *live.StoppedError) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, r := range c.readers {
+		if cause.Holder && !r.leads && r.owner != c.by.who.id {
+			return live.ErrShared
+		}
+	}
+	c.closed = true
+	c.end(cause)
+	return nil
+}
+
+// attach adds a follower, a request of owner's, and returns nil when the first
+// bytes are gone, or no caller was left.
+func (c *call) attach(owner string) *callReader {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil
 	}
-	r := &callReader{call: c}
+	r := &callReader{call: c, owner: owner}
 	c.readers = append(c.readers, r)
 	return r
 }

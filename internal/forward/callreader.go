@@ -10,7 +10,8 @@ type callReader struct {
 	call  *call
 	ctx   context.Context // the caller's
 	leads bool
-	at    int64 // bytes read so far
+	owner string // id of the caller, if it follows
+	at    int64  // bytes read so far
 }
 
 // await returns the head of the answer, or why there is none.
@@ -36,6 +37,9 @@ func (r *callReader) Read(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for {
+		if stopped := stoppedBy(r.ctx); stopped != nil && !r.leads {
+			return 0, stopped
+		}
 		n := copy(p, c.kept[r.at-c.gone:])
 		switch {
 		case n > 0:

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"forward/internal/cache"
+	"forward/internal/live"
 )
 
 // follow waits for the answer of another caller's call and makes it m's. again
@@ -16,6 +17,7 @@ func (g *Gateway) follow(m *memory, a *ask, r *callReader) (form string, again b
 	r.ctx = a.in
 	m.collapsed = true
 	m.detail += "; collapsed"
+	a.in.under.Enter(live.Waiting)
 	leader := r.call.by
 	head, err := r.await()
 	switch {

@@ -27,6 +27,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/ledger"
 	"forward/internal/limits"
+	"forward/internal/live"
 	"forward/internal/upstream"
 )
 
@@ -50,7 +51,7 @@ type running struct {
 	bodies      atomic.Int64 // bytes of request bodies that are held
 	calls       calls
 	requests    tally // requests that are not settled yet
-	underway    underway
+	live        *live.Requests
 	sockets     sockets
 	current     atomic.Pointer[Gateway] // of the latest settings
 	lengths     lengths                 // of the answers of each model
@@ -63,7 +64,10 @@ var errShuttingDown = errors.New("the gateway is shutting down")
 
 // New returns a Gateway that serves o.
 func New(o Options) (*Gateway, error) {
-	r := &running{}
+	r := &running{live: o.Live}
+	if r.live == nil {
+		r.live = &live.Requests{}
+	}
 	r.Context, r.end = context.WithCancelCause(context.Background())
 	return build(o, r)
 }
@@ -118,7 +122,7 @@ func (g *Gateway) Drain() { g.draining.Store(true) }
 func (g *Gateway) Abort() {
 	g.Drain()
 	g.end(errShuttingDown)
-	g.underway.end()
+	g.live.End(errShuttingDown)
 }
 
 // Wait returns when every request is settled, or after d. Stores may be closed

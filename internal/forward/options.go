@@ -13,6 +13,7 @@ import (
 	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/limits"
+	"forward/internal/live"
 	"forward/internal/metrics"
 	"forward/internal/price"
 	"forward/internal/queue"
@@ -30,7 +31,8 @@ type Options struct {
 	Caching
 	Recording
 
-	Admin   http.Handler // of /_/ and, for holders of forward keys, of OpenAI's old /dashboard/billing; nil: both are forwarded
+	Live    *live.Requests // those under way, for viewers; nil: one of the gateway's own
+	Admin   http.Handler   // of /_/ and, for holders of forward keys, of OpenAI's old /dashboard/billing; nil: both are forwarded
 	Log     *slog.Logger
 	Version string
 }

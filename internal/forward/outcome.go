@@ -44,7 +44,7 @@ func (g *Gateway) outcome(rec *record) outcome {
 		// No API key of ours pays for it, and the usage in its answers is not
 		// read: what was reserved would be no measure of it.
 		return outcome{unmetered: true}
-	case rec.cause == clientGone && op.AnswersText() && rec.streams():
+	case (rec.cause == clientGone || rec.cause == requestStopped) && op.AnswersText() && rec.streams():
 		// The call ended with its client, and no word had come. An answer that
 		// is no stream may be there all the same: it is made unseen.
 		return counted(rec.to.demand.exact().Prompt, 0)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"forward/internal/ledger"
+	"forward/internal/live"
 )
 
 // life is the context of a piece of work and the function that ends it.
@@ -21,7 +22,8 @@ type inbound struct {
 	r       *http.Request
 	id      string
 	start   time.Time
-	waiting bool // keepalive comments were sent: the answer has started as a stream
+	under   live.Request // its place among those under way
+	waiting bool         // keepalive comments were sent: the answer has started as a stream
 }
 
 // record collects what the steps of one request returned. It is what settle
@@ -79,6 +81,7 @@ func (g *Gateway) serve(rec *record) (err error) {
 	if err != nil {
 		return err
 	}
+	g.show(ask, rec.to)
 	// May the caller ask now? Every admitted request counts, also one that the
 	// cache answers.
 	rec.admitted, err = g.admit(ask)
@@ -130,6 +133,7 @@ func (g *Gateway) serve(rec *record) (err error) {
 		if verdict == otherModel {
 			rec.turn.giveBack()
 			rec.turn = nil
+			g.show(ask, next)
 			err = g.moveAccount(work, rec.bill, ask, next)
 			if err != nil {
 				break
@@ -167,7 +171,7 @@ func (g *Gateway) accept(w http.ResponseWriter, r *http.Request) *inbound {
 	in := &inbound{w: w, r: r, id: newID(), start: time.Now()}
 	in.Context, in.end = context.WithCancelCause(r.Context())
 	g.Metrics.Start()
-	g.underway.enter(in.life)
+	g.live.Enter(&in.under, in.id, in.start, in.end)
 	w.Header().Set("X-Forward-Request-Id", in.id)
 	return in
 }

@@ -64,6 +64,7 @@ var problems = []func(err error) (p dialect.Problem, ok bool){
 	when(func(e *dialect.PageError) dialect.Problem {
 		return dialect.Problem{Status: http.StatusBadRequest, Code: "invalid_query", Param: e.Param, Message: e.Error()}
 	}),
+	when(problemOfStop),
 	when(problemOfCut),
 	is(errShuttingDown, shuttingDown("The gateway is shutting down.")),
 	when(problemOfUpstream),

@@ -130,7 +130,8 @@ func (g *Gateway) share(m *memory, a *ask, to target) (logged bool, err error) {
 				g.parallel.Leave(a.who.id)
 				g.Log.LogAttrs(a.in, slog.LevelDebug, "left a call", slog.String("id", a.in.id), slog.String("cause", clientGone))
 			})
-			g.underway.enter(c.life)
+			g.live.Enter(&c.under, "", a.in.start, c.end)
+			a.in.under.OnStop(c.halt)
 			return logged, nil
 		}
 		logged = logged || g.logRequest(a, to)

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"maps"
@@ -64,6 +65,9 @@ func (e *keyError) Unwrap() error { return e.err }
 // of the pipeline before the first byte.
 func (g *Gateway) refuse(rec *record, err error) {
 	in := rec.in
+	if stopped := rec.stopped(); stopped != nil && errors.Is(err, context.Canceled) {
+		err = stopped // what it waited for knows only that it was ended
+	}
 	p := problemOf(err)
 	p.RequestID = in.id
 	if p.Code == spentBudget && g.BudgetStatus != 0 {

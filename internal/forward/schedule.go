@@ -12,6 +12,7 @@ import (
 	"forward/internal/duration"
 	"forward/internal/ledger"
 	"forward/internal/limits"
+	"forward/internal/live"
 	"forward/internal/queue"
 	"forward/internal/upstream"
 )
@@ -44,6 +45,7 @@ func (g *Gateway) schedule(work life, a *ask, to target, m *memory) (*turn, erro
 	if err == nil {
 		t.reserved.SetHeader(a.in.w.Header())
 		if queued {
+			a.in.under.Enter(live.Queue)
 			t.grant, err = g.Scheduler.Acquire(work, g.queueDemand(a, to, m, patience))
 			t.queued = t.grant.Waited()
 		}

@@ -47,7 +47,8 @@ func (g *Gateway) settle(rec *record) {
 	if rec.memory != nil && rec.memory.call != nil {
 		abandoned := rec.memory.call.finish(rec.err)
 		entered = entered && !abandoned
-		g.underway.leave(rec.memory.call.life)
+		g.live.Leave(&rec.memory.call.under)
+		rec.memory.call.end(nil)
 	}
 	rec.status = status
 	rec.cause = cause
@@ -68,7 +69,9 @@ func (g *Gateway) settle(rec *record) {
 	if entered {
 		g.parallel.Leave(rec.admitted.entered)
 	}
-	g.underway.leave(in.life)
+	g.live.Leave(&in.under)
+	in.end(nil)
+	g.showEnd(rec, row, elapsed)
 }
 
 // finish completes the status and the cause of the record, and returns those of
@@ -83,6 +86,9 @@ func (rec *record) finish() (status int, cause string) {
 	}
 	if rec.cause == "" && rec.in.r.Context().Err() != nil && !rec.delivered() {
 		rec.cause = clientGone
+	}
+	if rec.cause == "" && rec.status == http.StatusSwitchingProtocols && stoppedBy(rec.in) != nil {
+		rec.cause = requestStopped // a tunnel has no tap that knows
 	}
 	if rec.cause == clientGone {
 		rec.status = statusClientGone
@@ -188,6 +194,9 @@ func (g *Gateway) trail(rec *record, attempts int) (trail []ledger.Step) {
 	}
 	if rec.answer != nil && rec.answer.work != nil && rec.answer.work.about != "" {
 		step("deferred", rec.answer.work.about)
+	}
+	if stopped := rec.stopped(); stopped != nil {
+		trail = append(trail, ledger.Step{At: time.Since(rec.in.start), Name: "stopped", Text: "stopped by " + stopped.By()})
 	}
 	if attempts > 1 {
 		step("attempts", strconv.Itoa(attempts))

@@ -210,6 +210,8 @@ func (s *socket) cause() string {
 	switch {
 	case errors.Is(cause, errShuttingDown):
 		return "gateway_shutting_down"
+	case stoppedBy(s.rec.in) != nil:
+		return requestStopped
 	case cause != nil:
 		return clientGone
 	}

@@ -126,7 +126,7 @@ func TestANarrowKeyMayNotChangeTheModelsOfRealtime(t *testing.T) {
 	c.bye(b)
 }
 
-const live = "/gemini/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+const liveAPI = "/gemini/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 
 // lives answers as the Live API does: with a call of a tool, and an answer
 // after its result.
@@ -151,7 +151,7 @@ func TestTheLiveAPIIsCounted(t *testing.T) {
 		s.all = true
 		s.keys[0].Policy = keys.Policy{Models: []string{"gemini-live"}}
 	})
-	c := b.dial(live)
+	c := b.dial(liveAPI)
 	c.send(`{"setup":{"model":"models/gemini-live"}}`)
 	c.next()
 	c.send(`{"clientContent":{"turns":[{"role":"user","parts":[{"text":"where?"}]}],"turnComplete":true}}`)
@@ -165,7 +165,7 @@ func TestTheLiveAPIIsCounted(t *testing.T) {
 	if len(got) != 1 || got[0].Usage.Input != 30 || got[0].Usage.Output != 11 || got[0].Model != "gemini-live" || got[0].Finish != "STOP" || got[0].Estimated {
 		t.Fatalf("%+v", got)
 	}
-	c = b.dial(live)
+	c = b.dial(liveAPI)
 	c.send(`{"setup":{"model":"models/gemini-dear"}}`)
 	if code, reason := c.closed(); code != websocket.StatusPolicyViolation || !strings.Contains(reason, "gemini-dear") {
 		t.Errorf("closed with %d %q", code, reason)

@@ -13,6 +13,7 @@ import (
 
 	"forward/internal/dialect"
 	"forward/internal/framing"
+	"forward/internal/live"
 	"forward/internal/upstream"
 	"forward/internal/websocket"
 )
@@ -44,7 +45,12 @@ func (s *socket) newResponse(body *dialect.Body, asked dialect.Asked) *response 
 	if body != nil {
 		a.raw = body.Raw()
 	}
-	return &response{g: g, rec: &record{in: in, ask: a, memory: &memory{}}, event: asked.Event}
+	res := &response{g: g, rec: &record{in: in, ask: a, memory: &memory{}}, event: asked.Event}
+	in.under.OnStop(func(cause *live.StoppedError) error {
+		s.stop(res, cause)
+		return nil
+	})
+	return res
 }
 
 // sessionFor returns what a message is asked within.
@@ -106,6 +112,7 @@ func (g *Gateway) prepare(rec *record, s *socket) (err error) {
 	if err != nil {
 		return err
 	}
+	g.show(ask, rec.to)
 	ask.session.admitted = s.takeAdmission()
 	rec.admitted, err = g.admit(ask)
 	if err != nil {
@@ -174,9 +181,7 @@ func (s *socket) judgeSettings(body *dialect.Body, asked dialect.Asked) error {
 	}
 	r := *s.rec.in.r
 	r.Header = s.header
-	in := *s.rec.in
-	in.r = &r
-	a.in = &in
+	a.in = &inbound{life: s.rec.in.life, w: s.rec.in.w, r: &r, id: s.rec.in.id, start: s.rec.in.start}
 	_, err := g.open(a)
 	return err
 }
@@ -202,6 +207,9 @@ func (s *socket) start(r *response) bool {
 	}
 	first := len(s.running) == 1
 	s.mu.Unlock()
+	if stopped := r.rec.stopped(); stopped != nil && !over {
+		s.rec.in.end(stopped) // it was stopped before it could be found among those that run
+	}
 	if over {
 		r.rec.answer.unsent = true
 		r.rec.tap = nil
@@ -219,6 +227,18 @@ func (s *socket) runs() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.running)
+}
+
+// stop ends a response. One that the upstream makes ends with its connection:
+// not every protocol has a message that is certain to end it.
+func (s *socket) stop(r *response, cause *live.StoppedError) {
+	r.rec.in.end(cause)
+	s.mu.Lock()
+	runs := slices.Contains(s.running, r)
+	s.mu.Unlock()
+	if runs {
+		s.rec.in.end(cause)
+	}
 }
 
 // finish settles a response that has ended.
@@ -282,7 +302,7 @@ func (s *socket) breakOff(r *response, err error) {
 // refuse answers a message with an error of its protocol, and the connection
 // goes on; a protocol without errors closes it.
 func (s *socket) refuse(r *response, err error) {
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) && r.rec.stopped() == nil {
 		s.forsake(r)
 		return
 	}

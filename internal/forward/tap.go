@@ -276,6 +276,7 @@ func (t *tap) pass(n int) {
 		t.first = now.Sub(t.ask.in.start)
 	}
 	t.passed += int64(n)
+	t.ask.in.under.Pass(t.passed, t.text(), now.Sub(t.ask.in.start))
 	// A deadline for each write, not for the answer: streams last, but a client
 	// that does not read must not hold its buffers indefinitely. It is moved
 	// only when half of it is gone, for setting it is not free.
@@ -283,6 +284,15 @@ func (t *tap) pass(n int) {
 		t.deadline = now.Add(t.g.WriteTimeout)
 		http.NewResponseController(t.ask.in.w).SetWriteDeadline(t.deadline)
 	}
+}
+
+// text is how many bytes of text the answer has so far, as far as they are
+// known.
+func (t *tap) text() int64 {
+	if t.parsed == nil {
+		return 0
+	}
+	return int64(t.parsed.Size())
 }
 
 // breakOff notes why the answer broke off, and returns it as a problem.
@@ -304,7 +314,7 @@ func broken(work life, route *upstream.Route, err error) dialect.Problem {
 	if route != nil {
 		name = route.Name
 	}
-	if cause != nil && !errors.Is(err, errShuttingDown) && !errors.Is(err, errStreamIdle) {
+	if cause != nil && !errors.Is(err, errShuttingDown) && !errors.Is(err, errStreamIdle) && stoppedBy(work) == nil {
 		return dialect.Problem{Status: statusClientGone, Code: clientGone}
 	}
 	return problemOf(&cutError{name, err})

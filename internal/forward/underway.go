@@ -1,7 +1,6 @@
 package forward
 
 import (
-	"context"
 	"sync"
 	"time"
 )
@@ -39,46 +38,5 @@ func (t *tally) wait(d time.Duration) {
 	select {
 	case <-idle:
 	case <-time.After(d):
-	}
-}
-
-// underway is the set of requests and shared calls that have not ended, so that
-// a stopping gateway can end them. A context from which all of theirs derive
-// would do the same at four times the price.
-type underway struct {
-	mu    sync.Mutex
-	all   map[context.Context]context.CancelCauseFunc
-	ended bool
-}
-
-// enter adds a life, or ends it at once when the gateway has stopped.
-func (u *underway) enter(l life) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.ended {
-		l.end(errShuttingDown)
-		return
-	}
-	if u.all == nil {
-		u.all = make(map[context.Context]context.CancelCauseFunc)
-	}
-	u.all[l.Context] = l.end
-}
-
-// leave removes a life and releases its context.
-func (u *underway) leave(l life) {
-	u.mu.Lock()
-	delete(u.all, l.Context)
-	u.mu.Unlock()
-	l.end(nil)
-}
-
-// end ends all lives, now and from now on.
-func (u *underway) end() {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.ended = true
-	for _, end := range u.all {
-		end(errShuttingDown)
 	}
 }

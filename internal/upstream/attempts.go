@@ -34,16 +34,22 @@ type Attempts struct {
 	Backoff     time.Duration // pause before the first of them, doubled each time; 200 ms by default
 	RetryStatus []int         // statuses that are tried again although the upstream saw the request; none by default
 
-	Log       *slog.Logger
-	OnAnswer  func(*http.Response)   // called with each answer, also those that are not returned; KeyIndex is its key
-	OnInterim func(int, http.Header) // called with each interim answer (1xx) while the answer is waited for, by another goroutine
-	OnSecret  func(keys.Secret)      // called with the API key of each attempt before it is made, and that of the answer returned
+	Log *slog.Logger
+	Hooks
 
 	Count    int   // out: attempts made
 	KeyIndex int   // out: the API key of the answer, its place in the configuration; -1 for none
 	Base     int   // out: the base URL of the answer, 0 for Route.Base and then as in Route.Also
 	Sent     bool  // out: the attempt that failed may have sent something of the request
 	Place    Place // out: both, for Affinity; empty when the route has only one
+}
+
+// Hooks are called while the attempts are made. Nil ones are not.
+type Hooks struct {
+	OnAnswer  func(*http.Response)   // with each answer, also those that are not returned; KeyIndex is its key
+	OnConnect func()                 // when an attempt has its connection, perhaps by another goroutine
+	OnInterim func(int, http.Header) // with each interim answer (1xx) while the answer is waited for, by another goroutine
+	OnSecret  func(keys.Secret)      // with the API key of each attempt before it is made, and that of the answer returned
 }
 
 // maxRetryAfter is the longest pause that a request waits when a RetryStatus
@@ -174,7 +180,7 @@ func (t *trip) try() (res *http.Response, failure *Error) {
 		t.Place = at.place(t.key())
 	}
 	t.Count++
-	p := &probe{onInterim: t.OnInterim}
+	p := &probe{onConnect: t.OnConnect, onInterim: t.OnInterim}
 	res, err := t.transport().RoundTrip(t.outgoing(p))
 	p.end()
 	if err == nil {

@@ -23,6 +23,7 @@ type probe struct {
 	writes    *atomic.Int64
 	before    int64 // writes when the connection was handed over
 	tls       error // how the last TLS handshake failed
+	onConnect func()
 	onInterim func(int, http.Header)
 	ended     bool // the attempt is over, and its request goes on
 }
@@ -42,6 +43,9 @@ func (p *probe) watch(ctx context.Context) context.Context {
 			defer p.mu.Unlock()
 			p.leave()
 			p.connected = true
+			if p.onConnect != nil && !p.ended {
+				p.onConnect()
+			}
 			if writes, ok := counter(info.Conn); ok {
 				p.writes = writes
 				p.before = writes.Load()
