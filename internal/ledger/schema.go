@@ -87,7 +87,7 @@ CREATE TABLE usage_deferred (
 	row TEXT PRIMARY KEY, host TEXT NOT NULL, id TEXT NOT NULL, request TEXT NOT NULL, key TEXT NOT NULL, cost INTEGER NOT NULL, tokens INTEGER NOT NULL,
 	expires INTEGER NOT NULL, data TEXT NOT NULL
 ) WITHOUT ROWID;
-`, tagRows, listRows, aliasRows, latencyRows}}
+`, tagRows, listRows, aliasRows, latencyRows, hoursOfKeys}}
 
 const (
 	cellColumns = `key TEXT NOT NULL, route TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,
@@ -184,6 +184,13 @@ CREATE VIEW usage_requests AS SELECT
 	COALESCE(c.tags, k.tags) AS tags, k.route, k.upstream, k.slot, k.operation, k.model, k.answered, k.status, k.cause, k.finish,
 	k.stream, k.cache, k.attempts, k.estimated, k.unmetered, COALESCE(c.repriced, k.price) AS price, k.tier
 	FROM usage_calls c LEFT JOIN usage_kinds k ON k.id = c.kind;
+`
+
+// hoursOfKeys is the step to version 11, by which the last use of a key is
+// found at once. Only the first request of a cell in an hour writes to the
+// index.
+const hoursOfKeys = `
+CREATE INDEX IF NOT EXISTS usage_hours_key ON usage_hours (key, hour);
 `
 
 // columnsOf4 are the columns that a row of version 4 had.
