@@ -93,6 +93,8 @@ export const hour = (text: string) => format(text, { hour: "2-digit", minute: "2
 export const day = (text: string) => format(text, { month: "short", day: "numeric" });
 /** December 2026 */
 export const month = (text: string) => format(text, { month: "long", year: "numeric" });
+/** December */
+export const monthName = (text: string) => format(text, { month: "long" });
 
 /** The zone of all days and times. */
 export function zoneName(): string {

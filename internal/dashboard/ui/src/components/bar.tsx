@@ -4,10 +4,11 @@ import * as format from "../format";
 import type { BudgetView } from "../api/types";
 import { Time } from "./values";
 
-/** A bar of part of whole, with what is reserved behind it. */
-export function Bar({ part, held = 0, whole, label }: { part: number; held?: number; whole: number; label: string }) {
+/** A bar of part of whole, with what is reserved behind it. A neutral bar does
+ *  not change its colour where the whole is near. */
+export function Bar({ part, held = 0, whole, label, neutral }: { part: number; held?: number; whole: number; label: string; neutral?: boolean }) {
   const share = whole > 0 ? part / whole : 0;
-  const tone = share >= 1 ? "bad" : share >= 0.8 ? "warn" : "";
+  const tone = neutral ? "" : share >= 1 ? "bad" : share >= 0.8 ? "warn" : "";
   const width = (n: number) => `${Math.max(0, Math.min(100, n * 100))}%`;
   return (
     <div class={`bar ${tone}`} role="meter" aria-label={label} aria-valuemin={0} aria-valuemax={100} aria-valuenow={Math.round(Math.min(1, share) * 100)}>
@@ -27,7 +28,7 @@ export function Budget({ budget, compact }: { budget: BudgetView; compact?: bool
         <span class="tabular">{of}</span>
         {budget.tag && <span class="badge"><bdi dir="auto">{budget.tag}</bdi></span>}
         {!compact && budget.held > 0 && <span class="muted">{t.common.held(amount(budget.held))}</span>}
-        {budget.reset && <span class="muted grow num" title={t.common.resets}>{compact ? <Time at={budget.reset} only="day" /> : <>{t.common.resets} <Time at={budget.reset} /></>}</span>}
+        {budget.reset && <span class={`muted grow num${compact ? " minor" : ""}`} title={t.common.resets}>{compact ? <Time at={budget.reset} only="day" /> : <>{t.common.resets} <Time at={budget.reset} /></>}</span>}
       </div>
       <Bar part={budget.spent} held={budget.held} whole={budget.limit} label={of} />
     </div>

@@ -37,9 +37,10 @@ export function Figures({ range, step, usage, latency, trend }: Props) {
         note={text.tokensOf(format.compact(input), format.compact(total.output_tokens))} title={input > 0 ? text.cached(format.percent(total.cached_read_tokens / input)) : undefined}
         values={line((s) => measured(s, "tokens"))} href={href("/usage", { ...rangeQuery(range), show: "tokens" })} />
       <Figure label={text.saved} value={format.moneyCompact(total.saved_nano_usd)} now={total.saved_nano_usd} before={previous?.saved_nano_usd} show={format.money} rise="good" tone="good"
+        note={text.savedBy}
         values={line((s) => s.saved_nano_usd)} href={requests({ cache: "hit" })} />
       <Figure label={text.errors} value={format.compact(total.errors)} now={total.errors} before={previous?.errors} show={format.compact} rise="bad" tone={total.errors ? "bad" : ""}
-        note={total.requests > 0 && text.errorShare(format.percent(total.errors / total.requests))} values={line((s) => s.errors)} href={requests({ status: "error" })} />
+        note={total.requests > 0 && text.errorShare(format.percent(total.errors / total.requests))} values={line((s) => s.errors)} href={requests({ status: "!2xx" })} />
       <Figure label={text.firstToken} value={first ? format.duration(first.p50) : "–"} note={first ? text.p95(format.duration(first.p95)) : text.noLatency}
         values={trend?.by === "hour" ? trend.groups.filter((g) => g.first_ms).map((g) => g.first_ms!.p50) : []} href={href("/upstreams")} />
     </div>

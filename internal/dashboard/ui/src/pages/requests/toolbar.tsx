@@ -11,8 +11,8 @@ import { addView, readViews, viewQuery, type View } from "./views.ts";
 
 const flags: readonly FilterName[] = ["unpriced", "unmetered"];
 
-/** AddFilter adds a filter by its name and a text. */
-export function AddFilter() {
+/** AddFilter adds one of the filters by its name and a text. */
+export function AddFilter({ names = filterNames }: { names?: readonly FilterName[] }) {
   const [name, setName] = useState<FilterName>("model");
   const [value, setValue] = useState("");
   const [without, setWithout] = useState(false);
@@ -35,7 +35,7 @@ export function AddFilter() {
       <button type="button" class="button small" popovertarget={id}><Icon name="plus" />{texts.addFilter}</button>
       <div id={id} popover="auto" class="menu">
         <form class="grid" onSubmit={add}>
-          <Select label={texts.filterField} visible value={name} onChange={setName} options={filterNames.map((n) => ({ value: n, text: t.common.filters[n] }))} />
+          <Select label={texts.filterField} visible value={name} onChange={setName} options={names.map((n) => ({ value: n, text: t.common.filters[n] }))} />
           {!flag && (
             <input aria-label={texts.filterValue} placeholder={name === "min_cost" ? "0.05 USD" : name === "status" ? "4xx" : texts.filterValue} value={value}
               inputMode={name.startsWith("min_") ? "decimal" : undefined} autocomplete="off" spellcheck={false} onInput={(e) => setValue(e.currentTarget.value)} />
