@@ -333,7 +333,7 @@ export interface Upstream {
   bases: { url: string; state: "closed" | "open" | "half-open" | ""; since: string | null }[]; // without credentials
   api_keys: { number: number; state: "ready" | "resting" | "rejected"; until: string | null; reason: string }[];
   queues: QueueState[];
-  errors: { cause: string; requests: number }[];
+  errors: { cause: string; status: number; requests: number }[]; // status: of an answer without a cause
   requests: number; // of the last 24 h
   error_count: number;
 }
@@ -343,11 +343,12 @@ export interface Upstream {
 // GET /cache
 export interface CacheStats {
   backend: string;
-  entries: number;
-  bytes: number;
+  entries: number; // -1: not known
+  bytes: number; // -1: not known
   max_bytes: number;
-  hits: number;
+  hits: number; // since the start
   misses: number;
+  disabled: string; // why nothing is written; "": it is
   saved_nano_usd: number; // last 30 d
   by_route: { route: string; requests: number; hits: number; saved_nano_usd: number }[];
   by_model: { model: string; requests: number; hits: number; saved_nano_usd: number }[];

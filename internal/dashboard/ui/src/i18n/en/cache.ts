@@ -2,7 +2,9 @@
 export const cache = {
   title: "Cache",
   off: "The cache is off. CACHE_CHAT_COMPLETION=true or CACHE_ROUTES switches it on.",
-  hitRate: "Hit rate",
+  hitRate: "Hit rate in 30 days",
+  hitRateStart: "Hit rate since the start",
+  disabled: "Nothing is written to the cache:",
   hitRateHelp: "of the requests that may be cached",
   saved: "Saved in 30 days",
   size: "Size",

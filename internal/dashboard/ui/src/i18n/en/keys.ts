@@ -239,7 +239,7 @@ export const keys = {
     revokeType: (name: string) => `Type ${name} to confirm`,
     handover: "Hand-over link",
     handoverTitle: (name: string) => `Hand ${name} over`,
-    handoverHelp: "A link for its holder. It works once: the secret is made when it is opened, and the secret before it ends.",
+    handoverHelp: "A link for its holder. It works once: a new secret is made when it is opened, and the secret that the key has now works for 24 hours longer.",
     handoverMake: "Make the link",
     edit: "Edit",
     notFound: "There is no key of this name or id.",

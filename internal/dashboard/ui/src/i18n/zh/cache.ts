@@ -3,7 +3,9 @@ import type { cache as en } from "../en/cache";
 export const cache: typeof en = {
   title: "缓存",
   off: "缓存已关闭。设置 CACHE_CHAT_COMPLETION=true 或 CACHE_ROUTES 即可开启。",
-  hitRate: "命中率",
+  hitRate: "30 天命中率",
+  hitRateStart: "启动以来的命中率",
+  disabled: "缓存停止写入：",
   hitRateHelp: "占可缓存的请求",
   saved: "30 天内节省",
   size: "大小",

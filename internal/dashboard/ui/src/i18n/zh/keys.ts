@@ -233,7 +233,7 @@ export const keys: typeof en = {
     revokeType: (name) => `输入 ${name} 以确认`,
     handover: "交接链接",
     handoverTitle: (name) => `交接 ${name}`,
-    handoverHelp: "给持有人的链接，只能用一次：打开时生成密钥内容，之前的密钥内容随即失效。",
+    handoverHelp: "给持有人的链接，只能用一次：打开时生成新的密钥内容，现有的密钥内容再有效 24 小时。",
     handoverMake: "生成链接",
     edit: "编辑",
     notFound: "没有此名称或 ID 的密钥。",

@@ -42,14 +42,18 @@ export default function CachePage() {
 }
 
 function Figures({ of: s }: { of: CacheStats }) {
-  const asked = s.hits + s.misses;
+  // Of 30 days where the ledger knows them, and since the start otherwise.
+  const days = s.by_route.length > 0;
+  const hits = days ? sum(s.by_route.map((r) => r.hits)) : s.hits;
+  const asked = days ? sum(s.by_route.map((r) => r.requests)) : s.hits + s.misses;
   return (
     <>
+      {s.disabled && <Notice tone="warn">{t.cache.disabled} <bdi dir="auto" lang="en">{s.disabled}</bdi></Notice>}
       <div class="figures">
         <div class="card figure">
-          <span class="muted">{t.cache.hitRate}</span>
-          <b>{asked > 0 ? format.percent(s.hits / asked) : "–"}</b>
-          <span class="muted small-text">{format.compact(s.hits)} / {format.compact(asked)} {t.cache.hitRateHelp}</span>
+          <span class="muted">{days ? t.cache.hitRate : t.cache.hitRateStart}</span>
+          <b>{asked > 0 ? format.percent(hits / asked) : "–"}</b>
+          <span class="muted small-text">{format.compact(hits)} / {format.compact(asked)} {t.cache.hitRateHelp}</span>
         </div>
         <div class="card figure">
           <span class="muted">{t.cache.saved}</span>
@@ -57,14 +61,14 @@ function Figures({ of: s }: { of: CacheStats }) {
         </div>
         <div class="card figure">
           <span class="muted">{t.cache.size}</span>
-          <b>{format.bytes(s.bytes)}</b>
-          {s.max_bytes > 0 ? (
+          <b>{s.bytes < 0 ? "–" : format.bytes(s.bytes)}</b>
+          {s.max_bytes > 0 && s.bytes >= 0 ? (
             <><Bar part={s.bytes} whole={s.max_bytes} label={t.cache.of(format.bytes(s.bytes), format.bytes(s.max_bytes))} /><span class="muted small-text">{t.cache.of(format.bytes(s.bytes), format.bytes(s.max_bytes))}</span></>
-          ) : <span class="muted small-text">{t.cache.noBound}</span>}
+          ) : <span class="muted small-text">{s.max_bytes > 0 ? format.bytes(s.max_bytes) : t.cache.noBound}</span>}
         </div>
         <div class="card figure">
           <span class="muted">{t.cache.entries}</span>
-          <b>{format.integer(s.entries)}</b>
+          <b>{s.entries < 0 ? "–" : format.integer(s.entries)}</b>
           <span class="muted small-text">{t.cache.backend}: {s.backend}</span>
         </div>
       </div>
@@ -75,6 +79,8 @@ function Figures({ of: s }: { of: CacheStats }) {
     </>
   );
 }
+
+const sum = (list: number[]) => list.reduce((a, b) => a + b, 0);
 
 interface Rate {
   name: string;
@@ -196,7 +202,7 @@ function EntrySheet({ id, onClose, onRemoved }: { id: string; onClose: () => voi
     if (await remove.run()) onRemoved();
   };
   return (
-    <Sheet title={t.cache.key} onClose={onClose} actions={<button type="button" class="button danger small" disabled={remove.busy} onClick={run}>{t.cache.remove}</button>}>
+    <Sheet title={t.cache.key} onClose={onClose}>
       <Failure failure={remove.failure} />
       {answer.failure?.status === 404 ? <Notice tone="warn">{t.cache.gone}</Notice> : (
         <Loaded answer={answer}>
@@ -211,6 +217,7 @@ function EntrySheet({ id, onClose, onRemoved }: { id: string; onClose: () => voi
                 <dt>{t.cache.expires}</dt><dd>{s.entry.expires ? <Time at={s.entry.expires} /> : "–"}</dd>
                 <dt>{t.cache.bytes}</dt><dd>{format.bytes(s.entry.bytes)}</dd>
               </dl>
+              <div><button type="button" class="button danger small" disabled={remove.busy} onClick={run}>{t.cache.remove}</button></div>
               {s.truncated && <Notice>{t.cache.truncated}</Notice>}
               <h3>{t.cache.request}</h3>
               <Code text={pretty(s.request)} label={t.cache.request} />

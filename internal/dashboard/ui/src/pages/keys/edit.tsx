@@ -23,12 +23,14 @@ export function EditKey({ of, onDone, onCancel }: { of: KeyDetail; onDone: () =>
         <button type="button" class="button quiet" onClick={onCancel}>{t.keys.form.cancel}</button>
       </div>
       {!conflict && <Refused failure={failure} problems={refused ? problems : null} />}
-      <KeyFields fields={fields} setFields={setFields} problems={problems} of={key} />
-      <div class="form-foot">
-        <button class="button primary" type="submit" disabled={busy || !dirty}>{t.keys.form.save}</button>
-        <button class="button" type="button" onClick={onCancel}>{t.keys.form.cancel}</button>
-        {!dirty && <span class="muted small-text">{t.keys.form.nothing}</span>}
-      </div>
+      <KeyFields fields={fields} setFields={setFields} problems={problems} of={key}
+        foot={
+          <>
+            <button class="button primary" type="submit" disabled={busy || !dirty}>{t.keys.form.save}</button>
+            <button class="button" type="button" onClick={onCancel}>{t.keys.form.cancel}</button>
+            {!dirty && <span class="muted small-text">{t.keys.form.nothing}</span>}
+          </>
+        } />
       {conflict && (
         <ConflictDialog conflict={conflict} busy={busy} failure={failure} onClose={drop} onTheirs={onDone}
           onMine={() => void save(conflict.theirs, merged(conflict.opened.fields, conflict.theirs.fields, conflict.mine))} />

@@ -1,7 +1,6 @@
 // Controls of a key's settings. Each of them reads and writes one text, as the
 // API and `forward keys` take it.
-import { useMemo, useState } from "preact/hooks";
-import { useId } from "preact/hooks";
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import { t } from "../../i18n";
 import * as format from "../../format";
 import { Field } from "../../components/field";
@@ -25,9 +24,13 @@ export function hint(name: string): string | undefined {
 
 /** A text of one line. */
 export function TextField({ name, value, onChange, problem, required, placeholder, focus }: Control & { required?: boolean; placeholder?: string; focus?: boolean }) {
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (focus) input.current?.focus();
+  }, []);
   return (
     <Field label={label(name)} hint={hint(name)} problem={problem}>
-      <input name={name} value={value} required={required} placeholder={placeholder} autofocus={focus} autocomplete="off" spellcheck={false} maxLength={4096}
+      <input ref={input} name={name} value={value} required={required} placeholder={placeholder} autocomplete="off" spellcheck={false} maxLength={4096}
         onInput={(e) => onChange(e.currentTarget.value)} />
     </Field>
   );
@@ -67,6 +70,7 @@ export function ExpiryField({ name, value, onChange, problem, now, until }: Cont
   const choose = (next: string) => {
     setDated(next === "date");
     if (next === "now") onChange(now ?? "");
+    else if (next === "never") onChange("");
     else if (next !== "date") onChange(next);
     else onChange(format.addDays(format.today(), 90));
   };
@@ -125,7 +129,7 @@ export function PatternField({ name, value, onChange, problem, things, empty }: 
           <div class="picks" role="group" aria-label={t.keys.form.pick}>
             {things.map((x) => (
               <button key={x.name} type="button" class="pick" aria-pressed={patterns.length > 0 && set.has(x)} title={t.keys.form.pick}
-                onClick={() => onChange(toggled(patterns, x.name).join(", "))}>
+                onClick={() => onChange(toggled(patterns, x.name).join(","))}>
                 <bdi dir="auto">{x.name}</bdi>
               </button>
             ))}
@@ -137,7 +141,7 @@ export function PatternField({ name, value, onChange, problem, things, empty }: 
 }
 
 /** The budgets of a key: amount, unit and period of each. */
-export function BudgetsField({ value, onChange, problem, focus }: { value: string; onChange: (text: string) => void; problem?: string; focus?: boolean }) {
+export function BudgetsField({ value, onChange, problem }: { value: string; onChange: (text: string) => void; problem?: string }) {
   const [rows, setRows] = useState<Budget[]>(() => orFirst(parseBudgets(value)));
   const [written, setWritten] = useState(value);
   // The text is changed elsewhere too: by the time travel, or by a saved key.
@@ -156,7 +160,7 @@ export function BudgetsField({ value, onChange, problem, focus }: { value: strin
     <fieldset class="budgets-field">
       <legend>{label("budget")}</legend>
       {rows.map((b, i) => (
-        <BudgetRow key={i} budget={b} focus={focus && i === 0} doubled={rows.some((o, j) => j < i && o.amount !== "" && sameBudget(o, b))}
+        <BudgetRow key={i} budget={b} doubled={rows.some((o, j) => j < i && o.amount !== "" && sameBudget(o, b))}
           onChange={(part) => edit(i, part)} onRemove={rows.length > 1 || b.amount !== "" ? () => change(orFirst(rows.filter((_, j) => j !== i))) : undefined} />
       ))}
       <div>
@@ -174,10 +178,9 @@ function orFirst(list: Budget[]): Budget[] {
   return list.length > 0 ? list : [{ ...first }];
 }
 
-function BudgetRow({ budget, doubled, onChange, onRemove, focus }: {
+function BudgetRow({ budget, doubled, onChange, onRemove }: {
   budget: Budget;
   doubled: boolean;
-  focus?: boolean;
   onChange: (part: Partial<Budget>) => void;
   onRemove?: () => void;
 }) {
@@ -186,7 +189,7 @@ function BudgetRow({ budget, doubled, onChange, onRemove, focus }: {
   return (
     <div class="budget-row">
       <div class="row nowrap">
-        <input class="amount num" inputMode="decimal" aria-label={t.keys.form.amount} placeholder={t.keys.noBudget} autocomplete="off" autofocus={focus} value={budget.amount}
+        <input class="amount num" inputMode="decimal" aria-label={t.keys.form.amount} placeholder={t.keys.noBudget} autocomplete="off" value={budget.amount}
           aria-invalid={wrong ? true : undefined} aria-describedby={wrong ? id : undefined} ref={validity(wrong)} onInput={(e) => onChange({ amount: e.currentTarget.value })} />
         <select aria-label={t.keys.form.unit} value={budget.unit} onChange={(e) => onChange({ unit: e.currentTarget.value as Budget["unit"] })}>
           <option value="usd">{t.keys.unit.usd}</option>

@@ -1,5 +1,6 @@
 // The settings of a key as a form: the common ones in sight, all others below
 // "More settings".
+import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import { t } from "../../i18n";
 import { useApi } from "../../api/use";
@@ -39,11 +40,14 @@ export function useKnown() {
 }
 
 /** The fields of a form. of is the key that is edited. */
-export function KeyFields({ fields, setFields, problems, of }: {
+export function KeyFields({ fields, setFields, problems, of, foot }: {
   fields: Fields;
   setFields: (change: (fields: Fields) => Fields) => void;
   problems: Problems;
   of?: KeyView;
+  /** The buttons. They come after the first card in the order of the keyboard,
+   *  because name and budget are often all that is set, and stay in sight. */
+  foot: ComponentChildren;
 }) {
   const all = useApi<{ fields: KeyField[] }>("/keys/fields");
   const known = useKnown();
@@ -61,11 +65,12 @@ export function KeyFields({ fields, setFields, problems, of }: {
         <header><h2>{t.keys.form.who}</h2></header>
         <div class="body form-columns">
           <TextField {...control("name")} required focus={!of} placeholder="alice" />
-          <ExpiryField {...control("expires")} now={of?.fields.expires ?? (of ? "" : undefined)} until={of?.expires} />
           <BudgetsField value={fields.budget ?? ""} onChange={control("budget").onChange} problem={problems.fields.budget} />
+          <ExpiryField {...control("expires")} now={of?.fields.expires ?? (of ? "" : undefined)} until={of?.expires} />
           <TextField {...control("tags")} placeholder="team=search" />
         </div>
       </section>
+      <div class="form-foot">{foot}</div>
       <section class="card">
         <header><h2>{t.keys.form.what}</h2></header>
         <div class="body grid">

@@ -57,7 +57,7 @@ export function KeyUse({ id }: { id: string }) {
 
 function Groups({ rows, by, of, since, title }: { rows: Group[]; by: "model" | "user"; of: string; since: string; title: string }) {
   const columns: Column<Group>[] = [
-    { id: by, head: title, value: (g) => String(g[by]), cell: (g) => <Name>{String(g[by]) || t.keys.page.unnamed}</Name> },
+    { id: by, head: t.common.dimensions[by], value: (g) => String(g[by]), cell: (g) => <Name>{String(g[by]) || t.keys.page.unnamed}</Name> },
     { id: "requests", head: t.keys.page.requests, num: true, value: (g) => g.requests,
       cell: (g) => <a href={href("/requests", { key: of, [by]: String(g[by]), range: "custom", since, until: format.today() })}><Count n={g.requests} /></a> },
     { id: "errors", head: t.keys.page.errors, num: true, minor: true, value: (g) => g.errors, cell: (g) => <Count n={g.errors} /> },

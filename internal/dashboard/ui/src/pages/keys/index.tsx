@@ -10,7 +10,7 @@ import { Select } from "../../components/field";
 import { Icon } from "../../components/icon";
 import { Empty, Failure, Notice, Skeleton } from "../../components/states";
 import { interactive, VirtualRows } from "../../components/table";
-import { Ago, Badge, Money, Name } from "../../components/values";
+import { Ago, Money, Name } from "../../components/values";
 import { BudgetButton } from "../../components/budget-button";
 import { Bulk } from "./bulk";
 import { useKeys } from "./data";
@@ -137,13 +137,13 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
       <span role="cell" class="k-select"><input type="checkbox" aria-label={t.keys.selectOne(k.name)} checked={chosen} onChange={(e) => choose(e.currentTarget.checked)} /></span>
       <span role="cell" class="k-name">
         <a href={href(at)} class="cut" title={k.name}><Name>{k.name}</Name></a>
-        <span class="muted small-text cut"><span class="mono">{k.masked || k.id}</span></span>
+        <span class="muted small-text cut">
+          <span class="mono">{k.masked || k.id}</span>
+          {k.origin === "settings" && <span title={t.keys.fromSettingsHelp}> · {t.keys.fromSettings}</span>}
+          {k.pending && <span class="warn" title={t.keys.pendingHelp}> · {t.keys.pending}</span>}
+        </span>
       </span>
-      <span role="cell" class="k-state">
-        <StateBadge state={k.state} />
-        {k.origin === "settings" && <Badge>{t.keys.fromSettings}</Badge>}
-        {k.pending && <Badge tone="accent">{t.keys.pending}</Badge>}
-      </span>
+      <span role="cell" class="k-state"><StateBadge state={k.state} /></span>
       <span role="cell" class="k-models cut" title={models.join(", ")}>
         {models.length === 0 ? <span class="muted">{k.level > 0 ? t.keys.allOfLevel(k.level) : t.keys.allModels}</span> : <Name>{models.join(", ")}</Name>}
       </span>
@@ -165,8 +165,8 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
       <span role="cell" class="k-used muted"><Ago at={k.last_used} /></span>
       <span role="cell" class={`k-expires ${soon ? "warn" : "muted"}`}>{k.expires ? <Ago at={k.expires} /> : t.keys.never}</span>
       <span role="cell" class="k-tags cut" title={tags.join(", ")}>
-        {tags.slice(0, 2).map((tag) => <button key={tag} type="button" class="pick small" onClick={() => setQuery({ tag }, true)}><bdi dir="auto">{tag}</bdi></button>)}
-        {tags.length > 2 && <span class="muted small-text">{t.keys.more(tags.length - 2)}</span>}
+        {tags.slice(0, 1).map((tag) => <button key={tag} type="button" class="pick small" onClick={() => setQuery({ tag }, true)}><bdi dir="auto">{tag}</bdi></button>)}
+        {tags.length > 1 && <span class="muted small-text">{t.keys.more(tags.length - 1)}</span>}
       </span>
     </div>
   );

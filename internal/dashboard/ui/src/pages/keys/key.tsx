@@ -101,12 +101,12 @@ function Head({ of: k, todo, done }: { of: KeyDetail; todo: (what: Doing) => voi
       </div>
       <Failure failure={enable.failure} />
       <dl class="facts">
-        <dt>{t.keys.page.id}</dt><dd class="mono">{k.id} <Copy text={k.id} /></dd>
-        {k.masked && <><dt>{t.keys.key}</dt><dd class="mono">{k.masked}</dd></>}
-        <dt>{t.keys.expires}</dt><dd>{k.expires ? <><Time at={k.expires} /> (<Ago at={k.expires} />)</> : t.keys.never}</dd>
-        <dt>{t.keys.lastUsed}</dt><dd><Ago at={k.last_used} /></dd>
-        {k.created && <><dt>{t.keys.page.created}</dt><dd><Time at={k.created} /></dd></>}
-        {k.updated && <><dt>{t.keys.page.updated}</dt><dd><Time at={k.updated} /></dd></>}
+        <div><dt>{t.keys.page.id}</dt><dd class="mono">{k.id} <Copy text={k.id} /></dd></div>
+        {k.masked && <div><dt>{t.keys.key}</dt><dd class="mono">{k.masked}</dd></div>}
+        <div><dt>{t.keys.expires}</dt><dd>{k.expires ? <><Time at={k.expires} /> (<Ago at={k.expires} />)</> : t.keys.never}</dd></div>
+        <div><dt>{t.keys.lastUsed}</dt><dd><Ago at={k.last_used} /></dd></div>
+        {k.created && <div><dt>{t.keys.page.created}</dt><dd><Time at={k.created} /></dd></div>}
+        {k.updated && <div><dt>{t.keys.page.updated}</dt><dd><Time at={k.updated} /></dd></div>}
       </dl>
     </>
   );

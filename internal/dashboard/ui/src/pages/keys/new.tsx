@@ -53,12 +53,14 @@ export default function NewKeyPage() {
       </div>
       {session.value && !session.value.features.managed_keys && <Notice tone="warn">{t.keys.managedOff}</Notice>}
       <Refused failure={create.failure} problems={refused ? problems : null} />
-      <KeyFields fields={fields} setFields={setFields} problems={problems} />
-      <div class="form-foot">
-        <button class="button primary" type="submit" name="secret" value="now" disabled={create.busy}>{t.keys.form.now}</button>
-        <button class="button" type="submit" name="secret" value="later" disabled={create.busy}>{t.keys.form.later}</button>
-        <span class="muted small-text">{t.keys.form.laterHelp}</span>
-      </div>
+      <KeyFields fields={fields} setFields={setFields} problems={problems}
+        foot={
+          <>
+            <button class="button primary" type="submit" name="secret" value="now" disabled={create.busy}>{t.keys.form.now}</button>
+            <button class="button" type="submit" name="secret" value="later" disabled={create.busy}>{t.keys.form.later}</button>
+            <span class="muted small-text">{t.keys.form.laterHelp}</span>
+          </>
+        } />
     </form>
   );
 }

@@ -44,7 +44,7 @@ function Routes() {
     <Loaded answer={answer}>
       {({ upstreams }) => upstreams.length === 0 ? <Empty icon="upstreams" title={t.upstreams.none} /> : (
         <div class="upstream-list">
-          {upstreams.map((u) => <Route key={u.route} of={u} latency={latency.data?.groups.find((g) => g.value === u.route) ?? null} reload={answer.reload} />)}
+          {upstreams.map((u) => <Route key={u.route} of={u} latency={latency.data?.groups.find((g) => g.value === u.name) ?? null} reload={answer.reload} />)}
         </div>
       )}
     </Loaded>
@@ -147,7 +147,7 @@ function Slots({ of: u, at, reload }: { of: Upstream; at: string; reload: () => 
 }
 
 function Day({ of: u, latency }: { of: Upstream; latency: Latency["groups"][number] | null }) {
-  const link = (more: Record<string, string> = {}) => href("/requests", { route: u.route, range: "today", ...more });
+  const link = (more: Record<string, string> = {}) => href("/requests", { route: u.name, range: "today", ...more });
   const rows = [[t.upstreams.firstToken, latency?.first_ms ?? null], [t.upstreams.total, latency?.total_ms ?? null]] as const;
   return (
     <div>
@@ -155,7 +155,7 @@ function Day({ of: u, latency }: { of: Upstream; latency: Latency["groups"][numb
       <p class="row small-text">
         <a href={link()}>{t.upstreams.requests(format.integer(u.requests))}</a>
         {u.error_count > 0 ? <a class="bad" href={link({ status: "!2xx" })}>{t.upstreams.errors(format.integer(u.error_count))}</a> : <span class="muted">{t.upstreams.noErrors}</span>}
-        {u.errors.map((e) => <a key={e.cause} href={link({ cause: e.cause })}><Badge tone="warn">{e.cause}: {format.integer(e.requests)}</Badge></a>)}
+        {u.errors.map((e) => <a key={e.cause + e.status} href={link(e.cause ? { cause: e.cause } : { status: String(e.status) })}><Badge tone="warn">{e.cause || e.status}: {format.integer(e.requests)}</Badge></a>)}
       </p>
       {rows.some(([, p]) => p !== null) ? (
         <table class="table percentiles">

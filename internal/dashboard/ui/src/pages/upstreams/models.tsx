@@ -53,7 +53,7 @@ function columnsOf(all: boolean): Column<Model>[] {
         </span>
       ),
     },
-    { id: "routes", head: t.upstreams.routes, value: (m) => m.routes.join(" "), minor: true, cell: (m) => <Name mono>{m.routes.join(", ")}</Name> },
+    { id: "routes", head: t.upstreams.routes, value: (m) => m.routes.join(" "), minor: true, cell: (m) => <span class="whole"><Name mono>{m.routes.join(", ")}</Name></span> },
     price("input", t.upstreams.input),
     price("output", t.upstreams.output),
     price("cached", t.upstreams.cached),
@@ -62,7 +62,7 @@ function columnsOf(all: boolean): Column<Model>[] {
   ];
   if (all) {
     columns.push(
-      { id: "source", head: t.upstreams.source, minor: true, value: (m) => m.price?.source ?? "", cell: (m) => (m.price ? <><Name>{m.price.source}</Name>{m.price.date && <span class="muted small-text"> {m.price.date}</span>}</> : "–") },
+      { id: "source", head: t.upstreams.source, minor: true, value: (m) => m.price?.source ?? "", cell: (m) => (m.price ? <span class="model-cell"><Name>{m.price.source}</Name>{m.price.date && <span class="muted small-text whole">{m.price.date}</span>}</span> : "–") },
       {
         id: "limits", head: t.upstreams.limits, minor: true, value: (m) => m.rpm,
         cell: (m) => (m.rpm > 0 || m.tpm > 0 ? <span class="small-text">{t.upstreams.rpmTpm(m.rpm ? format.integer(m.rpm) : "–", m.tpm ? format.compact(m.tpm) : "–")}</span> : "–"),
