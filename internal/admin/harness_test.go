@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
@@ -11,11 +12,13 @@ import (
 	"go.uber.org/goleak"
 
 	"forward/internal/admin"
+	"forward/internal/audit"
 	"forward/internal/database"
 	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/ledger"
 	"forward/internal/price"
+	"forward/internal/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -42,6 +45,8 @@ func withTagBudgets(o *admin.Options) { o.TagBudgets = tagBudgets }
 type fixture struct {
 	http.Handler
 	t       *testing.T
+	at      time.Time // when requests happen
+	db      *sql.DB
 	store   *keys.Store
 	ledger  *ledger.Ledger
 	options admin.Options
@@ -56,8 +61,8 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	clock := func() time.Time { return now }
-	h := &fixture{t: t, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
+	h := &fixture{t: t, db: db, at: now, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
+	clock := func() time.Time { return h.at }
 	if h.store, err = keys.Open(t.Context(), db, keys.NewSecret(storeSecret), clock); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +86,15 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 		}
 	})
 	h.ids["ci"] = declared[0].ID()
-	h.options = admin.Options{Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock}
+	sessions, err := session.Open(t.Context(), db, []byte(storeSecret), clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := audit.Open(t.Context(), db, audit.Options{Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.options = admin.Options{Sessions: sessions, Audit: record, Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock}
 	for _, f := range change {
 		f(&h.options)
 	}

@@ -22,6 +22,9 @@ func fits(doc schema, s schema, v any, at string) (wrong []string) {
 	if ref, ok := s["$ref"].(string); ok {
 		return fits(doc, doc["components"].(schema)["schemas"].(schema)[strings.TrimPrefix(ref, "#/components/schemas/")].(schema), v, at)
 	}
+	if s["type"] == nil {
+		return nil // any value
+	}
 	types, ok := s["type"].([]any)
 	if !ok {
 		types = []any{s["type"]}
@@ -86,9 +89,12 @@ func decode(t *testing.T, text string) (v schema) {
 	return v
 }
 
-// The bearers of TestEveryPathRoleAndMethod: no credential, a wrong one, and
-// those of the fixture's callers.
-var bearers = []string{"", "wrong", "alice", "bob", "admin"}
+// The callers of TestEveryPathRoleAndMethod: without a credential, with a wrong
+// one, with a key, and signed in.
+var (
+	bearers  = []string{"", "wrong", "alice", "bob", "admin"}
+	signedIn = []string{"alice", "admin"}
+)
 
 // pathValues stand for the parameters of paths.
 var pathValues = strings.NewReplacer("{key}", "alice", "{id}", "none")
@@ -154,7 +160,7 @@ func TestEveryPathRoleAndMethod(t *testing.T) {
 	h := newFixture(t, withTagBudgets).spent()
 	h.secrets["wrong"] = "fk-wrong-credential"
 	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
-	asked := 0
+	asked, cookies := 0, map[string]*http.Cookie{}
 	for path, item := range doc["paths"].(schema) {
 		allow := []string{}
 		for method := range item.(schema) {
@@ -166,20 +172,30 @@ func TestEveryPathRoleAndMethod(t *testing.T) {
 		slices.Sort(allow)
 		// Reading comes first: what is removed cannot be read.
 		for _, method := range []string{"GET", "HEAD", "PUT", "OPTIONS", "TRACE", "PATCH", "POST", "DELETE"} {
-			for _, bearer := range bearers {
+			for i, bearer := range append(slices.Clone(bearers), signedIn...) {
 				asked++
-				at := fmt.Sprintf("%s %s asked by %q", method, path, bearer)
+				bySession := i >= len(bearers)
+				at := fmt.Sprintf("%s %s asked by %q, signed in: %v", method, path, bearer, bySession)
 				// Streams of events end with the time of the request.
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 				r := httptest.NewRequestWithContext(ctx, method, pathValues.Replace(path), strings.NewReader("{}"))
 				r.Header.Set("Content-Type", "application/json")
 				r.Host = "127.0.0.1:8000"
-				if bearer != "" {
+				switch {
+				case bySession:
+					if cookies[bearer] == nil {
+						cookies[bearer] = h.signIn(bearer)
+					}
+					r.AddCookie(cookies[bearer])
+				case bearer != "":
 					r.Header.Set("Authorization", "Bearer "+h.secrets[bearer])
 				}
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, r)
 				cancel()
+				if bySession && (method == http.MethodDelete || method == http.MethodPost) {
+					clear(cookies) // it may have ended them
+				}
 				if !slices.Contains(allow, method) {
 					if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != strings.Join(allow, ", ") {
 						t.Errorf("%s: status %d, Allow %q, want %v", at, w.Code, w.Header().Get("Allow"), allow)
@@ -191,8 +207,14 @@ func TestEveryPathRoleAndMethod(t *testing.T) {
 					described = "get"
 				}
 				operation := item.(schema)[described].(schema)
-				refused := w.Code == http.StatusUnauthorized
-				if may := mayAsk(operation, roleOf(bearer)); may == refused {
+				may, refusal := mayAsk(operation, roleOf(bearer)), http.StatusUnauthorized
+				if bySession {
+					may, refusal = may && mayAsk(operation, "session"), http.StatusForbidden
+				}
+				if bySession && !mayAsk(operation, "session") {
+					refusal = http.StatusUnauthorized // the cookie means nothing there
+				}
+				if may == (w.Code == refusal) {
 					t.Errorf("%s: status %d, may ask: %v: %s", at, w.Code, may, w.Body)
 				}
 				for _, wrong := range wrongAnswer(doc, operation, w, at) {
@@ -201,7 +223,7 @@ func TestEveryPathRoleAndMethod(t *testing.T) {
 			}
 		}
 	}
-	if asked < 10*8*len(bearers) {
+	if asked < 10*8*(len(bearers)+len(signedIn)) {
 		t.Errorf("only %d requests were made", asked)
 	}
 }

@@ -40,6 +40,19 @@ type failures struct {
 	ends  time.Time
 }
 
+// Wait returns how long an address has to wait because of its wrong
+// credentials, 0 for not at all. A sign-in asks it before it looks at a
+// credential: a person waits, where a program with the right key must not.
+func (g *Guard) Wait(from netip.Addr, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	f := g.failures.Entries[clientip.Network(from)]
+	if f == nil || !now.Before(f.ends) || len(f.wrong) < MaxFailures {
+		return 0
+	}
+	return f.ends.Sub(now)
+}
+
 // Fail counts a wrong credential. It returns how long the address has to wait
 // until the next one, 0 for not at all.
 func (g *Guard) Fail(from netip.Addr, wrong string, now time.Time) time.Duration {

@@ -70,9 +70,9 @@ func WriteCSV(w io.Writer, q Query, groups []Group) error {
 	for _, g := range groups {
 		var line []string
 		for i, d := range q.By {
-			line = append(line, cellText(g.Values[i]))
+			line = append(line, CellText(g.Values[i]))
 			if d == ByKey {
-				line = append(line, cellText(g.KeyName))
+				line = append(line, CellText(g.KeyName))
 			}
 		}
 		for _, n := range g.fields() {
@@ -84,9 +84,9 @@ func WriteCSV(w io.Writer, q Query, groups []Group) error {
 	return out.Error()
 }
 
-// cellText keeps a spreadsheet from reading a name as a formula: clients choose
+// CellText keeps a spreadsheet from reading a name as a formula: clients choose
 // the names of models and users.
-func cellText(s string) string {
+func CellText(s string) string {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		return "'" + s
 	}

@@ -1,10 +1,10 @@
 // Package session keeps who is signed in to the dashboard, and the one-time
-// links by which a caller signs in or receives a key.
+// links by which an administrator signs in.
 //
 // A session is a random id of 256 bits that the browser keeps in a cookie which
 // no script reads. The database has only its HMAC, so a copy of the database
 // signs no caller in. A session is bound to the credential that opened it, by a
-// proof that the caller of this package makes and compares: a key that is
+// proof that the user of this package makes and compares: a key that is
 // replaced ends the sessions that it opened. Sessions survive a restart of the
 // gateway. They end after 12 hours without a request, and after 7 days in any
 // case.
@@ -20,6 +20,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"forward/internal/database"
@@ -31,9 +32,11 @@ const (
 	Holder        = "holder"
 )
 
+// Longest is how long a session lasts at most.
+const Longest = 7 * 24 * time.Hour
+
 const (
-	idle    = 12 * time.Hour
-	longest = 7 * 24 * time.Hour
+	idle = 12 * time.Hour
 	// seenStep is how old the time of the last request may become before it is
 	// written again, so that requests are not writes.
 	seenStep = time.Minute
@@ -58,7 +61,7 @@ type Session struct {
 
 // Until is when the session ends unless a request comes before.
 func (s *Session) Until() time.Time {
-	until, last := s.Seen.Add(idle), s.Created.Add(longest)
+	until, last := s.Seen.Add(idle), s.Created.Add(Longest)
 	if last.Before(until) {
 		return last
 	}
@@ -80,8 +83,7 @@ CREATE TABLE dash_sessions (
 	mac BLOB PRIMARY KEY, id TEXT NOT NULL UNIQUE, role TEXT NOT NULL, key TEXT NOT NULL, proof BLOB NOT NULL,
 	created INTEGER NOT NULL, seen INTEGER NOT NULL, address TEXT NOT NULL, agent TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE dash_links (mac BLOB PRIMARY KEY, kind TEXT NOT NULL, object TEXT NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX dash_links_object ON dash_links (kind, object);
+CREATE TABLE dash_links (mac BLOB PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID;
 `}}
 
 // Open makes the tables if they are missing. secret keys the HMACs; with
@@ -127,9 +129,9 @@ func (s *Store) Start(ctx context.Context, one *Session) (secret string, err err
 	secret = random(32)
 	now := s.now()
 	one.ID, one.Created, one.Seen = "s-"+random(6), now, now
-	one.Agent = one.Agent[:min(len(one.Agent), maxAgent)]
+	one.Agent = strings.ToValidUTF8(one.Agent[:min(len(one.Agent), maxAgent)], "")
 	err = database.Write(ctx, s.db, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM dash_sessions WHERE seen <= ? OR created <= ?`, now.Add(-idle).Unix(), now.Add(-longest).Unix())
+		_, err := tx.ExecContext(ctx, `DELETE FROM dash_sessions WHERE seen <= ? OR created <= ?`, now.Add(-idle).Unix(), now.Add(-Longest).Unix())
 		if err != nil {
 			return err
 		}
@@ -188,7 +190,7 @@ func scan(read func(...any) error) (*Session, error) {
 // List returns the open sessions, the last one seen first.
 func (s *Store) List(ctx context.Context) (list []*Session, err error) {
 	now := s.now()
-	rows, err := s.db.QueryContext(ctx, `SELECT `+columns+` FROM dash_sessions WHERE seen > ? AND created > ? ORDER BY seen DESC, id`, now.Add(-idle).Unix(), now.Add(-longest).Unix())
+	rows, err := s.db.QueryContext(ctx, `SELECT `+columns+` FROM dash_sessions WHERE seen > ? AND created > ? ORDER BY seen DESC, id`, now.Add(-idle).Unix(), now.Add(-Longest).Unix())
 	if err != nil {
 		return nil, fmt.Errorf("reading the sessions: %w", err)
 	}
