@@ -2,7 +2,7 @@
 export const shell = {
   skip: "Skip to the page",
   menu: "Menu",
-  navigation: "Pages",
+  navigation: "All pages",
   observe: "Observe",
   manage: "Manage",
   overview: "Overview", live: "Live", requests: "Requests", why: "Why 429?", usage: "Usage", keys: "Keys", upstreams: "Upstreams & models",

@@ -3,7 +3,7 @@ import type { help as enHelp, shell as en, signin as enSignin } from "../en/shel
 export const shell: typeof en = {
   skip: "跳到页面内容",
   menu: "菜单",
-  navigation: "页面",
+  navigation: "所有页面",
   observe: "观察",
   manage: "管理",
   overview: "概览", live: "实时", requests: "请求", why: "为何 429？", usage: "用量", keys: "密钥", upstreams: "上游与模型",

@@ -1,1 +1,0 @@
-import{_ as e,s as t}from"./states-Bc9eg896.js";function n(){return e(t,{})}export{n as default};
