@@ -2,6 +2,7 @@
 export const keys = {
   title: "Keys",
   newKey: "New key",
+  newKeyHint: "Press n",
   search: "Name, id, tag or model",
   count: (shown: number, all: number) => (shown === all ? `${all} keys` : `${shown} of ${all} keys`),
   loading: "Reading the keys…",

@@ -47,6 +47,7 @@ export const help = {
     "j k": "Next and previous row",
     Enter: "Open the row",
     Esc: "Close a dialog",
+    n: "New key, in the list of keys",
     "?": "This help",
   },
   about: "Words",

@@ -3,6 +3,7 @@ import type { keys as en } from "../en/keys";
 export const keys: typeof en = {
   title: "密钥",
   newKey: "新建密钥",
+  newKeyHint: "按 n 键",
   search: "名称、ID、标签或模型",
   count: (shown, all) => (shown === all ? `${all} 个密钥` : `${all} 个中的 ${shown} 个`),
   loading: "正在读取密钥…",

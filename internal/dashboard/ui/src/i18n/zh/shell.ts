@@ -48,6 +48,7 @@ export const help: typeof enHelp = {
     "j k": "下一行与上一行",
     Enter: "打开该行",
     Esc: "关闭对话框",
+    n: "在密钥列表中：新建密钥",
     "?": "本帮助",
   },
   about: "术语",

@@ -1,5 +1,5 @@
 // The list of all keys.
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { t } from "../../i18n";
 import * as format from "../../format";
 import { href, go, place, setQuery } from "../../router";
@@ -50,12 +50,13 @@ export default function KeysPage() {
   const sort = (id: KeySort, num?: boolean) => setQuery({ sort: num ? (order === "-" + id ? id : "-" + id) : order === id ? "-" + id : id });
   const features = session.value!.features;
   const some = (keys?.length ?? 0) > 0;
+  useShortcut("n", features.managed_keys);
   return (
     <>
       <div class="page-head">
         <h1>{t.keys.title}</h1>
         {some && <span class="sub">{t.keys.count(shown.length, keys!.length)}</span>}
-        {features.managed_keys && <a class="button primary" href={href("/keys/new")}><Icon name="plus" />{t.keys.newKey}</a>}
+        {features.managed_keys && <a class="button primary" href={href("/keys/new")} aria-keyshortcuts="n" title={t.keys.newKeyHint}><Icon name="plus" />{t.keys.newKey}</a>}
       </div>
       {!features.managed_keys && <Notice>{t.keys.managedOff}</Notice>}
       {!features.ledger && <Notice>{t.keys.ledgerOff}</Notice>}
@@ -96,6 +97,22 @@ export default function KeysPage() {
       {chosen.size > 0 && keys !== null && <Bulk keys={keys.filter((k) => chosen.has(k.id))} clear={() => setChosen(new Set())} reload={reload} />}
     </>
   );
+}
+
+// useShortcut opens the form of a new key at a key that is pressed outside a
+// field and a dialog.
+function useShortcut(name: string, on: boolean) {
+  useEffect(() => {
+    if (!on) return;
+    const open = (e: KeyboardEvent) => {
+      if (e.key !== name || e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
+      if ((e.target as Element).closest("input, textarea, select") || document.querySelector("dialog[open]")) return;
+      e.preventDefault();
+      go("/keys/new");
+    };
+    addEventListener("keydown", open);
+    return () => removeEventListener("keydown", open);
+  }, [on]);
 }
 
 function changed(set: ReadonlySet<string>, id: string, on: boolean): ReadonlySet<string> {
@@ -160,8 +177,8 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
           </BudgetButton>
         )}
       </span>
-      <span role="cell" class="k-today num"><a href={href("/requests", { key: k.id, range: "today" })}><Money nano={k.used?.day.cost_nano_usd ?? 0} /></a></span>
-      <span role="cell" class="k-month num"><a href={href("/requests", { key: k.id, range: "month" })}><Money nano={k.used?.month.cost_nano_usd ?? 0} /></a></span>
+      <span role="cell" class="k-today num"><Spent of={k} range="today" nano={k.used?.day.cost_nano_usd ?? 0} /></span>
+      <span role="cell" class="k-month num"><Spent of={k} range="month" nano={k.used?.month.cost_nano_usd ?? 0} /></span>
       <span role="cell" class="k-used muted"><Ago at={k.last_used} /></span>
       <span role="cell" class={`k-expires ${soon ? "warn" : "muted"}`}>{k.expires ? <Ago at={k.expires} /> : t.keys.never}</span>
       <span role="cell" class="k-tags cut" title={tags.join(", ")}>
@@ -170,4 +187,9 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
       </span>
     </div>
   );
+}
+
+function Spent({ of: k, range, nano }: { of: KeyDetail; range: string; nano: number }) {
+  if (!session.value!.features.ledger) return <span class="muted">–</span>;
+  return <a href={href("/requests", { key: k.id, range })}><Money nano={nano} /></a>;
 }

@@ -55,8 +55,8 @@ export function TimeTravel({ of: key, use }: { of: KeyDetail; use?: (change: (bu
   const at = scale ? closest(scale, limit) : 0;
   const amount = (n: number) => format.budgetAmount(n, base.unit);
   return (
-    <section class="travel grid tight" aria-labelledby={id} data-travel>
-      <h3 id={id}>{t.keys.travel.title}</h3>
+    <div class="travel grid tight" data-travel>
+      <h3>{t.keys.travel.title}</h3>
       <p class="muted small-text">{t.keys.travel.help}</p>
       <div class="row">
         <Select label={t.keys.form.period} value={kindOf(base)} onChange={change}
@@ -99,7 +99,7 @@ export function TimeTravel({ of: key, use }: { of: KeyDetail; use?: (change: (bu
           </div>
         </>
       )}
-    </section>
+    </div>
   );
 }
 

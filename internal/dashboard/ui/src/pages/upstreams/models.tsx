@@ -9,6 +9,7 @@ import { Empty } from "../../components/states";
 import { type Column, CSV, Table } from "../../components/table";
 import { Ago, Badge, Name } from "../../components/values";
 import { priceText } from "./price";
+import "./upstreams.css";
 
 export function ModelsTable({ models, all }: { models: Model[]; all?: boolean }) {
   const [text, setText] = useState("");
