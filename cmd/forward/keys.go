@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"forward/internal/audit"
 	"forward/internal/database"
 	"forward/internal/keys"
 )
@@ -33,6 +34,7 @@ func keysCommand() *cobra.Command {
 type keysCall struct {
 	*call
 	keys.Editor
+	audit *audit.Log
 }
 
 // keysVerb makes one command with one operand, or none. It opens the keys, and
@@ -51,8 +53,27 @@ func keysVerb(c *cobra.Command, operand string, do func(*keysCall, string) error
 			return err
 		}
 		editor := keys.Editor{Store: store, Declared: c.cfg.Access.Keys, Zone: c.cfg.Location}
-		return asUsage(do(&keysCall{c, editor}, strings.Join(c.args, "")))
+		log, err := audit.Open(c.Context(), db, audit.Options{Retention: -1}) // the gateway removes what is old
+		if err != nil {
+			return err
+		}
+		return asUsage(do(&keysCall{c, editor, log}, strings.Join(c.args, "")))
 	})
+}
+
+// record writes what was done into the audit. It is done, so a failure is a
+// warning.
+func (c *keysCall) record(action, id string, before, after any) {
+	e := audit.Entry{Actor: "command line", Role: audit.Command, Action: action, Object: id, Before: before, After: after}
+	err := c.audit.Append(c.Context(), e)
+	if err != nil {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", err)
+	}
+}
+
+// recordChange records a change of a key.
+func (c *keysCall) recordChange(action string, done keys.Changed) {
+	c.record(action, done.After.ID, done.Before.Recorded(c.now()), done.After.Recorded(c.now()))
 }
 
 // asUsage makes wrong texts an error of the command line.
@@ -103,6 +124,7 @@ func keysAdd() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		c.record("key.create", made.Key.ID, nil, made.Key.Recorded(c.now()))
 		return c.hand(made.Key, made.Secret, "Key %s of %s is valid. It cannot be shown again.\n", made.Key.ID, made.Key.Name)
 	})
 }
@@ -127,6 +149,7 @@ func keysRotate() *cobra.Command {
 		if err != nil {
 			return c.hint(err)
 		}
+		c.recordChange("key.rotate", done)
 		m := done.After
 		if m.Grace.IsZero() {
 			return c.hand(m, secret, "Key %s of %s has a secret, which cannot be shown again.\n", m.ID, m.Name)
@@ -151,6 +174,7 @@ func keysHandover() *cobra.Command {
 		if err != nil {
 			return c.hint(err)
 		}
+		c.record("key.handover", m.ID, nil, map[string]time.Time{"until": link.Until})
 		_, err = fmt.Fprintln(c.OutOrStdout(), strings.TrimRight(address, "/")+"/_/"+link.Path())
 		if err != nil {
 			return err
@@ -188,20 +212,21 @@ func keysRevoke() *cobra.Command {
 			}
 		}
 		done, err := c.Revoke(c.Context(), m.ID)
-		return c.report(done, "revoked", err)
+		return c.report("key.revoke", "revoked", done, err)
 	})
 }
 
 // change changes a key and reports it on stderr.
 func (c *keysCall) change(ref, word string, change keys.Change) error {
 	done, err := c.Change(c.Context(), ref, change)
-	return c.report(done, word, err)
+	return c.report("key.update", word, done, err)
 }
 
-func (c *keysCall) report(done keys.Changed, word string, err error) error {
+func (c *keysCall) report(action, word string, done keys.Changed, err error) error {
 	if err != nil {
 		return c.hint(err)
 	}
+	c.recordChange(action, done)
 	fmt.Fprintf(c.ErrOrStderr(), "Key %s of %s is %s.\n", done.After.ID, done.After.Name, word)
 	return nil
 }

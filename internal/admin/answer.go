@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -98,21 +99,25 @@ func decode(r *http.Request, v any) error {
 	return &problem{status: http.StatusBadRequest, code: "invalid_body", message: fmt.Sprintf("The body cannot be read: %v.", err)}
 }
 
-// record writes an action of a viewer into the audit. An action that was done
-// and cannot be recorded is reported in the log: to undo it would be worse.
-func (s *server) record(r *http.Request, v *viewer, e audit.Entry) {
-	if s.Audit == nil {
+// record writes actions of a viewer into the audit. An action that was done and
+// cannot be recorded is reported in the log: to undo it would be worse.
+func (s *server) record(r *http.Request, v *viewer, entries ...audit.Entry) {
+	if s.Audit == nil || len(entries) == 0 {
 		return
 	}
-	e.Time, e.Address = s.Now(), s.Address(r).String()
-	if e.Actor == "" {
-		e.Actor, e.Role = v.actor(), v.role
+	for i := range entries {
+		e := &entries[i]
+		e.Time, e.Address = s.Now(), s.Address(r).String()
+		if e.Actor == "" {
+			e.Actor, e.Role = v.actor(), v.role
+		}
+		if v.session != nil {
+			e.Session = v.session.ID
+		}
 	}
-	if v.session != nil {
-		e.Session = v.session.ID
-	}
-	if err := s.Audit.Append(r.Context(), e); err != nil {
-		s.Log.ErrorContext(r.Context(), "an action is not in the audit", "action", e.Action, "object", e.Object, "error", err)
+	// The action is done, also where the client has left since.
+	if err := s.Audit.Append(context.WithoutCancel(r.Context()), entries...); err != nil {
+		s.Log.ErrorContext(r.Context(), "an action is not in the audit", "action", entries[0].Action, "object", entries[0].Object, "count", len(entries), "error", err)
 	}
 }
 
@@ -122,6 +127,7 @@ type problem struct {
 	code, message string
 	param         string        // of the query, "" when it is none
 	wait          time.Duration // before it makes sense to ask again
+	header        http.Header   // further headers of the answer
 }
 
 func (p *problem) Error() string { return p.message }
@@ -143,6 +149,9 @@ func (s *server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	if p.wait > 0 {
 		w.Header().Set("Retry-After", strconv.FormatInt(int64(math.Ceil(p.wait.Seconds())), 10))
+	}
+	for name, values := range p.header {
+		w.Header()[name] = values
 	}
 	w.WriteHeader(p.status)
 	// It goes to a client that may have left.

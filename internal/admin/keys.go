@@ -2,39 +2,63 @@ package admin
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
+	"forward/internal/audit"
 	"forward/internal/keys"
-	"forward/internal/ledger"
 )
 
 func (s *server) keyRoutes() []route {
 	return []route{
 		{method: http.MethodGet, pattern: "/_/api/keys", who: administrators, ask: s.listKeys},
+		{method: http.MethodPost, pattern: "/_/api/keys", who: administrators, ask: s.createKey},
+		{method: http.MethodGet, pattern: "/_/api/keys/fields", who: administrators, ask: s.keyFields},
+		{method: http.MethodPost, pattern: "/_/api/keys/whois", who: administrators, ask: s.whois},
+		{method: http.MethodPost, pattern: "/_/api/keys/bulk", who: administrators, ask: s.changeKeys},
 		{method: http.MethodGet, pattern: "/_/api/keys/{key}", who: administrators, ask: s.showKey},
+		{method: http.MethodPatch, pattern: "/_/api/keys/{key}", who: administrators, ask: s.changeKey},
+		{method: http.MethodDelete, pattern: "/_/api/keys/{key}", who: administrators, ask: s.revokeKey},
+		{method: http.MethodPost, pattern: "/_/api/keys/{key}/rotate", who: both, ask: s.rotateKey},
+		{method: http.MethodPost, pattern: "/_/api/keys/{key}/handover", who: administrators, ask: s.handOver},
+		{method: http.MethodGet, pattern: "/_/api/keys/{key}/budget-history", who: both, ask: s.budgetHistory, needs: hasLedger},
+		{method: http.MethodPost, pattern: "/_/api/handover", ask: s.openHandover},
 	}
+}
+
+// editor changes keys by the rules of `forward keys`.
+func (s *server) editor() *keys.Editor {
+	return &keys.Editor{Store: s.Keys, Declared: s.Declared, Zone: s.Location}
 }
 
 // keyView is a keys.View whose times are null where there are none: the API
 // promises each of its fields.
 type keyView struct {
-	ID      string      `json:"id"`
-	Name    string      `json:"name"`
-	State   string      `json:"state"`
-	Origin  string      `json:"origin"`
-	Level   int         `json:"level"`
-	Expires *time.Time  `json:"expires"`
-	Grace   *time.Time  `json:"grace"`
-	Created *time.Time  `json:"created"`
-	Updated *time.Time  `json:"updated"`
-	Policy  keys.Policy `json:"policy"`
+	ID       string            `json:"id"`
+	Name     string            `json:"name"`
+	State    string            `json:"state"`
+	Origin   string            `json:"origin"`
+	Level    int               `json:"level"`
+	Expires  *time.Time        `json:"expires"`
+	Grace    *time.Time        `json:"grace"`
+	Created  *time.Time        `json:"created"`
+	Updated  *time.Time        `json:"updated"`
+	Masked   string            `json:"masked"` // "": nothing of the secret is known
+	Version  int64             `json:"version"`
+	LastUsed *time.Time        `json:"last_used"` // the hour
+	Pending  bool              `json:"pending"`
+	Policy   keys.Policy       `json:"policy"`
+	Fields   map[string]string `json:"fields"`
 }
 
 func keyViewOf(v keys.View) keyView {
-	return keyView{ID: v.ID, Name: v.Name, State: v.State, Origin: v.Origin, Level: v.Level, Expires: v.Expires, Grace: v.Grace, Created: v.Created, Updated: v.Updated, Policy: v.Policy}
+	return keyView{
+		ID: v.ID, Name: v.Name, State: v.State, Origin: v.Origin, Level: v.Level, Expires: v.Expires, Grace: v.Grace, Created: v.Created, Updated: v.Updated,
+		Masked: v.Masked, Version: v.Version, Pending: v.Pending, Policy: v.Policy, Fields: v.Fields,
+	}
 }
 
 // keyDetail is a key with the state of its budgets.
@@ -44,26 +68,9 @@ type keyDetail struct {
 	Used    usedView     `json:"used"`
 }
 
-// budgetView is the state of a budget, in nano-dollars or tokens.
-type budgetView struct {
-	Tag    string     `json:"tag"`    // whose budget it is; empty: the key's own
-	Budget string     `json:"budget"` // as `forward keys` reads it
-	Unit   string     `json:"unit"`   // usd or tokens
-	Limit  int64      `json:"limit"`
-	Spent  int64      `json:"spent"`
-	Held   int64      `json:"held"` // reserved for calls under way
-	Left   int64      `json:"left"`
-	Reset  *time.Time `json:"reset"` // null: never
-}
-
-// usedView is what a key used in the calendar's day and month of now.
-type usedView struct {
-	Day   ledger.Sums `json:"day"`
-	Month ledger.Sums `json:"month"`
-}
-
 func (s *server) now() time.Time { return s.Now().In(s.Location) }
 
+// views returns all keys, those of the settings first.
 func (s *server) views(ctx context.Context) ([]keyView, error) {
 	views := []keyView{}
 	for _, v := range s.Declared.Views(s.now()) {
@@ -82,8 +89,27 @@ func (s *server) views(ctx context.Context) ([]keyView, error) {
 	return views, nil
 }
 
+// setLastUsed sets when each key was last used.
+func (s *server) setLastUsed(ctx context.Context, views []keyView) error {
+	if s.Ledger == nil || len(views) == 0 {
+		return nil
+	}
+	key := ""
+	if len(views) == 1 {
+		key = views[0].ID
+	}
+	used, err := s.Ledger.LastUsed(ctx, key)
+	if err != nil {
+		return err
+	}
+	for i := range views {
+		views[i].LastUsed = when(used[views[i].ID])
+	}
+	return nil
+}
+
 func (s *server) listKeys(r *http.Request, _ *viewer) (any, error) {
-	values, err := query(r, "state", "limit", "offset")
+	values, err := query(r, "state", "details", "limit", "offset")
 	if err != nil {
 		return nil, err
 	}
@@ -95,6 +121,10 @@ func (s *server) listKeys(r *http.Request, _ *viewer) (any, error) {
 	if states := []string{"", "active", "disabled", "expired", "revoked"}; !slices.Contains(states, state) {
 		return nil, invalid("state", "is none of active, disabled, expired, revoked")
 	}
+	detailed := values.Get("details")
+	if !slices.Contains([]string{"", "true", "false"}, detailed) {
+		return nil, invalid("details", "is neither true nor false")
+	}
 	views, err := s.views(r.Context())
 	if err != nil {
 		return nil, err
@@ -102,129 +132,114 @@ func (s *server) listKeys(r *http.Request, _ *viewer) (any, error) {
 	if state != "" {
 		views = slices.DeleteFunc(views, func(v keyView) bool { return v.State != state })
 	}
+	shown := of(p, views)
+	err = s.setLastUsed(r.Context(), shown)
+	if err != nil {
+		return nil, err
+	}
+	var list any = shown
+	if detailed == "true" {
+		list, err = s.details(r.Context(), shown)
+		if err != nil {
+			return nil, err
+		}
+	}
 	return struct {
-		Keys  []keyView `json:"keys"`
-		Count int       `json:"count"`
-		Next  *int      `json:"next_offset"`
-	}{of(p, views), len(views), p.next(len(views))}, nil
+		Keys  any  `json:"keys"`
+		Count int  `json:"count"`
+		Next  *int `json:"next_offset"`
+	}{list, len(views), p.next(len(views))}, nil
 }
 
 func (s *server) showKey(r *http.Request, _ *viewer) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	ref := r.PathValue("key")
-	if v, ok := s.Declared.Find(ref, s.now()); ok {
-		return s.detail(r.Context(), keyViewOf(v))
+	v, err := s.editor().Find(r.Context(), r.PathValue("key"))
+	if err != nil {
+		return nil, keyProblem(err)
 	}
-	if s.Keys == nil {
-		return nil, noSuchKey
+	return s.oneKey(r.Context(), v)
+}
+
+// oneKey returns the details of a key.
+func (s *server) oneKey(ctx context.Context, v keys.View) (reply, error) {
+	views := []keyView{keyViewOf(v)}
+	err := s.setLastUsed(ctx, views)
+	if err != nil {
+		return reply{}, err
 	}
-	m, err := s.Keys.Find(r.Context(), ref)
-	if errors.Is(err, keys.ErrNoSuchKey) {
-		return nil, noSuchKey
+	list, err := s.details(ctx, views)
+	if err != nil {
+		return reply{}, err
 	}
+	return reply{status: http.StatusOK, header: etag(v.Version), value: list[0]}, nil
+}
+
+// etag returns the header with a key's version, if it has one.
+func etag(version int64) http.Header {
+	if version == 0 {
+		return nil
+	}
+	return http.Header{"Etag": {fmt.Sprintf(`"%d"`, version)}}
+}
+
+// details adds the state of their budgets and what they used to keys, by a few
+// queries for all of them.
+func (s *server) details(ctx context.Context, views []keyView) ([]keyDetail, error) {
+	policies := make(map[string]*keys.Policy, len(views))
+	for i := range views {
+		policies[views[i].ID] = &views[i].Policy
+	}
+	balances, err := s.balances(ctx, policies)
 	if err != nil {
 		return nil, err
 	}
-	return s.detail(r.Context(), keyViewOf(m.View(s.now())))
-}
-
-var noSuchKey = &problem{status: http.StatusNotFound, code: "key_not_found", message: "There is no key of this id or name.", param: "key"}
-
-func (s *server) detail(ctx context.Context, v keyView) (any, error) {
-	balances, err := s.balances(ctx, v.ID, v.Policy)
+	only := ""
+	if len(views) == 1 {
+		only = views[0].ID
+	}
+	used, err := s.used(ctx, only)
 	if err != nil {
 		return nil, err
 	}
-	used, err := s.used(ctx, v.ID)
-	if err != nil {
-		return nil, err
+	list := make([]keyDetail, len(views))
+	for i, v := range views {
+		list[i] = keyDetail{v, s.standing(v.Policy, balances[v.ID]), used[v.ID]}
 	}
-	return keyDetail{v, s.standing(v.Policy, balances), used}, nil
+	return list, nil
 }
 
-// balances returns the state of a key's budgets, and of those of its tags, in
-// their order.
-func (s *server) balances(ctx context.Context, id string, p keys.Policy) ([]ledger.Balance, error) {
-	if s.Ledger == nil {
-		return nil, nil
-	}
-	budgets := s.Ledger.Budgets(&p, s.Location)
-	for _, b := range s.ofTags(p) {
-		budgets = append(budgets, ledger.TagBudgets([]ledger.TagBudget{b}, s.Location)[b.Tag]...)
-	}
-	return s.Ledger.Balances(ctx, id, budgets)
-}
-
-// ofTags returns the budgets of a key's tags.
-func (s *server) ofTags(p keys.Policy) (list []ledger.TagBudget) {
-	for _, b := range s.TagBudgets {
-		if slices.Contains(p.Tags, b.Tag) {
-			list = append(list, b)
-		}
-	}
-	return list
-}
-
-// standing shows what balances returned.
-func (s *server) standing(p keys.Policy, balances []ledger.Balance) []budgetView {
-	var texts []string
-	for _, b := range p.Budgets {
-		texts = append(texts, b.String())
-	}
-	for _, b := range s.ofTags(p) {
-		texts = append(texts, b.Limit.String())
-	}
-	views := []budgetView{}
-	for i, b := range balances {
-		views = append(views, viewOf(texts[i], b))
-	}
-	return views
-}
-
-func viewOf(text string, b ledger.Balance) budgetView {
-	return budgetView{Tag: b.Budget.Tag, Budget: text, Unit: string(b.Budget.Unit), Limit: b.Budget.Amount, Spent: b.Spent, Held: b.Held,
-		Left: left(b), Reset: when(b.Reset)}
-}
-
-// budgets shows the budgets of all tags, also of those that no key has and
-// requests bring.
-func (s *server) budgets(r *http.Request, _ *viewer) (any, error) {
+func (s *server) keyFields(r *http.Request, _ *viewer) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
-	views := []budgetView{}
-	for _, b := range s.TagBudgets {
-		balances, err := s.Ledger.Balances(r.Context(), "", ledger.TagBudgets([]ledger.TagBudget{b}, s.Location)[b.Tag])
-		if err != nil {
-			return nil, err
-		}
-		views = append(views, viewOf(b.Limit.String(), balances[0]))
-	}
 	return struct {
-		Budgets []budgetView `json:"budgets"`
-	}{views}, nil
+		Fields []keys.Field `json:"fields"`
+	}{keys.Fields()}, nil
 }
 
-func left(b ledger.Balance) int64 { return max(0, b.Budget.Amount-b.Spent-b.Held) }
-
-func (s *server) used(ctx context.Context, id string) (used usedView, err error) {
-	if s.Ledger == nil {
-		return used, nil
+// whois finds the key of a secret, which comes in the body, for URLs are
+// written into logs.
+func (s *server) whois(r *http.Request, v *viewer) (any, error) {
+	var asked struct {
+		Secret string `json:"secret"`
 	}
-	now := s.now()
-	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, s.Location)
-	groups, err := s.since(ctx, id, today)
+	if err := decode(r, &asked); err != nil {
+		return nil, err
+	}
+	found, replaced, err := s.editor().Whois(r.Context(), strings.TrimSpace(asked.Secret))
 	if err != nil {
-		return used, err
+		return nil, keyProblem(err)
 	}
-	used.Day = ledger.SumUp(groups)
-	groups, err = s.since(ctx, id, today.AddDate(0, 0, 1-today.Day()))
-	used.Month = ledger.SumUp(groups)
-	return used, err
-}
-
-func (s *server) since(ctx context.Context, id string, start time.Time) ([]ledger.Group, error) {
-	return s.Ledger.Report(ctx, ledger.Query{By: []ledger.Dimension{ledger.ByDay}, Since: start, Filter: map[ledger.Dimension]string{ledger.ByKey: id}})
+	views := []keyView{keyViewOf(found)}
+	err = s.setLastUsed(r.Context(), views)
+	if err != nil {
+		return nil, err
+	}
+	s.record(r, v, audit.Entry{Action: "key.whois", Object: found.ID})
+	return struct {
+		Key      keyView `json:"key"`
+		Replaced bool    `json:"replaced"`
+	}{views[0], replaced}, nil
 }

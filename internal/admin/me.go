@@ -31,18 +31,20 @@ type limitsView struct {
 }
 
 type meView struct {
-	ID      string       `json:"id"`
-	Name    string       `json:"name"`
-	Level   int          `json:"level"`
-	Expires *time.Time   `json:"expires"`
-	Limits  limitsView   `json:"limits"`
-	Budgets []budgetView `json:"budgets"`
-	Used    usedView     `json:"used"`
+	ID        string       `json:"id"`
+	Name      string       `json:"name"`
+	Level     int          `json:"level"`
+	Expires   *time.Time   `json:"expires"`
+	Limits    limitsView   `json:"limits"`
+	Budgets   []budgetView `json:"budgets"`
+	Used      usedView     `json:"used"`
+	BaseURL   string       `json:"base_url"` // at which the caller has reached the gateway
+	MayRotate bool         `json:"may_rotate"`
 }
 
 func (s *server) me(r *http.Request, v *viewer) (any, error) {
 	k := v.key
-	balances, err := s.balances(r.Context(), k.ID(), k.Policy)
+	balances, err := s.balancesOf(r.Context(), k)
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +53,15 @@ func (s *server) me(r *http.Request, v *viewer) (any, error) {
 		return nil, err
 	}
 	p := k.Policy
-	return meView{ID: k.ID(), Name: k.Name, Level: k.Level, Expires: when(k.Expires), Budgets: s.standing(p, balances), Used: used,
-		Limits: limitsView{append([]string{}, p.Models...), append([]string{}, p.Routes...), p.RPM, p.TPM, p.Parallel}}, nil
+	return meView{
+		ID: k.ID(), Name: k.Name, Level: k.Level, Expires: when(k.Expires), Budgets: s.standing(p, balances), Used: used[k.ID()],
+		Limits:  limitsView{append([]string{}, p.Models...), append([]string{}, p.Routes...), p.RPM, p.TPM, p.Parallel},
+		BaseURL: s.baseURL(r), MayRotate: s.Features.RotateOwn && k.PublicID != "",
+	}, nil
 }
+
+// baseURL is the address at which a caller has reached the gateway.
+func (s *server) baseURL(r *http.Request) string { return s.Origin(r) + s.Browser.Prefix(r) }
 
 // unlimited is the limit in answers about a key without a budget in dollars.
 // Clients want a number, and take one this large for no limit.
@@ -86,7 +94,7 @@ func (s *server) subscription(r *http.Request, v *viewer) (any, error) {
 }
 
 func (s *server) hardLimit(ctx context.Context, k *keys.Key) (dollars float64, err error) {
-	balances, err := s.balances(ctx, k.ID(), k.Policy)
+	balances, err := s.balancesOf(ctx, k)
 	if err != nil {
 		return 0, err
 	}
@@ -100,7 +108,7 @@ func (s *server) hardLimit(ctx context.Context, k *keys.Key) (dollars float64, e
 		return unlimited, nil
 	}
 	used, err := s.used(ctx, k.ID())
-	return (used.Month.Cost + price.Money(tightest)).Dollars(), err
+	return (used[k.ID()].Month.Cost + price.Money(tightest)).Dollars(), err
 }
 
 type dailyCost struct {

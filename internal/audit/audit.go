@@ -84,33 +84,43 @@ func Open(ctx context.Context, db *sql.DB, o Options) (*Log, error) {
 	return &Log{db: db, o: o}, nil
 }
 
-// Append records an action. A zero Time is now.
-func (l *Log) Append(ctx context.Context, e Entry) error {
+// Append records actions, in one transaction. A zero Time is now.
+func (l *Log) Append(ctx context.Context, entries ...Entry) error {
+	stale := l.stale()
+	err := database.Write(ctx, l.db, func(tx *sql.Tx) error {
+		for _, e := range entries {
+			err := l.insert(ctx, tx, e)
+			if err != nil {
+				return fmt.Errorf("recording %s: %w", e.Action, err)
+			}
+		}
+		if stale.IsZero() {
+			return nil
+		}
+		_, err := tx.ExecContext(ctx, `DELETE FROM dash_audit WHERE time < ?`, stale.UnixMicro())
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("writing the audit: %w", err)
+	}
+	return nil
+}
+
+func (l *Log) insert(ctx context.Context, tx *sql.Tx, e Entry) error {
 	if e.Time.IsZero() {
 		e.Time = l.o.Now()
 	}
 	before, err := text(e.Before)
 	if err != nil {
-		return fmt.Errorf("recording %s: %w", e.Action, err)
+		return err
 	}
 	after, err := text(e.After)
 	if err != nil {
-		return fmt.Errorf("recording %s: %w", e.Action, err)
-	}
-	stale := l.stale()
-	err = database.Write(ctx, l.db, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO dash_audit (time, actor, role, address, action, object, before, after, session) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			e.Time.UnixMicro(), e.Actor, e.Role, e.Address, e.Action, e.Object, before, after, e.Session)
-		if err != nil || stale.IsZero() {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM dash_audit WHERE time < ?`, stale.UnixMicro())
 		return err
-	})
-	if err != nil {
-		return fmt.Errorf("recording %s: %w", e.Action, err)
 	}
-	return nil
+	_, err = tx.ExecContext(ctx, `INSERT INTO dash_audit (time, actor, role, address, action, object, before, after, session) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.Time.UnixMicro(), e.Actor, e.Role, e.Address, e.Action, e.Object, before, after, e.Session)
+	return err
 }
 
 // stale returns the time before which entries are to be removed now, or the

@@ -33,9 +33,10 @@ type Creation struct {
 // Created is a key that was made, with its secret or its link. Both are zero in
 // the answer to a repetition that came too late.
 type Created struct {
-	Key    *Managed
-	Secret Secret
-	Link   Link
+	Key      *Managed
+	Secret   Secret
+	Link     Link
+	Repeated bool // the key was made before
 }
 
 // creation is what a repetition gets again.
@@ -137,9 +138,9 @@ func (s *Store) madeBefore(ctx context.Context, tx *sql.Tx, token digest, reques
 	defer s.mu.Unlock()
 	c, ok := s.fresh.Entries[string(token[:])]
 	if !ok || !s.now().Before(c.until) {
-		return &Created{Key: m}, nil
+		return &Created{Key: m, Repeated: true}, nil
 	}
-	return &Created{Key: m, Secret: c.Secret, Link: c.Link}, nil
+	return &Created{Key: m, Secret: c.Secret, Link: c.Link, Repeated: true}, nil
 }
 
 func (s *Store) remember(token digest, c creation) {

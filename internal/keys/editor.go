@@ -56,8 +56,8 @@ func (e *Editor) Create(ctx context.Context, texts map[string]string, c Creation
 		return nil, ErrNoStore
 	}
 	err := c.Apply(texts, e.now())
-	if err == nil {
-		err = checkName(c.Name)
+	if _, named := texts["name"]; err == nil && !named {
+		err = fmt.Errorf("name: %w", checkName(""))
 	}
 	if err != nil {
 		return nil, &InputError{err}

@@ -230,8 +230,12 @@ func TestHandover(t *testing.T) {
 			t.Errorf("%q: %v", code, err)
 		}
 	}
-	m, secret, err := e.Store.Open(ctx, link.Code.Reveal())
-	if err != nil || m.ID != made.Key.ID || m.Pending || m.Masked() != secret.String() || !m.Grace.IsZero() {
+	done, secret, err := e.Store.Open(ctx, link.Code.Reveal())
+	if err != nil || !done.Before.Pending {
+		t.Fatal(done, err)
+	}
+	m := done.After
+	if m.ID != made.Key.ID || m.Pending || m.Masked() != secret.String() || !m.Grace.IsZero() {
 		t.Fatalf("%+v, %v", m, err)
 	}
 	wants(t, e.Store, secret.Reveal(), nil)
@@ -248,9 +252,9 @@ func TestHandover(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, e.Store, secret.Reveal(), nil)
-	m, next, err := e.Store.Open(ctx, link.Code.Reveal())
-	if err != nil || m.Grace.IsZero() {
-		t.Fatal(m, err)
+	done, next, err := e.Store.Open(ctx, link.Code.Reveal())
+	if err != nil || done.After.Grace.IsZero() {
+		t.Fatal(done, err)
 	}
 	wants(t, e.Store, secret.Reveal(), nil)
 	wants(t, e.Store, next.Reveal(), nil)

@@ -2,7 +2,6 @@ package keys
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"hash/crc32"
 	"math/big"
@@ -27,7 +26,7 @@ var errMistyped = fmt.Errorf("%w: its checksum is wrong, so it was mistyped or c
 
 // errNotManaged is returned for a text that does not have the form of a managed
 // key.
-var errNotManaged = errors.New("not a managed key: those are fk- and 46 letters and digits")
+var errNotManaged = fmt.Errorf("%w: not a managed key: those are fk- and 46 letters and digits", ErrUnknown)
 
 // parseManaged returns the public id in a managed key. It needs no database:
 // the checksum shows what was mistyped.

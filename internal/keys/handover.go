@@ -84,7 +84,7 @@ func (s *Store) addLink(ctx context.Context, tx *sql.Tx, id string) (Link, error
 // Open opens a hand-over link: it makes a secret for the key of the link and
 // returns it. A link that cannot be opened is ErrLink, and so is that of a
 // revoked key.
-func (s *Store) Open(ctx context.Context, code string) (m *Managed, secret Secret, err error) {
+func (s *Store) Open(ctx context.Context, code string) (done Changed, secret Secret, err error) {
 	mac := s.codeMAC(code)
 	now := s.now()
 	err = s.change(ctx, func(tx *sql.Tx) error {
@@ -96,21 +96,17 @@ func (s *Store) Open(ctx context.Context, code string) (m *Managed, secret Secre
 		if err != nil {
 			return err
 		}
-		m, err = find(ctx, tx, id)
-		if err != nil {
+		done, err = s.updateIn(ctx, tx, id, func(tx *sql.Tx, m *Managed) (err error) {
+			secret, err = s.replaceSecret(ctx, tx, m, now.Add(DefaultGrace).Truncate(time.Second))
 			return err
-		}
-		if m.Revoked {
+		})
+		if errors.Is(err, ErrGone) {
 			return ErrLink
 		}
-		secret, err = s.replaceSecret(ctx, tx, m, now.Add(DefaultGrace).Truncate(time.Second))
-		if err != nil {
-			return err
-		}
-		return put(ctx, tx, m, now)
+		return err
 	})
 	if err != nil {
-		return nil, Secret{}, err
+		return Changed{}, Secret{}, err
 	}
-	return m, secret, nil
+	return done, secret, nil
 }

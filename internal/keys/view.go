@@ -59,6 +59,22 @@ func (m *Managed) View(now time.Time) View {
 	}
 }
 
+// Record is what the audit keeps of a key.
+type Record struct {
+	State   string            `json:"state"`
+	Masked  string            `json:"masked,omitempty"`
+	Grace   *time.Time        `json:"grace,omitempty"`
+	Pending bool              `json:"pending,omitempty"`
+	Version int64             `json:"version"`
+	Fields  map[string]string `json:"fields"`
+}
+
+// Recorded returns what the audit keeps of the key at a time.
+func (m *Managed) Recorded(now time.Time) Record {
+	v := m.View(now)
+	return Record{v.State, v.Masked, v.Grace, v.Pending, v.Version, v.Fields}
+}
+
 // Declared are the keys of the settings. Only an edit of their files changes
 // them.
 type Declared []Key

@@ -106,8 +106,11 @@ func (l *Ledger) spentOf(ctx context.Context, keys []string, start int64) (sums 
 }
 
 // LastUsed returns the hour in which each key was last used, of those that
-// were.
-func (r *Reader) LastUsed(ctx context.Context) (map[string]time.Time, error) {
+// were; only of one key unless it is "".
+func (r *Reader) LastUsed(ctx context.Context, key string) (map[string]time.Time, error) {
+	if key != "" {
+		return r.hoursBy(ctx, `SELECT ?1, MAX(hour) FROM usage_hours WHERE key = ?1`, key)
+	}
 	return r.hoursBy(ctx, `SELECT key, (SELECT MAX(hour) FROM usage_hours WHERE usage_hours.key = usage_keys.key) FROM usage_keys`)
 }
 

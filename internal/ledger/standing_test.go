@@ -160,9 +160,15 @@ func TestLastUsed(t *testing.T) {
 	}
 	l.Record(tagRow("4", noon, "k2", 1))
 	mustFlush(t, l)
-	got, err := l.LastUsed(t.Context())
+	got, err := l.LastUsed(t.Context(), "")
 	if want := noon.Add(-time.Hour); err != nil || len(got) != 2 || !got["k1"].Equal(want) || !got["k2"].Equal(noon) {
 		t.Errorf("%v, %v; want %v", got, err, want)
+	}
+	if one, err := l.LastUsed(t.Context(), "k1"); err != nil || len(one) != 1 || !one["k1"].Equal(got["k1"]) {
+		t.Errorf("%v, %v", one, err)
+	}
+	if none, err := l.LastUsed(t.Context(), "k3"); err != nil || len(none) != 0 {
+		t.Errorf("%v, %v", none, err)
 	}
 	models, err := l.ModelsUsed(t.Context(), "k1", noon.Add(-24*time.Hour))
 	if err != nil || len(models) != 2 || !models["m1"].Equal(noon.Add(-time.Hour)) || !models["m0"].Equal(noon.Add(-3*time.Hour)) {
