@@ -1,10 +1,10 @@
 import type { playground as en } from "../en/playground";
 
 export const playground: typeof en = {
-  title: "试用台",
+  title: "试验场",
   intro: "这里的请求与程序发出的请求走同样的流程：同样的密钥、限制、预算、缓存和账本。",
-  off: "试用台未启用",
-  offHint: "这个网关没有启用试用台。",
+  off: "试验场未启用",
+  offHint: "这个网关没有启用试验场。",
   model: "模型",
   modelHint: "网关认识的任何名称",
   key: "密钥",

@@ -57,7 +57,7 @@ export const requests: typeof en = {
     next: "较早的请求 (j)",
     copyId: "复制编号",
     copyCurl: "复制为 curl",
-    play: "在试用台打开",
+    play: "在试验场打开",
     notFound: "账本里没有这个编号的请求。它可能早于账本的保留期，或者网关在得知路由和密钥之前就拒绝了它。",
     cost: "费用",
     listed: (cost) => `按标价为 ${cost}，不计费：由调用方自己的凭据付费`,

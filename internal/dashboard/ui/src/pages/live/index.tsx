@@ -39,18 +39,13 @@ export default function Live() {
       <div class="row">
         <input class="live-filter" data-search type="search" aria-label={texts.filter} placeholder={texts.filter} value={filter} onInput={(e) => setQuery({ filter: e.currentTarget.value })} />
       </div>
-      <div class="live-columns">
-        <section class="card">
-          <header><h2>{texts.running} <Badge tone={running.length ? "accent" : ""}>{format.integer(running.length)}</Badge></h2></header>
-          <RunningTable rows={running.slice(0, 200)} onStop={setStopping} />
-          {running.length > 200 && <p class="live-more muted small-text">{t.requests.content.more(format.integer(running.length - 200))}</p>}
-        </section>
-        <section class="card">
-          <header><h2>{texts.queues}</h2></header>
-          <Queues rows={feed.queues} />
-        </section>
-      </div>
-      <section class="card">
+      <Queues rows={feed.queues} />
+      <section class="card live running">
+        <header><h2>{texts.running} <Badge tone={running.length ? "accent" : ""}>{format.integer(running.length)}</Badge></h2></header>
+        <RunningTable rows={running.slice(0, 200)} onStop={setStopping} />
+        {running.length > 200 && <p class="live-more muted small-text">{t.requests.content.more(format.integer(running.length - 200))}</p>}
+      </section>
+      <section class="card live">
         <header><h2>{texts.done}</h2></header>
         <Done rows={done} />
       </section>
@@ -96,15 +91,21 @@ function Speed({ request, now }: { request: Running; now: number }) {
 }
 
 function Queues({ rows }: { rows: QueueState[] }) {
-  const texts = t.live.queue;
-  const columns: Column<QueueState>[] = [
-    { id: "model", head: texts.model, cell: (q) => <Name>{q.model}</Name> },
-    { id: "route", head: texts.route, cell: (q) => <Name>{q.route}</Name> },
-    { id: "waiting", head: texts.waiting, num: true, cell: (q) => format.integer(q.waiting) },
-    { id: "longest", head: texts.longest, num: true, cell: (q) => <Duration ms={q.longest_ms} /> },
-  ];
-  const waiting = rows.filter((q) => q.waiting > 0);
-  return <Table columns={columns} rows={waiting} rowKey={(q) => q.route + " " + q.model} label={t.live.queues} empty={<p class="live-none muted">{t.live.noQueues}</p>} />;
+  const texts = t.live;
+  const waiting = rows.filter((q) => q.waiting > 0).sort((a, b) => b.waiting - a.waiting);
+  return (
+    <section class="card queues" aria-label={texts.queues}>
+      <h2>{texts.queues}</h2>
+      {waiting.length === 0 && <span class="muted">{texts.noQueues}</span>}
+      {waiting.slice(0, 24).map((q) => (
+        <span key={q.route + " " + q.model} class="queue-item">
+          <b><Name>{q.model || q.route}</Name></b>
+          <span>{texts.waiting(format.integer(q.waiting))}</span>
+          <span class="muted">{texts.longest(format.duration(q.longest_ms))}</span>
+        </span>
+      ))}
+    </section>
+  );
 }
 
 function Done({ rows }: { rows: RequestRow[] }) {

@@ -156,8 +156,9 @@ function prefixOf(models: Model[], id: string): string {
   return route ?? "/";
 }
 
-// useRuns keeps the run of each column and draws it at most every 80 ms, slower
-// while a long answer comes.
+// useRuns keeps the run of each column and draws a copy of it at most every
+// 80 ms, slower while a long answer comes. It is a copy, because a component is
+// drawn again only where its properties are other ones.
 function useRuns() {
   const [, draw] = useState(0);
   const runs = useRef<(Run | null)[]>([]);
@@ -176,7 +177,7 @@ function useRuns() {
     }, long ? 500 : 80);
   };
   return {
-    list: runs.current,
+    list: runs.current.map((r) => r && { ...r, answer: { ...r.answer } }),
     start: (i: number, call: Parameters<typeof play>[0]) => {
       if (i === 0) abort.current = new AbortController();
       const run = newRun();

@@ -17,15 +17,15 @@ interface Column {
 }
 
 export const columns: Column[] = [
-  { id: "time", width: 128, grow: 0, cell: (r) => <Time at={r.time} /> },
-  { id: "key", width: 104, grow: 1, cell: (r) => <Filterable name="key" value={r.key}><Name>{r.key_name || r.key}</Name></Filterable> },
-  { id: "model", width: 160, grow: 2, cell: (r) => <Model row={r} /> },
-  { id: "status", width: 132, grow: 1, cell: (r) => <Status row={r} /> },
-  { id: "tokens", width: 118, grow: 0, num: true, cell: (r) => <TokenPair row={r} /> },
-  { id: "cost", width: 92, grow: 0, num: true, cell: (r) => <Cost row={r} /> },
-  { id: "first", width: 92, grow: 0, num: true, cell: (r) => <Duration ms={r.first_token_ms || null} /> },
-  { id: "total", width: 84, grow: 0, num: true, cell: (r) => <Duration ms={r.total_ms} /> },
-  { id: "cache", width: 74, grow: 0, cell: (r) => <Filterable name="cache" value={r.cache} /> },
+  { id: "time", width: 124, grow: 0, cell: (r) => <Time at={r.time} /> },
+  { id: "key", width: 100, grow: 1, cell: (r) => <Filterable name="key" value={r.key}><Name>{r.key_name || r.key}</Name></Filterable> },
+  { id: "model", width: 150, grow: 2, cell: (r) => <Model row={r} /> },
+  { id: "status", width: 118, grow: 1, cell: (r) => <Status row={r} /> },
+  { id: "tokens", width: 112, grow: 0, num: true, cell: (r) => <TokenPair row={r} /> },
+  { id: "cost", width: 88, grow: 0, num: true, cell: (r) => <Cost row={r} /> },
+  { id: "first", width: 86, grow: 0, num: true, cell: (r) => <Duration ms={r.first_token_ms || null} /> },
+  { id: "total", width: 72, grow: 0, num: true, cell: (r) => <Duration ms={r.total_ms} /> },
+  { id: "cache", width: 64, grow: 0, cell: (r) => <Filterable name="cache" value={r.cache} /> },
   { id: "attempts", width: 76, grow: 0, num: true, cell: (r) => <span class={r.attempts > 1 ? "warn" : "muted"}>{r.attempts}</span> },
   { id: "user", width: 96, grow: 1, cell: (r) => <Filterable name="user" value={r.user} /> },
   { id: "tags", width: 100, grow: 1, cell: (r) => <Tags row={r} /> },
@@ -36,13 +36,15 @@ export const columns: Column[] = [
   { id: "id", width: 200, grow: 1, cell: (r) => <Name mono>{r.id}</Name> },
 ];
 
-const usual: ColumnId[] = ["time", "key", "model", "status", "tokens", "cost", "first", "total", "cache", "attempts", "user"];
+const usual: ColumnId[] = ["time", "key", "model", "status", "tokens", "cost", "first", "total", "cache"];
+const usualWide: ColumnId[] = [...usual, "attempts", "user", "tags"];
 
 // shownColumns reads the list of the address, else the last choice.
 export function shownColumns(text: string | null): Column[] {
   const wanted = (text ?? localStorage.getItem("forward.requests.columns") ?? "").split(",");
   const shown = columns.filter((c) => wanted.includes(c.id));
-  return shown.length > 0 ? shown : columns.filter((c) => usual.includes(c.id));
+  const otherwise = innerWidth >= 1700 ? usualWide : usual;
+  return shown.length > 0 ? shown : columns.filter((c) => otherwise.includes(c.id));
 }
 
 export function Model({ row: r }: { row: RequestRow }) {

@@ -18,7 +18,7 @@ export function Timeline({ row }: { row: RequestRow }) {
             <span>{texts.phases[s.phase]}</span>
             <span class="lane" aria-hidden="true">
               <i class={s.phase} style={{ marginInlineStart: percent(s.start), width: percent(s.end - s.start) }} />
-              {line.marks.map((m, i) => m.at >= s.start && m.at <= s.end && <b key={i} title={`${m.name}: ${m.text}`} style={{ insetInlineStart: percent(m.at) }} />)}
+              {line.marks.map((m, i) => m.at > s.start && m.at <= s.end && <b key={i} title={`${m.name}: ${m.text}`} style={{ insetInlineStart: percent(m.at) }} />)}
             </span>
             <span class="num">{format.duration(s.end - s.start)}</span>
           </li>
