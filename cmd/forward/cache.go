@@ -107,9 +107,7 @@ func cacheList() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		slices.SortFunc(all, func(a, b cache.Info) int {
-			return cmp.Or(b.Stored.Compare(a.Stored), strings.Compare(a.Key.String(), b.Key.String()))
-		})
+		slices.SortFunc(all, func(a, b cache.Info) int { return a.Place().Compare(b.Place()) })
 		all = slices.CompactFunc(all, func(a, b cache.Info) bool { return a.Key == b.Key })
 		shown := all
 		if *limit > 0 && len(all) > *limit {

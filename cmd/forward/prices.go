@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"forward/internal/dialects"
 	"forward/internal/price"
 )
 
@@ -30,18 +30,9 @@ func pricesCommand() *cobra.Command {
 			return err
 		}
 		model := c.args[0]
-		found := prices.Find(model)
-		if d, ok := dialects.ByName(*provider); ok {
-			*provider = d.PriceName()
-		}
-		if *provider != "" {
-			found = nil
-			if list, why, ok := prices.Price(*provider, model); ok {
-				found = []price.Match{{Price: list, Why: why}}
-			}
-		}
+		found := prices.Lookup(*provider, model)
 		if len(found) == 0 {
-			return fmt.Errorf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens, or the model that it is: prices: {%q: openai/gpt-4o}", model, model, model)
+			return errors.New(price.Unpriced(model))
 		}
 		if c.form == "json" {
 			return writeJSON(c.OutOrStdout(), found)

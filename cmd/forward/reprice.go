@@ -63,16 +63,8 @@ func repriceTable(w io.Writer, list []ledger.Repriced, dry bool) {
 		head:  []string{"provider", "model", "requests", "changed", "before", "after", "difference", "unpriced before", "unpriced after"},
 		right: []bool{false, false, true, true, true, true, true, true, true},
 	}
-	var total ledger.Repriced
+	total := ledger.SumRepriced(list)
 	for _, m := range list {
-		total.ListBefore += m.ListBefore
-		total.ListAfter += m.ListAfter
-		total.Requests += m.Requests
-		total.Changed += m.Changed
-		total.Before += m.Before
-		total.After += m.After
-		total.UnpricedBefore += m.UnpricedBefore
-		total.UnpricedAfter += m.UnpricedAfter
 		if m.Changed > 0 {
 			t.rows = append(t.rows, repriceRow(&m, visible(m.Upstream), visible(m.Model)))
 		}

@@ -75,20 +75,9 @@ var ErrAmbiguous = errors.New("several entries have a key that starts so")
 // Find returns the entry whose key starts with these hexadecimal digits, with
 // the body of its question. It returns nil if there is none.
 func (c *Cache) Find(ctx context.Context, prefix string) (*Info, *Entry, error) {
-	var found *item
-	ambiguous := false
-	err := c.store.each(ctx, func(h item) bool {
-		if strings.HasPrefix(h.key.String(), prefix) {
-			ambiguous = found != nil && found.key != h.key
-			found = &h
-		}
-		return !ambiguous
-	})
+	found, err := c.find(ctx, prefix)
 	if err != nil || found == nil {
 		return nil, nil, err
-	}
-	if ambiguous {
-		return nil, nil, ErrAmbiguous
 	}
 	i, err := found.info()
 	if err != nil {
@@ -96,6 +85,30 @@ func (c *Cache) Find(ctx context.Context, prefix string) (*Info, *Entry, error) 
 	}
 	e, err := c.whole(*found)
 	return i, e, err
+}
+
+// find returns the entry whose key is, or starts with, these digits; nil if
+// there is none.
+func (c *Cache) find(ctx context.Context, prefix string) (found *item, err error) {
+	var k Key
+	if k.UnmarshalText([]byte(prefix)) == nil {
+		if h, ok := c.store.load(ctx, k); ok {
+			return &h, nil
+		}
+		return nil, nil
+	}
+	ambiguous := false
+	err = c.store.each(ctx, func(h item) bool {
+		if strings.HasPrefix(h.key.String(), prefix) {
+			ambiguous = found != nil && found.key != h.key
+			found = &h
+		}
+		return !ambiguous
+	})
+	if err == nil && ambiguous {
+		return nil, ErrAmbiguous
+	}
+	return found, err
 }
 
 // whole returns the entry with the body of its question.

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -381,6 +382,17 @@ func TestWarnings(t *testing.T) {
 	}
 	if got := kept("TRUE"); len(got) != 4 {
 		t.Errorf("%q", got)
+	}
+	read, err := l.Warnings(t.Context(), 3)
+	if err != nil || len(read) != 3 {
+		t.Fatal(read, err)
+	}
+	text, err := json.Marshal(read[0])
+	if err != nil || string(text) != `{"time":"2026-12-21T12:00:00Z","key":"k1","key_name":"alice","percent":50,"budget":"$1.00/month","unit":"usd","spent":500000000,"limit":1000000000}` {
+		t.Errorf("%s %v", text, err)
+	}
+	if read[1].Percent != 80 || read[2].Percent != 100 {
+		t.Errorf("not the latest first: %+v", read)
 	}
 	// A new process does not warn again.
 	if err := l.Close(t.Context()); err != nil {

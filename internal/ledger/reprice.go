@@ -76,6 +76,26 @@ func (p Reprice) Run(ctx context.Context, db *sql.DB, zone *time.Location) ([]Re
 	return list, nil
 }
 
+// Reprice runs p on the database of the reader.
+func (r *Reader) Reprice(ctx context.Context, p Reprice) ([]Repriced, error) {
+	return p.Run(ctx, r.db, r.zone)
+}
+
+// SumRepriced adds up the lines of all models.
+func SumRepriced(list []Repriced) (total Repriced) {
+	for _, m := range list {
+		total.Requests += m.Requests
+		total.Changed += m.Changed
+		total.Before += m.Before
+		total.After += m.After
+		total.ListBefore += m.ListBefore
+		total.ListAfter += m.ListAfter
+		total.UnpricedBefore += m.UnpricedBefore
+		total.UnpricedAfter += m.UnpricedAfter
+	}
+	return total
+}
+
 // repricing is a run and its position.
 type repricing struct {
 	Reprice

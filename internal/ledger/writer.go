@@ -192,7 +192,7 @@ func (t *transaction) entry(ctx context.Context, e *entry) error {
 		w, b := e.warning, e.warning.Balance
 		name := w.Key
 		if b.Budget.Tag != "" {
-			name = "tag:" + b.Budget.Tag
+			name = tagAccount + b.Budget.Tag
 		}
 		_, err := t.run(ctx, insertWarning, w.Time.UnixMicro(), name, b.Budget.String(), w.Percent, b.Spent, b.Budget.Amount)
 		return err

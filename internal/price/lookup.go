@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"forward/internal/dialects"
 )
 
 // Price returns the price of a model at a provider, and in words why it is this
@@ -143,6 +145,26 @@ func (t *Table) Find(name string) []Match {
 		}
 	}
 	return found
+}
+
+// Lookup returns the prices of a model at a provider, which may be named by its
+// dialect, or at each provider for "".
+func (t *Table) Lookup(provider, model string) []Match {
+	if provider == "" {
+		return t.Find(model)
+	}
+	if d, ok := dialects.ByName(provider); ok {
+		provider = d.PriceName()
+	}
+	if list, why, ok := t.Price(provider, model); ok {
+		return []Match{{list, why}}
+	}
+	return nil
+}
+
+// Unpriced returns what to do about a model without a price.
+func Unpriced(model string) string {
+	return fmt.Sprintf("%q has no price, so its calls count as unpriced; write one into forward.yaml: prices: {%q: {input: 2.50, output: 10}}, in dollars for a million tokens, or the model that it is: prices: {%q: openai/gpt-4o}", model, model, model)
 }
 
 // providers returns the names of all providers in order.

@@ -135,3 +135,18 @@ func TestPriceTwice(t *testing.T) {
 		}
 	}
 }
+
+func TestLookup(t *testing.T) {
+	table := mustTable(t, price.Override{Model: "acme", Tiers: []price.Tier{{Rates: price.Rates{price.Input: 5}}}})
+	for _, test := range []struct {
+		provider, model string
+		found           int
+	}{{"", "acme", 1}, {"openai", "gpt-4o", 1}, {"gemini", "gemini-2.5-pro", 1}, {"google", "gemini-2.5-pro", 1}, {"openai", "no-such-model", 0}, {"", "no-such-model", 0}} {
+		if got := table.Lookup(test.provider, test.model); len(got) != test.found {
+			t.Errorf("%s of %q: %d prices", test.model, test.provider, len(got))
+		}
+	}
+	if text := price.Unpriced("m"); !strings.Contains(text, `prices: {"m": openai/gpt-4o}`) {
+		t.Error(text)
+	}
+}

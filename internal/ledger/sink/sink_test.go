@@ -233,3 +233,37 @@ func TestWebhook(t *testing.T) {
 		}
 	}
 }
+
+// A test message is posted once and signed as others are, and an error does not
+// show the address.
+func TestTestMessage(t *testing.T) {
+	asked := 0
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		text, _ := io.ReadAll(r.Body)
+		mac := hmac.New(sha256.New, []byte("s3cret"))
+		mac.Write(text)
+		if r.Header.Get("X-Forward-Signature") != "sha256="+hex.EncodeToString(mac.Sum(nil)) || !strings.HasPrefix(string(text), `{"test":{"time":"2026-11-21T12:00:00Z","message":"`) {
+			t.Errorf("%s, signed %q", text, r.Header.Get("X-Forward-Signature"))
+		}
+		w.WriteHeader(status)
+	}))
+	defer server.Close()
+	s, err := sink.NewWebhook(sink.WebhookOptions{URL: server.URL + "/hook?token=canary", Secret: "s3cret"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if got, err := s.Test(t.Context(), noon); got != 200 || err != nil {
+		t.Errorf("%d %v", got, err)
+	}
+	status = http.StatusServiceUnavailable
+	if got, err := s.Test(t.Context(), noon); got != 503 || err == nil || asked != 2 {
+		t.Errorf("%d %v after %d requests", got, err, asked)
+	}
+	server.Close()
+	if got, err := s.Test(t.Context(), noon); got != 0 || err == nil || strings.Contains(err.Error(), "canary") {
+		t.Errorf("%d %v", got, err)
+	}
+}

@@ -79,6 +79,29 @@ func (s *Webhook) postWarnings(ctx context.Context, warnings []ledger.Warning) e
 	return nil
 }
 
+// Test posts a message that shows that the webhook works, once, as {"test":
+// {…}}. It returns the status of the answer, 0 for none.
+func (s *Webhook) Test(ctx context.Context, now time.Time) (status int, err error) {
+	text, err := json.Marshal(struct {
+		Test testMessage `json:"test"`
+	}{testMessage{now, "This is a test message of forward. Warnings about budgets come to this address."}})
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, testPatience)
+	defer cancel()
+	status, _, err = s.try(ctx, text)
+	return status, err
+}
+
+type testMessage struct {
+	Time    time.Time `json:"time"`
+	Message string    `json:"message"`
+}
+
+// testPatience bounds a test, for which a caller waits.
+const testPatience = 10 * time.Second
+
 // post sends a body, up to three times.
 func (s *Webhook) post(ctx context.Context, body any) error {
 	text, err := json.Marshal(body)
@@ -87,7 +110,7 @@ func (s *Webhook) post(ctx context.Context, body any) error {
 	}
 	pause := s.o.Pause
 	for try := 1; ; try++ {
-		again, err := s.try(ctx, text)
+		_, again, err := s.try(ctx, text)
 		if err == nil || !again || try == 3 {
 			return err
 		}
@@ -102,11 +125,12 @@ func (s *Webhook) post(ctx context.Context, body any) error {
 	}
 }
 
-// try sends a body once. again reports whether another try may succeed.
-func (s *Webhook) try(ctx context.Context, text []byte) (again bool, err error) {
+// try sends a body once. It returns the status of the answer, 0 for none, and
+// whether another try may succeed.
+func (s *Webhook) try(ctx context.Context, text []byte) (status int, again bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.o.URL, bytes.NewReader(text))
 	if err != nil {
-		return false, errors.New("the webhook's address cannot be asked")
+		return 0, false, errors.New("the webhook's address cannot be asked")
 	}
 	r.Header.Set("Content-Type", "application/json")
 	if s.o.Secret != "" {
@@ -116,15 +140,15 @@ func (s *Webhook) try(ctx context.Context, text []byte) (again bool, err error) 
 	}
 	res, err := s.o.Client.RoundTrip(r)
 	if err != nil {
-		return true, fmt.Errorf("the webhook cannot be reached: %w", err) // errors of RoundTrip do not have the URL
+		return 0, true, fmt.Errorf("the webhook cannot be reached: %w", err) // errors of RoundTrip do not have the URL
 	}
 	defer res.Body.Close()
 	io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)) // so that the connection can be used again
 	if res.StatusCode/100 == 2 {
-		return false, nil
+		return res.StatusCode, false, nil
 	}
 	again = res.StatusCode >= 500 || res.StatusCode == http.StatusRequestTimeout || res.StatusCode == http.StatusTooManyRequests
-	return again, fmt.Errorf("the webhook answered %d", res.StatusCode)
+	return res.StatusCode, again, fmt.Errorf("the webhook answered %d", res.StatusCode)
 }
 
 // Close stops. Warnings that wait are posted first, for two seconds at most.
