@@ -35,6 +35,7 @@ func (a *app) setAdmin(c *change) (err error) {
 		Features: admin.Features{
 			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, ManagedKeys: a.keys != nil, Version: buildVersion(),
 		},
+		Gateway:  a.gatewayOf(c),
 		Address:  func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
 		Origin:   func(r *http.Request) string { return clientip.Origin(r, trusted) },
 		Location: c.cfg.Location, Log: a.log,

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"forward/internal/audit"
 	"forward/internal/cache"
 	"forward/internal/chatlog"
 	"forward/internal/config"
@@ -20,7 +19,6 @@ import (
 	"forward/internal/metrics"
 	"forward/internal/queue"
 	"forward/internal/redis"
-	"forward/internal/session"
 	"forward/internal/upstream"
 )
 
@@ -46,12 +44,11 @@ type app struct {
 	guard     keys.Guard
 	accounts  *accounting
 	metrics   *metrics.Metrics
-	redis     *redis.Conn    // that the replicas share; nil: limits are counted in memory
-	db        *sql.DB        // nil: DATA_DIR cannot be written
-	keys      *keys.Store    // managed keys; nil without db
-	sessions  *session.Store // of the dashboard; nil without db, as is audit
-	audit     *audit.Log
-	closers   []io.Closer // in the order in which they were opened
+	redis     *redis.Conn // that the replicas share; nil: limits are counted in memory
+	db        *sql.DB     // nil: DATA_DIR cannot be written
+	keys      *keys.Store // managed keys; nil without db
+	administration
+	closers []io.Closer // in the order in which they were opened
 }
 
 // generation serves by one set of settings. It never changes; requests hold

@@ -32,7 +32,7 @@ func convertCommand() *cobra.Command {
 			"Without INPUT (files or directories) it reads LOG_DIR. Without -o it writes chat_openai.json; -o - writes to stdout.",
 		Args: cobra.ArbitraryArgs,
 	}
-	read := settingsReader(c, hasManagedKeys)
+	from := sourcesOf(c, hasManagedKeys)
 	flags := c.Flags()
 	flags.StringVar(&o.Format, "format", "openai-forward", "openai-forward, jsonl, log, openai-ft, sharegpt or csv")
 	flags.StringVarP(&o.output, "output", "o", "", "file to write, - for stdout (default chat_openai.json, or .jsonl, .log and .csv by format)")
@@ -55,7 +55,7 @@ func convertCommand() *cobra.Command {
 		o.Inputs = args
 		zone := time.Local
 		if len(args) == 0 { // files by name need no settings
-			cfg, warnings, err := read(nil)
+			cfg, warnings, err := from.read(nil)
 			printWarnings(c.ErrOrStderr(), warnings)
 			if err != nil {
 				return err

@@ -55,10 +55,14 @@ func mustStartReloader(t *testing.T) (*reloadable, *httptest.Server) {
 	log := slog.New(slog.DiscardHandler)
 	l := &reloadable{}
 	l.Reloader = reload.New(reload.Options{Config: cfg, Warnings: warnings, Read: read, Log: log,
+		Propose: func(running *config.Config, text string) *config.Proposal {
+			return config.Propose(config.Flags{}, nil, running, text)
+		},
 		Apply: func(next *config.Config) ([]string, error) { return l.apply(next) }})
 	if l.app, err = open(cfg, log); err != nil {
 		t.Fatal(err)
 	}
+	l.app.settings = l.Reloader
 	t.Cleanup(func() {
 		l.Stop()
 		if err := l.app.Close(); err != nil {

@@ -26,14 +26,14 @@ import (
 
 // addRun makes c run the gateway.
 func addRun(c *cobra.Command) {
-	read := settingsReader(c, hasManagedKeys)
+	from := sourcesOf(c, hasManagedKeys)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		cfg, warnings, err := read(nil)
+		cfg, warnings, err := from.read(nil)
 		printWarnings(c.ErrOrStderr(), warnings)
 		if err != nil {
 			return err
 		}
-		return run(c.Context(), reload.Options{Config: cfg, Warnings: warnings, Read: read})
+		return run(c.Context(), reload.Options{Config: cfg, Warnings: warnings, Read: from.read, Propose: from.propose})
 	}
 }
 
@@ -69,6 +69,7 @@ func run(ctx context.Context, options reload.Options) (err error) {
 		return err
 	}
 	a.level = level
+	a.settings = settings
 	defer func() { err = errors.Join(err, a.Close()) }()
 
 	side, failed := control.Listen(cfg.DataDir, a.controls(settings))

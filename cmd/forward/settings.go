@@ -40,7 +40,7 @@ func (f frame) command(c *cobra.Command, do func(*call) error) *cobra.Command {
 	if managedKeys == nil {
 		managedKeys = hasManagedKeys
 	}
-	read := settingsReader(c, managedKeys)
+	from := sourcesOf(c, managedKeys)
 	if f.offline {
 		hideListener(c)
 	}
@@ -65,7 +65,7 @@ func (f frame) command(c *cobra.Command, do func(*call) error) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		cfg, warnings, err := read(nil)
+		cfg, warnings, err := from.read(nil)
 		printWarnings(c.ErrOrStderr(), warnings)
 		if err != nil {
 			return err
@@ -81,17 +81,32 @@ func printWarnings(w io.Writer, warnings []config.Warning) {
 	}
 }
 
-// settingsReader gives a command the flags that name the sources of settings,
-// and returns the function that reads the settings beside those of a running
-// gateway, which are nil at its start.
-func settingsReader(c *cobra.Command, managedKeys func(dataDir string) bool) func(running *config.Config) (*config.Config, []config.Warning, error) {
-	flags := settingsFlags(c)
-	return func(running *config.Config) (*config.Config, []config.Warning, error) {
-		f := flags()
-		f.ManagedKeys = managedKeys
-		f.Running = running
-		return config.Load(f, os.Environ())
-	}
+// sources are where a command's settings come from: its flags, the environment
+// and files.
+type sources struct {
+	flags       func() config.Flags
+	managedKeys func(dataDir string) bool
+}
+
+// read reads the settings beside those of a running gateway, which are nil at
+// its start.
+func (s *sources) read(running *config.Config) (*config.Config, []config.Warning, error) {
+	f := s.flags()
+	f.ManagedKeys = s.managedKeys
+	f.Running = running
+	return config.Load(f, os.Environ())
+}
+
+// propose reads a text in the place of forward.yaml beside the other sources.
+func (s *sources) propose(running *config.Config, text string) *config.Proposal {
+	f := s.flags()
+	f.ManagedKeys = s.managedKeys
+	return config.Propose(f, os.Environ(), running, text)
+}
+
+// sourcesOf gives a command the flags that name the sources of settings.
+func sourcesOf(c *cobra.Command, managedKeys func(dataDir string) bool) *sources {
+	return &sources{settingsFlags(c), managedKeys}
 }
 
 // settingsFlags gives a command the flags that name the sources of settings,

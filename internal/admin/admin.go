@@ -47,6 +47,7 @@ type Options struct {
 	Pages    http.Handler   // of the dashboard below /_/; nil: there are none
 	Browser  Browser
 	Features Features
+	Gateway  Gateway
 
 	// Address returns the address that a request comes from; by default its
 	// peer's. Wrong credentials are counted by it, and keys may be bound to it.
@@ -83,6 +84,7 @@ type Features struct {
 
 type server struct {
 	Options
+	days days // of routes
 }
 
 // New returns a handler of all routes of the table, of the pages, and of the
@@ -113,7 +115,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Browser.Prefix == nil {
 		o.Browser.Prefix = func(*http.Request) string { return "" }
 	}
-	s := &server{o}
+	s := &server{Options: o}
 	routes := s.routes()
 	description, err := describe(routes)
 	if err != nil {

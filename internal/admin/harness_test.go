@@ -95,6 +95,7 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 		t.Fatal(err)
 	}
 	h.options = admin.Options{Sessions: sessions, Audit: record, Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock}
+	h.options.Gateway = testGateway(t)
 	for _, f := range change {
 		f(&h.options)
 	}

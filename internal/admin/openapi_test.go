@@ -97,7 +97,7 @@ var (
 )
 
 // pathValues stand for the parameters of paths.
-var pathValues = strings.NewReplacer("{key}", "alice", "{id}", "none")
+var pathValues = strings.NewReplacer("{key}", "alice", "{id}", "none", "{route}", "openai", "{number}", "1", "{model}", "gpt-4o", "{entry}", entryKey)
 
 // roleOf returns the name of the role of a bearer in a description.
 func roleOf(bearer string) string {

@@ -45,6 +45,7 @@ func (s *server) routes() []route {
 		s.meRoutes(),
 		s.sessionRoutes(),
 		s.auditRoutes(),
+		s.gatewayRoutes(),
 	)
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -13,6 +14,8 @@ import (
 type Reader struct {
 	db   *sql.DB
 	zone *time.Location
+
+	repricing atomic.Bool
 }
 
 // NewReader reads from a database. Days are those of the zone; nil is
@@ -21,7 +24,7 @@ func NewReader(db *sql.DB, zone *time.Location) *Reader {
 	if zone == nil {
 		zone = time.Local
 	}
-	return &Reader{db, zone}
+	return &Reader{db: db, zone: zone}
 }
 
 // ErrNoRow reports that the ledger has no request of an id: it never reached

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -76,8 +77,15 @@ func (p Reprice) Run(ctx context.Context, db *sql.DB, zone *time.Location) ([]Re
 	return list, nil
 }
 
-// Reprice runs p on the database of the reader.
+// ErrRepricing reports that another call of Reader.Reprice has not ended.
+var ErrRepricing = errors.New("the ledger is being priced again")
+
+// Reprice runs p on the database of the reader, one run at a time.
 func (r *Reader) Reprice(ctx context.Context, p Reprice) ([]Repriced, error) {
+	if r.repricing.Swap(true) {
+		return nil, ErrRepricing
+	}
+	defer r.repricing.Store(false)
 	return p.Run(ctx, r.db, r.zone)
 }
 

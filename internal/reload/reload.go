@@ -23,13 +23,17 @@ import (
 	"forward/internal/config"
 )
 
-// Options are what a Reloader works on. All fields but Warnings are required.
+// Options are what a Reloader works on. All fields but Warnings and Propose are
+// required.
 type Options struct {
 	Config   *config.Config   // the current settings
 	Warnings []config.Warning // that were shown when they were read
 
 	// Read reads the settings beside those of the running gateway.
 	Read func(running *config.Config) (*config.Config, []config.Warning, error)
+	// Propose reads a text in the place of forward.yaml, and applies nothing;
+	// nil where no text is proposed.
+	Propose func(running *config.Config, text string) *config.Proposal
 	// Apply switches to new settings, or fails and changes nothing. It returns
 	// the settings that changed although their text did not: a file whose path
 	// stays may have other content.
@@ -107,6 +111,12 @@ func (l *Reloader) Reload(cause string) (Result, error) {
 	}
 	l.o.Log.Info("settings were read again", "cause", cause, "changed", strings.Join(r.Changed, ", "), "needs_restart", strings.Join(r.NeedsRestart, ", "))
 	return r, nil
+}
+
+// Propose reports what is wrong with a text in the place of forward.yaml, and
+// what it would change.
+func (l *Reloader) Propose(text string) *config.Proposal {
+	return l.o.Propose(l.Config(), text)
 }
 
 // warn logs and returns the warnings that the settings before did not have.

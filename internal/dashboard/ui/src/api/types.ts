@@ -331,7 +331,7 @@ export interface Upstream {
   dialect: string;
   access: "keys" | "open" | "client";
   bases: { url: string; state: "closed" | "open" | "half-open" | ""; since: string | null }[]; // without credentials
-  api_keys: { number: number; state: "ready" | "resting" | "rejected"; until: string | null; reason: string }[];
+  api_keys: { number: number /* from 0, as slot of a request */; state: "ready" | "resting" | "rejected"; until: string | null; reason: "" | "rate_limit" | "no_credit" | "refused" }[];
   queues: QueueState[];
   errors: { cause: string; status: number; requests: number }[]; // status: of an answer without a cause
   requests: number; // of the last 24 h
@@ -353,7 +353,7 @@ export interface CacheStats {
   by_route: { route: string; requests: number; hits: number; saved_nano_usd: number }[];
   by_model: { model: string; requests: number; hits: number; saved_nano_usd: number }[];
 }
-// GET /cache/entries?route=&model=&scope=&before=&after=<key>&limit= -> {entries: CacheEntry[], next: string | null}
+// GET /cache/entries?route=&model=&scope=&before=&after=<next>&limit= -> {entries: CacheEntry[], next: string | null}
 export interface CacheEntry {
   key: string;
   route: string;
@@ -365,7 +365,7 @@ export interface CacheEntry {
   status: number;
   stream: boolean;
 }
-// GET /cache/entries/{key} -> {entry: CacheEntry, request: unknown, response: unknown, truncated}
+// GET /cache/entries/{key} -> {entry: CacheEntry, content: "available" | "redacted" | "meta" | "off" | "disabled", request: unknown, response: unknown, truncated}
 // DELETE /cache/entries/{key} -> 204
 // DELETE /cache/entries?route=…|all=true&dry_run=true -> {entries, bytes}
 
@@ -373,15 +373,17 @@ export interface CacheEntry {
 export interface Setting {
   name: string;
   value: string; // secrets masked
-  source: string; // environment, .env, forward.yaml, default
+  source: "default" | "forward.yaml" | ".env" | "environment" | "flag";
+  where: string; // file:line, or empty
   restart: boolean; // a change needs a restart
-  fixed: boolean;
+  fixed: boolean; // it is set above all files, so that no file changes it
+  pending: boolean; // it is written otherwise by now, and waits for a restart
 }
 // GET /settings/export -> text/yaml, masked secrets left out with a comment
-// POST /settings/check {yaml} -> {ok, problems: {line: number | null, setting, message}[], changes: {name, before, after, restart}[]}
+// POST /settings/check {yaml} -> {ok, problems: {line: number | null, setting, message}[], changes: {name, before, after, restart}[], warnings: string[]}
 // POST /reload {} -> {changed: string[], restart: string[], warnings: string[]}
-// GET /prices/{model} -> {model, price, why}
-// POST /usage/reprice {since, until?, model?, dry_run?: true} -> {rows, priced, before_nano_usd, after_nano_usd, dry_run}
+// GET /prices/{model}?provider= -> {model, prices: {price, why}[]}; 404 no_price
+// POST /usage/reprice {since, until?, model?, dry_run?: true} -> {dry_run, rows, priced, before_nano_usd, after_nano_usd, unpriced_before, unpriced_after, models: {upstream, model, requests, changed, before_nano_usd, after_nano_usd, …}[]}
 // GET /warnings -> {warnings: Warning[]}
 export interface Warning {
   time: string;
