@@ -116,7 +116,7 @@ function Who() {
       <div class="face" aria-hidden="true">{(name[0] ?? "?").toUpperCase()}</div>
       <div class="grow">
         <div class="name"><Name>{name}</Name></div>
-        <div class="muted small-text">{administrator ? t.shell.version(s.version) : t.shell.holder}</div>
+        <div class="muted small-text" title={administrator ? s.version : undefined}>{administrator ? t.shell.version(s.version.split(" ")[0]!) : t.shell.holder}</div>
       </div>
       <button type="button" class="button quiet icon" onClick={signOut} aria-label={t.shell.signOut} title={t.shell.signOut}><Icon name="signout" /></button>
     </div>

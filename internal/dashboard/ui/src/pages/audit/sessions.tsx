@@ -16,10 +16,10 @@ export function Sessions() {
   const answer = useApi<{ sessions: OpenSession[] }>("/sessions", {}, 30_000);
   const [ending, setEnding] = useState<OpenSession[] | null>(null);
   const action = useAction(async (list: OpenSession[]) => {
-    for (const s of list) {
-      if (s.current) return signOut();
-      await del("/sessions/" + encodeURIComponent(s.id));
-    }
+    const [one] = list;
+    if (list.length > 1) await del("/sessions"); // all but this one
+    else if (one!.current) return signOut();
+    else await del("/sessions/" + encodeURIComponent(one!.id));
     setEnding(null);
     answer.reload();
   });
@@ -27,7 +27,7 @@ export function Sessions() {
   const columns: Column<OpenSession>[] = [
     { id: "who", head: t.audit.person, value: name, cell: (s) => <span class="row">{s.role === "administrator" ? t.shell.administrator : <a href={href("/keys/" + encodeURIComponent(s.key))}><Name>{s.name}</Name></a>}{s.current && <Badge tone="accent">{t.audit.current}</Badge>}</span> },
     { id: "browser", head: t.audit.browser, value: (s) => s.agent, cell: (s) => <span title={s.agent}>{browserOf(s.agent)}</span> },
-    { id: "address", head: t.audit.address, value: (s) => s.address, cell: (s) => <Name mono>{s.address}</Name> },
+    { id: "address", head: t.audit.address, value: (s) => s.address, cell: (s) => <Name mono>{s.address}</Name>, minor: true },
     { id: "created", head: t.audit.since, value: (s) => s.created, cell: (s) => <Time at={s.created} />, minor: true },
     { id: "seen", head: t.audit.seen, value: (s) => s.seen, cell: (s) => <Ago at={s.seen} /> },
     { id: "until", head: t.audit.until, value: (s) => s.until, cell: (s) => <Time at={s.until} />, minor: true },

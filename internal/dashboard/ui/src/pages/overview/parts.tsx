@@ -145,7 +145,7 @@ export function Upstreams() {
           <ul class="upstream-strip">
             {data.upstreams.map((u) => (
               <li key={u.route + u.name}>
-                <a class="name" href={href("/requests", { route: u.route, range: "today" })}><Name>{u.route || u.name}</Name></a>
+                <a class="name" href={href("/requests", { route: u.name, range: "today" })}><Name>{u.name}</Name></a>
                 <span class="grow muted small-text num">{t.overview.day24(format.compact(u.requests), format.compact(u.error_count))}</span>
                 <States upstream={u} />
               </li>

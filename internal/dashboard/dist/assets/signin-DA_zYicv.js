@@ -1,0 +1,1 @@
+export{t as default}from"./signin-Ddl2P23F.js";
