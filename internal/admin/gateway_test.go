@@ -86,8 +86,8 @@ func testGateway(t *testing.T) admin.Gateway {
 	}
 }
 
-// send sends a body as the administrator.
-func (h *fixture) send(method, target, body string) *httptest.ResponseRecorder {
+// post sends a body as the administrator.
+func (h *fixture) post(method, target, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Host = "127.0.0.1:8000"
 	r.Header.Set("Authorization", "Bearer "+adminKey)
@@ -189,7 +189,7 @@ func TestGatewayWrites(t *testing.T) {
 		{"DELETE", "/_/api/cache/entries?all=true", "", 200, `"entries": 0`, "cache.purge all=true"},
 	} {
 		before := recorded(t, log)
-		w := h.send(test.method, test.target, test.body)
+		w := h.post(test.method, test.target, test.body)
 		if w.Code != test.status || !strings.Contains(w.Body.String(), test.want) {
 			t.Errorf("%s %s: %d %.300s", test.method, test.target, w.Code, w.Body)
 		}
@@ -373,12 +373,12 @@ func TestRepriceAPI(t *testing.T) {
 	}
 	cost := func() int64 { return get[report](h, "/_/api/usage", "admin").Total.Cost }
 	for _, body := range []string{`{"since":"all"}`, `{"since":"1d","dry_run":true}`, `{"since":"all","model":"o1","dry_run":false}`} {
-		if w := h.send("POST", "/_/api/usage/reprice", body); w.Code != 200 || cost() != 1 {
+		if w := h.post("POST", "/_/api/usage/reprice", body); w.Code != 200 || cost() != 1 {
 			t.Fatalf("%s changed the ledger: %d %s", body, w.Code, w.Body)
 		}
 	}
 	var got outcome
-	if err := json.Unmarshal(h.send("POST", "/_/api/usage/reprice", `{"since":"all","dry_run":false}`).Body.Bytes(), &got); err != nil {
+	if err := json.Unmarshal(h.post("POST", "/_/api/usage/reprice", `{"since":"all","dry_run":false}`).Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.DryRun || got.Rows != 1 || got.Priced != 1 || got.Before != 1 || got.After <= 1_000_000 || cost() != got.After {
