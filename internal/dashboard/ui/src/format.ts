@@ -68,12 +68,25 @@ function wall(text: string): Date {
 
 const dates = new Map<string, Intl.DateTimeFormat>();
 function format(text: string, options: Intl.DateTimeFormatOptions): string {
-  const at = wall(text);
+  // Rows have their times in UTC; where that is not the ledger's zone, they are
+  // converted.
+  const zone = text.endsWith("Z") ? knownZone() : "UTC";
+  const at = zone === "UTC" ? wall(text) : new Date(text);
   if (Number.isNaN(at.getTime())) return text;
-  const key = language.value + JSON.stringify(options);
+  const key = language.value + zone + JSON.stringify(options);
   let f = dates.get(key);
-  if (!f) dates.set(key, (f = new Intl.DateTimeFormat(language.value, { ...options, timeZone: "UTC", hourCycle: "h23" })));
+  if (!f) dates.set(key, (f = new Intl.DateTimeFormat(language.value, { ...options, timeZone: zone, hourCycle: "h23" })));
   return f.format(at);
+}
+
+// knownZone is the ledger's zone as browsers know it. undefined is the zone of
+// the system, for a zone without a name.
+function knownZone(): string | undefined {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: zoneName() }).resolvedOptions().timeZone;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Dec 1, 14:03:22; with the year where it is another one. */

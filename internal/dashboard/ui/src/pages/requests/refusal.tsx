@@ -2,29 +2,27 @@
 // again.
 import type { RequestDetail } from "../../api/types";
 import { Icon } from "../../components/icon";
-import { Time } from "../../components/values";
 import * as format from "../../format";
 import { t } from "../../i18n";
 
-export function Refusal({ refusal: r }: { refusal: NonNullable<RequestDetail["refusal"]> }) {
+type Why = NonNullable<RequestDetail["refusal"]>;
+
+// The refusals that end by themselves, though it is not known when.
+const passing = ["upstream", "queue", "gateway", "parallel"];
+
+export function Refusal({ refusal: r }: { refusal: Why }) {
   const texts = t.requests.refusal;
-  const limit = texts.limits[r.limit] ?? texts.otherLimit(r.limit || r.code);
-  const [kind, ...name] = r.scope.split(" ");
-  const whose = texts.kinds[kind ?? ""];
-  const passed = r.retry_at !== null && Date.parse(r.retry_at) <= Date.now();
+  const title = r.limit === "upstream" ? texts.failed : texts.title;
   return (
-    <section class="refusal" aria-label={texts.title}>
+    <section class="refusal" aria-label={title}>
       <Icon name="warning" />
       <div class="grow">
-        <h3>{texts.title}</h3>
+        <h3>{title}</h3>
         <p class="sentence">
-          {r.scope ? texts.sentence(limit, [whose ?? kind, ...(whose ? name : [])].join(" ").trim() + (whose ? "" : " " + name.join(" "))) : limit}
-          {r.detail && <>: <b dir="auto">{r.detail}</b></>}
+          <bdi dir="auto">{sentence(r)}</bdi>
+          {r.detail && <span class="detail"> — <bdi dir="auto">{r.detail}</bdi></span>}
         </p>
-        <p>
-          {r.retry_at === null ? texts.noTime : passed ? texts.passed(format.dateTime(r.retry_at)) : texts.again(format.dateTime(r.retry_at), format.relative(r.retry_at))}
-          {r.retry_at !== null && <span class="hidden"><Time at={r.retry_at} /></span>}
-        </p>
+        <p>{again(r)}</p>
         <details>
           <summary>{texts.answer}</summary>
           <p lang="en"><code>{r.code}</code> <bdi dir="auto">{r.message}</bdi></p>
@@ -32,4 +30,26 @@ export function Refusal({ refusal: r }: { refusal: NonNullable<RequestDetail["re
       </div>
     </section>
   );
+}
+
+function sentence(r: Why): string {
+  const texts = t.requests.refusal;
+  const known = Object.hasOwn(texts.sentences, r.limit) ? texts.sentences[r.limit] : undefined;
+  return known ? known(whose(r.scope)) : texts.other(r.limit || r.code, whose(r.scope));
+}
+
+// whose translates the scope of a limit, such as "key alice"; the name stays.
+function whose(scope: string): string {
+  const texts = t.requests.refusal;
+  if (scope === "the gateway") return texts.gateway;
+  if (scope === "the request") return texts.request;
+  const [kind = "", ...name] = scope.split(" ");
+  return name.length > 0 && Object.hasOwn(texts.kinds, kind) ? `${texts.kinds[kind]} ${name.join(" ")}` : scope;
+}
+
+function again(r: Why): string {
+  const texts = t.requests.refusal;
+  if (r.retry_at === null) return passing.includes(r.limit) ? texts.soon : texts.noTime;
+  const at = format.dateTime(r.retry_at);
+  return Date.parse(r.retry_at) <= Date.now() ? texts.passed(at) : texts.again(at, format.relative(r.retry_at));
 }

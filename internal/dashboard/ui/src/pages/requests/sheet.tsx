@@ -73,6 +73,8 @@ export function RequestSheet({ id, row, onClose, onNewer, onOlder }: {
 
 function Body({ row, detail }: { row: RequestRow; detail: RequestDetail | null }) {
   const texts = t.requests.sheet;
+  // The steps of a refusal stand in its sentence.
+  const trail = (detail?.request.trail ?? []).filter((s) => !detail?.refusal || !["refused", "limit", "whose", "detail", "again"].includes(s.name));
   return (
     <>
       <div class="row">
@@ -93,10 +95,10 @@ function Body({ row, detail }: { row: RequestRow; detail: RequestDetail | null }
         <Figure label={texts.total}><Duration ms={row.total_ms} /></Figure>
       </div>
       <Section title={texts.timeline}><Timeline row={detail?.request ?? row} /></Section>
-      {detail && detail.request.trail && detail.request.trail.length > 0 && (
+      {trail.length > 0 && (
         <Section title={texts.trail}>
           <ol class="trail">
-            {detail.request.trail.map((s, i) => (
+            {trail.map((s, i) => (
               <li key={i}>
                 <span class="muted tabular">{s.at > 0 && format.duration(s.at / 1e6)}</span>
                 <b dir="auto">{s.name}</b>

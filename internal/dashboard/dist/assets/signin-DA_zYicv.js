@@ -1,1 +1,0 @@
-export{t as default}from"./signin-Ddl2P23F.js";
