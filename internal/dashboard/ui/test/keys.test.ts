@@ -129,6 +129,9 @@ test("a refused form names its settings", () => {
   const p = problemsOf('rpm: "x" is not a whole number\nunknown-price: "y" is not known\nA sentence: with a colon', (n) => n === "rpm" || n === "unknown-price");
   assert.deepEqual(Object.keys(p.fields), ["rpm", "unknown-price"]);
   assert.deepEqual(p.other, ["A sentence: with a colon"]);
+  const known = (n: string) => n === "rpm" || n === "ips";
+  assert.deepEqual(problemsOf('changing key "a": ips: "x: rpm: y" is no address\nrpm: "z" is not a number', known).fields, { ips: '"x: rpm: y" is no address', rpm: '"z" is not a number' });
+  assert.deepEqual(problemsOf('changing key "rpm: a": it is revoked', known), { fields: {}, other: ['changing key "rpm: a": it is revoked'] });
 });
 
 function key(name: string, part: Partial<KeyDetail> = {}): KeyDetail {

@@ -167,6 +167,7 @@ export const keys = {
     made: (name: string) => `The key of ${name} is ready`,
     rotated: (name: string) => `${name} has a new secret`,
     once: "This is the only time it is shown. Copy it now: the gateway keeps a hash and cannot show it again.",
+    repeated: "The key was made by an earlier request whose answer was lost, so its secret cannot be shown. Rotate it on its page to get a new one.",
     copy: "Copy the key",
     copied: "Copied",
     show: "Show",

@@ -161,6 +161,7 @@ export const keys: typeof en = {
     made: (name) => `${name} 的密钥已就绪`,
     rotated: (name) => `${name} 有了新的密钥内容`,
     once: "密钥只显示这一次，请立即复制：网关只保存哈希，无法再次显示。",
+    repeated: "此密钥已由先前的请求创建，但其应答丢失，因此无法显示密钥内容。请在密钥页面轮换以获得新的内容。",
     copy: "复制密钥",
     copied: "已复制",
     show: "显示",

@@ -14,6 +14,8 @@ interface Outcome {
   failed: { id: string; message: string }[];
 }
 
+const most = 1000; // keys that the API changes at once
+
 /** The bar that stands below a selection. */
 export function Bulk({ keys, clear, reload }: { keys: KeyDetail[]; clear: () => void; reload: () => void }) {
   const [asking, setAsking] = useState<"disable" | "expiry" | null>(null);
@@ -50,7 +52,16 @@ function BulkDialog({ what, keys, others, outcome, onDone, onClose }: {
   onClose: () => void;
 }) {
   const [expires, setExpires] = useState("90d");
-  const send = useAction(() => post<Outcome>("/keys/bulk", { ids: keys.map((k) => k.id), ...(what === "disable" ? { disabled: true } : { expires }) }));
+  const send = useAction(async () => {
+    const ids = keys.map((k) => k.id);
+    const whole: Outcome = { changed: 0, failed: [] };
+    for (let i = 0; i < ids.length; i += most) {
+      const part = await post<Outcome>("/keys/bulk", { ids: ids.slice(i, i + most), ...(what === "disable" ? { disabled: true } : { expires }) });
+      whole.changed += part.changed;
+      whole.failed.push(...part.failed);
+    }
+    return whole;
+  });
   const confirm = async () => {
     const answer = await send.run();
     if (answer) onDone(answer);

@@ -9,7 +9,7 @@ import { none, problemsOf } from "./problems";
 import { Refused } from "./refused";
 import { useSave } from "./save";
 
-export function EditKey({ of, onDone, onCancel }: { of: KeyDetail; onDone: () => void; onCancel: () => void }) {
+export function EditKey({ of, onDone, onCancel }: { of: KeyDetail; onDone: (changed: KeyDetail) => void; onCancel: () => void }) {
   const [key] = useState(of); // as it was opened: its version goes into If-Match
   const [fields, setFields] = useState<Fields>(key.fields);
   const { save, busy, failure, conflict, drop } = useSave(onDone);
@@ -32,7 +32,7 @@ export function EditKey({ of, onDone, onCancel }: { of: KeyDetail; onDone: () =>
           </>
         } />
       {conflict && (
-        <ConflictDialog conflict={conflict} busy={busy} failure={failure} onClose={drop} onTheirs={onDone}
+        <ConflictDialog conflict={conflict} busy={busy} failure={failure} onClose={drop} onTheirs={() => onDone(conflict.theirs)}
           onMine={() => void save(conflict.theirs, merged(conflict.opened.fields, conflict.theirs.fields, conflict.mine))} />
       )}
     </form>

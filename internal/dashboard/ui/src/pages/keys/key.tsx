@@ -32,8 +32,12 @@ function Shown({ id }: { id: string }) {
   const answer = useApi<KeyDetail>(keyPath(id));
   const [doing, setDoing] = useState<Doing>(null);
   const [changes, setChanges] = useState(0); // reads what depends on the key again
-  const k = answer.data;
-  const done = () => {
+  // What a change answered counts until the key is read again: its version is
+  // what the next change has to name.
+  const [newer, setNewer] = useState<KeyDetail | null>(null);
+  const k = newer && answer.data && newer.version > answer.data.version ? newer : answer.data;
+  const done = (changed?: KeyDetail) => {
+    if (changed) setNewer(changed);
     answer.reload();
     setChanges((n) => n + 1);
   };
@@ -41,7 +45,7 @@ function Shown({ id }: { id: string }) {
     return <Empty icon="keys" title={t.keys.page.notFound}><a class="button" href={href("/keys")}>{t.keys.page.back}</a></Empty>;
   }
   if (!k) return answer.failure ? <Failure failure={answer.failure} retry={answer.reload} /> : <Skeleton lines={8} />;
-  if (doing === "edit") return <EditKey of={k} onDone={() => { setDoing(null); done(); }} onCancel={() => setDoing(null)} />;
+  if (doing === "edit") return <EditKey of={k} onDone={(changed) => { setDoing(null); done(changed); }} onCancel={() => setDoing(null)} />;
   const close = () => setDoing(null);
   const managed = k.origin === "managed";
   return (
@@ -55,7 +59,7 @@ function Shown({ id }: { id: string }) {
         <section class="card">
           <header>
             <h2>{t.keys.page.budgets}</h2>
-            {managed && k.state !== "revoked" && <BudgetButton id={k.id} name={k.name} onSaved={done}>{t.keys.page.changeBudgets}</BudgetButton>}
+            {managed && k.state !== "revoked" && <BudgetButton id={k.id} name={k.name} onSaved={() => done()}>{t.keys.page.changeBudgets}</BudgetButton>}
           </header>
           <div class="body grid tight">
             {k.budgets.length === 0 && <p class="muted">{t.keys.page.noBudgets}</p>}
@@ -71,7 +75,7 @@ function Shown({ id }: { id: string }) {
         </>
       )}
       <KeyAudit of={k} turn={changes} />
-      {doing === "disable" && <DisableDialog of={k} onClose={close} onDone={() => { close(); done(); }} />}
+      {doing === "disable" && <DisableDialog of={k} onClose={close} onDone={(changed) => { close(); done(changed); }} />}
       {doing === "rotate" && <RotateDialog of={k} onClose={() => { close(); done(); }} />}
       {doing === "revoke" && <RevokeDialog of={k} onClose={close} onDone={() => { close(); done(); }} />}
       {doing === "handover" && <HandoverDialog of={k} onClose={() => { close(); done(); }} />}
@@ -79,7 +83,7 @@ function Shown({ id }: { id: string }) {
   );
 }
 
-function Head({ of: k, todo, done }: { of: KeyDetail; todo: (what: Doing) => void; done: () => void }) {
+function Head({ of: k, todo, done }: { of: KeyDetail; todo: (what: Doing) => void; done: (changed?: KeyDetail) => void }) {
   const enable = useAction(() => patch<KeyDetail>(keyPath(k.id), k.version, { disabled: false }));
   const managed = k.origin === "managed" && k.state !== "revoked";
   return (
@@ -91,7 +95,7 @@ function Head({ of: k, todo, done }: { of: KeyDetail; todo: (what: Doing) => voi
           <div class="row">
             <button type="button" class="button" onClick={() => todo("edit")}><Icon name="edit" />{t.keys.page.edit}</button>
             {k.state === "disabled"
-              ? <button type="button" class="button" disabled={enable.busy} onClick={async () => { await enable.run(); done(); }}>{t.keys.page.enable}</button>
+              ? <button type="button" class="button" disabled={enable.busy} onClick={async () => done(await enable.run())}>{t.keys.page.enable}</button>
               : <button type="button" class="button" onClick={() => todo("disable")}>{t.keys.page.disable}</button>}
             <button type="button" class="button" onClick={() => todo("rotate")}><Icon name="refresh" />{t.keys.page.rotate}</button>
             <button type="button" class="button" onClick={() => todo("handover")}><Icon name="link" />{t.keys.page.handover}</button>
@@ -149,10 +153,11 @@ function Fact({ name, value, otherwise }: { name: string; value: string; otherwi
   );
 }
 
-function DisableDialog({ of: k, onClose, onDone }: { of: KeyDetail; onClose: () => void; onDone: () => void }) {
+function DisableDialog({ of: k, onClose, onDone }: { of: KeyDetail; onClose: () => void; onDone: (changed: KeyDetail) => void }) {
   const disable = useAction(() => patch<KeyDetail>(keyPath(k.id), k.version, { disabled: true }));
   const confirm = async () => {
-    if (await disable.run()) onDone();
+    const changed = await disable.run();
+    if (changed) onDone(changed);
   };
   return (
     <Confirm title={t.keys.page.disable} action={t.keys.page.disable} danger busy={disable.busy} failure={disable.failure} onConfirm={confirm} onClose={onClose}>

@@ -75,6 +75,7 @@ function Made({ made, again }: { made: NewKey; again: () => void }) {
         <button type="button" class="button" onClick={() => go("/keys/" + encodeURIComponent(made.key.id))}>{t.keys.result.toKey}</button>
       </div>
       {made.secret !== null && <Secret secret={made.secret} base={gatewayBase()} />}
+      {made.secret === null && !made.handover && <Notice tone="warn">{t.keys.result.repeated}</Notice>}
       {made.handover && <HandoverLink handover={made.handover} name={name} />}
     </div>
   );

@@ -6,13 +6,17 @@ export interface Problems {
   other: string[];
 }
 
+/** problemsOf reads a message such as `changing key "a": rpm: "x" is not …`,
+ *  with more lines for more settings. */
 export function problemsOf(message: string, known: (name: string) => boolean): Problems {
   const found: Problems = { fields: {}, other: [] };
   for (const line of message.split("\n")) {
     const text = line.trim();
     if (text === "") continue;
-    const parts = /^([a-z]+(?:-[a-z]+)*): (.+)$/.exec(text);
-    if (parts && known(parts[1]!)) found.fields[parts[1]!] = parts[2]!;
+    // What is quoted is the caller's own text, which may look like a setting.
+    const bare = text.replace(/"(?:[^"\\]|\\.)*"/g, (quoted) => "_".repeat(quoted.length));
+    const at = [...bare.matchAll(/(^|: )([a-z]+(?:-[a-z]+)*): /g)].find((m) => known(m[2]!));
+    if (at) found.fields[at[2]!] = text.slice(at.index + at[0].length);
     else found.other.push(text);
   }
   return found;
