@@ -19,7 +19,7 @@ export const audit = {
   role: { administrator: "administrator", holder: "key holder", command: "command line" } as Record<string, string>,
   actions: {
     "key.create": "key created", "key.update": "key changed", "key.rotate": "key rotated", "key.revoke": "key revoked", "key.disable": "key disabled", "key.enable": "key enabled",
-    "key.handover": "hand-over link made", "key.redeem": "hand-over link opened", "key.whois": "key looked up", "key.bulk": "keys changed",
+    "key.handover": "hand-over link made", "key.open": "hand-over link opened", "key.redeem": "hand-over link opened", "key.whois": "key looked up", "key.bulk": "keys changed",
     "session.start": "signed in", "session.refused": "sign-in refused", "session.end": "session ended", "session.link": "sign-in link made",
     "content.read": "contents read", "cache.read": "cache entry read", "cache.purge": "cache entries deleted", "settings.reload": "settings reloaded", "settings.check": "settings checked",
     "request.stop": "request stopped", play: "playground used", "upstream.check": "upstream checked", "upstream.wake": "API key woken",

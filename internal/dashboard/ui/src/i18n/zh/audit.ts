@@ -21,7 +21,7 @@ export const audit: typeof en = {
   role: { administrator: "管理员", holder: "密钥持有者", command: "命令行" },
   actions: {
     "key.create": "创建密钥", "key.update": "修改密钥", "key.rotate": "轮换密钥", "key.revoke": "吊销密钥", "key.disable": "停用密钥", "key.enable": "启用密钥",
-    "key.handover": "生成交接链接", "key.redeem": "打开交接链接", "key.whois": "查询密钥", "key.bulk": "批量修改密钥",
+    "key.handover": "生成交接链接", "key.open": "交接链接已打开", "key.redeem": "打开交接链接", "key.whois": "查询密钥", "key.bulk": "批量修改密钥",
     "session.start": "登录", "session.refused": "登录被拒绝", "session.end": "结束会话", "session.link": "生成登录链接",
     "content.read": "读取内容", "cache.read": "读取缓存条目", "cache.purge": "删除缓存条目", "settings.reload": "重新加载设置", "settings.check": "检查设置",
     "request.stop": "停止请求", play: "使用试验场", "upstream.check": "检查上游", "upstream.wake": "唤醒 API 密钥",

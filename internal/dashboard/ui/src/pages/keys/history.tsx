@@ -135,7 +135,7 @@ function OneChange({ of: e }: { of: AuditEntry }) {
         <span class="muted"><Name>{e.actor}</Name>{e.address && <> · <span class="mono">{e.address}</span></>}</span>
       </div>
       {e.before !== null && list.length > 0 && (
-        <p class="small-text">{list.map((d, i) => <span key={d.name}>{i > 0 && " · "}{label(d.name)}: <del><bdi dir="auto">{d.opened || "–"}</bdi></del> → <ins><bdi dir="auto">{d.theirs || "–"}</bdi></ins></span>)}</p>
+        <p class="small-text">{list.map((d, i) => <span key={d.name}>{i > 0 && " · "}{recordLabel(d.name)}: <del><bdi dir="auto">{recordText(d.name, d.opened)}</bdi></del> → <ins><bdi dir="auto">{recordText(d.name, d.theirs)}</bdi></ins></span>)}</p>
       )}
     </li>
   );
@@ -146,13 +146,23 @@ function actionText(action: string): string {
   return (t.audit as { actions?: Record<string, string> }).actions?.[action] ?? action;
 }
 
-// fieldsOf reads a record of the audit: an object of texts, maybe below fields.
+// fieldsOf reads a record of the audit: the settings of the key, with its state
+// and what is shown of its secret.
 function fieldsOf(value: unknown): Fields {
   if (typeof value !== "object" || value === null) return {};
-  const inner = (value as Record<string, unknown>).fields ?? value;
+  const { fields: settings, state, masked, ...others } = value as Record<string, unknown>;
   const fields: Fields = {};
-  for (const [name, v] of Object.entries(inner as Record<string, unknown>)) {
+  const all = typeof settings === "object" && settings !== null ? { ...settings, state, masked } : { ...others, state, masked };
+  for (const [name, v] of Object.entries(all)) {
     fields[name] = v === null || v === undefined ? "" : typeof v === "string" ? v : JSON.stringify(v);
   }
   return fields;
+}
+
+function recordLabel(name: string): string {
+  return name === "state" ? t.keys.filterState : name === "masked" ? t.keys.key : label(name);
+}
+
+function recordText(name: string, text: string): string {
+  return name === "state" ? t.keys.state[text] ?? text : text || "–";
 }

@@ -50,7 +50,7 @@ export function TimeTravel({ of: key, use }: { of: KeyDetail; use?: (change: (bu
     setScale(null);
     setHistory(null);
   };
-  const periods = (history?.periods ?? []).slice().reverse();
+  const periods = known(history?.periods ?? []).reverse();
   const stopped = periods.filter((p) => p.stopped !== null).length;
   const at = scale ? closest(scale, limit) : 0;
   const amount = (n: number) => format.budgetAmount(n, base.unit);
@@ -101,6 +101,12 @@ export function TimeTravel({ of: key, use }: { of: KeyDetail; use?: (change: (bu
       )}
     </div>
   );
+}
+
+// known leaves out the periods before the first one in which the key spent.
+function known(periods: BudgetHistory["periods"]): BudgetHistory["periods"] {
+  const first = periods.findIndex((p) => p.spent > 0);
+  return first < 0 ? [] : periods.slice(first);
 }
 
 function title(start: string, period: string): string {
