@@ -10,6 +10,8 @@ import (
 	"forward/internal/clientip"
 	"forward/internal/config"
 	"forward/internal/dashboard"
+	"forward/internal/keys"
+	"forward/internal/price"
 	"forward/internal/session"
 )
 
@@ -31,7 +33,7 @@ func (a *app) setAdmin(c *change) (err error) {
 	trusted := c.cfg.Access.TrustedProxies
 	c.Admin, err = admin.New(admin.Options{
 		Ring: c.Ring, Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, TagBudgets: c.cfg.Limits.Budgets, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard,
-		Sessions: a.sessions, Audit: a.audit, Pages: pages,
+		Sessions: a.sessions, Audit: a.audit, Pages: pages, Models: a.models,
 		Features: admin.Features{
 			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, ManagedKeys: a.keys != nil, Version: buildVersion(),
 		},
@@ -41,6 +43,30 @@ func (a *app) setAdmin(c *change) (err error) {
 		Location: c.cfg.Location, Log: a.log,
 	})
 	return err
+}
+
+// models returns the models that a key may use now.
+func (a *app) models(ctx context.Context, k *keys.Key) (list []admin.Model) {
+	gateway := a.gateway()
+	for _, o := range gateway.Offered(ctx, k) {
+		m := admin.Model{ID: o.Model, Routes: o.Routes, Aliases: o.Aliases, Fallbacks: o.Fallbacks, RPM: o.Limits.RPM, TPM: o.Limits.TPM}
+		if o.Price != nil {
+			rates := o.Price.Tiers[0].Rates
+			rate := func(q price.Quantity) *int64 {
+				n, _, ok := rates.Of(q)
+				if !ok {
+					return nil
+				}
+				return (*int64)(&n)
+			}
+			m.Price = &admin.ModelPrice{Input: rate(price.Input), Output: rate(price.Output), Cached: rate(price.CachedRead), Source: o.Price.Source, Date: gateway.PriceDate(o.Price)}
+			if o.Price.MaxOutput > 0 {
+				m.MaxOutput = &o.Price.MaxOutput
+			}
+		}
+		list = append(list, m)
+	}
+	return list
 }
 
 // openSessions opens what the dashboard keeps in the database.

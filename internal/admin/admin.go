@@ -15,6 +15,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -41,6 +42,10 @@ type Options struct {
 	TagBudgets []ledger.TagBudget // what all requests with a tag may use together
 	AdminKey   keys.Secret        // without one only a link of `forward dashboard` makes an administrator
 	Guard      *keys.Guard        // of wrong credentials; by default one of its own
+
+	// Models returns the models that a key may use, without their last use; all
+	// for a nil key. nil: none are known.
+	Models func(context.Context, *keys.Key) []Model
 
 	Sessions *session.Store // nil: cookies mean nothing
 	Audit    *audit.Log     // nil: nothing is recorded

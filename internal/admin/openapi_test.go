@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"forward/internal/admin"
 	"forward/internal/keys"
 )
 
@@ -157,7 +158,7 @@ func wrongAnswer(doc, operation schema, w *httptest.ResponseRecorder, at string)
 // D07: what each caller gets at each path with each method is as openapi.json
 // describes it, which has every path and no other.
 func TestEveryPathRoleAndMethod(t *testing.T) {
-	h := newFixture(t, withTagBudgets).spent()
+	h := newFixture(t, withTagBudgets, func(o *admin.Options) { o.Features.RotateOwn = true }).spent()
 	h.secrets["wrong"] = "fk-wrong-credential"
 	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
 	asked, cookies := 0, map[string]*http.Cookie{}

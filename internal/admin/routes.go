@@ -43,6 +43,7 @@ func (s *server) routes() []route {
 		s.usageRoutes(),
 		s.keyRoutes(),
 		s.meRoutes(),
+		s.modelRoutes(),
 		s.sessionRoutes(),
 		s.auditRoutes(),
 		s.gatewayRoutes(),

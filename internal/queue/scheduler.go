@@ -181,6 +181,17 @@ func (s *Scheduler) driver(route, model string) *driver {
 	return r
 }
 
+// Limits returns the limits of a model of a route; zero where it has none.
+func (s *Scheduler) Limits(route, model string) Model {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	i := s.rule(route, model)
+	if i < 0 {
+		return Model{}
+	}
+	return s.rules[i].Model
+}
+
 // rule returns the index of the rule that limits a model, negative when there
 // is none. The caller holds mu.
 func (s *Scheduler) rule(route, model string) int {
