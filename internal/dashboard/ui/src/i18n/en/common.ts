@@ -17,7 +17,7 @@ export const common = {
   fault: "This page has failed",
   faultHint: "The rest of the dashboard still works. Please report this with the text below.",
   ledgerOff: "The usage ledger is off",
-  ledgerOffHint: "This page is made from the ledger. Set USAGE=true and restart the gateway; what was asked before is not counted.",
+  ledgerOffHint: "This page is made from the ledger. Set LEDGER=true and restart the gateway; what was asked before is not counted.",
   spentOf: (spent: string, limit: string) => `${spent} of ${limit}`,
   held: (amount: string) => `${amount} reserved`,
   resets: "resets",

@@ -18,7 +18,7 @@ export const common: typeof en = {
   fault: "此页面出错了",
   faultHint: "控制台的其他部分仍可使用。请附上下面的文字报告此问题。",
   ledgerOff: "用量账本未开启",
-  ledgerOffHint: "此页面的数据来自账本。请设置 USAGE=true 并重启网关；此前的请求不会计入。",
+  ledgerOffHint: "此页面的数据来自账本。请设置 LEDGER=true 并重启网关；此前的请求不会计入。",
   spentOf: (spent, limit) => `${spent} / ${limit}`,
   held: (amount) => `已预留 ${amount}`,
   resets: "重置于",

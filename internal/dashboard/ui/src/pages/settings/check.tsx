@@ -13,6 +13,7 @@ interface Checked {
   ok: boolean;
   problems: { line: number | null; setting: string; message: string }[];
   changes: Change[];
+  warnings: string[];
 }
 interface Change {
   name: string;
@@ -85,6 +86,12 @@ export function CheckCopy() {
                 <Table label={t.settings.changes} columns={columns} rows={result.changes} rowKey={(c) => c.name} />
               </>
             ) : result.ok && <p class="muted">{t.settings.noChanges}</p>)}
+            {result && result.warnings.length > 0 && (
+              <>
+                <h2>{t.settings.checkWarnings}</h2>
+                <ul class="reload-list">{result.warnings.map((text) => <li key={text} class="small-text" lang="en">{text}</li>)}</ul>
+              </>
+            )}
             {result?.ok && result.changes.length > 0 && <p class="muted small-text">{t.settings.apply}</p>}
           </section>
         )}

@@ -80,7 +80,8 @@ function InForce({ settings }: { settings: Setting[] }) {
       id: "source", head: t.settings.source, value: (s) => s.source,
       cell: (s) => (
         <span class="row">
-          {s.source === "default" ? <span class="muted">{t.settings.sources.default}</span> : <Badge tone="accent">{t.settings.sources[s.source] ?? s.source}</Badge>}
+          {s.source === "default" ? <span class="muted">{t.settings.sources.default}</span> : <span title={s.where || undefined}><Badge tone="accent">{t.settings.sources[s.source] ?? s.source}</Badge></span>}
+          {s.pending && <span title={t.settings.pendingHint}><Badge tone="warn">{t.settings.pending}</Badge></span>}
           {s.restart && <span title={t.settings.needsRestartHint}><Badge>{t.settings.needsRestart}</Badge></span>}
           {s.fixed && <span title={t.settings.fixedHint}><Badge>{t.settings.fixed}</Badge></span>}
         </span>
