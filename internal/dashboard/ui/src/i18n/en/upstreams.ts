@@ -9,6 +9,7 @@ export const upstreams = {
     open: "without an API key",
     client: "the client's own credential",
   } as Record<string, string>,
+  noKeys: "The gateway has no API key for this route.",
   base: "Base URLs",
   breaker: {
     "": "no breaker",

@@ -6,6 +6,7 @@ export const upstreams: typeof en = {
   tabModels: "模型",
   none: "没有配置路由。请设置 API 密钥（如 OPENAI_API_KEY）或 EXTRA_BASE_URL。",
   access: { keys: "网关的 API 密钥", open: "无需 API 密钥", client: "客户端自带凭证" },
+  noKeys: "网关没有此路由的 API 密钥。",
   base: "基础地址",
   breaker: { "": "无熔断器", closed: "可达", open: "跳过", "half-open": "试探中" },
   breakerHelp: {

@@ -127,7 +127,7 @@ function Slots({ of: u, at, reload }: { of: Upstream; at: string; reload: () => 
   return (
     <div>
       <h3>{t.upstreams.apiKeys}</h3>
-      {u.api_keys.length === 0 ? <p class="muted small-text">{t.upstreams.access[u.access] ?? u.access}</p> : (
+      {u.api_keys.length === 0 ? <p class="muted small-text">{u.access === "keys" ? t.upstreams.noKeys : t.upstreams.access[u.access] ?? u.access}</p> : (
         <ul class="slots">
           {u.api_keys.map((k) => (
             <li key={k.number} data-slot={k.number}>
