@@ -296,6 +296,7 @@ export interface Handover {
 //   When would this limit have stopped the key?
 export interface BudgetHistory {
   budget: string;
+  unit: "usd" | "tokens";
   periods: { start: string; end: string; spent: number; limit: number; stopped: string | null }[]; // stopped: the quarter of an hour
 }
 // GET /me -> as today, plus:
@@ -411,5 +412,5 @@ export interface AuditEntry {
   after: unknown;
   session: string;
 }
-// GET /recipes?key=… -> {recipes: {id, name, kind, text}[]}: the recipes of docs/clients.md with this gateway's address and the text fk-… in place of a key
+// GET /recipes -> {recipes: {id, name, kind, text}[]}: the recipes of docs/clients.md with this gateway's address and the text fk-… in place of a key
 // POST /play/<path of the gateway>  X-Forward-Play-Key: <key id> (administrator): the real pipeline
