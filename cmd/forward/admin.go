@@ -33,9 +33,10 @@ func (a *app) setAdmin(c *change) (err error) {
 	trusted := c.cfg.Access.TrustedProxies
 	c.Admin, err = admin.New(admin.Options{
 		Ring: c.Ring, Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, TagBudgets: c.cfg.Limits.Budgets, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard,
+		Traffic:  admin.Traffic{Live: &a.live, Queues: queuesOf(c.Scheduler), Play: a.play},
 		Sessions: a.sessions, Audit: a.audit, Pages: pages, Models: a.models,
 		Features: admin.Features{
-			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, ManagedKeys: a.keys != nil, Version: buildVersion(),
+			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, Playground: true, ManagedKeys: a.keys != nil, Version: buildVersion(),
 		},
 		Gateway:  a.gatewayOf(c),
 		Address:  func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },

@@ -13,6 +13,7 @@ import (
 	"forward/internal/audit"
 	"forward/internal/cache"
 	"forward/internal/config"
+	"forward/internal/live"
 	"forward/internal/reload"
 	"forward/internal/session"
 	"forward/internal/upstream"
@@ -24,6 +25,7 @@ import (
 type administration struct {
 	sessions *session.Store // of the dashboard; nil without db, as is audit
 	audit    *audit.Log
+	live     live.Requests    // those under way, of all generations
 	settings *reload.Reloader // nil where settings are only tried
 	checks   upstream.Checks
 	proposal sync.Mutex // one text is tried at a time

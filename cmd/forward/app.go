@@ -124,6 +124,7 @@ func (a *app) apply(cfg *config.Config) (changed []string, err error) {
 		commit()
 	}
 	a.current.Store(next)
+	a.live.Interrupt() // viewers come back, and are judged by the new settings
 	if c.before != nil && c.before.Transport != next.Transport {
 		c.before.Transport.(*http.Transport).CloseIdleConnections()
 	}
@@ -140,6 +141,7 @@ func (a *app) apply(cfg *config.Config) (changed []string, err error) {
 func (a *app) prepare(cfg *config.Config) (*change, error) {
 	c := &change{cfg: cfg, before: a.current.Load(), Options: requestOptions(cfg)}
 	c.Log = a.log
+	c.Live = &a.live
 	c.Guard = &a.guard
 	for _, step := range []func(*change) error{
 		a.setCertificate, a.setRoutes, a.setRing, a.setGate, a.setScheduler, a.setQuotas, a.setTransport,

@@ -46,6 +46,7 @@ type Options struct {
 	// Models returns the models that a key may use, without their last use; all
 	// for a nil key. nil: none are known.
 	Models func(context.Context, *keys.Key) []Model
+	Traffic
 
 	Sessions *session.Store // nil: cookies mean nothing
 	Audit    *audit.Log     // nil: nothing is recorded

@@ -17,6 +17,7 @@ import (
 	"forward/internal/dialect"
 	"forward/internal/keys"
 	"forward/internal/ledger"
+	"forward/internal/live"
 	"forward/internal/price"
 	"forward/internal/session"
 )
@@ -94,7 +95,8 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.options = admin.Options{Sessions: sessions, Audit: record, Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock}
+	h.options = admin.Options{Sessions: sessions, Audit: record, Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock,
+		Traffic: admin.Traffic{Live: &live.Requests{}, Play: func(w http.ResponseWriter, _ *http.Request, _ string, _ []string) { w.WriteHeader(http.StatusOK) }}}
 	h.options.Gateway = testGateway(t)
 	for _, f := range change {
 		f(&h.options)

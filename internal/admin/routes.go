@@ -47,6 +47,7 @@ func (s *server) routes() []route {
 		s.sessionRoutes(),
 		s.auditRoutes(),
 		s.gatewayRoutes(),
+		s.runningRoutes(),
 	)
 }
 

@@ -114,8 +114,12 @@ func (g *Gateway) isCacheRoute(a *ask) bool {
 }
 
 // Drain makes the gateway not ready: /readyz answers 503 from now on, while
-// requests are still served.
-func (g *Gateway) Drain() { g.draining.Store(true) }
+// requests are still served. Viewers of what is under way are ended at once:
+// they would keep their connections for as long as they look.
+func (g *Gateway) Drain() {
+	g.draining.Store(true)
+	g.live.EndViews()
+}
 
 // Abort ends what is still open: streams get an error event of their dialect,
 // other answers an aborted connection.

@@ -66,7 +66,11 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 			return from, who, err
 		}
 	}
-	who, err = g.authenticate(in.r, &from, ip)
+	if in.as == nil {
+		who, err = g.authenticate(in.r, &from, ip)
+	} else {
+		who, err = g.introduce(in.as, &from, ip)
+	}
 	if err != nil {
 		return from, who, err
 	}
@@ -76,6 +80,9 @@ func (g *Gateway) identify(in *inbound) (from match, who caller, err error) {
 	err = g.label(in.r, &who)
 	if err != nil {
 		return from, who, err
+	}
+	if in.as != nil {
+		who.addTags(in.as.Tags)
 	}
 	if !who.policy.AllowsIP(ip) {
 		return from, who, refused(http.StatusForbidden, "ip_not_allowed",

@@ -23,6 +23,7 @@ type inbound struct {
 	id      string
 	start   time.Time
 	under   live.Request // its place among those under way
+	as      *Caller      // it was identified before, in the dashboard; nil: by its credential
 	waiting bool         // keepalive comments were sent: the answer has started as a stream
 }
 
@@ -48,10 +49,11 @@ type record struct {
 }
 
 // handle serves one request and settles it, whatever happens.
-func (g *Gateway) handle(w http.ResponseWriter, r *http.Request) {
+func (g *Gateway) handle(w http.ResponseWriter, r *http.Request, as *Caller) {
 	g.requests.add(1)
 	defer g.requests.add(-1)
 	in := g.accept(w, r)
+	in.as = as
 	rec := &record{in: in, ask: &ask{in: in, who: caller{policy: &unrestricted}}}
 	// Deferred, because nothing after relay runs when it aborts the connection.
 	defer g.settle(rec)

@@ -36,7 +36,7 @@ func (g *Gateway) Handler() http.Handler {
 		}
 	}
 	forward := func(c *gin.Context) {
-		g.handle(interimWriter{c.Writer, c.Request}, c.Request)
+		g.handle(interimWriter{c.Writer, c.Request}, c.Request, nil)
 		c.Writer.WriteHeaderNow() // or gin would write a page of its own over an upstream's empty 404
 	}
 	e.NoRoute(forward)

@@ -51,7 +51,7 @@ type feed struct {
 	next    uint64 // number of the next event
 	oldest  uint64 // number of the first one that was kept since viewers came
 	viewers []*Viewer
-	ended   chan struct{} // closed when viewers are to end; nil: it was not made
+	ended   chan struct{} // closed when the viewers are to end; nil: there were none yet
 	over    bool
 }
 
@@ -107,6 +107,7 @@ func (f *feed) add(e Event) {
 // it, and closes it.
 type Viewer struct {
 	feed   *feed
+	ended  chan struct{}
 	holder bool
 	next   uint64 // number of the event that it reads next
 	lost   bool   // events were lost whose number is not known
@@ -145,7 +146,7 @@ func (s *Requests) Watch(after uint64, holder bool) (*Viewer, error) {
 	if f.ended == nil {
 		f.ended = make(chan struct{})
 	}
-	v := &Viewer{feed: f, holder: holder, next: f.next, wake: make(chan struct{}, 1)}
+	v := &Viewer{feed: f, ended: f.ended, holder: holder, next: f.next, wake: make(chan struct{}, 1)}
 	switch {
 	case after == 0:
 	case after+1 >= f.kept() && after < f.next:
@@ -171,7 +172,7 @@ func (f *feed) kept() uint64 {
 func (v *Viewer) Next(ctx context.Context) (events []Event, lost int64, err error) {
 	for {
 		select {
-		case <-v.feed.ended:
+		case <-v.ended:
 			return nil, 0, ErrEnded
 		default:
 		}
@@ -181,7 +182,7 @@ func (v *Viewer) Next(ctx context.Context) (events []Event, lost int64, err erro
 		}
 		select {
 		case <-v.wake:
-		case <-v.feed.ended:
+		case <-v.ended:
 		case <-ctx.Done():
 			return nil, 0, ctx.Err()
 		}
@@ -212,8 +213,8 @@ func (v *Viewer) take() (events []Event, lost int64) {
 // Last returns the number of the last event that was read.
 func (v *Viewer) Last() uint64 { return v.next - 1 }
 
-// Ended is closed when the gateway stops.
-func (v *Viewer) Ended() <-chan struct{} { return v.feed.ended }
+// Ended is closed when the viewer is to end.
+func (v *Viewer) Ended() <-chan struct{} { return v.ended }
 
 // Close removes the viewer. The last one takes the ring along.
 func (v *Viewer) Close() {
@@ -233,12 +234,18 @@ func (v *Viewer) Close() {
 }
 
 // EndViews ends all viewers, now and from now on.
-func (s *Requests) EndViews() {
-	f := &s.feed
+func (s *Requests) EndViews() { s.feed.end(true) }
+
+// Interrupt ends the viewers that look now. They come back and are judged by
+// the settings of then.
+func (s *Requests) Interrupt() { s.feed.end(false) }
+
+func (f *feed) end(over bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.over && f.ended != nil {
+	if f.ended != nil {
 		close(f.ended)
+		f.ended = nil
 	}
-	f.over = true
+	f.over = f.over || over
 }

@@ -99,8 +99,8 @@ var (
 	ErrShared = errors.New("callers with other keys receive the answer of this request too")
 	// ErrFull reports that as many viewers look as may.
 	ErrFull = errors.New("too many viewers look at the requests under way")
-	// ErrEnded reports that the gateway is stopping.
-	ErrEnded = errors.New("the gateway is stopping")
+	// ErrEnded reports that the gateway stops, or has other settings.
+	ErrEnded = errors.New("viewers were ended")
 )
 
 // Request is one request under way, or a part of one that can be ended. It is a
