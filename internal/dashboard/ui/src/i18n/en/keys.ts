@@ -4,7 +4,7 @@ export const keys = {
   newKey: "New key",
   newKeyHint: "Press n",
   search: "Name, id, tag or model",
-  count: (shown: number, all: number) => (shown === all ? `${all} keys` : `${shown} of ${all} keys`),
+  count: (shown: number, all: number) => (shown === all ? (all === 1 ? "1 key" : `${all} keys`) : `${shown} of ${all} keys`),
   loading: "Reading the keys…",
   empty: "There is no key yet. Make the first one and hand it to a teammate.",
   noneFound: "No key matches the filter.",

@@ -52,7 +52,7 @@ export const upstreams = {
 
   model: "Model",
   searchModels: "Model, alias or route",
-  countModels: (shown: number, all: number) => (shown === all ? `${all} models` : `${shown} of ${all} models`),
+  countModels: (shown: number, all: number) => (shown === all ? (all === 1 ? "1 model" : `${all} models`) : `${shown} of ${all} models`),
   routes: "Routes",
   input: "Input",
   output: "Output",

@@ -75,11 +75,13 @@ export function Recipes({ secret, bearer, base, note }: { secret: string | null;
       <div class="body grid">
         <div class="recipe-choice">
           {kinds.map((kind) => (
-            <div key={kind} class="picks" role="group" aria-label={t.keys.result.kinds[kind] ?? kind}>
-              <span class="muted small-text kind">{t.keys.result.kinds[kind] ?? kind}</span>
-              {list.filter((r) => r.kind === kind).map((r) => (
-                <button key={r.id} type="button" class="pick" aria-pressed={r.id === recipe.id} onClick={() => setChosen(r.id)}>{r.name}</button>
-              ))}
+            <div key={kind} class="recipe-kind">
+              <span class="muted small-text">{t.keys.result.kinds[kind] ?? kind}</span>
+              <div class="picks" role="group" aria-label={t.keys.result.kinds[kind] ?? kind}>
+                {list.filter((r) => r.kind === kind).map((r) => (
+                  <button key={r.id} type="button" class="pick" aria-pressed={r.id === recipe.id} onClick={() => setChosen(r.id)}>{r.name}</button>
+                ))}
+              </div>
             </div>
           ))}
         </div>

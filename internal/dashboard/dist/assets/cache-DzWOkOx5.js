@@ -1,0 +1,1 @@
+export{l as default}from"./keys-9GL-o_0o.js";

@@ -1,0 +1,1 @@
+export{a as BudgetDrawer}from"./keys-9GL-o_0o.js";

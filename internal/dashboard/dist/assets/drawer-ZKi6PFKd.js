@@ -1,1 +1,0 @@
-export{a as BudgetDrawer}from"./keys-DL3wxcw_.js";

@@ -1,0 +1,1 @@
+export{t as default}from"./keys-9GL-o_0o.js";
