@@ -7,7 +7,7 @@ export const overview = {
   tokensOf: (input: string, output: string) => `${input} in, ${output} out`,
   cached: (share: string) => `${share} of input read from the provider's cache`,
   saved: "Saved",
-  savedBy: "by answers from the cache",
+  savedBy: "by the cache",
   errors: "Errors",
   errorShare: (share: string) => `${share} of requests`,
   firstToken: "First token",

@@ -19,7 +19,7 @@ export const usage = {
   unpricedHint: "They count as $0",
   unmetered: "Without usage",
   list: "List price",
-  listHint: "What the same tokens cost without discounts and own prices",
+  listHint: "What requests with the credentials of clients would have cost",
   share: "Share",
   cachedShare: "Cached",
   cachedShareHint: "Share of the input that the provider's cache read",

@@ -9,7 +9,7 @@ export const overview: typeof en = {
   tokensOf: (input, output) => `输入 ${input}，输出 ${output}`,
   cached: (share) => `${share} 的输入读自供应商缓存`,
   saved: "节省",
-  savedBy: "来自缓存的应答",
+  savedBy: "来自缓存",
   errors: "错误",
   errorShare: (share) => `占请求的 ${share}`,
   firstToken: "首词元",

@@ -21,7 +21,7 @@ export const usage: typeof en = {
   unpricedHint: "按 $0 计",
   unmetered: "无用量",
   list: "标价",
-  listHint: "不计折扣与自定价格时，同样的词元的费用",
+  listHint: "使用客户端自有凭据的请求按标价的费用",
   share: "占比",
   cachedShare: "缓存",
   cachedShareHint: "输入中由供应商缓存读取的比例",

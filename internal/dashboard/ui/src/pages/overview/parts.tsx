@@ -50,7 +50,7 @@ function columns(by: "key" | "model", range: Range): Column<Group>[] {
   return [
     { id: by, head: t.common.dimensions[by], value: (g) => nameOf(g, by), cell: (g) => (by === "key" && g.key && !isOther(String(g.key)) ? <a href={href("/keys/" + encodeURIComponent(String(g.key)))}><Name>{nameOf(g, by)}</Name></a> : <Name>{nameOf(g, by)}</Name>) },
     { id: "cost", head: t.common.sums.cost, num: true, value: (g) => g.cost_nano_usd / 1e9, cell: (g) => <Money nano={g.cost_nano_usd} /> },
-    { id: "requests", head: t.common.sums.requests, num: true, value: (g) => g.requests, cell: (g) => <a href={requests(g)}><Count n={g.requests} /></a> },
+    { id: "requests", head: t.common.sums.requests, num: true, minor: by === "key", value: (g) => g.requests, cell: (g) => <a href={requests(g)}><Count n={g.requests} /></a> },
     { id: "tokens", head: t.common.sums.tokens, num: true, minor: true, value: (g) => measured(g, "tokens"), cell: (g) => <Count n={measured(g, "tokens")} /> },
   ];
 }

@@ -95,8 +95,9 @@ function Tiles({ usage }: { usage: Usage }) {
     { label: t.common.sums.tokens, value: format.compact(input + total.output_tokens), note: input > 0 ? `${t.usage.cachedShare} ${format.percent(total.cached_read_tokens / input)}` : undefined },
     { label: t.usage.estimated, value: format.compact(total.estimated), note: share(total.estimated), title: t.usage.estimatedHint },
     { label: t.usage.unpriced, value: format.compact(total.unpriced), note: total.unpriced > 0 ? t.usage.unpricedHint : share(total.unpriced), title: t.usage.unpricedHint },
-    { label: t.usage.list, value: format.money(total.list_nano_usd), title: t.usage.listHint, note: total.saved_nano_usd > 0 ? `${t.overview.saved} ${format.money(total.saved_nano_usd)}` : undefined },
+    { label: t.common.sums.saved, value: format.money(total.saved_nano_usd) },
   ];
+  if (total.list_nano_usd > 0) tiles.push({ label: t.usage.list, value: format.money(total.list_nano_usd), title: t.usage.listHint });
   if (forecast) tiles.splice(1, 0, { label: t.usage.forecast(format.monthName(forecast.month + "-01")), value: format.money(forecast.cost_nano_usd), note: t.usage.soFar(format.money(forecast.so_far_nano_usd)) });
   return (
     <div class="usage-tiles">

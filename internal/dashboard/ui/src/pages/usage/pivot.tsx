@@ -104,7 +104,7 @@ function Two({ usage, rows, cols, measure, range, filters }: Props & { cols: Dim
       head.sum += measured(g, measure);
       heads.set(col, head);
     }
-    const all = [...heads].sort(([a, x], [b, y]) => (isTime(cols) ? b.localeCompare(a) : y.sum - x.sum));
+    const all = [...heads].filter(([, h]) => isTime(cols) || h.sum > 0).sort(([a, x], [b, y]) => (isTime(cols) ? b.localeCompare(a) : y.sum - x.sum));
     const shown = isTime(cols) ? all.slice(0, 31).reverse() : all.slice(0, widest);
     return { lines: [...lines.values()], heads: shown, rest: all.length > shown.length };
   }, [usage, rows, cols, measure]);

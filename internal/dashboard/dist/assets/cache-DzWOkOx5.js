@@ -1,1 +1,0 @@
-export{l as default}from"./keys-9GL-o_0o.js";

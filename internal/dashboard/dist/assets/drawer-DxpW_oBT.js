@@ -1,1 +1,0 @@
-export{a as BudgetDrawer}from"./keys-9GL-o_0o.js";

@@ -1,1 +1,0 @@
-export{o as default}from"./keys-9GL-o_0o.js";
