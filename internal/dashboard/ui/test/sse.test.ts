@@ -21,6 +21,12 @@ test("events are the same at every cut of the stream", () => {
   assert.deepEqual(read([...stream]), whole, "character by character");
 });
 
+test("CRLF is one line end, also where the stream is cut inside", () => {
+  for (const pieces of [["data: a\r\ndata: b\r\n\r\n"], ["data: a\r", "\ndata: b\r", "\n\r", "\n"]]) {
+    assert.deepEqual(read(pieces).map((e) => e.data), ["a\nb"]);
+  }
+});
+
 test("comments and fields without data make no event", () => {
   assert.deepEqual(read([": keepalive\n\n: keepalive\n\nevent: x\n\nretry: 5\n\n"]), []);
 });

@@ -20,7 +20,7 @@ test("an answer without a first token, a refusal, and a row without times", () =
 });
 
 test("times that contradict each other neither overlap nor leave the whole", () => {
-  for (const r of [row(500, 900, 400, 100), row(-1, -5, 20, 10), row(NaN, 3, NaN, 10), row(10, 1e9, 20, 30)]) {
+  for (const r of [row(500, 900, 400, 100), row(-1, -5, 20, 10), row(NaN, 3, NaN, 10), row(10, 1e9, 20, 30), row(10, 1e9, 0, 30)]) {
     const t = timeline(r);
     let at = 0;
     for (const s of t.spans) {

@@ -10,6 +10,7 @@ import { Badge, Code, Duration, Money, Name, Tokens } from "../../components/val
 import * as format from "../../format";
 import { t } from "../../i18n";
 import { href } from "../../router";
+import { me } from "../../session";
 import { statusTone } from "../requests/columns";
 import { gatewayURL } from "../requests/content";
 import { curl, javascript, python } from "../requests/curl.ts";
@@ -124,7 +125,7 @@ function CallCode({ call }: { call: { path: string; dialect: Dialect; body: unkn
 // The tokens come with the answer; the cost is in the ledger a moment later.
 function Figures({ run }: { run: Run }) {
   const ended = run.state !== "waiting" && run.state !== "streaming";
-  const detail = useDetail(ended ? run.id : "");
+  const detail = useDetail(ended && me().features.ledger ? run.id : "");
   const texts = t.playground.figures;
   const row = detail?.request;
   const input = row ? row.input_tokens : run.answer.input;

@@ -45,7 +45,7 @@ function Page() {
   const change = (changes: Partial<State>) => setState((s) => ({ ...s, ...changes }));
   const form = (changes: Partial<Form>) => setState((s) => ({ ...s, form: { ...s.form, ...changes } }));
   const models = useApi<{ models: Model[] }>("/models");
-  const keys = useApi<{ keys: KeyView[] }>(isAdministrator() ? "/keys" : null, { limit: 500 });
+  const keys = useApi<{ keys: KeyView[] }>(isAdministrator() ? "/keys" : null, { limit: 1000 });
   const active = keys.data?.keys.filter((k) => k.state === "active" && !k.pending) ?? [];
   const key = isAdministrator() ? (active.some((k) => k.id === state.key) ? state.key : active.length === 1 ? active[0]!.id : "") : "";
   const list = models.data?.models ?? [];

@@ -62,7 +62,6 @@ export function parsePiece(lex: Lexer, text: string): Block[] {
     const fenced = wholeFence(text);
     return [fenced ?? { type: "plain", text }];
   }
-  if (nesting(text) > 64) return [{ type: "plain", text }];
   try {
     return blocks(lex(text), 0);
   } catch {
@@ -83,14 +82,6 @@ function wholeFence(text: string): Block | null {
   const close = text.lastIndexOf("\n" + m[1]);
   if (close < m[0].length - 1 || text.slice(close + 1 + m[1]!.length).trim() !== "") return null;
   return { type: "code", lang: m[2]!.trim(), text: text.slice(m[0].length, close) };
-}
-
-// nesting is the longest run of marks that nest: each > of a line makes a quote,
-// and each of them costs the lexer the rest of the text.
-function nesting(text: string): number {
-  let most = 0;
-  for (const run of text.matchAll(/(?:[>\[*_(!-][ \t]?){32,}/g)) most = Math.max(most, run[0].length / 2);
-  return most;
 }
 
 function blocks(tokens: Token[], depth: number): Block[] {

@@ -17,7 +17,7 @@ export function Refusal({ refusal: r }: { refusal: Why }) {
     <section class="refusal" aria-label={title}>
       <Icon name="warning" />
       <div class="grow">
-        <h3>{title}</h3>
+        <p class="why-title">{title}</p>
         <p class="sentence">
           <bdi dir="auto">{sentence(r)}</bdi>
           {r.detail && <span class="detail"> — <bdi dir="auto">{r.detail}</bdi></span>}
