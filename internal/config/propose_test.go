@@ -149,6 +149,30 @@ func TestProposeShowsTheDifference(t *testing.T) {
 	}
 }
 
+// TestProposeKnowsItsCopy: a copy of a file with references and places of
+// secrets changes nothing, although they are not read, and managed keys are
+// looked for where the gateway has them.
+func TestProposeKnowsItsCopy(t *testing.T) {
+	const current = "host: 0.0.0.0\nadmin_key: file:secret\nlog_level: ${L}\nopenai_api_key: [file:secret, sk-0123456789]\nroutes: {a: {forward: '${BASE}', keys: [file:secret]}}\n"
+	dir(t, map[string]string{"forward.yaml": current, "secret": "sk-secret-0123456789"})
+	environ := []string{"L=debug", "BASE=https://a.example"}
+	flags := config.Flags{ManagedKeys: func(string) bool { return true }}
+	running, _, err := config.Load(flags, environ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := config.Propose(flags, environ, running, current); len(p.Problems) > 0 || len(p.Changes) > 0 {
+		t.Errorf("%v %+v", p.Problems, p.Changes)
+	}
+	// What stood for a text is written instead of it.
+	if p := config.Propose(flags, environ, running, strings.ReplaceAll(current, "${L}", "debug")); len(p.Problems) > 0 || len(p.Changes) > 0 {
+		t.Errorf("%v %+v", p.Problems, p.Changes)
+	}
+	if p := config.Propose(config.Flags{}, environ, running, current); len(p.Problems) != 1 || !strings.Contains(p.Problems[0].Text(), "OPEN_ACCESS") {
+		t.Errorf("without a forward key: %v", p.Problems)
+	}
+}
+
 func mustChanged(t *testing.T, running *config.Config) []string {
 	again, _ := mustLoad(t)
 	return again.Changed(running)
