@@ -283,8 +283,7 @@ func TestSettingsOfTheAPI(t *testing.T) {
 	if got := check("port: 9000\nretries: 5\n"); !got.OK || fmt.Sprint(got.Changes) != "[{PORT 8000 9000 true} {RETRIES 2 5 false}]" {
 		t.Errorf("%+v", got)
 	}
-	// What only a gateway that opens finds is found as well.
-	if got := check("cache_chat_completion: true\ncache_max_bytes: 1KiB\n"); got.OK {
+	if got := check("prices: {acme: openai/no-such-model}\n"); got.OK || len(got.Problems) != 1 || got.Problems[0].Line == nil {
 		t.Errorf("%+v", got)
 	}
 	place := filepath.Join(t.TempDir(), "made")

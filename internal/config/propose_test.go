@@ -153,7 +153,7 @@ func TestProposeShowsTheDifference(t *testing.T) {
 // secrets changes nothing, although they are not read, and managed keys are
 // looked for where the gateway has them.
 func TestProposeKnowsItsCopy(t *testing.T) {
-	const current = "host: 0.0.0.0\nadmin_key: file:secret\nlog_level: ${L}\nopenai_api_key: [file:secret, sk-0123456789]\nroutes: {a: {forward: '${BASE}', keys: [file:secret]}}\n"
+	const current = "host: 0.0.0.0\nadmin_key: file:secret\nlog_level: ${L}\nopenai_api_key: ['file:secret', sk-0123456789]\nroutes: {a: {forward: '${BASE}', keys: ['file:secret']}}\n"
 	dir(t, map[string]string{"forward.yaml": current, "secret": "sk-secret-0123456789"})
 	environ := []string{"L=debug", "BASE=https://a.example"}
 	flags := config.Flags{ManagedKeys: func(string) bool { return true }}
