@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -185,3 +186,36 @@ func TestSource(t *testing.T) {
 		}
 	}
 }
+
+// TestClasses: all styles are one file, so a class has its rules in one file of
+// a page alone; those of src/styles are shared.
+func TestClasses(t *testing.T) {
+	files, err := filepath.Glob("ui/src/pages/*/*.css")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d styles of pages: %v", len(files), err)
+	}
+	rule := regexp.MustCompile(`(?m)^\s*\.([a-z][a-z0-9-]*)[^{},]*\{`)
+	owner := map[string]string{}
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range rule.FindAllSubmatch(text, -1) {
+			class := string(m[1])
+			if slices.Contains(sharedClasses, class) {
+				continue
+			}
+			if owner[class] == "" {
+				owner[class] = name
+			}
+			if owner[class] != name {
+				t.Errorf(".%s has rules in %s and %s; rename one, or move it to src/styles", class, owner[class], name)
+			}
+		}
+	}
+}
+
+// sharedClasses are those of src/styles that pages adjust inside their own
+// elements.
+var sharedClasses = []string{"page-head", "card", "virtual-row", "tabs", "button", "table"}

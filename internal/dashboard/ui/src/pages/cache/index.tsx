@@ -49,24 +49,24 @@ function Figures({ of: s }: { of: CacheStats }) {
   return (
     <>
       {s.disabled && <Notice tone="warn">{t.cache.disabled} <bdi dir="auto" lang="en">{s.disabled}</bdi></Notice>}
-      <div class="figures">
-        <div class="card figure">
+      <div class="cache-figures">
+        <div class="card cache-figure">
           <span class="muted">{days ? t.cache.hitRate : t.cache.hitRateStart}</span>
           <b>{asked > 0 ? format.percent(hits / asked) : "–"}</b>
           <span class="muted small-text">{format.compact(hits)} / {format.compact(asked)} {t.cache.hitRateHelp}</span>
         </div>
-        <div class="card figure">
+        <div class="card cache-figure">
           <span class="muted">{t.cache.saved}</span>
           <b><Money nano={s.saved_nano_usd} /></b>
         </div>
-        <div class="card figure">
+        <div class="card cache-figure">
           <span class="muted">{t.cache.size}</span>
           <b>{s.bytes < 0 ? "–" : format.bytes(s.bytes)}</b>
           {s.max_bytes > 0 && s.bytes >= 0 ? (
             <><Bar part={s.bytes} whole={s.max_bytes} label={t.cache.of(format.bytes(s.bytes), format.bytes(s.max_bytes))} /><span class="muted small-text">{t.cache.of(format.bytes(s.bytes), format.bytes(s.max_bytes))}</span></>
           ) : <span class="muted small-text">{s.max_bytes > 0 ? format.bytes(s.max_bytes) : t.cache.noBound}</span>}
         </div>
-        <div class="card figure">
+        <div class="card cache-figure">
           <span class="muted">{t.cache.entries}</span>
           <b>{s.entries < 0 ? "–" : format.integer(s.entries)}</b>
           <span class="muted small-text">{t.cache.backend}: {s.backend}</span>
@@ -208,7 +208,7 @@ function EntrySheet({ id, onClose, onRemoved }: { id: string; onClose: () => voi
         <Loaded answer={answer}>
           {(s) => (
             <div class="grid tight">
-              <dl class="facts wide">
+              <dl class="pairs wide">
                 <dt>{t.cache.key}</dt><dd class="mono">{s.entry.key}</dd>
                 <dt>{t.cache.route}</dt><dd><Name mono>{s.entry.route}</Name></dd>
                 <dt>{t.cache.model}</dt><dd><Name>{s.entry.model}</Name></dd>

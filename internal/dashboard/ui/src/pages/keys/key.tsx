@@ -104,7 +104,7 @@ function Head({ of: k, todo, done }: { of: KeyDetail; todo: (what: Doing) => voi
         )}
       </div>
       <Failure failure={enable.failure} />
-      <dl class="facts">
+      <dl class="pairs">
         <div><dt>{t.keys.page.id}</dt><dd class="mono">{k.id} <Copy text={k.id} /></dd></div>
         {k.masked && <div><dt>{t.keys.key}</dt><dd class="mono">{k.masked}</dd></div>}
         <div><dt>{t.keys.expires}</dt><dd>{k.expires ? <><Time at={k.expires} /> (<Ago at={k.expires} />)</> : t.keys.never}</dd></div>
@@ -131,7 +131,7 @@ function Limits({ of: k }: { of: KeyDetail }) {
   return (
     <section class="card">
       <header><h2>{t.keys.page.limits}</h2></header>
-      <dl class="body facts wide">
+      <dl class="body pairs wide">
         {always.map(([name, otherwise]) => {
           const value = k.fields[name] ?? "";
           return <Fact key={name} name={name} value={value === "0" ? "" : value} otherwise={otherwise} />;

@@ -86,7 +86,7 @@ function Body({ row, detail }: { row: RequestRow; detail: RequestDetail | null }
       </div>
       {detail?.open && <Notice>{texts.open}</Notice>}
       {detail?.refusal && <Refusal refusal={detail.refusal} />}
-      <div class="figures">
+      <div class="sheet-figures">
         <Figure label={texts.cost}><Cost row={row} /></Figure>
         <Figure label={texts.tokens} title={row.estimated ? texts.estimated : undefined}>
           {row.estimated && "~ "}<Tokens n={row.input_tokens} /> <span class="muted">/</span> <Tokens n={row.output_tokens} />
@@ -128,7 +128,7 @@ function Figure({ label, title, children }: { label: string; title?: string; chi
   return (
     <div title={title}>
       <div class="muted small-text">{label}</div>
-      <div class="figure">{children}</div>
+      <div class="sheet-figure">{children}</div>
     </div>
   );
 }
