@@ -136,7 +136,7 @@ func (r *Reader) countRows(ctx context.Context, h *Histogram, s Selection) error
 		return err
 	}
 	for _, part := range spans {
-		w := s.rows(part.from(), part.to())
+		w := s.rows(part.from(), part.to(), "")
 		failed := kindsOf(part.from(), part.to())
 		query := fmt.Sprintf(`SELECT (time - ?) / ?, COUNT(*), SUM(kind IN (SELECT id FROM usage_kinds WHERE %s AND (status >= 400 OR status = 0))), COALESCE(SUM(cost), 0)
 			FROM usage_calls WHERE number >= ? AND number < ?%s GROUP BY 1`, failed.text, w.text)

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -26,7 +27,7 @@ type PageQuery struct {
 const (
 	pageRows    = 100
 	scannedRows = 400_000
-	scannedTime = 150 * time.Millisecond
+	scannedTime = 100 * time.Millisecond
 	// firstStep is how many rows are looked at first. Where they do not fill
 	// the page, the sums show where to look, and steps grow.
 	firstStep = 4000
@@ -92,80 +93,108 @@ type scan struct {
 	step     int
 	until    time.Time
 	narrowed bool
+	kinds    string // the kinds that match, as JSON; "": they are looked up for each step
 }
 
 // find returns the numbers of the first rows that match, up to a limit.
 // stopped is where it stopped at its bounds, 0 where it looked at all.
 func (s *scan) find(spans []span, limit int) (numbers []int64, stopped int64, err error) {
 	for len(spans) > 0 {
-		if spans[0].first >= spans[0].end {
-			spans = spans[1:]
-			continue
-		}
-		step, looked, err := s.next(spans[0])
-		if err != nil {
-			return nil, 0, err
-		}
-		found, err := s.match(step, limit-len(numbers))
+		found, last, err := s.look(spans[0])
 		if err != nil {
 			return nil, 0, err
 		}
 		numbers = append(numbers, found...)
-		s.left -= looked
-		if len(numbers) == limit {
-			return numbers, 0, nil
+		if len(numbers) >= limit {
+			return numbers[:limit], 0, nil
 		}
-		spans[0].end = step.first
+		spans[0].end = last
 		if spans[0].first >= spans[0].end {
 			spans = spans[1:]
 		}
-		if len(spans) == 0 {
-			return numbers, 0, nil
-		}
-		if !s.narrowed {
+		if !s.narrowed && len(spans) > 0 {
 			s.narrowed = true
-			if spans, err = s.narrow(spans); err != nil || len(spans) == 0 {
-				return numbers, 0, err
+			if spans, err = s.narrow(spans); err != nil {
+				return nil, 0, err
 			}
 		}
-		if s.left <= 0 || time.Now().After(s.until) {
+		if len(spans) > 0 && (s.left <= 0 || time.Now().After(s.until)) {
 			return numbers, spans[0].end, nil
 		}
-		s.step = min(2*s.step, maxStep, s.left)
+		s.step = min(2*s.step, maxStep, max(s.left, 1))
 	}
 	return numbers, 0, nil
 }
 
-// next returns the newest part of a span that has as many rows as a step, and
-// how many it has.
-func (s *scan) next(of span) (part span, rows int, err error) {
+// look looks at the newest rows of a span, as many as a step has. It returns the
+// numbers of those that match, and the last that it looked at.
+func (s *scan) look(of span) (numbers []int64, last int64, err error) {
+	w := s.sel.rows(of.from(), of.to(), s.kinds)
 	var first sql.NullInt64
-	err = s.db.QueryRowContext(s.ctx, `SELECT MIN(number), COUNT(*) FROM
-		(SELECT number FROM usage_calls WHERE number >= ? AND number < ? ORDER BY number DESC LIMIT ?)`, of.first, of.end, s.step).
-		Scan(&first, &rows)
-	if err != nil || rows < s.step {
-		return of, rows, err
+	var looked int
+	var found sql.NullString
+	err = s.db.QueryRowContext(s.ctx, `SELECT MIN(number), COUNT(*), group_concat(number) FILTER (WHERE matches) FROM (SELECT number, TRUE`+w.text+` AS matches
+		FROM usage_calls WHERE number >= ? AND number < ? ORDER BY number DESC LIMIT ?)`, append(w.args, of.first, of.end, s.step)...).Scan(&first, &looked, &found)
+	if err != nil {
+		return nil, 0, err
 	}
-	return span{first.Int64, of.end}, rows, nil
+	for text := range strings.SplitSeq(found.String, ",") {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.SortFunc(numbers, func(a, b int64) int { return cmp.Compare(b, a) })
+	s.left -= looked
+	if looked < s.step {
+		return numbers, of.first, nil
+	}
+	return numbers, first.Int64, nil
 }
 
-// match returns the numbers of the rows of a span that match.
-func (s *scan) match(part span, limit int) (numbers []int64, err error) {
-	w := s.sel.rows(part.from(), part.to())
-	rows, err := s.db.QueryContext(s.ctx, `SELECT number FROM usage_calls WHERE number >= ? AND number < ?`+w.text+` ORDER BY number DESC LIMIT ?`,
-		append(append([]any{part.first, part.end}, w.args...), limit)...)
+// narrow leaves out the times in which no row can match, by the sums and by the
+// kinds of rows.
+func (s *scan) narrow(spans []span) ([]span, error) {
+	spans, err := s.Reader.narrow(s.ctx, s.sel, spans)
+	kinds := s.sel.kinds()
+	if err != nil || len(spans) == 0 || kinds.text == "" {
+		return spans, err
+	}
+	in := kindsOf(spans[len(spans)-1].from(), spans[0].to())
+	rows, err := s.db.QueryContext(s.ctx, `SELECT id, until FROM usage_kinds WHERE `+in.text+kinds.text+` ORDER BY until DESC LIMIT ?`,
+		append(append(in.args, kinds.args...), maxNarrow+1)...)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
+	var ids []int64
+	var found []span
 	for rows.Next() {
-		var n int64
-		if err := rows.Scan(&n); err != nil {
+		var id, until int64
+		if err := rows.Scan(&id, &until); err != nil {
 			return nil, err
 		}
-		numbers = append(numbers, n)
+		ids = append(ids, id)
+		last := time.UnixMicro(until)
+		found = join(found, span{numberAt(last.Add(-kindSpan - clockSlack)), numberAt(last.Add(2 * clockSlack))})
 	}
-	return numbers, rows.Err()
+	if err := rows.Err(); err != nil || len(ids) > maxNarrow {
+		return spans, err
+	}
+	s.kinds = "[" + strings.Trim(strings.ReplaceAll(fmt.Sprint(ids), " ", ","), "[]") + "]"
+	return within(spans, found), nil
+}
+
+// maxNarrow is how many kinds are looked for at once. Where there are more, the
+// rows that match are not rare.
+const maxNarrow = 2000
+
+// join adds a span to a list that goes downward.
+func join(spans []span, s span) []span {
+	if n := len(spans); n > 0 && spans[n-1].first <= s.end {
+		spans[n-1].first = min(spans[n-1].first, s.first)
+		return spans
+	}
+	return append(spans, s)
 }
 
 // narrow leaves out the hours and days in which no request can match.
@@ -184,10 +213,6 @@ func (r *Reader) narrow(ctx context.Context, sel *Selection, spans []span) ([]sp
 	}
 	found, err := r.daysOf(ctx, days, spans)
 	return within(spans, found), err
-}
-
-func (s *scan) narrow(spans []span) ([]span, error) {
-	return s.Reader.narrow(s.ctx, s.sel, spans)
 }
 
 // hours returns the condition about the cells of usage_hours that a matching
@@ -273,12 +298,7 @@ func (r *Reader) times(ctx context.Context, query string, args []any, bounds fun
 			return nil, err
 		}
 		from, to := bounds(at)
-		s := span{numberAt(from), numberAt(to)}
-		if n := len(spans); n > 0 && spans[n-1].first <= s.end {
-			spans[n-1].first = s.first
-			continue
-		}
-		spans = append(spans, s)
+		spans = join(spans, span{numberAt(from), numberAt(to)})
 	}
 	return spans, rows.Err()
 }

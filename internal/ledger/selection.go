@@ -86,22 +86,44 @@ var (
 	sumDimensions  = []Dimension{ByKey, ByModel, ByRoute, ByOperation, ByStatus, ByCache}
 )
 
+// kinds returns the condition of a selection about usage_kinds; its text is ""
+// where there is none.
+func (s *Selection) kinds() (w where) {
+	for _, t := range s.Terms {
+		if slices.Contains(kindDimensions, t.Dimension) {
+			text, args := t.condition("usage_kinds")
+			w.and(text, args...)
+		}
+	}
+	if s.Unmetered {
+		w.and("usage_kinds.unmetered")
+	}
+	return w
+}
+
 // rows returns the condition of a selection about usage_calls, for rows that
-// started in a time at most: the kinds of their time are looked up once, which
-// is a few thousand of them where there may be a hundred thousand rows.
-func (s *Selection) rows(from, to time.Time) (w where) {
+// started in a time at most. Their kinds are looked up once, which is a few
+// thousand of them where there may be a hundred thousand rows, unless those that
+// match are given as JSON.
+func (s *Selection) rows(from, to time.Time, known string) (w where) {
 	if !s.Since.IsZero() {
 		w.and("usage_calls.time >= ?", s.Since.UnixMicro())
 	}
 	if !s.Until.IsZero() {
 		w.and("usage_calls.time < ?", s.Until.UnixMicro())
 	}
-	var kinds where
+	kinds := s.kinds()
+	switch {
+	case kinds.text == "":
+	case known != "":
+		w.and("usage_calls.kind IN (SELECT value FROM json_each(?))", known)
+	default:
+		in := kindsOf(from, to)
+		w.and("usage_calls.kind IN (SELECT id FROM usage_kinds WHERE "+in.text+kinds.text+")", append(in.args, kinds.args...)...)
+	}
 	for _, t := range s.Terms {
 		switch {
 		case slices.Contains(kindDimensions, t.Dimension):
-			text, args := t.condition("usage_kinds")
-			kinds.and(text, args...)
 		case t.Dimension == ByTag:
 			w.tag(t)
 		case t.Dimension == BySession && t.Value == "":
@@ -112,13 +134,6 @@ func (s *Selection) rows(from, to time.Time) (w where) {
 			text, args := t.condition("usage_calls")
 			w.and(text, args...)
 		}
-	}
-	if s.Unmetered {
-		kinds.and("usage_kinds.unmetered")
-	}
-	if kinds.text != "" {
-		in := kindsOf(from, to)
-		w.and("usage_calls.kind IN (SELECT id FROM usage_kinds WHERE "+in.text+kinds.text+")", append(in.args, kinds.args...)...)
 	}
 	if s.Unpriced {
 		w.and("usage_calls.cost IS NULL")
