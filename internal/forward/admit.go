@@ -27,7 +27,7 @@ func (g *Gateway) admit(a *ask) (admission, error) {
 		name = "sockets of " + name // they are as many as may run, beside what runs
 	}
 	if !g.parallel.Enter(name, most) {
-		return admission{}, &refusal{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", retryAfter: time.Second,
+		return admission{}, &refusal{status: http.StatusTooManyRequests, code: "rate_limit_exceeded", retryAfter: time.Second, limit: "parallel", detail: fmt.Sprintf("%d at the same time", most),
 			message: fmt.Sprintf("%d requests of yours are running, which is as many as may at the same time. Wait for one to end.", most)}
 	}
 	admitted := admission{entered: name}

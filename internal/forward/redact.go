@@ -30,6 +30,9 @@ func (g *Gateway) redactRow(row *ledger.Row, a *ask, ans *answer) {
 		shown := g.redactName(*name, a, ans)
 		if shown != *name {
 			row.Price = strings.ReplaceAll(row.Price, *name, shown) // which names what it found no price for
+			for i := range row.Trail {
+				row.Trail[i].Text = strings.ReplaceAll(row.Trail[i].Text, *name, shown)
+			}
 			*name = shown
 		}
 	}

@@ -25,6 +25,7 @@ type refusal struct {
 	retryAfter           time.Duration
 	header               http.Header // of the answer; nil: none
 	err                  error
+	limit, detail        string // which limit of the caller's it is, and its figure; see explain
 }
 
 // refused returns a refusal whose message names the fix.

@@ -126,6 +126,7 @@ func (g *Gateway) closeAccount(rec *record, used outcome, elapsed time.Duration)
 	row.Unmetered = used.unmetered
 	g.deferWork(rec)
 	row.Trail = g.trail(rec, row.Attempts)
+	g.explain(&row, rec)
 	if used.estimated {
 		row.Tier = cmp.Or(row.Tier, used.tier)
 		row.Answered = cmp.Or(row.Answered, g.answering(rec.to.route, rec.to.model))

@@ -49,6 +49,14 @@ func (who *caller) checkRoute(r *upstream.Route) error {
 		"Key '"+who.name+"' may not use the route '"+r.Name+"'.")
 }
 
+// shown names the caller as people know it.
+func (who *caller) shown() string {
+	if who.known {
+		return "key " + who.name
+	}
+	return "caller " + who.id
+}
+
 // restricted reports whether there may be a model that the caller may not use,
 // so that every body that could name one is read.
 func (g *Gateway) restricted(who *caller) bool {

@@ -187,10 +187,13 @@ func (r *Row) billReported(prices *price.Table) {
 		}
 		r.Priced = true
 		r.Cost = reported
-		r.Price = "the amount that the provider reported"
+		r.Price = reportedPrice
 	}
 	r.addPrice("the provider reported " + reported.String())
 }
+
+// reportedPrice is the price of a row whose cost the provider reported.
+const reportedPrice = "the amount that the provider reported"
 
 // isFree reports whether an operation never costs anything at any provider.
 // Moderation is none of them: OpenAI's models for it have the price 0, those of

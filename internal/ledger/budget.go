@@ -156,6 +156,18 @@ func (e *BudgetError) Error() string {
 	return text
 }
 
+// Summary is the budget and how it stands, in a line.
+func (e *BudgetError) Summary() string {
+	text := e.Budget.String() + ": " + e.Budget.show(e.Spent) + " used"
+	if e.Held > 0 {
+		text += ", " + e.Budget.show(e.Held) + " held"
+	}
+	if e.Needed > 0 {
+		text += ", " + e.Budget.show(e.Needed) + " needed"
+	}
+	return text
+}
+
 // UnpricedError reports that there is a budget in dollars and the model has no
 // price, or none for what is asked of it.
 type UnpricedError struct {

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 )
@@ -90,18 +89,9 @@ func (q *Query) in(s source) plan {
 			where("number < ?", numberAt(until.Add(clockSlack)))
 		}
 	}
-	for _, d := range slices.Sorted(maps.Keys(q.Filter)) {
-		column := s.table + "." + string(d)
-		value := q.Filter[d]
-		if d == ByKey {
-			where("("+column+" = ? OR "+column+" IN (SELECT key FROM usage_keys WHERE name = ?))", value, value)
-			continue
-		}
-		if d == ByTag {
-			where("EXISTS (SELECT 1 FROM json_each(NULLIF(tags, '')) AS t WHERE t.value = ?)", value)
-			continue
-		}
-		where(column+" = ?", value)
+	for _, t := range q.terms() {
+		text, args := t.condition(s.table)
+		where(text, args...)
 	}
 	if q.Unmetered {
 		where("unmetered")
@@ -124,8 +114,8 @@ func (r *Reader) source(q Query) source {
 	for _, d := range q.By {
 		has[d] = true
 	}
-	for d := range q.Filter {
-		has[d] = true
+	for _, t := range q.terms() {
+		has[t.Dimension] = true
 	}
 	only := func(allowed ...Dimension) bool {
 		for d := range has {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -47,6 +48,7 @@ type Query struct {
 	// Filter keeps the requests whose dimension has the value. A key can be
 	// given by id or by name. hour, day and month are no filters.
 	Filter map[Dimension]string
+	Terms  []Term // that requests have to match beside the filter
 	// Unmetered keeps the requests that were sent and whose usage is unknown.
 	Unmetered bool
 	// Top bounds the groups: beyond that many, about the dearest, all others of
@@ -69,12 +71,15 @@ func (q Query) Check() error {
 			return fmt.Errorf("%q is twice in what to group by", d)
 		}
 	}
-	for d := range q.Filter {
-		if !slices.Contains(known, d) || layouts[d] != "" {
-			return fmt.Errorf("%q is nothing to filter by", d)
-		}
+	return Selection{Terms: q.terms()}.Check()
+}
+
+// terms returns the filter and the terms together.
+func (q Query) terms() (list []Term) {
+	for _, d := range slices.Sorted(maps.Keys(q.Filter)) {
+		list = append(list, Term{Dimension: d, Value: q.Filter[d]})
 	}
-	return nil
+	return append(list, q.Terms...)
 }
 
 func words(dimensions []Dimension) string {

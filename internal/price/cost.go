@@ -2,6 +2,7 @@ package price
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 )
@@ -43,6 +44,24 @@ func (l Line) String() string {
 	}
 	b = append(b, " = "...)
 	return string(l.Amount.append(b))
+}
+
+// lineForm is that of Line.String.
+var lineForm = regexp.MustCompile(`^(\d+) (\S.*?)(?: as (\S+))? × (\$[\d.]+)(?:/M)? = (\$[\d.]+)$`)
+
+// ParseLine reads what String wrote.
+func ParseLine(text string) (l Line, ok bool) {
+	parts := lineForm.FindStringSubmatch(text)
+	if parts == nil {
+		return Line{}, false
+	}
+	var errs [3]error
+	l.Count, errs[0] = strconv.ParseInt(parts[1], 10, 64)
+	l.Quantity = Quantity(parts[2])
+	l.As = Quantity(parts[3])
+	l.Rate, errs[1] = ParseDollars(parts[4])
+	l.Amount, errs[2] = ParseDollars(parts[5])
+	return l, errs == [3]error{}
 }
 
 // service is what a call was served as, for which rates.

@@ -82,6 +82,23 @@ func (q Quantity) Per() int64 {
 	return 1_000_000
 }
 
+// Unit returns what is counted, in the plural.
+func (q Quantity) Unit() string {
+	switch q.base() {
+	case Character:
+		return "characters"
+	case Second, VideoSecond:
+		return "seconds"
+	case Image:
+		return "images"
+	case ToolCall:
+		return "calls"
+	case Request:
+		return "requests"
+	}
+	return "tokens"
+}
+
 // general returns the quantity whose rate applies where a price list has none
 // for q, or "". Providers that list no rate for reasoning bill it as output,
 // for example, and a rate of "image/1024x1024" is for every quality.
