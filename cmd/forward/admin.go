@@ -36,6 +36,7 @@ func (a *app) setAdmin(c *change) (err error) {
 		Traffic:  admin.Traffic{Live: &a.live, Queues: queuesOf(c.Scheduler), Play: a.play},
 		Sessions: a.sessions, Audit: a.audit, Pages: pages, Models: a.models,
 		Features: admin.Features{
+			Chats:  admin.Chats{On: c.cfg.Log.Chat, Dir: c.cfg.Log.Options.Dir, Content: c.cfg.Log.Options.Content, Retention: c.cfg.Log.Options.Retention},
 			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, Playground: true, ManagedKeys: a.keys != nil, Version: buildVersion(),
 		},
 		Gateway:  a.gatewayOf(c),

@@ -86,11 +86,14 @@ type Features struct {
 	ManagedKeys bool   `json:"managed_keys"`
 	RotateOwn   bool   `json:"rotate_own"` // holders may rotate their own keys
 	Version     string `json:"-"`
+	Chats       Chats  `json:"-"`
 }
 
 type server struct {
 	Options
-	days days // of routes
+	days           days          // of routes
+	reports        chan struct{} // one for each that is worked on
+	reportPatience time.Duration
 }
 
 // New returns a handler of all routes of the table, of the pages, and of the
@@ -121,7 +124,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Browser.Prefix == nil {
 		o.Browser.Prefix = func(*http.Request) string { return "" }
 	}
-	s := &server{Options: o}
+	s := &server{Options: o, reports: make(chan struct{}, maxReports), reportPatience: reportPatience}
 	routes := s.routes()
 	description, err := describe(routes)
 	if err != nil {

@@ -287,14 +287,18 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 func TestParametersAreAsDescribed(t *testing.T) {
 	h := newFixture(t)
 	doc := decode(t, h.ask(http.MethodGet, "/_/api/openapi.json", "").Body.String())
-	values := map[string]string{"by": "key", "since": "7d", "until": "1h", "limit": "5", "offset": "1", "state": "active", "unmetered": "true", "details": "true"}
+	values := map[string]string{"by": "key", "since": "7d", "until": "1h", "limit": "5", "offset": "1", "state": "active", "unmetered": "true", "unpriced": "true", "details": "true",
+		"top": "3", "compare": "previous", "forecast": "true", "format": "csv", "before": "9", "min_ms": "1.5", "min_cost": "7", "buckets": "9"}
 	n := 0
-	for _, path := range []string{"/_/api/usage", "/_/api/keys"} {
+	for _, path := range []string{"/_/api/usage", "/_/api/keys", "/_/api/requests", "/_/api/requests/histogram", "/_/api/latency"} {
 		for _, p := range asList(doc["paths"].(schema)[path].(schema)["get"].(schema)["parameters"]) {
 			name := p.(schema)["name"].(string)
 			value := values[name]
 			if value == "" {
 				value = "x"
+			}
+			if path == "/_/api/latency" && name == "by" {
+				value = "model"
 			}
 			n++
 			if w := h.ask(http.MethodGet, path+"?"+name+"="+value, "admin"); w.Code != http.StatusOK {
@@ -302,7 +306,7 @@ func TestParametersAreAsDescribed(t *testing.T) {
 			}
 		}
 	}
-	if n != 24 {
-		t.Errorf("%d parameters were looked at, not 24", n)
+	if n != 80 {
+		t.Errorf("%d parameters were looked at, not 80", n)
 	}
 }

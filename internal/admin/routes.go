@@ -41,6 +41,7 @@ type need func(*server) error
 func (s *server) routes() []route {
 	return slices.Concat(
 		s.usageRoutes(),
+		s.requestRoutes(),
 		s.keyRoutes(),
 		s.meRoutes(),
 		s.modelRoutes(),

@@ -23,6 +23,12 @@ type target struct {
 	operation dialect.Operation
 }
 
+// path returns the path of the log below a directory.
+func (t target) path(dir string) string {
+	name := string(t.operation)
+	return filepath.Join(dir, dirName(t.route), name, name+".log")
+}
+
 // line is a line for a file, with its line end.
 type line struct {
 	target
@@ -121,9 +127,8 @@ func (w *writer) join(lines []line, segment uint64) []byte {
 func (w *writer) file(n line) *file {
 	f := w.files[n.target]
 	if f == nil {
-		name := string(n.operation)
 		f = &file{
-			path:     filepath.Join(w.dir, dirName(n.route), name, name+".log"),
+			path:     n.target.path(w.dir),
 			max:      w.maxSize,
 			location: w.location,
 			log:      w.log,

@@ -20,8 +20,8 @@ const forecastWeeks = 4
 // Forecast works out what the month around now will have cost of the requests
 // that match terms. A day that is to come costs what the same days of the week
 // cost on average in the four weeks before, from the first day with a request
-// on, for a weekend is no workday; the rest of today its part of that. Without
-// such a day it is the average of all.
+// on, for a weekend is no workday; the rest of today its part of that. Where
+// there is none, it is the average of all.
 func (r *Reader) Forecast(ctx context.Context, terms []Term, now time.Time) (Forecast, error) {
 	now = now.In(r.zone)
 	start, end, err := Monthly.Window(now, r.zone)

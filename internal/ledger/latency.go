@@ -155,7 +155,7 @@ type LatencyGroup struct {
 // Latency returns percentiles of the times that requests took, by hours in the
 // order of time and else with the most requests first.
 func (r *Reader) Latency(ctx context.Context, q LatencyQuery) ([]LatencyGroup, error) {
-	if err := q.check(); err != nil {
+	if err := q.Check(); err != nil {
 		return nil, err
 	}
 	names, err := r.keyNames(ctx)
@@ -211,7 +211,8 @@ func (r *Reader) Latency(ctx context.Context, q LatencyQuery) ([]LatencyGroup, e
 	return list, nil
 }
 
-func (q *LatencyQuery) check() error {
+// Check returns what is wrong with a query.
+func (q LatencyQuery) Check() error {
 	if q.By != "" && !slices.Contains([]Dimension{ByKey, ByModel, ByRoute, ByHour, ByDay}, q.By) {
 		return fmt.Errorf("%q is nothing by which times are kept: write key, model, route, hour or day", q.By)
 	}

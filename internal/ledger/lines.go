@@ -12,8 +12,8 @@ type CostLine struct {
 }
 
 // CostLines returns the parts of a row's cost as they were billed. They add up
-// to the cost: what the cache saved and what the caller's own credential paid is
-// taken off. There are none where they are not known, as for a row that was
+// to the cost: what the cache saved and what the caller's own credential paid
+// is taken off. There are none where they are not known, as for a row that was
 // billed at what was reserved.
 func (r *Row) CostLines() (lines []CostLine) {
 	if !r.Priced {

@@ -48,6 +48,13 @@ func parseID(id string) (milli, rest int64, ok bool) {
 	return int64(ms) << numberBits, int64(random) & numberMask, err == nil
 }
 
+// IsID reports whether a text is an id of a request of the gateway, by which
+// its row is found at once.
+func IsID(text string) bool {
+	_, _, ok := parseID(text)
+	return ok
+}
+
 // numberOf returns the number of a row with an id that started at t. Ids of
 // another form, those of rows that settle batches, have no time in them.
 func numberOf(id string, t time.Time) int64 {

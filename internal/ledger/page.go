@@ -96,8 +96,8 @@ type scan struct {
 	kinds    string // the kinds that match, as JSON; "": they are looked up for each step
 }
 
-// find returns the numbers of the first rows that match, up to a limit.
-// stopped is where it stopped at its bounds, 0 where it looked at all.
+// find returns the numbers of the first rows that match, up to a limit. stopped
+// is where it stopped at its bounds, 0 where it looked at all.
 func (s *scan) find(spans []span, limit int) (numbers []int64, stopped int64, err error) {
 	for len(spans) > 0 {
 		found, last, err := s.look(spans[0])
@@ -126,8 +126,8 @@ func (s *scan) find(spans []span, limit int) (numbers []int64, stopped int64, er
 	return numbers, 0, nil
 }
 
-// look looks at the newest rows of a span, as many as a step has. It returns the
-// numbers of those that match, and the last that it looked at.
+// look looks at the newest rows of a span, as many as a step has. It returns
+// the numbers of those that match, and the last that it looked at.
 func (s *scan) look(of span) (numbers []int64, last int64, err error) {
 	w := s.sel.rows(of.from(), of.to(), s.kinds)
 	var first sql.NullInt64

@@ -132,6 +132,13 @@ func (r *Reader) find(ctx context.Context, id string) (Row, error) {
 	return scanRow(r.db.QueryRowContext(ctx, query, args...).Scan)
 }
 
+// IsSettlement reports whether an id is that of a row which settles a batch.
+// Its row is found by it, though the id has no time in it.
+func (r *Reader) IsSettlement(ctx context.Context, id string) (is bool, err error) {
+	err = r.db.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM usage_settled WHERE row = ?)`, id).Scan(&is)
+	return is, wrapRead(err)
+}
+
 // Settled returns the ids of the rows that settled a batch.
 func (r *Reader) Settled(ctx context.Context, batch string) (ids []string, err error) {
 	err = r.query(ctx, `SELECT row FROM usage_settled WHERE batch = ? ORDER BY row`, []any{batch}, func(rows *sql.Rows) error {

@@ -103,8 +103,8 @@ func (s *Selection) kinds() (w where) {
 
 // rows returns the condition of a selection about usage_calls, for rows that
 // started in a time at most. Their kinds are looked up once, which is a few
-// thousand of them where there may be a hundred thousand rows, unless those that
-// match are given as JSON.
+// thousand of them where there may be a hundred thousand rows, unless those
+// that match are given as JSON.
 func (s *Selection) rows(from, to time.Time, known string) (w where) {
 	if !s.Since.IsZero() {
 		w.and("usage_calls.time >= ?", s.Since.UnixMicro())
