@@ -28,7 +28,7 @@ export function Figures({ range, step, usage, latency, trend }: Props) {
   const requests = (query: Query = {}) => href("/requests", { ...rangeQuery(range), ...query });
   const text = t.overview;
   return (
-    <div class="figures">
+    <div class="headlines">
       <Figure label={text.spend} value={format.moneyCompact(total.cost_nano_usd)} now={total.cost_nano_usd} before={previous?.cost_nano_usd} show={format.money}
         note={total.requests > 0 && text.perRequest(format.money(total.cost_nano_usd / total.requests))} values={line((s) => s.cost_nano_usd)} href={href("/usage", rangeQuery(range))} />
       <Figure label={text.requests} value={format.compact(total.requests)} now={total.requests} before={previous?.requests} show={format.compact}
@@ -61,7 +61,7 @@ function Figure({ label, value, now, before, show, note, title, values, href, ri
   tone?: "" | "good" | "bad"; // of the line
 }) {
   return (
-    <a class="figure card" href={href} title={title}>
+    <a class="headline card" href={href} title={title}>
       <span class="label">
         {label}
         {now !== undefined && before !== undefined && <Change now={now} before={before} show={show!} rise={rise} />}
