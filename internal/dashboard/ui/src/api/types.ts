@@ -196,7 +196,7 @@ export type Part =
   | { type: "media"; media_type: string; bytes: number }
   | { type: "other"; json: unknown };
 
-// GET /running -> {running: Running[], queues: QueueState[]}
+// GET /running -> {running: Running[], count, queues: QueueState[]}; at most 1,000, the oldest first
 export interface Running {
   id: string;
   started: string;
@@ -224,7 +224,8 @@ export interface QueueState {
 //   event: phase  data: {id, phase, phase_since, tokens, bytes}
 //   event: done   data: RequestRow (no trail)
 //   event: queue  data: {queues: QueueState[]} (each second while it changes)
-//   event: dropped data: {count}
+//   event: dropped data: {count}: events were lost (0: not known how many). Forget what is
+//     running; all that is follows as open. Also sent after a lost connection whose events are gone.
 //   `id:` is a number; a comment each 15 s.
 
 // GET /keys -> {keys: KeyView[], count, next_offset}
