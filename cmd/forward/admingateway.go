@@ -72,7 +72,7 @@ func (a *app) upstreams() (list []admin.Upstream) {
 	g := a.current.Load()
 	for _, r := range g.Routes.Routes() {
 		u := admin.Upstream{Route: r.Prefix, Name: r.Name, Dialect: r.Dialect.Name, Access: accessOf(r),
-			Bases: []admin.UpstreamBase{}, Keys: []admin.UpstreamKey{}, Queues: []admin.UpstreamQueue{}}
+			Bases: []admin.UpstreamBase{}, Keys: []admin.UpstreamKey{}}
 		for _, b := range r.Bases() {
 			u.Bases = append(u.Bases, admin.UpstreamBase{URL: b.URL, State: b.State, Since: when(b.Since)})
 		}
@@ -80,16 +80,6 @@ func (a *app) upstreams() (list []admin.Upstream) {
 			u.Keys = append(u.Keys, keyState(k))
 		}
 		list = append(list, u)
-	}
-	if g.Scheduler == nil {
-		return list
-	}
-	for _, q := range g.Scheduler.Report() {
-		for i := range list {
-			if list[i].Name == q.Route {
-				list[i].Queues = append(list[i].Queues, admin.UpstreamQueue{Model: q.Model, Route: q.Route, Waiting: q.Waiting, Longest: float64(q.Longest.Microseconds()) / 1000})
-			}
-		}
 	}
 	return list
 }

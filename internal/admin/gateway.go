@@ -44,13 +44,12 @@ type Settings struct {
 
 // Upstream is the state of a route.
 type Upstream struct {
-	Route   string          `json:"route"` // its prefix
-	Name    string          `json:"name"`
-	Dialect string          `json:"dialect"`
-	Access  string          `json:"access"` // keys, open or client
-	Bases   []UpstreamBase  `json:"bases"`
-	Keys    []UpstreamKey   `json:"api_keys"`
-	Queues  []UpstreamQueue `json:"queues"`
+	Route   string         `json:"route"` // its prefix
+	Name    string         `json:"name"`
+	Dialect string         `json:"dialect"`
+	Access  string         `json:"access"` // keys, open or client
+	Bases   []UpstreamBase `json:"bases"`
+	Keys    []UpstreamKey  `json:"api_keys"`
 }
 
 // UpstreamBase is the state of a base URL.
@@ -66,14 +65,6 @@ type UpstreamKey struct {
 	State  string     `json:"state"`  // ready, resting or rejected
 	Until  *time.Time `json:"until"`
 	Reason string     `json:"reason"` // of a rest: rate_limit, no_credit or refused
-}
-
-// UpstreamQueue is the state of a model's queue.
-type UpstreamQueue struct {
-	Model   string  `json:"model"`
-	Route   string  `json:"route"`
-	Waiting int     `json:"waiting"`
-	Longest float64 `json:"longest_ms"`
 }
 
 // Checked is the outcome of a connect test.

@@ -55,7 +55,7 @@ func testGateway(t *testing.T) admin.Gateway {
 	return admin.Gateway{
 		Upstreams: func() []admin.Upstream {
 			return []admin.Upstream{{Route: "/", Name: "openai", Dialect: "openai", Access: "keys", Keys: keys,
-				Bases: []admin.UpstreamBase{{URL: "https://api.openai.com", State: "open", Since: &since}}, Queues: []admin.UpstreamQueue{{Model: "gpt-4o", Route: "openai", Waiting: 1, Longest: 1.5}}}}
+				Bases: []admin.UpstreamBase{{URL: "https://api.openai.com", State: "open", Since: &since}}}}
 		},
 		Check: func(_ context.Context, route string) admin.Checked {
 			if route != "openai" {

@@ -17,9 +17,10 @@ import (
 // upstreamView is the state of a route with what became of its requests.
 type upstreamView struct {
 	Upstream
-	Errors     []causeView `json:"errors"`
-	Requests   int64       `json:"requests"` // of the last 24 hours, as are the next two
-	ErrorCount int64       `json:"error_count"`
+	Queues     []queueState `json:"queues"` // in which requests wait
+	Errors     []causeView  `json:"errors"`
+	Requests   int64        `json:"requests"` // of the last 24 hours, as are the next two
+	ErrorCount int64        `json:"error_count"`
 }
 
 // causeView is how many requests ended with an error of one cause.
@@ -29,7 +30,7 @@ type causeView struct {
 	Requests int64  `json:"requests"`
 }
 
-func (s *server) listUpstreams(r *http.Request, _ *viewer) (any, error) {
+func (s *server) listUpstreams(r *http.Request, v *viewer) (any, error) {
 	if _, err := query(r); err != nil {
 		return nil, err
 	}
@@ -37,14 +38,20 @@ func (s *server) listUpstreams(r *http.Request, _ *viewer) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	queues := s.queues(v, nil)
 	views := []upstreamView{}
 	for _, u := range s.Gateway.Upstreams() {
-		v := upstreamView{Upstream: u, Errors: []causeView{}}
-		if d := day[u.Name]; d != nil {
-			v.Requests, v.ErrorCount = d.requests, d.errors
-			v.Errors = append(v.Errors, d.causes...)
+		view := upstreamView{Upstream: u, Queues: []queueState{}, Errors: []causeView{}}
+		for _, q := range queues {
+			if q.Route == u.Name {
+				view.Queues = append(view.Queues, q)
+			}
 		}
-		views = append(views, v)
+		if d := day[u.Name]; d != nil {
+			view.Requests, view.ErrorCount = d.requests, d.errors
+			view.Errors = append(view.Errors, d.causes...)
+		}
+		views = append(views, view)
 	}
 	return struct {
 		Upstreams []upstreamView `json:"upstreams"`
