@@ -26,24 +26,51 @@ func (a *app) setAdmin(c *change) (err error) {
 	if err != nil {
 		return err
 	}
-	pages, err := dashboard.New("/_/")
-	if err != nil {
-		return err
-	}
 	trusted := c.cfg.Access.TrustedProxies
-	c.Admin, err = admin.New(admin.Options{
+	o := admin.Options{
 		Ring: c.Ring, Keys: a.keys, Declared: c.cfg.Access.Keys, Ledger: c.Ledger, TagBudgets: c.cfg.Limits.Budgets, AdminKey: c.cfg.Access.AdminKey, Guard: c.Guard,
-		Traffic:  admin.Traffic{Live: &a.live, Queues: queuesOf(c.Scheduler), Play: a.play},
-		Sessions: a.sessions, Audit: a.audit, Pages: pages, Models: a.models,
+		Traffic: admin.Traffic{Live: &a.live, Queues: queuesOf(c.Scheduler), Play: a.play},
+		Audit:   a.audit, Models: a.models,
 		Features: admin.Features{
 			Chats:  admin.Chats{On: c.cfg.Log.Chat, Dir: c.cfg.Log.Options.Dir, Content: c.cfg.Log.Options.Content, Retention: c.cfg.Log.Options.Retention},
-			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat, Cache: c.Cache != nil, Playground: true, ManagedKeys: a.keys != nil, Version: buildVersion(),
+			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat && c.cfg.Dashboard.Content, Cache: c.Cache != nil, Playground: true,
+			ManagedKeys: a.keys != nil, RotateOwn: c.cfg.Dashboard.RotateOwn, Version: buildVersion(),
 		},
 		Gateway:  a.gatewayOf(c),
 		Address:  func(r *http.Request) netip.Addr { return clientip.Of(r, trusted) },
 		Origin:   func(r *http.Request) string { return clientip.Origin(r, trusted) },
 		Location: c.cfg.Location, Log: a.log,
-	})
+	}
+	return a.setDashboard(c, o)
+}
+
+// setDashboard makes the handlers of the API: with the dashboard's pages and
+// its sign-in where it is, and without both where programs ask.
+func (a *app) setDashboard(c *change, o admin.Options) (err error) {
+	if !c.cfg.Dashboard.On || a.sessions == nil {
+		c.Admin, err = admin.New(o)
+		return err
+	}
+	if a.pages == nil {
+		a.pages, err = dashboard.New("/_/")
+		if err != nil {
+			return err
+		}
+	}
+	with := o
+	with.Sessions, with.Pages = a.sessions, a.pages
+	with.Browser = admin.Browser{Hosts: c.cfg.Dashboard.Hosts, Prefix: func(r *http.Request) string { return clientip.Prefix(r, c.cfg.Access.TrustedProxies) }}
+	if c.cfg.Dashboard.Addr == "" {
+		c.Dashboard = true
+		c.Admin, err = admin.New(with)
+		return err
+	}
+	c.Admin, err = admin.New(o)
+	if err != nil {
+		return err
+	}
+	there, err := admin.New(with)
+	c.pages = there
 	return err
 }
 

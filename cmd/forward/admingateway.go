@@ -7,12 +7,14 @@ import (
 	"net/url"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"forward/internal/admin"
 	"forward/internal/audit"
 	"forward/internal/cache"
 	"forward/internal/config"
+	"forward/internal/dashboard"
 	"forward/internal/live"
 	"forward/internal/reload"
 	"forward/internal/session"
@@ -25,8 +27,10 @@ import (
 type administration struct {
 	sessions *session.Store // of the dashboard; nil without db, as is audit
 	audit    *audit.Log
-	live     live.Requests    // those under way, of all generations
-	settings *reload.Reloader // nil where settings are only tried
+	live     live.Requests          // those under way, of all generations
+	pages    *dashboard.Handler     // nil: no settings needed it yet
+	reached  atomic.Pointer[string] // the dashboard's address, as this machine reaches it; nil: nothing listens yet
+	settings *reload.Reloader       // nil where settings are only tried
 	checks   upstream.Checks
 	proposal sync.Mutex // one text is tried at a time
 }

@@ -58,13 +58,15 @@ type generation struct {
 	cfg     *config.Config
 	gateway *forward.Gateway
 	handler http.Handler
+	pages   http.Handler // of DASHBOARD_ADDR; nil: there is no such listener, or nothing to show on it
 }
 
 // change is a generation in the making.
 type change struct {
 	forward.Options
 	cfg    *config.Config
-	before *generation // nil at the start
+	before *generation  // nil at the start
+	pages  http.Handler // of DASHBOARD_ADDR
 	// commit are the changes of components in place. They are made once nothing
 	// can fail any more.
 	commit []func()
@@ -119,6 +121,9 @@ func (a *app) apply(cfg *config.Config) (changed []string, err error) {
 		return nil, err
 	}
 	next.handler = next.gateway.Handler()
+	if c.pages != nil {
+		next.pages = next.gateway.OnlyAllowed(c.pages)
+	}
 	certificate := a.certificate.Load()
 	for _, commit := range c.commit {
 		commit()

@@ -35,6 +35,9 @@ func banner(w *os.File, cfg *config.Config, a *app, addr net.Addr) {
 		scheme = "https"
 	}
 	fmt.Fprintf(w, "forward %s listens on %s://%s\n", buildVersion(), scheme, addr)
+	if url := a.dashboardURL(); url != "" {
+		fmt.Fprintf(w, "dashboard: %s (forward dashboard signs in)\n", url)
+	}
 }
 
 func routeRows(cfg *config.Config, a *app, route config.Route) [][2]string {

@@ -54,7 +54,7 @@ func newCommand() *cobra.Command {
 	addRun(root)
 	run := &cobra.Command{Use: "run", Short: "Run the gateway"}
 	addRun(run)
-	root.AddCommand(run, usageCommand(), whyCommand(), convertCommand(), cacheCommand(), keysCommand(), connectCommand(), checkCommand(), reloadCommand(), healthcheckCommand(), versionCommand())
+	root.AddCommand(run, usageCommand(), whyCommand(), convertCommand(), cacheCommand(), keysCommand(), connectCommand(), dashboardCommand(), checkCommand(), reloadCommand(), healthcheckCommand(), versionCommand())
 	noArguments(root)
 	return root
 }

@@ -52,6 +52,13 @@ func run(ctx context.Context, options reload.Options) (err error) {
 		return fmt.Errorf("listening on %s port %d: %w; choose another PORT or stop what uses it", cfg.Listen.Host, cfg.Listen.Port, err)
 	}
 	defer listener.Close()
+	pages, err := listenPages(cfg)
+	if err != nil {
+		return err
+	}
+	if pages != nil {
+		defer pages.Close()
+	}
 	limitMemory(logger)
 	stopTuning := tuneCollector()
 	defer stopTuning()
@@ -79,18 +86,13 @@ func run(ctx context.Context, options reload.Options) (err error) {
 		defer func() { err = errors.Join(err, side.Close()) }()
 	}
 	defer settings.Stop() // before the components are closed
-	server := &http.Server{
-		Handler:           a,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       120 * time.Second,
-		MaxHeaderBytes:    64 << 10,
-		// No WriteTimeout: it would cut streams. Each write has a deadline of
-		// its own instead.
-		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
-	}
+	server := newServer(a, logger)
 	if cfg.Listen.TLSCert != "" {
 		server.TLSConfig = a.tlsConfig()
 	}
+	a.reach(cfg, listener, pages)
+	stopPages := a.servePages(pages, logger)
+	defer stopPages()
 	var warming sync.WaitGroup
 	warming.Go(tokens.Warm) // the first answer whose tokens are counted should not wait for the vocabulary
 	defer warming.Wait()
@@ -104,7 +106,21 @@ func (a *app) controls(settings *reload.Reloader) http.Handler {
 	return control.Handler(control.Options{
 		Reload: func() (reload.Result, error) { return settings.Reload("forward reload") },
 		Cache:  func() *cache.Cache { return a.cache.Load() },
+		SignIn: a.signInLink,
 	})
+}
+
+// newServer returns a server of the gateway's limits.
+func newServer(h http.Handler, logger *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       120 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		// No WriteTimeout: it would cut streams. Each write has a deadline of
+		// its own instead.
+		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
 }
 
 // serve answers until a signal, then drains. A second signal ends the process

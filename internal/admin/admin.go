@@ -144,6 +144,10 @@ func New(o Options) (http.Handler, error) {
 	if o.Pages != nil {
 		mux.Handle("/_/api/", nothing)
 		mux.Handle("/_/", s.onKnownHost(o.Pages))
+		mux.HandleFunc("/{$}", func(w http.ResponseWriter, _ *http.Request) { // of a listener of its own
+			w.Header().Set("Location", "_/") // at whatever path a proxy has it
+			w.WriteHeader(http.StatusFound)
+		})
 	}
 	return mux, nil
 }

@@ -55,6 +55,16 @@ func Origin(r *http.Request, trusted []netip.Prefix) string {
 	return scheme + "://" + r.Host
 }
 
+// Prefix returns the path at which a trusted proxy in front has this server, as
+// X-Forwarded-Prefix names it, or "".
+func Prefix(r *http.Request, trusted []netip.Prefix) string {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !In(trusted, peer.Addr()) {
+		return ""
+	}
+	return r.Header.Get("X-Forwarded-Prefix")
+}
+
 // In reports whether ip is in one of the networks.
 func In(networks []netip.Prefix, ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("") // a prefix has no zone

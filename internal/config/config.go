@@ -95,6 +95,8 @@ type Config struct {
 	Ledger   Ledger
 	Upstream Upstream
 
+	Dashboard Dashboard
+
 	DataDir   string
 	Benchmark bool
 	Location  *time.Location // TZ; time.Local when not set
@@ -154,6 +156,15 @@ type Access struct {
 	Allow, Deny    []netip.Prefix
 	TrustedProxies []netip.Prefix
 	CORSOrigins    []string // "*" or exact origins
+}
+
+// Dashboard is what browsers may see below /_/, and where.
+type Dashboard struct {
+	On        bool
+	Addr      string   // host and port of a listener of its own; "": that of the gateway
+	Hosts     []string // names by which browsers may reach it, "*" for all; none: any over TLS
+	Content   bool     // of requests, as far as the chat log keeps it
+	RotateOwn bool     // holders may rotate their own keys
 }
 
 // Limits are the bounds on what callers use.

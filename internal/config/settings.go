@@ -36,7 +36,7 @@ type setting struct {
 // table returns every setting, in the order of .env.example and of `forward
 // check`.
 func table() []setting {
-	return slices.Concat(listenSettings(), routeSettings(), accessSettings(), limitSettings(), cacheSettings(),
+	return slices.Concat(listenSettings(), routeSettings(), accessSettings(), dashboardSettings(), limitSettings(), cacheSettings(),
 		logSettings(), ledgerSettings(), upstreamSettings(), placeSettings())
 }
 
@@ -97,6 +97,16 @@ func accessSettings() []setting {
 		{name: "IP_BLACKLIST", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.Deny })},
 		{name: "TRUSTED_PROXIES", tree: true, set: prefixes(func(c *Config) *[]netip.Prefix { return &c.Access.TrustedProxies })},
 		{name: "CORS_ORIGINS", def: "*", tree: true, set: origins},
+	}
+}
+
+func dashboardSettings() []setting {
+	return []setting{
+		{name: "DASHBOARD", def: "true", set: boolean(func(c *Config) *bool { return &c.Dashboard.On })},
+		{name: "DASHBOARD_ADDR", fixed: true, set: dashboardAddr},
+		{name: "DASHBOARD_HOSTS", tree: true, set: dashboardHosts},
+		{name: "DASHBOARD_CONTENT", def: "true", set: boolean(func(c *Config) *bool { return &c.Dashboard.Content })},
+		{name: "KEY_ROTATE_OWN", def: "false", set: boolean(func(c *Config) *bool { return &c.Dashboard.RotateOwn })},
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -41,6 +42,33 @@ func origins(l *loader, v value) (string, error) {
 		}
 	}
 	l.cfg.Access.CORSOrigins = items
+	return strings.Join(items, ", "), err
+}
+
+// dashboardAddr reads an address with a port, as net.Listen takes it.
+func dashboardAddr(l *loader, v value) (string, error) {
+	text := strings.TrimSpace(v.text)
+	if text == "" {
+		return "", nil
+	}
+	_, port, err := net.SplitHostPort(text)
+	if n, wrong := strconv.Atoi(port); err != nil || wrong != nil || n < 0 || n > 65535 {
+		return "", bad("not an address with a port", "write an address to listen on and a port, such as 127.0.0.1:8001")
+	}
+	l.cfg.Dashboard.Addr = text
+	return text, nil
+}
+
+// dashboardHosts reads names as they are in the Host header, without a port.
+func dashboardHosts(l *loader, v value) (string, error) {
+	items, err := v.split()
+	for i, item := range items {
+		if item != "*" && strings.ContainsAny(item, "/:@* \t") {
+			return "", bad(fmt.Sprintf("%q is not the name of a host", shorten(hideSecrets(item))), "write names such as llm.example.com, without scheme and port, or * for all")
+		}
+		items[i] = strings.ToLower(strings.TrimSuffix(item, "."))
+	}
+	l.cfg.Dashboard.Hosts = items
 	return strings.Join(items, ", "), err
 }
 

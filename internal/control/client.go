@@ -113,6 +113,14 @@ func (c *Client) Import(ctx context.Context, export io.Reader, ttl time.Duration
 	return result, err
 }
 
+// SignIn returns the address of the dashboard at which one request signs in as
+// administrator.
+func (c *Client) SignIn(ctx context.Context) (url string, err error) {
+	var link Link
+	err = c.call(ctx, request{method: http.MethodPost, path: "/dashboard/link"}, &link)
+	return link.URL, err
+}
+
 // request is one request to a Handler.
 type request struct {
 	method, path string

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,12 +22,16 @@ type Options struct {
 	Reload func() (reload.Result, error)
 	// Cache returns the cache of answers, nil while there is none.
 	Cache func() *cache.Cache
+	// SignIn returns the address of the dashboard at which one request signs in
+	// as administrator; nil: there is no dashboard.
+	SignIn func(context.Context) (url string, err error)
 }
 
 // Handler returns the handler of the control socket. It checks no permissions:
 // the socket does.
 //
 //	POST /reload                 reload.Result
+//	POST /dashboard/link         Link
 //	GET  /cache/stats            cache.Stats
 //	GET  /cache/entries          a cache.Info a line, of the entries that the filter selects
 //	GET  /cache/entries/{key}    one entry with its bodies, by the start of its key
@@ -47,6 +52,18 @@ func Handler(o Options) http.Handler {
 			return
 		}
 		writeJSON(w, result)
+	})
+	mux.HandleFunc("POST /dashboard/link", func(w http.ResponseWriter, r *http.Request) {
+		if o.SignIn == nil {
+			http.NotFound(w, r)
+			return
+		}
+		url, err := o.SignIn(r.Context())
+		if err != nil {
+			refuse(w, &refusal{http.StatusConflict, "no_dashboard", err})
+			return
+		}
+		writeJSON(w, Link{url})
 	})
 	for pattern, serve := range map[string]operation{
 		"GET /cache/stats":         result(func(_ *http.Request, c *cache.Cache, _ cache.Filter) (any, error) { return c.Stats(), nil }),
@@ -101,6 +118,11 @@ func showEntry(r *http.Request, c *cache.Cache, _ cache.Filter) (any, error) {
 		return nil, &refusal{http.StatusNotFound, "not_found", fmt.Errorf("no entry has a key that starts with %q", r.PathValue("key"))}
 	}
 	return detail, err
+}
+
+// Link is a page of the dashboard that signs in once.
+type Link struct {
+	URL string `json:"url"`
 }
 
 // Imported is the outcome of an import.

@@ -22,6 +22,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 )
 
 // policy is what browsers allow on the pages.
@@ -44,14 +45,16 @@ const absent = "<!doctype html>\n<html lang=\"en\">\n<title>forward</title>\n" +
 
 // asset is one file, as it is sent.
 type asset struct {
-	plain, packed []byte // packed is empty where it would not be smaller
-	contentType   string
-	tag           string // for If-None-Match
-	lasting       bool   // its name has a digest of its content
+	plain       []byte
+	contentType string
+	lasting     bool // its name has a digest of its content
+
+	once   sync.Once // makes the rest when the file is wanted: a start must not wait for it
+	packed []byte    // empty where it would not be smaller
+	tag    string    // for If-None-Match
 }
 
-// Handler serves the files of dist below base, such as "/_/". It reads and
-// packs all of them at once.
+// Handler serves the files of dist below base, such as "/_/".
 type Handler struct {
 	base   string
 	assets map[string]*asset // by path below base; "" is the page
@@ -67,26 +70,21 @@ func newHandler(base string, files fs.FS) (*Handler, error) {
 			return err
 		}
 		content, err := fs.ReadFile(files, name)
-		if err != nil {
-			return err
-		}
-		h.assets[name], err = newAsset(name, content)
+		h.assets[name] = newAsset(name, content)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the pages of the dashboard: %w", err)
 	}
-	page := h.assets["index.html"]
-	if page == nil {
-		page, err = newAsset("index.html", []byte(absent))
+	h.assets[""] = h.assets["index.html"]
+	if h.assets[""] == nil {
+		h.assets[""] = newAsset("index.html", []byte(absent))
 	}
-	h.assets[""] = page
-	return h, err
+	return h, nil
 }
 
-func newAsset(name string, content []byte) (*asset, error) {
-	sum := sha256.Sum256(content)
-	a := &asset{plain: content, tag: `"` + hex.EncodeToString(sum[:16]) + `"`, contentType: mime.TypeByExtension(path.Ext(name)), lasting: strings.HasPrefix(name, "assets/")}
+func newAsset(name string, content []byte) *asset {
+	a := &asset{plain: content, contentType: mime.TypeByExtension(path.Ext(name)), lasting: strings.HasPrefix(name, "assets/")}
 	switch path.Ext(name) { // the machine's own table may differ
 	case ".js":
 		a.contentType = "text/javascript; charset=utf-8"
@@ -97,19 +95,24 @@ func newAsset(name string, content []byte) (*asset, error) {
 	case ".svg":
 		a.contentType = "image/svg+xml"
 	}
-	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
-	_, err = w.Write(content)
-	if err := errors.Join(err, w.Close()); err != nil {
-		return nil, err
-	}
-	if packed.Len() < len(content) {
-		a.packed = packed.Bytes()
-	}
-	return a, nil
+	return a
+}
+
+// prepare packs the file, once.
+func (a *asset) prepare() {
+	a.once.Do(func() {
+		sum := sha256.Sum256(a.plain)
+		a.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
+		var packed bytes.Buffer
+		w, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
+			return // the level is wrong, and the file is sent as it is
+		}
+		_, err = w.Write(a.plain)
+		if err = errors.Join(err, w.Close()); err == nil && packed.Len() < len(a.plain) {
+			a.packed = packed.Bytes()
+		}
+	})
 }
 
 // ServeHTTP implements http.Handler.
@@ -133,6 +136,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if a.lasting {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
+	a.prepare()
 	header.Set("ETag", a.tag)
 	header.Set("Vary", "Accept-Encoding")
 	if matches(r.Header.Get("If-None-Match"), a.tag) {

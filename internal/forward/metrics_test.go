@@ -39,8 +39,9 @@ func TestMetrics(t *testing.T) {
 
 func TestOwnPagesAreNotForwarded(t *testing.T) {
 	admin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("ours " + r.URL.Path)) })
+	ledger, _ := accounting(t)
 	for _, open := range []bool{true, false} {
-		b := start(t, provider, func(s *setup) { s.Admin, s.open = admin, open })
+		b := start(t, provider, func(s *setup) { ledger(s); s.Admin, s.open = admin, open })
 		b.do("GET", "/_/api/me", "").want(t, 200, "ours /_/api/me")
 		a := b.do("GET", "/dashboard/billing/usage?start_date=2026-11-01", "")
 		if forwarded := b.calls() == 1; forwarded != open || open == strings.Contains(a.body, "ours") {

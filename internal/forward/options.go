@@ -31,10 +31,13 @@ type Options struct {
 	Caching
 	Recording
 
-	Live    *live.Requests // those under way, for viewers; nil: one of the gateway's own
-	Admin   http.Handler   // of /_/ and, for holders of forward keys, of OpenAI's old /dashboard/billing; nil: both are forwarded
-	Log     *slog.Logger
-	Version string
+	Live  *live.Requests // those under way, for viewers; nil: one of the gateway's own
+	Admin http.Handler   // of /_/ and, for holders of forward keys, of OpenAI's old /dashboard/billing; nil: both are forwarded
+	// Dashboard reports whether browsers use pages of Admin at this origin, so
+	// that pages of upstreams must not be of it.
+	Dashboard bool
+	Log       *slog.Logger
+	Version   string
 }
 
 // Routing configures where requests go, and how an upstream is asked.

@@ -36,6 +36,12 @@ func (g *Gateway) Handler() http.Handler {
 		}
 	}
 	forward := func(c *gin.Context) {
+		if g.leadsHome(c.Request) {
+			home(c.Writer)
+			c.Writer.WriteHeaderNow()
+			return
+		}
+		g.sandbox(c.Writer, c.Request)
 		g.handle(interimWriter{c.Writer, c.Request}, c.Request, nil)
 		c.Writer.WriteHeaderNow() // or gin would write a page of its own over an upstream's empty 404
 	}
