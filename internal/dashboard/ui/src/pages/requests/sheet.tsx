@@ -159,7 +159,7 @@ function Facts({ row: r }: { row: RequestRow }) {
   add(texts.stream, true, r.stream ? texts.yes : texts.no);
   add(texts.bytes, r.bytes_in + r.bytes_out, `${format.bytes(r.bytes_in)} / ${format.bytes(r.bytes_out)}`);
   return (
-    <dl class="facts" onClick={(e) => (e.target as Element).closest(".filterable") && setQuery({ open: null })}>
+    <dl class="sheet-facts" onClick={(e) => (e.target as Element).closest(".filterable") && setQuery({ open: null })}>
       {facts.map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
