@@ -82,7 +82,7 @@ function RunningTable({ rows, onStop }: { rows: Running[]; onStop: (r: Running) 
     { id: "user", head: texts.cols.user, minor: true, cell: (r) => <Name>{r.user}</Name> },
     { id: "stop", head: <span class="hidden">{texts.stop}</span>, cell: (r) => <button type="button" class="button small danger" onClick={() => onStop(r)}><Icon name="stop" />{texts.stop}</button> },
   ];
-  return <Table columns={columns} rows={rows} rowKey={(r) => r.id} label={texts.running} empty={<Empty icon="live" title={texts.nothing}>{texts.nothingHint}</Empty>} />;
+  return <Table columns={columns} rows={rows} rowKey={(r) => r.id} label={texts.running} onOpen={(r) => go("/requests", { open: r.id })} empty={<Empty icon="live" title={texts.nothing}>{texts.nothingHint}</Empty>} />;
 }
 
 function Speed({ request, now }: { request: Running; now: number }) {

@@ -1,0 +1,1 @@
+export{t as default}from"./requests-BYEY74WR.js";
