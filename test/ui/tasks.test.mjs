@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { api, chat, eventually, open, picture, profile, scenes, settled, signIn } from './support.mjs';
 
-const { team } = scenes;
+const { team, large } = scenes;
 
 // A mouse that counts its clicks.
 function mouse(page) {
@@ -98,19 +98,50 @@ test('why a request was slow', async () => {
   await p.closed();
 });
 
-test('what a key spent yesterday on which model', async () => {
-  const p = await profile(team);
-  const page = await signIn(p, team.admin);
+test('what a key spent yesterday on which model, by mouse', async () => {
+  const p = await profile(large);
+  const page = await signIn(p, large.admin);
   const m = mouse(page);
   await m.click(page.getByRole('navigation').getByRole('link', { name: 'Usage' }));
+  await m.click(page.getByText('Yesterday', { exact: true }));
+  await page.getByLabel('Rows').selectOption('key');
+  await page.getByLabel('Columns').selectOption('model');
   await settled(page);
-  await picture(page, 'task-usage-0');
-  assert.match(page.url(), /#\/usage/);
-  await open(page, 'usage?by=key,model&range=7d');
-  await page.getByText('alice').first().waitFor();
-  await page.getByText('gpt-4o-mini').first().waitFor();
+  await spentYesterday(page);
+  assert.ok(m.clicks <= 2, `${m.clicks} clicks`);
+  await picture(page, 'task-usage');
   await p.closed();
 });
+
+test('what a key spent yesterday on which model, by keyboard', async () => {
+  const p = await profile(large);
+  const page = await signIn(p, large.admin);
+  await page.evaluate(() => document.activeElement.blur());
+  await page.keyboard.press('g');
+  await page.keyboard.press('u');
+  await page.getByRole('heading', { level: 1, name: 'Usage' }).waitFor();
+  await press(page, /^yesterday$/i);
+  await tabTo(page, /^rows/i);
+  await page.keyboard.type('Key');
+  await tabTo(page, /^columns/i);
+  await page.keyboard.type('Model');
+  await settled(page);
+  await spentYesterday(page);
+  await p.closed();
+});
+
+// The page shows what the API has of one key and one model.
+async function spentYesterday(page) {
+  assert.match(page.url(), /range=yesterday/);
+  const day = (n) => new Intl.DateTimeFormat('en-CA', { timeZone: 'Asia/Shanghai' }).format(Date.now() - n * 86_400_000);
+  const { groups } = (await api(large, `/usage?by=key,model&since=${day(1)}&until=${day(0)}&limit=1000`)).json;
+  const { key_name: name } = groups[0];
+  const cost = groups.filter((g) => g.key_name === name).reduce((sum, g) => sum + g.cost_nano_usd, 0) / 1e9;
+  const row = page.getByRole('row').filter({ hasText: name }).first();
+  await row.waitFor();
+  const shown = [...(await row.innerText()).matchAll(/\$([\d.,]+)/g)].map((found) => Number(found[1].replaceAll(',', '')));
+  assert.ok(shown.some((n) => Math.abs(n - cost) < 0.01), `${cost} is not among ${shown}`);
+}
 
 test('a running stream is stopped, by keyboard', async () => {
   const p = await profile(team);

@@ -6,7 +6,7 @@ import * as format from "../format";
 import { setQuery } from "../router";
 import { Segments } from "./tabs";
 
-export const ranges = ["1h", "today", "7d", "month", "custom"] as const;
+export const ranges = ["1h", "today", "yesterday", "7d", "month", "custom"] as const;
 export type RangeName = (typeof ranges)[number];
 
 export interface Range {
@@ -29,6 +29,10 @@ export function rangeOf(query: URLSearchParams, otherwise: RangeName = "7d"): Ra
       return { name, since: "1h", until: undefined, from: today, to: today };
     case "today":
       return { name, since: today, until: undefined, from: today, to: today };
+    case "yesterday": {
+      const day = format.addDays(today, -1);
+      return { name, since: day, until: today, from: day, to: day };
+    }
     case "7d":
       return { name, since: format.addDays(today, -6), until: undefined, from: format.addDays(today, -6), to: today };
     case "month":

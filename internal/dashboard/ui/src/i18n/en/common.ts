@@ -32,7 +32,7 @@ export const common = {
   chartTotal: "In all",
   chartTable: "As a table",
   zoneHint: "All days and times on this page are in the ledger's time zone",
-  range: { label: "Time range", "1h": "1 h", today: "Today", "7d": "7 days", month: "Month", custom: "Custom", from: "First day", to: "Last day" },
+  range: { label: "Time range", "1h": "1 h", today: "Today", yesterday: "Yesterday", "7d": "7 days", month: "Month", custom: "Custom", from: "First day", to: "Last day" },
   removeFilter: (name: string) => `Remove the filter ${name}`,
   clearFilters: "Clear all",
   filterHint: "Filter by this; with Alt, exclude it",

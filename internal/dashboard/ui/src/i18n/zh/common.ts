@@ -33,7 +33,7 @@ export const common: typeof en = {
   chartTotal: "合计",
   chartTable: "以表格显示",
   zoneHint: "本页所有日期和时间均采用账本的时区",
-  range: { label: "时间范围", "1h": "1 小时", today: "今天", "7d": "7 天", month: "本月", custom: "自定义", from: "起始日", to: "结束日" },
+  range: { label: "时间范围", "1h": "1 小时", today: "今天", yesterday: "昨天", "7d": "7 天", month: "本月", custom: "自定义", from: "起始日", to: "结束日" },
   removeFilter: (name) => `移除筛选：${name}`,
   clearFilters: "全部清除",
   filterHint: "按此筛选；按住 Alt 则排除",

@@ -1,0 +1,1 @@
+export{n as default}from"./keys-C34AAhrO.js";

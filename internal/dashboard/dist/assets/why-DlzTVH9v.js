@@ -1,1 +1,0 @@
-export{t as default}from"./requests-BYEY74WR.js";
