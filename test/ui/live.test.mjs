@@ -11,7 +11,7 @@ test('D19 a running stream is seen and stopped', async () => {
   const page = await signIn(p, team.admin, '#/live');
   const answer = await chat(team, 'alice', slow(), { script: 'slow-stream-200-ms' });
   const id = answer.headers.get('x-forward-request-id');
-  const row = page.locator(`[data-row="${id}"]`).first();
+  const row = page.locator(`.running [data-row="${id}"]`);
   await row.waitFor();
   await picture(page, 'live-running');
   await row.getByRole('button', { name: /stop/i }).click();

@@ -5,6 +5,7 @@ import test from 'node:test';
 import { api, chat, eventually, open, picture, profile, scenes, settled, signIn } from './support.mjs';
 
 const { team, large } = scenes;
+const run = Date.now(); // names are new in each run of a scene
 
 // A mouse that counts its clicks.
 function mouse(page) {
@@ -38,13 +39,13 @@ test('a key with 20 $ a month is handed to a teammate, by mouse', async () => {
   const m = mouse(page);
   await m.click(page.getByRole('navigation').getByRole('link', { name: 'Keys' }));
   await m.click(page.getByRole('link', { name: 'New key' }).or(page.getByRole('button', { name: 'New key' })).first());
-  await page.getByLabel(/^name/i).first().fill('erin');
+  await page.getByLabel(/^name/i).first().fill(`erin ${run}`);
   await m.click(page.getByRole('button', { name: /add a budget/i }));
   await page.getByLabel(/^amount/i).first().fill('20');
   await m.click(page.getByRole('button', { name: /hand-over link/i }));
   await page.getByText(/#\/handover\//).or(page.locator('input[value*="#/handover/"]')).first().waitFor();
   assert.ok(m.clicks <= 5, `${m.clicks} clicks`);
-  const key = (await api(team, '/keys/erin')).json;
+  const key = (await api(team, `/keys/${encodeURIComponent(`erin ${run}`)}`)).json;
   assert.equal(key.budgets[0].budget, '20usd/month');
   await picture(page, 'task-key-mouse');
   await p.closed();
@@ -61,13 +62,13 @@ test('a key with 20 $ a month is handed to a teammate, by keyboard', async () =>
   await press(page, /^New key$/);
   await page.getByRole('heading', { level: 1, name: 'New key' }).waitFor();
   await tabTo(page, /^name/i);
-  await page.keyboard.type('frank');
+  await page.keyboard.type(`frank ${run}`);
   await press(page, /add a budget/i);
   await tabTo(page, /^amount/i);
   await page.keyboard.type('20');
   await press(page, /create and show/i);
   await page.locator('[data-secret]').waitFor();
-  const key = (await api(team, '/keys/frank')).json;
+  const key = (await api(team, `/keys/${encodeURIComponent(`frank ${run}`)}`)).json;
   assert.equal(key.budgets[0].budget, '20usd/month');
   await p.closed();
 });
@@ -104,8 +105,8 @@ test('what a key spent yesterday on which model, by mouse', async () => {
   const m = mouse(page);
   await m.click(page.getByRole('navigation').getByRole('link', { name: 'Usage' }));
   await m.click(page.getByText('Yesterday', { exact: true }));
-  await page.getByLabel('Rows').selectOption('key');
-  await page.getByLabel('Columns').selectOption('model');
+  await page.getByLabel('Rows', { exact: true }).selectOption('key');
+  await page.getByLabel('Columns', { exact: true }).selectOption('model');
   await settled(page);
   await spentYesterday(page);
   assert.ok(m.clicks <= 2, `${m.clicks} clicks`);
