@@ -19,14 +19,21 @@ export const compact = (n: number) => (Math.abs(n) < 10_000 ? integer(n) : numbe
 /** 0.123 -> 12.3% */
 export const percent = (part: number, digits = 1) => number({ style: "percent", maximumFractionDigits: digits }).format(Number.isFinite(part) ? part : 0);
 
-/** Whole nano-dollars as dollars. Small amounts keep three digits that count;
- *  null is an amount that is unknown. */
-export function money(nano: number | null | undefined): string {
+/** Whole nano-dollars as dollars. Small amounts keep three digits that count,
+ *  within `most` decimals; null is an amount that is unknown. */
+export function money(nano: number | null | undefined, most = 9): string {
   if (nano === null || nano === undefined) return t.common.noPrice;
   const usd = nano / 1e9;
   const size = Math.abs(usd);
-  const digits = size === 0 || size >= 0.995 ? 2 : Math.min(9, Math.max(2, 2 - Math.floor(Math.log10(size))));
+  const digits = size === 0 || size >= 0.995 ? 2 : Math.min(most, Math.max(2, 2 - Math.floor(Math.log10(size))));
   return number({ style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", minimumFractionDigits: 2, maximumFractionDigits: digits }).format(usd);
+}
+
+/** Money for a narrow place: four decimals at most, "<$0.0001" below them. */
+export function moneyShort(nano: number): string {
+  const least = 100_000;
+  if (nano > 0 && nano < least) return "<" + money(least);
+  return Math.abs(nano) < 10_000e9 ? money(nano, 4) : moneyCompact(nano);
 }
 
 /** Money for an axis or a figure: $1.2K. */

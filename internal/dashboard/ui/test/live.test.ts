@@ -24,13 +24,22 @@ test("events keep the list of running requests current", () => {
   assert.equal(f.done[0]!.id, "a");
 });
 
-test("dropped events ask for a snapshot, which has no ended request", () => {
+test("a snapshot has no ended request", () => {
   const f = emptyFeed();
   apply(f, { event: "done", data: { id: "a" } as RequestRow });
-  assert.equal(apply(f, { event: "dropped", data: { count: 12 } }), false);
-  assert.equal(f.dropped, 12);
   snapshot(f, { running: [running("a"), running("b")], queues: [] });
   assert.deepEqual([...f.running.keys()], ["b"]);
+});
+
+test("after dropped events only what follows is under way", () => {
+  const f = emptyFeed();
+  apply(f, { event: "open", data: running("a") });
+  apply(f, { event: "done", data: { id: "b" } as RequestRow });
+  apply(f, { event: "dropped", data: { count: 12 } });
+  apply(f, { event: "open", data: running("c") });
+  assert.deepEqual([...f.running.keys()], ["c"]);
+  assert.equal(f.dropped, 12);
+  assert.equal(f.done.length, 1);
 });
 
 test("memory is flat at any number of events", () => {

@@ -21,11 +21,11 @@ export function Bar({ part, held = 0, whole, label, neutral }: { part: number; h
 /** A budget: what is spent of it, what is held, when it starts again. */
 export function Budget({ budget, compact }: { budget: BudgetView; compact?: boolean }) {
   const amount = (n: number) => format.budgetAmount(n, budget.unit);
-  const of = t.common.spentOf(amount(budget.spent), amount(budget.limit));
+  const of = t.common.spentOf(compact && budget.unit === "usd" ? format.moneyShort(budget.spent) : amount(budget.spent), amount(budget.limit));
   return (
     <div class="budget">
       <div class="row small-text">
-        <span class="tabular">{of}</span>
+        <span class="tabular" title={budget.unit === "usd" ? "$" + (budget.spent / 1e9).toFixed(9) : format.integer(budget.spent)}>{of}</span>
         {budget.tag && <span class="badge"><bdi dir="auto">{budget.tag}</bdi></span>}
         {!compact && budget.held > 0 && <span class="muted">{t.common.held(amount(budget.held))}</span>}
         {budget.reset && <span class={`muted grow num${compact ? " minor" : ""}`} title={t.common.resets}>{compact ? <Time at={budget.reset} only="day" /> : <>{t.common.resets} <Time at={budget.reset} /></>}</span>}

@@ -25,13 +25,15 @@ export function draw(box: HTMLElement, props: ChartProps, onHover: (index: numbe
   const order = series.map((_, i) => i);
   if (kind === "bars") order.reverse();
   const axis = { stroke: muted, font: `11px ${style.fontFamily}`, grid: { stroke: grid, width: 1 }, ticks: { show: false } };
+  // About the width of the longest label; a Chinese character is square.
+  const widest = Math.max(0, ...labels.map((text) => [...text].reduce((n, c) => n + (c > "\u2e80" ? 11.5 : 6.6), 0)));
   const bars = uPlot.paths.bars!({ size: [0.72, 48] });
 
   const plot = new uPlot(
     {
       width: Math.max(120, box.clientWidth),
       height: props.height ?? 220,
-      padding: [10, 8, 0, 0],
+      padding: [10, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: kind === "lines" }, drag: { x: false, y: false } },
       scales: {
@@ -39,7 +41,7 @@ export function draw(box: HTMLElement, props: ChartProps, onHover: (index: numbe
         y: { range: (_, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
       },
       axes: [
-        { ...axis, size: 26, grid: { show: false }, space: 64, incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 48, 96, 168], values: (_, at) => at.map((i) => (Number.isInteger(i) ? labels[i] ?? "" : "")) },
+        { ...axis, size: 26, grid: { show: false }, space: Math.max(64, widest + 16), incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 48, 96, 168], values: (_, at) => at.map((i) => (Number.isInteger(i) ? labels[i] ?? "" : "")) },
         { ...axis, size: (u, values) => Math.max(44, ...(values ?? []).map((v) => 14 + u.ctx.measureText(v).width / devicePixelRatio)), space: 44, values: (_, at) => at.map(format) },
       ],
       series: [

@@ -65,8 +65,13 @@ export function Skeleton({ lines = 5 }: { lines?: number }) {
 }
 
 /** A page that needs the ledger, without one. */
-export function LedgerOff() {
-  return <Empty icon="usage" title={t.common.ledgerOff}>{t.common.ledgerOffHint}</Empty>;
+export function LedgerOff({ page }: { page: string }) {
+  return (
+    <>
+      <header class="page-head"><h1>{page}</h1></header>
+      <Empty icon="usage" title={t.common.ledgerOff}>{t.common.ledgerOffHint}</Empty>
+    </>
+  );
 }
 
 /** A fault in a page leaves the rest of the dashboard usable. */

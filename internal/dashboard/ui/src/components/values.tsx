@@ -6,9 +6,9 @@ import * as format from "../format";
 import { Icon } from "./icon";
 
 /** Money of nano-dollars; null shows "no price". The title has all digits. */
-export function Money({ nano }: { nano: number | null | undefined }) {
+export function Money({ nano, short, most }: { nano: number | null | undefined; short?: boolean; most?: number }) {
   if (nano === null || nano === undefined) return <span class="muted">{t.common.noPrice}</span>;
-  return <span class="tabular" title={"$" + (nano / 1e9).toFixed(9)}>{format.money(nano)}</span>;
+  return <span class="tabular" title={"$" + (nano / 1e9).toFixed(9)}>{short ? format.moneyShort(nano) : format.money(nano, most)}</span>;
 }
 
 /** A count, shortened from 10,000 on; the title has it exactly. */
@@ -28,6 +28,12 @@ export function Time({ at, only }: { at: string | null | undefined; only?: "cloc
 export function Ago({ at }: { at: string | null | undefined }) {
   if (!at) return <span class="muted">{t.common.never}</span>;
   return <time dateTime={at} title={format.fullTime(at)}>{format.relative(at)}</time>;
+}
+
+/** The hour in which a thing was last done. */
+export function LastHour({ at }: { at: string | null | undefined }) {
+  if (at && Date.now() - Date.parse(at) < 3_600_000) return <time dateTime={at} title={format.fullTime(at)}>{t.common.thisHour}</time>;
+  return <Ago at={at} />;
 }
 
 export function Duration({ ms }: { ms: number | null | undefined }) {

@@ -1,6 +1,7 @@
 // Texts that more than one page shows.
 export const common = {
   noPrice: "no price",
+  thisHour: "this hour",
   never: "never",
   none: "none",
   copy: "Copy",

@@ -26,6 +26,7 @@ export const errors = {
   role_not_allowed: "You may not do this.",
   key_is_revoked: "This key is revoked for good.",
   no_managed_keys: "This gateway has no database of keys.",
+  idempotency_key_reused: "This was sent before with other settings. Load the page again and look whether the key is there.",
   key_exists: "There is a key of this name already.",
   version_mismatch: "Somebody else has changed this meanwhile. Look at the difference and save again.",
   internal_error: "The gateway has an internal error. Its log says more.",

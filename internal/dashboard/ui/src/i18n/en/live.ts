@@ -13,7 +13,7 @@ export const live = {
   pause: "Pause",
   resume: "Go on",
   paused: "Paused: what you see stands still.",
-  dropped: (n: string) => `${n} events were left out, because they came faster than this browser read them. The list was read again.`,
+  dropped: (n: string) => `${n} events were left out, because they came faster than this browser read them. The list is complete again.`,
   states: {
     connecting: "Connecting",
     open: "Live",

@@ -7,7 +7,7 @@ export const requests = {
   noneFilteredHint: "Take a filter away or choose a longer time.",
   connect: "Connect a client",
   loadingMore: "Older requests are being read",
-  end: (n: string) => `${n} requests, no older ones in this time`,
+  end: (n: string) => `${n} ${n === "1" ? "request" : "requests"}, no older ones in this time`,
   scanned: (time: string) => `The search looked back to ${time}.`,
   searchOn: "Search further back",
   tooMany: "More rows than this page keeps. Export them, or choose a shorter time.",
@@ -45,7 +45,7 @@ export const requests = {
     total: "Total", cache: "Cache", attempts: "Attempts", user: "User", tags: "Tags", session: "Session", route: "Route",
     operation: "Operation", finish: "Finish", id: "Id",
   },
-  histogram: (n: string, errors: string) => `${n} requests, ${errors} failed`,
+  histogram: (n: string, errors: string) => `${n} ${n === "1" ? "request" : "requests"}, ${errors} failed`,
   bucket: (time: string, n: string, errors: string, cost: string) => `${time}: ${n} requests, ${errors} failed, ${cost}`,
   zoom: "Click a bar to see its time only",
 

@@ -10,7 +10,7 @@ export const usage = {
   over: (measure: string, by: string) => `${measure} by ${by}`,
   step: { label: "Points of the chart", auto: "Auto", hour: "Hours", day: "Days" },
   total: "In all",
-  requests: (n: string) => `${n} requests`,
+  requests: (n: string) => `${n} ${n === "1" ? "request" : "requests"}`,
   forecast: (month: string) => `Forecast, ${month}`,
   soFar: (text: string) => `${text} so far`,
   estimated: "Estimated",

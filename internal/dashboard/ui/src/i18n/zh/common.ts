@@ -2,6 +2,7 @@ import type { common as en } from "../en/common";
 
 export const common: typeof en = {
   noPrice: "无价格",
+  thisHour: "本小时内",
   never: "从未",
   none: "无",
   copy: "复制",

@@ -26,6 +26,7 @@ export const errors: typeof en = {
   role_not_allowed: "你没有此操作的权限。",
   key_is_revoked: "此密钥已永久吊销。",
   no_managed_keys: "此网关没有密钥数据库。",
+  idempotency_key_reused: "此前已用其他设置提交过。请重新加载页面，确认密钥是否已存在。",
   key_exists: "已有同名密钥。",
   version_mismatch: "其他人已在此期间修改。请查看差异后再保存。",
   internal_error: "网关发生内部错误，详情见其日志。",

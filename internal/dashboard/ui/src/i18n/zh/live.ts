@@ -14,7 +14,7 @@ export const live: typeof en = {
   pause: "暂停",
   resume: "继续",
   paused: "已暂停：画面保持不变。",
-  dropped: (n) => `有 ${n} 个事件被略过，因为它们来得比浏览器读取得快。列表已重新读取。`,
+  dropped: (n) => `有 ${n} 个事件被略过，因为它们来得比浏览器读取得快。列表现已恢复完整。`,
   states: {
     connecting: "正在连接",
     open: "实时",

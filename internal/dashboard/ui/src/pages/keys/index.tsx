@@ -10,7 +10,7 @@ import { Select } from "../../components/field";
 import { Icon } from "../../components/icon";
 import { Empty, Failure, Notice, Skeleton } from "../../components/states";
 import { interactive, VirtualRows } from "../../components/table";
-import { Ago, Money, Name } from "../../components/values";
+import { Ago, LastHour, Money, Name } from "../../components/values";
 import { BudgetButton } from "../../components/budget-button";
 import { Bulk } from "./bulk";
 import { useKeys } from "./data";
@@ -171,7 +171,7 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
         ) : (
           <BudgetButton id={k.id} name={k.name} onSaved={reload} quiet>
             <span class="budget-cell">
-              <span class="small-text tabular cut">{format.budgetAmount(b.spent, b.unit)} / {format.budgetAmount(b.limit, b.unit)}{b.reset && <span class="muted"> · {format.day(b.reset)}</span>}{k.budgets.length > 1 && <span class="muted"> {t.keys.more(k.budgets.length - 1)}</span>}</span>
+              <span class="small-text tabular cut">{b.unit === "usd" ? format.moneyShort(b.spent) : format.budgetAmount(b.spent, b.unit)} / {format.budgetAmount(b.limit, b.unit)}{b.reset && <span class="muted"> · {format.day(b.reset)}</span>}{k.budgets.length > 1 && <span class="muted"> {t.keys.more(k.budgets.length - 1)}</span>}</span>
               <Bar part={b.spent} held={b.held} whole={b.limit} label={t.keys.bar(format.budgetAmount(b.spent, b.unit), format.budgetAmount(b.limit, b.unit))} />
             </span>
           </BudgetButton>
@@ -179,7 +179,7 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
       </span>
       <span role="cell" class="k-today num"><Spent of={k} range="today" nano={k.used?.day.cost_nano_usd ?? 0} /></span>
       <span role="cell" class="k-month num"><Spent of={k} range="month" nano={k.used?.month.cost_nano_usd ?? 0} /></span>
-      <span role="cell" class="k-used muted"><Ago at={k.last_used} /></span>
+      <span role="cell" class="k-used muted"><LastHour at={k.last_used} /></span>
       <span role="cell" class={`k-expires ${soon ? "warn" : "muted"}`}>{k.expires ? <Ago at={k.expires} /> : t.keys.never}</span>
       <span role="cell" class="k-tags cut" title={tags.join(", ")}>
         {tags.slice(0, 1).map((tag) => <button key={tag} type="button" class="pick small" onClick={() => setQuery({ tag }, true)}><bdi dir="auto">{tag}</bdi></button>)}
@@ -191,5 +191,5 @@ function Row({ of: k, chosen, choose, reload }: { of: KeyDetail; chosen: boolean
 
 function Spent({ of: k, range, nano }: { of: KeyDetail; range: string; nano: number }) {
   if (!session.value!.features.ledger) return <span class="muted">–</span>;
-  return <a href={href("/requests", { key: k.id, range })}><Money nano={nano} /></a>;
+  return <a href={href("/requests", { key: k.id, range })}><Money nano={nano} short /></a>;
 }

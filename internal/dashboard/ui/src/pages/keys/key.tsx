@@ -13,7 +13,7 @@ import { BudgetButton } from "../../components/budget-button";
 import { Confirm } from "../../components/dialog";
 import { Icon } from "../../components/icon";
 import { Empty, Failure, Notice, Skeleton } from "../../components/states";
-import { Ago, Badge, Copy, Name, Time } from "../../components/values";
+import { Ago, Badge, Copy, LastHour, Name, Time } from "../../components/values";
 import { HandoverDialog, RevokeDialog, RotateDialog } from "./actions";
 import { EditKey } from "./edit";
 import { KeyAudit, KeyErrors, KeyUse } from "./history";
@@ -108,7 +108,7 @@ function Head({ of: k, todo, done }: { of: KeyDetail; todo: (what: Doing) => voi
         <div><dt>{t.keys.page.id}</dt><dd class="mono">{k.id} <Copy text={k.id} /></dd></div>
         {k.masked && <div><dt>{t.keys.key}</dt><dd class="mono">{k.masked}</dd></div>}
         <div><dt>{t.keys.expires}</dt><dd>{k.expires ? <><Time at={k.expires} /> (<Ago at={k.expires} />)</> : t.keys.never}</dd></div>
-        <div><dt>{t.keys.lastUsed}</dt><dd><Ago at={k.last_used} /></dd></div>
+        <div><dt>{t.keys.lastUsed}</dt><dd><LastHour at={k.last_used} /></dd></div>
         {k.created && <div><dt>{t.keys.page.created}</dt><dd><Time at={k.created} /></dd></div>}
         {k.updated && <div><dt>{t.keys.page.updated}</dt><dd><Time at={k.updated} /></dd></div>}
       </dl>

@@ -25,37 +25,37 @@ export function emptyFeed(): Feed {
   return { running: new Map(), queues: [], done: [], dropped: 0 };
 }
 
-// snapshot takes the state of GET /running, the start of the feed and what
-// repairs it after events were dropped.
+// snapshot takes the state of GET /running, from which the feed starts.
 export function snapshot(feed: Feed, state: { running: Running[]; queues: QueueState[] }) {
   const ended = new Set(feed.done.map((r) => r.id));
   feed.running = new Map(state.running.filter((r) => !ended.has(r.id)).map((r) => [r.id, r]));
   feed.queues = state.queues;
 }
 
-// apply changes the feed by one event. It returns false for dropped events,
-// after which a snapshot is due.
-export function apply(feed: Feed, e: LiveEvent): boolean {
+// apply changes the feed by one event. After dropped events, all requests under
+// way follow as "open".
+export function apply(feed: Feed, e: LiveEvent) {
   switch (e.event) {
     case "open":
       if (feed.running.size < maxRunning) feed.running.set(e.data.id, e.data);
-      return true;
+      break;
     case "phase": {
       const known = feed.running.get(e.data.id);
       if (known) feed.running.set(e.data.id, { ...known, ...e.data });
-      return true;
+      break;
     }
     case "done":
       feed.running.delete(e.data.id);
       feed.done.unshift(e.data);
       if (feed.done.length > maxDone) feed.done.length = maxDone;
-      return true;
+      break;
     case "queue":
       feed.queues = e.data.queues;
-      return true;
+      break;
     case "dropped":
       feed.dropped += e.data.count;
-      return false;
+      feed.running = new Map();
+      break;
   }
 }
 

@@ -32,47 +32,35 @@ export function useFeed(paused: boolean): LiveFeed {
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let waiting: LiveEvent[] | null = []; // events that come before the snapshot
-    let reading = false;
-    let again = false; // events were dropped while the snapshot was read
     const soon = () => (timer ??= setTimeout(() => {
       timer = undefined;
       draw((n) => n + 1);
     }, drawEvery));
-    const read = () => {
-      if (reading) {
-        again = true;
-        return;
-      }
-      reading = true;
-      waiting ??= [];
+    const follow = () => {
+      for (const e of waiting ?? []) apply(feed.current, e);
+      waiting = null;
+      soon();
+    };
+    const read = () =>
       get<{ running: Running[]; queues: QueueState[] }>("/running", {}, { signal: abort.signal })
         .then((now) => {
-          const late = waiting ?? [];
-          waiting = null;
-          for (const e of late) apply(feed.current, e);
           snapshot(feed.current, now);
           setFailure(null);
-          soon();
+          follow();
         })
         .catch((err) => {
-          if (err instanceof ApiFailure) setFailure(err);
-          else if ((err as Error).name !== "AbortError") throw err;
-        })
-        .finally(() => {
-          reading = false;
-          if (again && !abort.signal.aborted) {
-            again = false;
-            read();
-          }
+          if (err instanceof ApiFailure) {
+            setFailure(err);
+            follow();
+          } else if ((err as Error).name !== "AbortError") throw err;
         });
-    };
     const event = (e: LiveEvent) => {
-      if (waiting && e.event !== "dropped") waiting.push(e);
-      else if (!apply(feed.current, e)) read();
+      if (waiting) waiting.push(e);
+      else apply(feed.current, e);
       soon();
     };
     const stop = share(apiURL("/live"), { event, state: setState });
-    read();
+    void read();
     return () => {
       abort.abort();
       clearTimeout(timer);

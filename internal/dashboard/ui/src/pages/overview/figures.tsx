@@ -29,14 +29,14 @@ export function Figures({ range, step, usage, latency, trend }: Props) {
   const text = t.overview;
   return (
     <div class="headlines">
-      <Figure label={text.spend} value={format.moneyCompact(total.cost_nano_usd)} now={total.cost_nano_usd} before={previous?.cost_nano_usd} show={format.money}
+      <Figure label={text.spend} value={format.moneyShort(total.cost_nano_usd)} now={total.cost_nano_usd} before={previous?.cost_nano_usd} show={format.money}
         note={total.requests > 0 && text.perRequest(format.money(total.cost_nano_usd / total.requests))} values={line((s) => s.cost_nano_usd)} href={href("/usage", rangeQuery(range))} />
       <Figure label={text.requests} value={format.compact(total.requests)} now={total.requests} before={previous?.requests} show={format.compact}
         note={total.estimated > 0 && text.estimated(format.percent(total.estimated / total.requests))} values={line((s) => s.requests)} href={requests()} />
       <Figure label={text.tokens} value={format.compact(measured(total, "tokens"))} now={measured(total, "tokens")} before={previous && measured(previous, "tokens")} show={format.compact}
         note={text.tokensOf(format.compact(input), format.compact(total.output_tokens))} title={input > 0 ? text.cached(format.percent(total.cached_read_tokens / input)) : undefined}
         values={line((s) => measured(s, "tokens"))} href={href("/usage", { ...rangeQuery(range), show: "tokens" })} />
-      <Figure label={text.saved} value={format.moneyCompact(total.saved_nano_usd)} now={total.saved_nano_usd} before={previous?.saved_nano_usd} show={format.money} rise="good" tone="good"
+      <Figure label={text.saved} value={format.moneyShort(total.saved_nano_usd)} now={total.saved_nano_usd} before={previous?.saved_nano_usd} show={format.money} rise="good" tone="good"
         note={text.savedBy}
         values={line((s) => s.saved_nano_usd)} href={requests({ cache: "hit" })} />
       <Figure label={text.errors} value={format.compact(total.errors)} now={total.errors} before={previous?.errors} show={format.compact} rise="bad" tone={total.errors ? "bad" : ""}

@@ -16,7 +16,7 @@ import { Budgets, Notices, TopKeys, TopModels, Upstreams } from "./parts";
 import "./overview.css";
 
 export default function Overview() {
-  if (!me().features.ledger) return <LedgerOff />;
+  if (!me().features.ledger) return <LedgerOff page={t.overview.title} />;
   return <Page range={rangeOf(place.value.query)} />;
 }
 

@@ -4,6 +4,7 @@ import { get } from "../../api/client";
 import { useApi } from "../../api/use";
 import type { BudgetView, Group, KeyDetail, Me, Sums, Upstream, Usage, Warning } from "../../api/types";
 import { Budget } from "../../components/bar";
+import { BudgetButton } from "../../components/budget-button";
 import { rangeQuery, type Range } from "../../components/range";
 import { Empty, Loaded, Notice } from "../../components/states";
 import { CSV, Table, type Column } from "../../components/table";
@@ -62,7 +63,8 @@ function top(usage: Usage): Group[] {
 export function TopKeys({ range }: { range: Range }) {
   const usage = useApi<Usage>("/usage", { since: range.since, until: range.until, by: "key", limit: 1000 });
   const groups = usage.data ? top(usage.data) : [];
-  const budgets = useBudgets(groups.map((g) => String(g.key)));
+  const [saved, setSaved] = useState(0); // how often a budget was changed here
+  const budgets = useBudgets(groups.map((g) => String(g.key)), saved);
   const list: Column<Group>[] = [
     ...columns("key", range),
     {
@@ -70,8 +72,9 @@ export function TopKeys({ range }: { range: Range }) {
       cell: (g) => {
         const known = budgets.get(String(g.key));
         if (!known) return null;
-        const tight = tightest(known);
-        return tight ? <Budget budget={tight} compact /> : <span class="muted">{t.overview.noBudget}</span>;
+        const tight = tightest(known.budgets);
+        const shown = tight ? <Budget budget={tight} compact /> : <span class="muted">{t.overview.noBudget}</span>;
+        return known.origin === "managed" ? <BudgetButton id={known.id} name={known.name} onSaved={() => setSaved((n) => n + 1)} quiet>{shown}</BudgetButton> : shown;
       },
     },
   ];
@@ -87,17 +90,17 @@ export function TopKeys({ range }: { range: Range }) {
   );
 }
 
-// The budgets of a few keys. A key that is gone has none.
-function useBudgets(ids: string[]): Map<string, BudgetView[]> {
-  const [budgets, setBudgets] = useState(new Map<string, BudgetView[]>());
+// The keys of a few rows, with their budgets. A key that is gone has none.
+function useBudgets(ids: string[], saved: number): Map<string, KeyDetail> {
+  const [budgets, setBudgets] = useState(new Map<string, KeyDetail>());
   const text = ids.join(" ");
   useEffect(() => {
     const abort = new AbortController();
     const wanted = ids.filter((id) => id && !isOther(id));
-    Promise.all(wanted.map((id) => get<KeyDetail>("/keys/" + encodeURIComponent(id), {}, { signal: abort.signal }).then((k) => [id, k.budgets] as const, () => null)))
+    Promise.all(wanted.map((id) => get<KeyDetail>("/keys/" + encodeURIComponent(id), {}, { signal: abort.signal }).then((k) => [id, k] as const, () => null)))
       .then((list) => abort.signal.aborted || setBudgets(new Map(list.filter((pair) => pair !== null))));
     return () => abort.abort();
-  }, [text]);
+  }, [text, saved]);
   return budgets;
 }
 

@@ -19,13 +19,13 @@ interface Column {
 export const columns: Column[] = [
   { id: "time", width: 124, grow: 0, cell: (r) => <Time at={r.time} /> },
   { id: "key", width: 100, grow: 1, cell: (r) => <Filterable name="key" value={r.key}><Name>{r.key_name || r.key}</Name></Filterable> },
-  { id: "model", width: 150, grow: 2, cell: (r) => <Model row={r} /> },
-  { id: "status", width: 118, grow: 1, cell: (r) => <Status row={r} /> },
-  { id: "tokens", width: 112, grow: 0, num: true, cell: (r) => <TokenPair row={r} /> },
-  { id: "cost", width: 88, grow: 0, num: true, cell: (r) => <Cost row={r} /> },
-  { id: "first", width: 86, grow: 0, num: true, cell: (r) => <Duration ms={r.first_token_ms || null} /> },
-  { id: "total", width: 72, grow: 0, num: true, cell: (r) => <Duration ms={r.total_ms} /> },
-  { id: "cache", width: 64, grow: 0, cell: (r) => <Filterable name="cache" value={r.cache} /> },
+  { id: "model", width: 136, grow: 2, cell: (r) => <Model row={r} /> },
+  { id: "status", width: 116, grow: 1, cell: (r) => <Status row={r} /> },
+  { id: "tokens", width: 104, grow: 0, num: true, cell: (r) => <TokenPair row={r} /> },
+  { id: "cost", width: 84, grow: 0, num: true, cell: (r) => <Cost row={r} /> },
+  { id: "first", width: 80, grow: 0, num: true, cell: (r) => <Duration ms={r.first_token_ms || null} /> },
+  { id: "total", width: 64, grow: 0, num: true, cell: (r) => <Duration ms={r.total_ms} /> },
+  { id: "cache", width: 60, grow: 0, cell: (r) => <Filterable name="cache" value={r.cache} /> },
   { id: "attempts", width: 76, grow: 0, num: true, cell: (r) => <span class={r.attempts > 1 ? "warn" : "muted"}>{r.attempts}</span> },
   { id: "user", width: 96, grow: 1, cell: (r) => <Filterable name="user" value={r.user} /> },
   { id: "tags", width: 100, grow: 1, cell: (r) => <Tags row={r} /> },
@@ -87,7 +87,7 @@ export function Cost({ row: r }: { row: RequestRow }) {
     const listed = t.requests.sheet.listed(format.money(r.list_nano_usd));
     return <span class="muted" title={listed}>({format.money(r.list_nano_usd)})</span>;
   }
-  return <Money nano={r.cost_nano_usd} />;
+  return <Money nano={r.cost_nano_usd} most={7} />;
 }
 
 function Tags({ row: r }: { row: RequestRow }) {

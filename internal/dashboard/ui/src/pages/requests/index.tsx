@@ -21,7 +21,7 @@ import { readZoom } from "./views.ts";
 import "./requests.css";
 
 export default function Requests() {
-  return me().features.ledger ? <Page /> : <LedgerOff />;
+  return me().features.ledger ? <Page /> : <LedgerOff page={t.requests.title} />;
 }
 
 function Page() {

@@ -7,7 +7,7 @@ import { href } from "../../router";
 import { Check } from "../../components/field";
 import { Empty } from "../../components/states";
 import { type Column, CSV, Table } from "../../components/table";
-import { Ago, Badge, Name } from "../../components/values";
+import { Badge, LastHour, Name } from "../../components/values";
 import { priceText } from "./price";
 import "./upstreams.css";
 
@@ -71,6 +71,6 @@ function columnsOf(all: boolean): Column<Model>[] {
       { id: "fallbacks", head: t.upstreams.fallbacks, minor: true, value: (m) => (m.fallbacks ?? []).join(" "), cell: (m) => ((m.fallbacks ?? []).length > 0 ? <>{m.fallbacks.map((f) => <Badge key={f}><bdi dir="auto">{f}</bdi></Badge>)}</> : "–") },
     );
   }
-  columns.push({ id: "used", head: t.upstreams.lastUsed, minor: true, value: (m) => m.last_used ?? "", cell: (m) => <Ago at={m.last_used} /> });
+  columns.push({ id: "used", head: t.upstreams.lastUsed, minor: true, value: (m) => m.last_used ?? "", cell: (m) => <LastHour at={m.last_used} /> });
   return columns;
 }

@@ -25,7 +25,7 @@ import "./usage.css";
 const most = 1000;
 
 export default function UsagePage() {
-  return me().features.ledger ? <Page /> : <LedgerOff />;
+  return me().features.ledger ? <Page /> : <LedgerOff page={t.usage.title} />;
 }
 
 function Page() {

@@ -17,7 +17,7 @@ export default function Why() {
   const [id, setID] = useState(asked);
   const answer = useApi<RequestDetail>(asked && me().features.ledger ? `/requests/${encodeURIComponent(asked)}` : null);
   const texts = t.requests;
-  if (!me().features.ledger) return <LedgerOff />;
+  if (!me().features.ledger) return <LedgerOff page={t.requests.why} />;
   const look = (e: Event) => {
     e.preventDefault();
     setQuery({ id: id.trim() }, true);

@@ -1,0 +1,1 @@
+export{s as default,c as sentences}from"./keys-D9Iz6zIr.js";

@@ -1,0 +1,1 @@
+export{a as BudgetDrawer}from"./keys-D9Iz6zIr.js";

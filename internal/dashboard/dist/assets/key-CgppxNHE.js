@@ -1,0 +1,1 @@
+export{r as default}from"./keys-D9Iz6zIr.js";

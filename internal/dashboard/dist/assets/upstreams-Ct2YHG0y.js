@@ -1,0 +1,1 @@
+export{t as default}from"./keys-D9Iz6zIr.js";
