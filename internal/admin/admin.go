@@ -16,12 +16,15 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"forward/internal/audit"
@@ -97,8 +100,7 @@ type server struct {
 }
 
 // New returns a handler of all routes of the table, of the pages, and of the
-// guide for clients at /_/llms.txt. Its errors are faults of the program: a
-// route that is not described, or the other way round.
+// guide for clients at /_/llms.txt.
 func New(o Options) (http.Handler, error) {
 	if o.Ring == nil {
 		return nil, errors.New("admin: Options needs Ring")
@@ -125,13 +127,11 @@ func New(o Options) (http.Handler, error) {
 		o.Browser.Prefix = func(*http.Request) string { return "" }
 	}
 	s := &server{Options: o, reports: make(chan struct{}, maxReports), reportPatience: reportPatience}
-	routes := s.routes()
-	description, err := describe(routes)
-	if err != nil {
-		return nil, err
-	}
-	routes = append(routes,
-		route{method: http.MethodGet, pattern: "/_/api/openapi.json", program: true, ask: func(*http.Request, *viewer) (any, error) { return description, nil }},
+	described := s.routes()
+	// A start does not wait for the description, which few ask for.
+	description := sync.OnceValues(func() (json.RawMessage, error) { return describe(described) })
+	routes := append(slices.Clone(described),
+		route{method: http.MethodGet, pattern: "/_/api/openapi.json", program: true, ask: func(*http.Request, *viewer) (any, error) { return description() }},
 		route{method: http.MethodGet, pattern: "/_/llms.txt", program: true, ask: s.guide})
 	mux := http.NewServeMux()
 	for pattern, methods := range byPattern(routes) {

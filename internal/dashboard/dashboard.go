@@ -18,7 +18,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"mime"
 	"net/http"
 	"path"
 	"strings"
@@ -45,13 +44,15 @@ const absent = "<!doctype html>\n<html lang=\"en\">\n<title>forward</title>\n" +
 
 // asset is one file, as it is sent.
 type asset struct {
-	plain       []byte
+	read        func() ([]byte, error)
 	contentType string
 	lasting     bool // its name has a digest of its content
 
 	once   sync.Once // makes the rest when the file is wanted: a start must not wait for it
-	packed []byte    // empty where it would not be smaller
-	tag    string    // for If-None-Match
+	plain  []byte
+	packed []byte // empty where it would not be smaller
+	tag    string // for If-None-Match
+	err    error
 }
 
 // Handler serves the files of dist below base, such as "/_/".
@@ -69,23 +70,22 @@ func newHandler(base string, files fs.FS) (*Handler, error) {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := fs.ReadFile(files, name)
-		h.assets[name] = newAsset(name, content)
-		return err
+		h.assets[name] = newAsset(name, func() ([]byte, error) { return fs.ReadFile(files, name) })
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the pages of the dashboard: %w", err)
 	}
 	h.assets[""] = h.assets["index.html"]
 	if h.assets[""] == nil {
-		h.assets[""] = newAsset("index.html", []byte(absent))
+		h.assets[""] = newAsset("index.html", func() ([]byte, error) { return []byte(absent), nil })
 	}
 	return h, nil
 }
 
-func newAsset(name string, content []byte) *asset {
-	a := &asset{plain: content, contentType: mime.TypeByExtension(path.Ext(name)), lasting: strings.HasPrefix(name, "assets/")}
-	switch path.Ext(name) { // the machine's own table may differ
+func newAsset(name string, read func() ([]byte, error)) *asset {
+	a := &asset{read: read, contentType: "application/octet-stream", lasting: strings.HasPrefix(name, "assets/")}
+	switch path.Ext(name) { // the machine's own table may differ, and is long
 	case ".js":
 		a.contentType = "text/javascript; charset=utf-8"
 	case ".css":
@@ -98,9 +98,13 @@ func newAsset(name string, content []byte) *asset {
 	return a
 }
 
-// prepare packs the file, once.
-func (a *asset) prepare() {
+// prepare reads and packs the file, once.
+func (a *asset) prepare() error {
 	a.once.Do(func() {
+		a.plain, a.err = a.read()
+		if a.err != nil {
+			return
+		}
 		sum := sha256.Sum256(a.plain)
 		a.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 		var packed bytes.Buffer
@@ -113,6 +117,7 @@ func (a *asset) prepare() {
 			a.packed = packed.Bytes()
 		}
 	})
+	return a.err
 }
 
 // ServeHTTP implements http.Handler.
@@ -133,10 +138,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	header.Set("Cache-Control", "no-cache")
+	if err := a.prepare(); err != nil { // the binary itself is damaged
+		refuse(w, http.StatusInternalServerError, "The file cannot be read.")
+		return
+	}
 	if a.lasting {
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
 	}
-	a.prepare()
 	header.Set("ETag", a.tag)
 	header.Set("Vary", "Accept-Encoding")
 	if matches(r.Header.Get("If-None-Match"), a.tag) {
