@@ -16,7 +16,7 @@ export const usage = {
   estimated: "Estimated",
   estimatedHint: "The gateway counted these tokens itself",
   unpriced: "Without a price",
-  unpricedHint: "They count as $0",
+  unpricedHint: "Their cost is not in the sums",
   unmetered: "Without usage",
   list: "List price",
   listHint: "What requests with the credentials of clients would have cost",

@@ -41,7 +41,7 @@ export const overview: typeof en = {
     waiting: (n, wait) => `${n} 个等待中，最长 ${wait}`,
   },
   day24: (requests, errors) => `24 小时：${requests} 个请求，${errors} 个错误`,
-  unpriced: (n) => `${n} 个请求没有价格，按 $0 计。`,
+  unpriced: (n) => `${n} 个请求没有价格：其费用未计入合计。`,
   unmetered: (n) => `${n} 个请求的应答中没有可读的用量。`,
   see: "查看",
   warning: (name, percent, budget) => `${name} 已使用 ${budget} 的 ${percent}%。`,

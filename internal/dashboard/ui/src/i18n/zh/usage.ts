@@ -18,7 +18,7 @@ export const usage: typeof en = {
   estimated: "估算",
   estimatedHint: "这些词元由网关自行统计",
   unpriced: "无价格",
-  unpricedHint: "按 $0 计",
+  unpricedHint: "其费用未计入合计",
   unmetered: "无用量",
   list: "标价",
   listHint: "使用客户端自有凭据的请求按标价的费用",

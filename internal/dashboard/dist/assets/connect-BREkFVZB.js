@@ -1,1 +1,0 @@
-export{s as default,c as sentences}from"./keys-D9Iz6zIr.js";

@@ -1,1 +1,0 @@
-export{o as default}from"./keys-D9Iz6zIr.js";

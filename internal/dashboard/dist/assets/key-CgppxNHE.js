@@ -1,1 +1,0 @@
-export{r as default}from"./keys-D9Iz6zIr.js";

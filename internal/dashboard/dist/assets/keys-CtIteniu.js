@@ -1,1 +1,0 @@
-export{i as default}from"./keys-D9Iz6zIr.js";

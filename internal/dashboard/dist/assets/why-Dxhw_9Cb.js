@@ -1,0 +1,1 @@
+export{t as default}from"./requests-BEcYBIe4.js";
