@@ -94,9 +94,8 @@ type Features struct {
 
 type server struct {
 	Options
-	days           days          // of routes
-	reports        chan struct{} // one for each that is worked on
-	reportPatience time.Duration
+	days    days          // of routes
+	reports chan struct{} // one for each that is worked on
 }
 
 // New returns a handler of all routes of the table, of the pages, and of the
@@ -126,7 +125,7 @@ func New(o Options) (http.Handler, error) {
 	if o.Browser.Prefix == nil {
 		o.Browser.Prefix = func(*http.Request) string { return "" }
 	}
-	s := &server{Options: o, reports: make(chan struct{}, maxReports), reportPatience: reportPatience}
+	s := &server{Options: o, reports: make(chan struct{}, maxReports)}
 	described := s.routes()
 	// A start does not wait for the description, which few ask for.
 	description := sync.OnceValues(func() (json.RawMessage, error) { return describe(described) })

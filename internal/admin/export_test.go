@@ -11,3 +11,11 @@ func QuickFeeds() (restore func()) {
 		feedPatience, feedPause, feedTick, feedComment, feedCheck = patience, pause, tick, comment, check
 	}
 }
+
+// QuickReports shortens what a report waits for and how long it may take, until
+// the returned function is called.
+func QuickReports(turn, patience time.Duration) (restore func()) {
+	beforeTurn, before := reportTurn, reportPatience
+	reportTurn, reportPatience = turn, patience
+	return func() { reportTurn, reportPatience = beforeTurn, before }
+}
