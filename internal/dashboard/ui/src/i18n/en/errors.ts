@@ -56,6 +56,12 @@ export const errors = {
   too_many_reports: "Too many reports run now. Try again in a moment.",
   too_many_viewers: "Too many pages watch live requests. Close one.",
   unknown_host: "The gateway is not known by this name: set DASHBOARD_HOSTS.",
+  content_no_chat_log: "The gateway keeps no chat log: LOG_CHAT.",
+  content_disabled: "Content is not shown here: DASHBOARD_CONTENT=false.",
+  content_off: "The chat log keeps nothing of this key's requests.",
+  content_meta: "The chat log keeps sizes of this key's requests and no text.",
+  content_expired: "This request is older than the chat log keeps.",
+  content_not_found: "The chat log does not have this request.",
   other: (f: ApiFailure) =>
     f.status === 429 ? "Too often." + wait(f) : f.status === 401 ? "You are signed out. Sign in again." : f.status === 403 ? "You may not do this." : f.status === 404 ? "There is nothing here." : f.status === 412 ? "This has been changed meanwhile." : f.status >= 500 ? "The gateway cannot answer this now." : "The gateway refuses this.",
 };

@@ -56,6 +56,12 @@ export const errors: typeof en = {
   too_many_reports: "当前报表过多，请稍后重试。",
   too_many_viewers: "观看实时请求的页面过多，请关闭一个。",
   unknown_host: "网关不认识此主机名：请设置 DASHBOARD_HOSTS。",
+  content_no_chat_log: "网关没有聊天日志：LOG_CHAT。",
+  content_disabled: "此处不显示内容：DASHBOARD_CONTENT=false。",
+  content_off: "聊天日志不保存此密钥的请求。",
+  content_meta: "聊天日志只保存此密钥请求的大小，不保存文本。",
+  content_expired: "此请求早于聊天日志的保留期限。",
+  content_not_found: "聊天日志中没有此请求。",
   other: (f) =>
     f.status === 429 ? "过于频繁。" + wait(f) : f.status === 401 ? "您已退出，请重新登录。" : f.status === 403 ? "您无权执行此操作。" : f.status === 404 ? "这里什么也没有。" : f.status === 412 ? "内容已在此期间被修改。" : f.status >= 500 ? "网关暂时无法回答。" : "网关拒绝了此请求。",
 };

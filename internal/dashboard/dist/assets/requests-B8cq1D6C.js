@@ -1,1 +1,0 @@
-export{n as OpenRequest,r as default}from"./requests-BEcYBIe4.js";

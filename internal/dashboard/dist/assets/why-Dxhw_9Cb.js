@@ -1,1 +1,0 @@
-export{t as default}from"./requests-BEcYBIe4.js";
