@@ -32,6 +32,7 @@ type route struct {
 	program bool  // is for programs: at any name, for pages of any origin that CORS_ORIGINS names, and without cookies
 	body    int64 // bytes of a request's body; 0 is maxBody
 	raw     bool  // the body is not JSON
+	again   bool  // the caller is looked at again while its answer is written
 }
 
 // need reports what is missing for an answer, or nil.

@@ -1,16 +1,19 @@
 package admin_test
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"forward/internal/admin"
 	"forward/internal/keys"
+	"forward/internal/session"
 )
 
 // browse sends a request as a page of the dashboard does.
@@ -389,4 +392,46 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 	for host, status := range map[string]int{"GW.example:8000": 200, "gw.example.": 200, "other.example": 421, "127.0.0.1:8000": 200} {
 		h.wantStatus(h.browse(http.MethodGet, whoAmI, "", cookie, func(r *http.Request) { r.Host = host }), status, "")
 	}
+}
+
+// A feed that a page leaves open is no sign that its user is there: it keeps no
+// session from ending.
+func TestAFeedKeepsNoSession(t *testing.T) {
+	quick(t)
+	h := newFixture(t)
+	var at atomic.Int64
+	at.Store(now.Unix())
+	sessions, err := session.Open(t.Context(), h.db, []byte(storeSecret), func() time.Time { return time.Unix(at.Load(), 0) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.options.Sessions = sessions
+	h.rebuild()
+	cookie := h.signIn("admin")
+	server := h.serve()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/_/api/live", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.AddCookie(cookie)
+	res, err := server.Client().Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	feed := &viewer{t, res, bufio.NewScanner(res.Body)}
+	at.Add(11 * 3600)
+	for range 3 { // the session is looked at twice meanwhile
+		feed.next("comment")
+	}
+	at.Add(2 * 3600)
+	for end := time.Now().Add(5 * time.Second); ; {
+		if _, ok := feed.read("comment"); !ok {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the feed goes on after 13 hours without a request")
+		}
+	}
+	h.wantStatus(h.browse(http.MethodGet, whoAmI, "", cookie), http.StatusUnauthorized, "session_ended")
 }

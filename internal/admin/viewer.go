@@ -57,7 +57,7 @@ func (s *server) view(r *http.Request, route route) (*viewer, error) {
 	if route.program || presented != "" || named != "" || conflict != nil || secret == "" {
 		return s.byCredential(r, route, query)
 	}
-	v, err := s.bySession(r, secret)
+	v, err := s.bySession(r, secret, route.again)
 	switch {
 	case err != nil:
 		return nil, err
@@ -144,12 +144,17 @@ func (s *server) holder(r *http.Request, key *keys.Key, err error) (*viewer, err
 }
 
 // bySession finds the caller by its cookie. A session ends with the credential
-// that opened it.
-func (s *server) bySession(r *http.Request, secret string) (*viewer, error) {
+// that opened it. A request that is looked at again is no new one of the
+// session's.
+func (s *server) bySession(r *http.Request, secret string, again bool) (*viewer, error) {
 	if s.Sessions == nil {
 		return nil, sessionEnded
 	}
-	one, err := s.Sessions.Find(r.Context(), secret)
+	find := s.Sessions.Find
+	if again {
+		find = s.Sessions.Peek
+	}
+	one, err := find(r.Context(), secret)
 	if errors.Is(err, session.ErrNone) {
 		return nil, sessionEnded
 	}

@@ -250,7 +250,7 @@ func (f *feed) tick(now time.Time) bool {
 		return true
 	}
 	f.checked = now
-	v, err := f.s.view(f.r, route{who: both})
+	v, err := f.s.view(f.r, route{who: both, again: true})
 	return err == nil && v.role == f.v.role
 }
 

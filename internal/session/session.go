@@ -150,31 +150,39 @@ const columns = `id, role, key, proof, created, seen, address, agent`
 // Find returns the open session with this secret, or ErrNone, and notes that it
 // was seen.
 func (s *Store) Find(ctx context.Context, secret string) (*Session, error) {
+	one, err := s.Peek(ctx, secret)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	if now.Sub(one.Seen) < seenStep {
+		return one, nil
+	}
+	one.Seen = now
+	err = database.Write(ctx, s.db, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `UPDATE dash_sessions SET seen = ? WHERE mac = ?`, now.Unix(), s.mac("session", secret))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("noting that a session was seen: %w", err)
+	}
+	return one, nil
+}
+
+// Peek is Find without the note: it keeps no session from ending.
+func (s *Store) Peek(ctx context.Context, secret string) (*Session, error) {
 	if secret == "" {
 		return nil, ErrNone
 	}
-	mac := s.mac("session", secret)
-	one, err := scan(s.db.QueryRowContext(ctx, `SELECT `+columns+` FROM dash_sessions WHERE mac = ?`, mac).Scan)
+	one, err := scan(s.db.QueryRowContext(ctx, `SELECT `+columns+` FROM dash_sessions WHERE mac = ?`, s.mac("session", secret)).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, ErrNone
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading a session: %w", err)
 	}
-	now := s.now()
-	if !now.Before(one.Until()) {
+	if !s.now().Before(one.Until()) {
 		return nil, ErrNone
-	}
-	if now.Sub(one.Seen) < seenStep {
-		return one, nil
-	}
-	one.Seen = now
-	err = database.Write(ctx, s.db, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE dash_sessions SET seen = ? WHERE mac = ?`, now.Unix(), mac)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("noting that a session was seen: %w", err)
 	}
 	return one, nil
 }
