@@ -90,11 +90,7 @@ func TestRequestsOfEachRole(t *testing.T) {
 			t.Errorf("%s: status %d, want %d: %s", target, w.Code, want, w.Body)
 		}
 	}
-	var own struct {
-		Request   map[string]any
-		CostLines []any `json:"cost_lines"`
-	}
-	own = get[struct {
+	own := get[struct {
 		Request   map[string]any
 		CostLines []any `json:"cost_lines"`
 	}](h, "/_/api/requests/"+mine, "alice")
