@@ -54,7 +54,7 @@ func (l *List) reservation(u *dialect.Usage, asked string) (r reservation, err e
 		return r, &NoRateError{l.Model, Input, asked}
 	}
 	r.service = service{l.Model, asked, rates, l.Fees, times}
-	r.in, r.inputs = r.highest(Input, CachedWrite, CachedWrite1h, AudioInput, ImageInput)
+	r.in, r.inputs = r.highest(Input, CachedRead, CachedWrite, CachedWrite1h, AudioInput, ImageInput)
 	r.out, r.outputs = r.highest(Output, Reasoning, AudioOutput, ImageOutput)
 	r.outputs = r.outputs && u.Output > 0
 	r.priced = r.inputs || r.outputs
