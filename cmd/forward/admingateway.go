@@ -47,7 +47,7 @@ func (a *app) gatewayOf(c *change) admin.Gateway {
 		},
 		Cache:      func() *cache.Cache { return a.cache.Load() },
 		Prices:     c.Prices,
-		Content:    true,
+		Content:    c.cfg.Dashboard.Content,
 		LogContent: c.cfg.Log.Content,
 		Settings: admin.Settings{
 			List:   func() []admin.Setting { return settingsOf(a.current.Load().cfg) },

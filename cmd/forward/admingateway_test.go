@@ -233,6 +233,48 @@ func TestUpstreamsOfTheAPI(t *testing.T) {
 	}
 }
 
+// TestDashboardContent: DASHBOARD_CONTENT keeps what the chat log and the cache
+// have of a request from the administrator, and a reload applies it.
+func TestDashboardContent(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"id":"1","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"the answer"},"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2}}`)
+	}))
+	defer up.Close()
+	env := "OPENAI_BASE_URL=" + up.URL + "\nOPENAI_API_KEY=sk-0123456789\nLOG_CHAT=true\nCACHE_CHAT_COMPLETION=true\nCACHE_BACKEND=memory\n"
+	a := mustAdminister(t, env)
+	res, err := http.Post(a.url+"/v1/chat/completions", "application/json", strings.NewReader(`{"model":"m","caching":true,"messages":[{"role":"user","content":"the question"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.Copy(io.Discard, res.Body)
+	res.Body.Close()
+	var entries struct{ Entries []struct{ Key string } }
+	var requests struct{ Requests []struct{ ID string } }
+	for end := time.Now().Add(5 * time.Second); len(entries.Entries) == 0 || len(requests.Requests) == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v %+v %+v", res.Status, res.Header, entries, requests)
+		}
+		entries = mustAsk[struct{ Entries []struct{ Key string } }](a, "GET", "/cache/entries", "")
+		requests = mustAsk[struct{ Requests []struct{ ID string } }](a, "GET", "/requests", "")
+	}
+	for _, shown := range []bool{true, false, true} {
+		MustPut(t, a.reloadable, fmt.Sprintf("ADMIN_KEY=%s\n%sDASHBOARD_CONTENT=%t\n", a.key, env, shown))
+		want := map[bool]string{true: "available", false: "disabled"}[shown]
+		for _, path := range []string{"/cache/entries/" + entries.Entries[0].Key, "/requests/" + requests.Requests[0].ID} {
+			status, _, text := a.send("GET", path, "")
+			if status != http.StatusOK || !strings.Contains(text, `"content": "`+want+`"`) {
+				t.Errorf("%s with DASHBOARD_CONTENT=%t: %d %s", path, shown, status, text)
+			}
+		}
+		for _, path := range []string{"/cache/entries/" + entries.Entries[0].Key, "/requests/" + requests.Requests[0].ID + "/content"} {
+			if _, _, text := a.send("GET", path, ""); strings.Contains(text, "the question") != shown || strings.Contains(text, "the answer") != shown {
+				t.Errorf("%s with DASHBOARD_CONTENT=%t: %s", path, shown, text)
+			}
+		}
+	}
+}
+
 type settingsAnswer struct {
 	OK       bool
 	Problems []struct {
