@@ -71,6 +71,14 @@ for (const { role, secret } of viewers) {
 test('every page of an empty ledger', () => quiet('empty', scenes.empty));
 test('every page without a ledger', () => quiet('off', scenes.off));
 
+test('the picture of the README', { skip: !scenes.example && 'FORWARD_UI_SCREENSHOTS is not set' }, async () => {
+  const p = await profile(scenes.example, { height: 800 });
+  const page = await signIn(p, scenes.example.admin);
+  await open(page, '');
+  await picture(page, 'readme');
+  await p.closed();
+});
+
 async function quiet(name, scene) {
   const p = await profile(scene);
   const { command } = await import('./support.mjs');

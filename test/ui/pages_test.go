@@ -26,6 +26,9 @@ func TestPages(t *testing.T) {
 		"large":   large(t),
 	}
 	scenes["empty"].Admin = ""
+	if os.Getenv("FORWARD_UI_SCREENSHOTS") != "" {
+		scenes["example"] = example(t)
+	}
 	scenes["team"].Below = below(t, scenes["team"])
 	text, err := json.Marshal(scenes)
 	if err != nil {

@@ -39,7 +39,7 @@ export const overview = {
     waiting: (n: number, wait: string) => `${n} waiting, up to ${wait}`,
   },
   day24: (requests: string, errors: string) => `24 h: ${requests} ${requests === "1" ? "request" : "requests"}, ${errors} ${errors === "1" ? "error" : "errors"}`,
-  unpriced: (n: string) => `${n} ${n === "1" ? "request has" : "requests have"} no price: what they cost is not in the sums.`,
+  unpriced: (n: string) => `${n} ${n === "1" ? "request has" : "requests have"} no price: ${n === "1" ? "its" : "their"} cost is not in the sums.`,
   unmetered: (n: string) => `${n} ${n === "1" ? "request was" : "requests were"} answered without a readable usage.`,
   see: "See them",
   warning: (name: string, percent: number, budget: string) => `${name} has used ${percent} % of ${budget}.`,

@@ -1,0 +1,1 @@
+export{l as default}from"./keys-D57fU3Zd.js";

@@ -1,1 +1,0 @@
-export{s as default,c as sentences}from"./keys-DBRuEFPj.js";

@@ -1,0 +1,1 @@
+export{s as default,c as sentences}from"./keys-D57fU3Zd.js";

@@ -1,0 +1,1 @@
+export{a as BudgetDrawer}from"./keys-D57fU3Zd.js";

@@ -1,0 +1,1 @@
+export{o as default}from"./keys-D57fU3Zd.js";

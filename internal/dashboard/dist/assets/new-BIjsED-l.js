@@ -1,0 +1,1 @@
+export{n as default}from"./keys-D57fU3Zd.js";

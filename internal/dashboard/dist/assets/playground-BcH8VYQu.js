@@ -1,0 +1,1 @@
+export{a as default}from"./requests-9gSj3HoT.js";

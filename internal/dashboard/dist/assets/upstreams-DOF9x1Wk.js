@@ -1,0 +1,1 @@
+export{t as default}from"./keys-D57fU3Zd.js";

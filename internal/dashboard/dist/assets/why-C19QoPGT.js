@@ -1,0 +1,1 @@
+export{t as default}from"./requests-9gSj3HoT.js";

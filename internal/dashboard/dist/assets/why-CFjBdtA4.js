@@ -1,1 +1,0 @@
-export{t as default}from"./requests-C35GnPFb.js";
