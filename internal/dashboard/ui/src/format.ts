@@ -25,7 +25,7 @@ export function money(nano: number | null | undefined, most = 9): string {
   if (nano === null || nano === undefined) return t.common.noPrice;
   const usd = nano / 1e9;
   const size = Math.abs(usd);
-  const digits = size === 0 || size >= 0.995 ? 2 : Math.min(most, Math.max(2, 2 - Math.floor(Math.log10(size))));
+  const digits = size === 0 || size >= 0.995 ? 2 : Math.max(2, Math.min(most, 2 - Math.floor(Math.log10(size))));
   return number({ style: "currency", currency: "USD", currencyDisplay: "narrowSymbol", minimumFractionDigits: 2, maximumFractionDigits: digits }).format(usd);
 }
 

@@ -42,7 +42,7 @@ export function draw(box: HTMLElement, props: ChartProps, onHover: (index: numbe
       },
       axes: [
         { ...axis, size: 26, grid: { show: false }, space: Math.max(64, widest + 16), incrs: [1, 2, 3, 4, 6, 7, 12, 14, 24, 48, 96, 168], values: (_, at) => at.map((i) => (Number.isInteger(i) ? labels[i] ?? "" : "")) },
-        { ...axis, size: (u, values) => Math.max(44, ...(values ?? []).map((v) => 14 + u.ctx.measureText(v).width / devicePixelRatio)), space: 44, values: (_, at) => at.map(format) },
+        { ...axis, size: (u, values) => Math.max(44, ...(values ?? []).map((v) => 14 + u.ctx.measureText(v).width / devicePixelRatio)), space: 44, values: (_, at) => at.map((n) => format(n)) },
       ],
       series: [
         {},

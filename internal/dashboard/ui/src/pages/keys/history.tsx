@@ -23,7 +23,7 @@ export function KeyUse({ id }: { id: string }) {
     const byDay = new Map((days.data?.groups ?? []).map((g) => [String(g.day), g.cost_nano_usd]));
     return [{ name: t.keys.page.cost, values: labels.map((d) => byDay.get(d) ?? 0) }];
   }, [days.data, labels]);
-  const shown = useMemo(() => labels.map(format.day), [labels]);
+  const shown = useMemo(() => labels.map((day) => format.day(day)), [labels]);
   return (
     <>
       <section class="card">

@@ -1,0 +1,1 @@
+export{s as default,c as sentences}from"./keys-DgtrJ-IS.js";

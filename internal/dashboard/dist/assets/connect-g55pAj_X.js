@@ -1,1 +1,0 @@
-export{s as default,c as sentences}from"./keys-D57fU3Zd.js";

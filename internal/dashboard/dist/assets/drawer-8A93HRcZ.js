@@ -1,1 +1,0 @@
-export{a as BudgetDrawer}from"./keys-D57fU3Zd.js";

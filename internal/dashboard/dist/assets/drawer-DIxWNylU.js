@@ -1,0 +1,1 @@
+export{a as BudgetDrawer}from"./keys-DgtrJ-IS.js";

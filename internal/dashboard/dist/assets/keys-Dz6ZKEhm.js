@@ -1,1 +1,0 @@
-export{i as default}from"./keys-D57fU3Zd.js";

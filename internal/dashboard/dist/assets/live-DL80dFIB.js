@@ -1,1 +1,0 @@
-export{o as default}from"./requests-9gSj3HoT.js";

@@ -1,1 +1,0 @@
-export{n as OpenRequest,r as default}from"./requests-9gSj3HoT.js";

@@ -1,0 +1,1 @@
+export{n as OpenRequest,r as default}from"./requests-DFBcyvdM.js";

@@ -1,1 +1,0 @@
-export{t as default}from"./keys-D57fU3Zd.js";

@@ -1,1 +1,0 @@
-export{t as default}from"./requests-9gSj3HoT.js";
