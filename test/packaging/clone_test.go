@@ -1,3 +1,5 @@
+//go:build e2e
+
 package packaging
 
 import (
@@ -76,14 +78,11 @@ func fetched(t *testing.T, url string) (text, contentType string) {
 // TestAClone builds by go alone what a clone has (D01): /_/ is the real page
 // with its code, and with the tag no_ui a sentence beside the API.
 func TestAClone(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds the program twice")
-	}
 	dir, path := clone(t), withoutNode(t)
 	serve := func(tags string) string {
 		t.Helper()
 		binary := filepath.Join(t.TempDir(), "forward")
-		build := exec.Command("go", "build", "-tags", tags, "-o", binary, "./cmd/forward")
+		build := exec.Command("go", "build", "-trimpath", "-tags", tags, "-o", binary, "./cmd/forward")
 		build.Dir = dir
 		for _, set := range os.Environ() {
 			if !strings.HasPrefix(set, "PATH=") {

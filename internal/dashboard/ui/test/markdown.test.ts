@@ -71,12 +71,17 @@ test("texts above the bound are plain", () => {
 });
 
 // work measures a call in milliseconds of the processor, which a busy machine
-// does not stretch.
+// does not stretch. The compiler and the collector run in threads of their own
+// and are in it, so the least of three is taken where the first is long.
 function work(call: () => void): number {
-  const before = process.cpuUsage();
-  call();
-  const used = process.cpuUsage(before);
-  return (used.user + used.system) / 1000;
+  let least = Infinity;
+  for (let i = 0; i < 3 && least >= 200; i++) {
+    const before = process.cpuUsage();
+    call();
+    const used = process.cpuUsage(before);
+    least = Math.min(least, (used.user + used.system) / 1000);
+  }
+  return least;
 }
 
 // Each of these made a Markdown reader stop a page before.
