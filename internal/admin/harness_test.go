@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,7 +47,7 @@ func withTagBudgets(o *admin.Options) { o.TagBudgets = tagBudgets }
 type fixture struct {
 	http.Handler
 	t       *testing.T
-	at      time.Time // when requests happen
+	passed  atomic.Int64 // nanoseconds since now, when requests happen; the ledger looks from a goroutine of its own
 	db      *sql.DB
 	store   *keys.Store
 	ledger  *ledger.Ledger
@@ -62,8 +63,8 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	h := &fixture{t: t, db: db, at: now, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
-	clock := func() time.Time { return h.at }
+	h := &fixture{t: t, db: db, secrets: map[string]string{"ci": declaredKey, "admin": adminKey}, ids: map[string]string{}}
+	clock := func() time.Time { return now.Add(time.Duration(h.passed.Load())) }
 	if h.store, err = keys.Open(t.Context(), db, keys.NewSecret(storeSecret), clock); err != nil {
 		t.Fatal(err)
 	}
