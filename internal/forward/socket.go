@@ -349,13 +349,16 @@ func (s *socket) end(err error) {
 	why := s.why
 	closing := s.closing
 	s.mu.Unlock()
+	cause := context.Cause(s.rec.in)
 	for _, r := range running {
+		if cause != nil {
+			r.rec.in.end(cause) // its life ends with the connection's, which may not have reached it yet
+		}
 		s.breakOff(r, cmp.Or(why, err, io.ErrUnexpectedEOF))
 	}
 	if closing || err == nil {
 		return
 	}
-	cause := context.Cause(s.rec.in)
 	name := s.rec.to.route.Name
 	p := problemOf(&cutError{name, cmp.Or(cause, err)})
 	switch violated, ok := errors.AsType[*websocket.ProtocolError](err); {
