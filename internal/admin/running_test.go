@@ -34,7 +34,7 @@ func (h *fixture) underWay(id, name string) (r *live.Request, ended *error) {
 // settled takes it out again.
 func (h *fixture) settled(r *live.Request, id, name string) {
 	h.options.Live.Leave(r)
-	h.options.Live.Close(r, h.ids[name], &ledger.Row{ID: id, Key: h.ids[name], KeyName: name, Slot: "2", Upstream: "openai", Status: 200, Model: "gpt-4o", Trail: []ledger.Step{{Name: "cache"}}})
+	h.options.Live.Close(r, h.ids[name], &ledger.Row{ID: id, Key: h.ids[name], KeyName: name, Slot: "2", Upstream: "openai", Status: 200, Model: "gpt-4o", Price: "forward.yaml has a price of gpt-4o", Trail: []ledger.Step{{Name: "cache"}}})
 }
 
 // recorded returns what is in the audit, the newest first.
@@ -249,12 +249,12 @@ func TestLiveShowsWhatHappens(t *testing.T) {
 	h.settled(one, "req_1", "alice")
 	for _, id := range []string{"req_0", "req_1"} {
 		e := boss.next("done")
-		if !strings.Contains(e.data, `"id":"`+id+`"`) || !strings.Contains(e.data, `"slot":"2"`) || !strings.Contains(e.data, `"upstream":"openai"`) || strings.Contains(e.data, "trail") {
+		if !strings.Contains(e.data, `"id":"`+id+`"`) || !strings.Contains(e.data, `"slot":"2"`) || !strings.Contains(e.data, `"upstream":"openai"`) || !strings.Contains(e.data, "forward.yaml") || strings.Contains(e.data, "trail") {
 			t.Errorf("the event is %+v", e)
 		}
 	}
 	e := alice.next("done")
-	if !strings.Contains(e.data, `"id":"req_1"`) || !strings.Contains(e.data, `"slot":""`) || !strings.Contains(e.data, `"upstream":""`) {
+	if !strings.Contains(e.data, `"id":"req_1"`) || !strings.Contains(e.data, `"slot":""`) || !strings.Contains(e.data, `"upstream":""`) || strings.Contains(e.data, "forward.yaml") {
 		t.Errorf("alice sees %+v", e)
 	}
 	comment := alice.next("comment")

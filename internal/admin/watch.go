@@ -186,16 +186,13 @@ func (f *feed) done(e *live.Event) {
 	if !ok {
 		return
 	}
-	f.event("done", e.Number, shownRow(f.s, f.v, *row))
+	f.event("done", e.Number, shownRow(f.v, *row))
 }
 
 // shownRow is a row as a viewer sees it in the feed.
-func shownRow(s *server, v *viewer, row ledger.Row) ledger.Row {
+func shownRow(v *viewer, row ledger.Row) ledger.Row {
 	row.Trail = nil
-	if !v.isAdministrator() {
-		row.Slot = ""
-		row.Upstream = ""
-	}
+	hide(v, &row)
 	return row
 }
 
