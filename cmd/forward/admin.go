@@ -33,7 +33,7 @@ func (a *app) setAdmin(c *change) (err error) {
 		Audit:   a.audit, Models: a.models,
 		Features: admin.Features{
 			Chats:  admin.Chats{On: c.cfg.Log.Chat, Dir: c.cfg.Log.Options.Dir, Content: c.cfg.Log.Options.Content, Retention: c.cfg.Log.Options.Retention},
-			Ledger: c.Ledger != nil, ChatLog: c.cfg.Log.Chat, Content: c.cfg.Log.Chat && c.cfg.Dashboard.Content, Cache: c.Cache != nil, Playground: true,
+			Ledger: c.Ledger != nil, Content: c.cfg.Dashboard.Content, Cache: c.Cache != nil, Playground: true,
 			ManagedKeys: a.keys != nil, RotateOwn: c.cfg.Dashboard.RotateOwn, Version: buildVersion(),
 		},
 		Gateway:  a.gatewayOf(c),

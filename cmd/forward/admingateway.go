@@ -45,10 +45,8 @@ func (a *app) gatewayOf(c *change) admin.Gateway {
 			r := a.routeNamed(route)
 			return r != nil && r.Keys.Wake(key)
 		},
-		Cache:      func() *cache.Cache { return a.cache.Load() },
-		Prices:     c.Prices,
-		Content:    c.cfg.Dashboard.Content,
-		LogContent: c.cfg.Log.Content,
+		Cache:  func() *cache.Cache { return a.cache.Load() },
+		Prices: c.Prices,
 		Settings: admin.Settings{
 			List:   func() []admin.Setting { return settingsOf(a.current.Load().cfg) },
 			Export: func(w io.Writer) error { return a.current.Load().cfg.Export(w) },

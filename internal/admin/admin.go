@@ -83,13 +83,21 @@ type Browser struct {
 type Features struct {
 	Ledger      bool   `json:"ledger"`
 	ChatLog     bool   `json:"chat_log"`
-	Content     bool   `json:"content"` // of requests may be shown
+	Content     bool   `json:"content"` // stored questions and answers may be shown
 	Cache       bool   `json:"cache"`
 	Playground  bool   `json:"playground"`
 	ManagedKeys bool   `json:"managed_keys"`
 	RotateOwn   bool   `json:"rotate_own"` // holders may rotate their own keys
 	Version     string `json:"-"`
 	Chats       Chats  `json:"-"`
+}
+
+// shown returns what the dashboard learns: ChatLog, and Content of requests,
+// follow from the chat log.
+func (f Features) shown() Features {
+	f.ChatLog = f.Chats.On
+	f.Content = f.Content && f.Chats.On
+	return f
 }
 
 type server struct {

@@ -242,7 +242,7 @@ func noSuchEntry(err error) error {
 // chat log may keep it of the callers with this scope. Where several share it,
 // the strictest policy holds.
 func (s *server) mayShow(r *http.Request, scope string) (string, error) {
-	if !s.Gateway.Content {
+	if !s.Features.Content {
 		return "disabled", nil
 	}
 	views, err := s.views(r.Context())
@@ -250,7 +250,7 @@ func (s *server) mayShow(r *http.Request, scope string) (string, error) {
 		return "", err
 	}
 	id, ofKey := strings.CutPrefix(scope, "key:")
-	strictest := s.policyWord("")
+	strictest := s.keeps("")
 	if ofKey || scope == cache.Imported {
 		strictest = "full"
 	}
@@ -258,7 +258,7 @@ func (s *server) mayShow(r *http.Request, scope string) (string, error) {
 	for _, v := range views {
 		if scope == "shared" || (ofKey && v.ID == id) {
 			known = true
-			if word := s.policyWord(v.Policy.Log); strictness[word] > strictness[strictest] {
+			if word := s.keeps(v.Policy.Log); strictness[word] > strictness[strictest] {
 				strictest = word
 			}
 		}
@@ -274,16 +274,6 @@ func (s *server) mayShow(r *http.Request, scope string) (string, error) {
 
 // strictness orders the policies of the chat log.
 var strictness = map[string]int{"full": 0, "redacted": 1, "meta": 2, "off": 3}
-
-// policyWord is what is kept of the requests of a key with a policy.
-func (s *server) policyWord(log string) string {
-	for _, word := range []string{log, s.Gateway.LogContent} {
-		if word != "" {
-			return word
-		}
-	}
-	return "full"
-}
 
 // maxContent bounds a body that is shown, in bytes.
 const maxContent = 1 << 20

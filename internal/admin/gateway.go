@@ -25,11 +25,6 @@ type Gateway struct {
 	// TestAlert posts a test message to BUDGET_WEBHOOK. It returns the status
 	// of the answer, 0 for none.
 	TestAlert func(ctx context.Context) (status int, err error)
-
-	// Content reports whether stored questions and answers may be shown, and
-	// LogContent what is kept of requests whose key has no policy of its own.
-	Content    bool
-	LogContent string
 }
 
 // Settings are the functions about the settings of the running gateway.

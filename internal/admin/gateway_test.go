@@ -67,9 +67,9 @@ func testGateway(t *testing.T) admin.Gateway {
 			checked = true
 			return admin.Checked{Found: true, Results: []admin.Reached{{URL: "https://api.openai.com", OK: true, MS: 12.5}}}
 		},
-		Wake:   func(_ string, key int) bool { keys[key] = admin.UpstreamKey{Number: key, State: "ready"}; return true },
-		Cache:  func() *cache.Cache { return c },
-		Prices: prices, Content: true, LogContent: "full",
+		Wake:      func(_ string, key int) bool { keys[key] = admin.UpstreamKey{Number: key, State: "ready"}; return true },
+		Cache:     func() *cache.Cache { return c },
+		Prices:    prices,
 		TestAlert: func(context.Context) (int, error) { return 503, errors.New("the webhook answered 503") },
 		Settings: admin.Settings{
 			List: func() []admin.Setting {
@@ -319,7 +319,7 @@ func TestCachedContent(t *testing.T) {
 		{"content switched off", "alice", "", "full", true, "disabled"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			h := newFixture(t, func(o *admin.Options) { o.Gateway.LogContent, o.Gateway.Content = test.others, !test.hidden })
+			h := newFixture(t, func(o *admin.Options) { o.Features.Chats.Content, o.Features.Content = test.others, !test.hidden })
 			if test.log != "" {
 				h.add("quiet", map[string]string{"log": test.log})
 			}

@@ -99,6 +99,7 @@ func newFixture(t *testing.T, change ...func(*admin.Options)) *fixture {
 	h.options = admin.Options{Sessions: sessions, Audit: record, Ring: ring, Keys: h.store, Declared: declared, Ledger: h.ledger, AdminKey: keys.NewSecret(adminKey), Location: time.UTC, Now: clock,
 		Traffic: admin.Traffic{Live: &live.Requests{}, Play: func(w http.ResponseWriter, _ *http.Request, _ string, _ []string) { w.WriteHeader(http.StatusOK) }}}
 	h.options.Gateway = testGateway(t)
+	h.options.Features.Content = true
 	for _, f := range change {
 		f(&h.options)
 	}

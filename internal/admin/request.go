@@ -115,8 +115,11 @@ func (s *server) policy(row *ledger.Row) string {
 	if key, err := s.Ring.ByID(row.Key); key != nil && err == nil {
 		set = key.Policy.Log
 	}
-	return cmp.Or(set, s.Features.Chats.Content, "full")
+	return s.keeps(set)
 }
+
+// keeps returns what is kept of the requests of a key with a policy.
+func (s *server) keeps(log string) string { return cmp.Or(log, s.Features.Chats.Content, "full") }
 
 // contentState is whether the content of a request can be shown, or why not. A
 // policy that removes content now removes that of earlier requests too.

@@ -48,7 +48,7 @@ type sessionView struct {
 }
 
 func (s *server) sessionOf(r *http.Request, v *viewer) sessionView {
-	view := sessionView{Role: v.role, Version: s.Features.Version, Zone: zoneName(s.now()), Secure: s.secure(r), Features: s.Features}
+	view := sessionView{Role: v.role, Version: s.Features.Version, Zone: zoneName(s.now()), Secure: s.secure(r), Features: s.Features.shown()}
 	if v.key != nil {
 		view.Name, view.Key = v.key.Name, v.key.ID()
 	}
