@@ -5,7 +5,6 @@ package e2e
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"forward/test/harness"
@@ -36,11 +35,9 @@ func startForward(t testing.TB, dir string, env ...string) *gateway {
 	return &gateway{Process: p, URL: p.Address(p.Stderr, harness.Listens), dir: dir}
 }
 
-var firstURL = regexp.MustCompile(`(?m)^(http://\S+)$`)
-
 // startUpstream runs the scripted upstream as a process.
 func startUpstream(t testing.TB) *upstream {
 	t.Helper()
 	p := harness.Start(t, t.TempDir(), nil, scriptedBinary)
-	return &upstream{Process: p, URL: p.Address(p.Stdout, firstURL), t: t}
+	return &upstream{Process: p, URL: p.Address(p.Stdout, harness.FirstURL), t: t}
 }

@@ -4,13 +4,11 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -73,25 +71,12 @@ func TestSDK(t *testing.T) {
 	}
 }
 
-// oldestNode is the oldest major version of node that the SDKs support.
-const oldestNode = 22
-
 // nodeAndSuites finds a node that is new enough and the installed suites.
 func nodeAndSuites(t *testing.T) (node, dir string) {
 	t.Helper()
-	node, err := exec.LookPath("node")
+	node = harness.Node(t)
+	dir, err := filepath.Abs(filepath.Join("..", "sdk"))
 	if err != nil {
-		harness.Missing(t, "node")
-	}
-	version, err := exec.Command(node, "--version").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
-	if n, err := strconv.Atoi(major); err != nil || n < oldestNode {
-		harness.Missing(t, fmt.Sprintf("node %d or newer (%s is %s)", oldestNode, node, strings.TrimSpace(string(version))))
-	}
-	if dir, err = filepath.Abs(filepath.Join("..", "sdk")); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"openai", "@anthropic-ai/sdk", "@google/genai", "ai", "@ai-sdk/openai", "@ai-sdk/anthropic", "@ai-sdk/google"} {

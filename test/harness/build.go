@@ -12,6 +12,9 @@ import (
 // Listens finds the address of a gateway in what it writes to stderr.
 var Listens = regexp.MustCompile(`listens on (https?://\S+)`)
 
+// FirstURL finds the address of the scripted upstream in what it prints.
+var FirstURL = regexp.MustCompile(`(?m)^(http://\S+)$`)
+
 // root is the top of the repository, as seen from a package beside this one.
 var root = filepath.Join("..", "..")
 

@@ -197,3 +197,24 @@ func Missing(t testing.TB, what string) {
 	}
 	t.Skipf("SKIPPED, NOT TESTED: %s is missing", what)
 }
+
+// oldestNode is the oldest major version of node that the suites of npm run on.
+const oldestNode = 22
+
+// Node finds a node that is new enough.
+func Node(t testing.TB) string {
+	t.Helper()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		Missing(t, "node")
+	}
+	version, err := exec.Command(node, "--version").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	major, _, _ := strings.Cut(strings.TrimPrefix(string(version), "v"), ".")
+	if n, err := strconv.Atoi(major); err != nil || n < oldestNode {
+		Missing(t, fmt.Sprintf("node %d or newer (%s is %s)", oldestNode, node, strings.TrimSpace(string(version))))
+	}
+	return node
+}

@@ -2,7 +2,7 @@
 // usable whatever its size.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { api, open, pages, picture, profile, scenes, signIn } from './support.mjs';
+import { api, nameOf, open, pages, picture, profile, scenes, signIn } from './support.mjs';
 
 const { hostile } = scenes;
 
@@ -24,7 +24,7 @@ test('D10 markup of others is text on every page', async () => {
     assert.doesNotMatch(await page.title(), /owned/);
     const planted = await page.evaluate(() => document.querySelectorAll('main script, main [onerror], main [onclick], main [onload], main iframe, main a[href^="javascript"], main img:not([src^="data:"])').length);
     assert.equal(planted, 0, `#/${hash} has elements of others`);
-    await picture(page, `hostile-${hash.replace(/[^a-z]+/gi, '-') || 'overview'}`);
+    await picture(page, `hostile-${nameOf(hash)}`);
   }
   await p.closed();
 });

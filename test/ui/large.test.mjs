@@ -1,7 +1,7 @@
 // Pages over a large ledger and many keys.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { api, eventually, open, pages, picture, profile, scenes, signIn } from './support.mjs';
+import { api, eventually, nameOf, open, pages, picture, profile, scenes, signIn } from './support.mjs';
 
 const { large } = scenes;
 
@@ -12,7 +12,7 @@ test('every page over a large ledger', async () => {
     await open(page, hash);
     assert.equal(await page.getByRole('alert').count(), 0, `#/${hash}: ${await page.getByRole('alert').allInnerTexts()}`);
     assert.ok((await page.evaluate(() => document.querySelectorAll('*').length)) < 12_000, `#/${hash} has too many elements`);
-    await picture(page, `large-${hash.replace(/[^a-z]+/gi, '-') || 'overview'}`);
+    await picture(page, `large-${nameOf(hash)}`);
   }
   await p.closed();
 });
@@ -64,8 +64,12 @@ test('2,000 keys are listed, and one is found', async () => {
 test('D14 the page shows what the ledger has', async () => {
   const p = await profile(large);
   const page = await signIn(p, large.admin);
-  const { total } = (await api(large, '/usage?since=30d')).json;
-  await open(page, 'usage?range=custom&from=2020-01-01&to=2030-01-01').catch(() => {});
-  assert.ok(total.requests > 0);
+  const { total } = (await api(large, '/usage?since=2020-01-01&until=2035-01-01')).json;
+  await open(page, 'usage?range=custom&since=2020-01-01&until=2034-12-31');
+  const shown = await page.getByRole('main').innerText();
+  assert.ok(total.requests > 10_000);
+  for (const text of [`${total.requests.toLocaleString('en')} requests`, new Intl.NumberFormat('en', { style: 'currency', currency: 'USD' }).format(total.cost_nano_usd / 1e9)]) {
+    assert.ok(shown.includes(text), `${text} is not on the page:\n${shown.slice(0, 400)}`);
+  }
   await p.closed();
 });

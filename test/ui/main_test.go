@@ -5,7 +5,6 @@ package ui
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"testing"
 
 	"forward/test/harness"
@@ -21,11 +20,9 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-var firstURL = regexp.MustCompile(`(?m)^(http://\S+)$`)
-
 // startUpstream runs the scripted upstream and returns its address.
 func startUpstream(t testing.TB) string {
 	t.Helper()
 	p := harness.Start(t, t.TempDir(), nil, scriptedBinary)
-	return p.Address(p.Stdout, firstURL)
+	return p.Address(p.Stdout, harness.FirstURL)
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { english } from './texts.mjs';
-import { nameOf, open, pages, picture, profile, scenes, signIn, violations } from './support.mjs';
+import { command, nameOf, open, pages, picture, profile, scenes, signIn, violations } from './support.mjs';
 
 const viewers = [
   { role: 'administrator', secret: scenes.team.admin },
@@ -83,7 +83,6 @@ asked('the picture of the README', async () => {
 
 async function quiet(name, scene) {
   const p = await profile(scene);
-  const { command } = await import('./support.mjs');
   const link = (await command(scene, 'dashboard')).match(/http\S+/)[0];
   const page = await p.context.newPage();
   await page.goto(link);

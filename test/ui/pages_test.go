@@ -9,10 +9,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"forward/test/harness"
 )
 
 // TestPages runs the steps of the browser. All scenes run beside each other.
@@ -43,45 +44,28 @@ func TestPages(t *testing.T) {
 	c := exec.CommandContext(ctx, node, append([]string{"--test", "--test-reporter=spec", "--test-concurrency=2", "--test-timeout=400000"}, files...)...)
 	c.Env = append(os.Environ(), "FORWARD_UI_SCENES="+string(text))
 	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Errorf("node --test: %v\n%s", err, out)
-	}
 	t.Log(string(out))
+	if err != nil {
+		t.Errorf("node --test: %v", err)
+	}
 }
 
 // browser is where Debian has Chromium; FORWARD_UI_BROWSER names another place.
 const browser = "/usr/bin/chromium"
 
-// oldestNode is the oldest major version of node that the tests support.
-const oldestNode = 22
-
 // nodeWithBrowser finds what the tests need beside Go.
 func nodeWithBrowser(t *testing.T) string {
 	t.Helper()
-	missing := func(format string, args ...any) {
-		t.Helper()
-		if os.Getenv("CI") == "true" {
-			t.Fatalf(format, args...)
-		}
-		t.Skipf("SKIPPED: "+format, args...)
-	}
-	node, err := exec.LookPath("node")
-	if err != nil {
-		missing("node is not installed")
-	}
-	version, err := exec.Command(node, "-p", "process.versions.node.split('.')[0]").Output()
-	if major, _ := strconv.Atoi(strings.TrimSpace(string(version))); err != nil || major < oldestNode {
-		missing("node %s is older than %d", strings.TrimSpace(string(version)), oldestNode)
-	}
+	node := harness.Node(t)
 	if _, err := os.Stat(filepath.Join("node_modules", "playwright-core")); err != nil {
-		missing("playwright-core is not installed: run npm ci --prefix test/ui")
+		harness.Missing(t, "test/ui/node_modules (run `npm ci` in test/ui)")
 	}
 	place := browser
 	if other := os.Getenv("FORWARD_UI_BROWSER"); other != "" {
 		place = other
 	}
 	if _, err := os.Stat(place); err != nil {
-		missing("there is no browser at %s: install chromium, or name another one by FORWARD_UI_BROWSER", place)
+		harness.Missing(t, "the browser "+place+" (install chromium, or name another one by FORWARD_UI_BROWSER)")
 	}
 	return node
 }

@@ -15,7 +15,7 @@ import { me, session, signOut } from "./session";
 import { helpOpen, Tools } from "./tools";
 
 export function App() {
-  // Another language makes all pages anew, for texts are read while rendering.
+  // Another language renders all pages again, for texts are read while rendering.
   return (
     <div key={language.value} class="app">
       <Place />

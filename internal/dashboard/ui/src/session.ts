@@ -4,7 +4,7 @@ import { ApiFailure, del, get, onUnauthorized, post } from "./api/client";
 import type { Session } from "./api/types";
 import { go, place } from "./router";
 
-/** null: nobody is signed in. */
+/** null: no viewer is signed in. */
 export const session = signal<Session | null>(null);
 /** Why the session ended or cannot be had, as a failure of the API. */
 export const sessionFailure = signal<ApiFailure | null>(null);
